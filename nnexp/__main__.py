@@ -1,0 +1,60 @@
+"""The command line: `python -m nnexp`, or `nnexp`.
+
+Only Hydra is imported here; the rest of nnexp comes when there is something to train.
+"""
+
+import os
+import sys
+
+import hydra
+from hydra.errors import HydraException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from nnexp.config.messages import one_line
+from nnexp.config.search_path import folder, register
+from nnexp.errors import UserError
+
+MISTAKE, DIVERGED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
+"""Exit statuses; the last two are what a shell reports of a process that Ctrl-C or SIGTERM ended."""
+
+
+def job(config: DictConfig) -> float | None:
+    """Train what one composed config describes, and return its lowest test loss, which sweepers minimise."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from nnexp.config.compose import check
+    from nnexp.run import execute
+
+    context = HydraConfig.get()
+    try:
+        result = execute(check(config), list(context.overrides.task))
+    except UserError as error:
+        # An exit passes through Hydra, where an exception would be printed together with the overrides.
+        sys.exit(_mistake(error))
+    if result.diverged_step is not None and context.mode is not RunMode.MULTIRUN:
+        sys.exit(DIVERGED)
+    return result.best_loss()
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit status 2."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
+    register()
+    try:
+        hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        sys.exit(_mistake(UserError(one_line(error))))
+    except KeyboardInterrupt as interrupt:
+        print("\nInterrupted; what was trained so far is recorded as KILLED.", file=sys.stderr)
+        sys.exit(TERMINATED if type(interrupt) is not KeyboardInterrupt else INTERRUPTED)
+
+
+def _mistake(error: UserError) -> int:
+    print(f"nnexp: {error}", file=sys.stderr)
+    return MISTAKE
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,148 @@
+"""What activations, losses, initializers, layers, optimizers, schedules and data sets have in common.
+
+A component is a frozen dataclass of hyper-parameters. The annotation of a field is its whole specification: its type
+and the range of its values, from which the check below and the sentence about a wrong value are both derived.
+"""
+
+from dataclasses import dataclass, fields
+from types import NoneType, UnionType
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+
+import annotated_types as at
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.errors import UserError
+
+Array: TypeAlias = npt.NDArray[np.floating]
+"""Real numbers. Leading axis: the runs of a stack; second: the examples of a batch; last: features or units."""
+
+Labels: TypeAlias = npt.NDArray[np.integer]
+"""Class numbers from 0."""
+
+# A hyper-parameter that may differ between the runs of a stack: one number or, inside a stack, an array with one number
+# a run, shaped to broadcast. A config sees a float, so that is what the annotation is at run time.
+if TYPE_CHECKING:
+    Number: TypeAlias = float | Array
+else:
+    Number = float
+
+Positive = Annotated[Number, at.Gt(0)]
+NonNegative = Annotated[Number, at.Ge(0)]
+Decay = Annotated[Number, at.Interval(ge=0, lt=1)]
+Count = Annotated[int, at.Ge(1)]
+Seed = Annotated[int, at.Ge(0)]
+
+
+class InvalidFieldError(UserError):
+    """A field of a component has a value that its annotation does not allow."""
+
+    def __init__(self, field: str, value: object, allowed: str) -> None:
+        super().__init__(f"{field}={value}: must be {allowed}")
+        self.field, self.value, self.allowed = field, value, allowed
+
+
+@dataclass(frozen=True)
+class Component:
+    """A frozen dataclass whose values are checked against its annotations when it is made.
+
+    Raises
+    ------
+    InvalidFieldError
+        If a value is of the wrong type or outside the range that the annotation of its field states.
+
+    """
+
+    def __post_init__(self) -> None:
+        """Check every field."""
+        hints = annotations(type(self))
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if not satisfies(value, hints[field.name]):
+                raise InvalidFieldError(field.name, plain(value), describe(hints[field.name]))
+
+
+def annotations(component: type) -> dict[str, object]:
+    """Return the annotation of every field of a component's class, ranges included."""
+    if component not in _annotations:
+        _annotations[component] = get_type_hints(component, include_extras=True)
+    return _annotations[component]
+
+
+_annotations: dict[type, dict[str, object]] = {}
+
+
+def plain(value: object) -> object:
+    """Return a value as a user writes it in a config: lists, not tuples."""
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def satisfies(value: object, hint: object) -> bool:
+    """Tell whether a value is of the annotated type and within the annotated range."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return satisfies(value, arguments[0]) and all(_within(value, bound) for bound in _bounds(hint))
+    if origin in (Union, UnionType):
+        return any(satisfies(value, member) for member in arguments)
+    if origin is Literal:
+        return value in arguments
+    if origin is tuple:
+        return isinstance(value, tuple) and all(satisfies(item, arguments[0]) for item in value)
+    if hint is float:
+        return isinstance(value, (int, float, np.ndarray)) and value is not True and bool(np.all(np.isfinite(value)))
+    if hint is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if not isinstance(hint, type):
+        raise TypeError(f"an annotation that configs cannot express: {hint}")
+    return isinstance(value, hint)
+
+
+def describe(hint: object) -> str:
+    """Say in words which values an annotation allows."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is Annotated:
+        return f"{describe(arguments[0])} {' and '.join(_words(bound) for bound in _bounds(hint))}"
+    if origin in (Union, UnionType):
+        return " or ".join(describe(member) for member in arguments)
+    if origin is Literal:
+        return " or ".join(str(choice) for choice in arguments)
+    if origin is tuple:
+        return f"a list, each {describe(arguments[0])}"
+    names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", NoneType: "null"}
+    return names[hint] if isinstance(hint, type) and hint in names else f"a {getattr(hint, '__name__', hint)}".lower()
+
+
+def _bounds(hint: object) -> list[object]:
+    _, *metadata = get_args(hint)
+    return [bound for item in metadata for bound in (item if isinstance(item, at.GroupedMetadata) else [item])]
+
+
+def _within(value: object, bound: object) -> bool:
+    number = np.asarray(value)
+    match bound:
+        case at.Gt(limit):
+            return bool(np.all(number > limit))
+        case at.Ge(limit):
+            return bool(np.all(number >= limit))
+        case at.Lt(limit):
+            return bool(np.all(number < limit))
+        case at.Le(limit):
+            return bool(np.all(number <= limit))
+        case at.MinLen(limit):
+            return len(value) >= limit if isinstance(value, (tuple, str)) else False
+    raise TypeError(f"a bound that is not known here: {bound}")
+
+
+def _words(bound: object) -> str:
+    match bound:
+        case at.Gt(limit):
+            return f"greater than {limit}"
+        case at.Ge(limit):
+            return f"of at least {limit}"
+        case at.Lt(limit):
+            return f"less than {limit}"
+        case at.Le(limit):
+            return f"of at most {limit}"
+        case at.MinLen(limit):
+            return f"with at least {limit}"
+    raise TypeError(f"a bound that is not known here: {bound}")

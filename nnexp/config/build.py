@@ -1,0 +1,131 @@
+"""From a composed config to components: every name, type and range is checked on the way.
+
+A node names its class with `_target_`; the fields of that dataclass are the node's schema. Where a component is
+expected, the name of an option of its config group stands for that option.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, is_dataclass
+from importlib import import_module
+from inspect import isabstract
+from typing import TypeVar, cast, get_args, get_origin
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from nnexp.component import Component, InvalidFieldError, annotations, describe, plain
+from nnexp.config.experiment import Experiment
+from nnexp.config.messages import did_you_mean, no_such_key
+from nnexp.errors import UserError
+from nnexp.nn.activations import Activation
+
+C = TypeVar("C", bound=Component)
+Node = Mapping[str, object]
+Options = Callable[[str], Mapping[str, Node]]
+"""Returns the options of a config group: their names and contents."""
+
+TARGET = "_target_"
+PACKAGES_VARIABLE = "NNEXP_PACKAGES"
+GROUPS: dict[type, str] = {Activation: "architecture/activation"}
+"""The config group whose options may stand, by name alone, where a component of this kind is expected."""
+
+
+def build_experiment(config: DictConfig, options: Options) -> Experiment:
+    """Return the checked components of a composed config.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, or a value has the wrong type or is out of range.
+
+    """
+    try:
+        content = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    return build(cast("Node", content), Experiment, "", options)
+
+
+def build(node: object, kind: type[C], path: str, options: Options) -> C:
+    """Return the component that a node describes; `path` is its place in the config, for messages."""
+    if isinstance(node, str) and kind in GROUPS:
+        choices = options(GROUPS[kind])
+        if node not in choices:
+            raise UserError(f"{path}={node}: must be one of {', '.join(sorted(choices))}{did_you_mean(node, choices)}")
+        node = choices[node]
+    if not isinstance(node, Mapping):
+        raise UserError(f"{path}={node}: must be {describe(kind)}, chosen with {TARGET}")
+    component = locate(node, kind, path)
+    hints = annotations(component)
+    unknown = [key for key in node if key != TARGET and key not in hints]
+    if unknown:
+        raise UserError(no_such_key(_join(path, unknown[0]), hints))
+    missing = [
+        field.name
+        for field in fields(component)
+        if field.name not in node and field.default is MISSING and field.default_factory is MISSING
+    ]
+    if missing:
+        raise UserError(f"{_join(path, missing[0])}: missing, must be {describe(hints[missing[0]])}")
+    values = {
+        name: _value(value, hints[name], _join(path, name), options) for name, value in node.items() if name != TARGET
+    }
+    try:
+        return component(**values)
+    except InvalidFieldError as error:
+        raise UserError(f"{_join(path, str(error))}") from error
+
+
+def locate(node: Node, kind: type[C], path: str) -> type[C]:
+    """Return the class that a node names, or the expected one where the node names none.
+
+    Only components are ever called, and only those of nnexp and of the packages in the environment variable
+    NNEXP_PACKAGES.
+    """
+    if TARGET not in node:
+        if isabstract(kind):
+            raise UserError(f"{path}: missing {TARGET}, must be {describe(kind)}")
+        return kind
+    target = str(node[TARGET])
+    allowed = ["nnexp", *filter(None, os.environ.get(PACKAGES_VARIABLE, "").split(","))]
+    module, _, name = target.rpartition(".")
+    if module.split(".")[0] not in allowed:
+        raise UserError(
+            f"{_join(path, TARGET)}={target}: must be in {' or '.join(allowed)} "
+            f"(or in a package listed in {PACKAGES_VARIABLE})"
+        )
+    try:
+        found: object = getattr(import_module(module), name, None)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{_join(path, TARGET)}={target}: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, kind) and is_dataclass(found)) or isabstract(found):
+        raise UserError(f"{_join(path, TARGET)}={target}: must be the dataclass of {describe(kind)}")
+    return found
+
+
+def _value(value: object, hint: object, path: str, options: Options) -> object:
+    """Return a value of a config as its annotation wants it; the component checks what cannot be converted."""
+    if isinstance(hint, type) and issubclass(hint, Component):
+        return build(value, hint, path, options)
+    if isinstance(value, list):
+        item = _item(hint)
+        return tuple(_value(entry, item, f"{path}[{index}]", options) for index, entry in enumerate(value))
+    if isinstance(value, int) and not isinstance(value, bool) and _is_number(hint):
+        return float(value)
+    return plain(value)
+
+
+def _item(hint: object) -> object:
+    """Return the annotation of the items of a list."""
+    while get_args(hint) and get_origin(hint) is not tuple:
+        hint = get_args(hint)[0]
+    return get_args(hint)[0] if get_args(hint) else hint
+
+
+def _is_number(hint: object) -> bool:
+    return hint is float or (get_origin(hint) is not tuple and bool(get_args(hint)) and get_args(hint)[0] is float)
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name

@@ -1,0 +1,48 @@
+"""What identifies a run: its resolved config, and the hash of the part of it that its numbers depend on."""
+
+import hashlib
+import json
+from dataclasses import fields
+
+from nnexp.component import Component, plain
+from nnexp.config.experiment import Experiment
+
+WITHOUT_EFFECT = frozenset({"tracking", "output_dir", "verbose"})
+"""Keys that change where things go and what is shown, never a number."""
+
+
+def resolved(component: Component) -> dict[str, object]:
+    """Return a component as a config that builds it again: every field written out, defaults included."""
+    target = f"{type(component).__module__}.{type(component).__qualname__}"
+    return {
+        "_target_": target,
+        **{field.name: _resolved_value(getattr(component, field.name)) for field in fields(component)},
+    }
+
+
+def _resolved_value(value: object) -> object:
+    if isinstance(value, Component):
+        return resolved(value)
+    if isinstance(value, tuple):
+        return [_resolved_value(item) for item in value]
+    return plain(value)
+
+
+def config_hash(experiment: Experiment) -> str:
+    """Return 12 hexadecimal digits, the start of the SHA-256 of all of the config that numbers depend on."""
+    content = {key: value for key, value in resolved(experiment).items() if key not in WITHOUT_EFFECT}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def flat(config: dict[str, object], path: str = "") -> dict[str, object]:
+    """Return a resolved config with dotted keys; a component's own key holds the name of its class."""
+    result: dict[str, object] = {}
+    for name, value in config.items():
+        if name == "_target_":
+            if path:
+                result[path] = str(value).rpartition(".")[2]
+        elif isinstance(value, dict):
+            result |= flat(value, f"{path}.{name}" if path else name)
+        else:
+            result[f"{path}.{name}" if path else name] = value
+    return result

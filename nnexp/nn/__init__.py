@@ -1,0 +1,1 @@
+"""The mathematics of a fully connected network: activations, losses, initializers, layers, and their composition."""

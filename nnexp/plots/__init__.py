@@ -1,0 +1,1 @@
+"""Pictures of a run, all in the style of `nnexp.mplstyle`."""

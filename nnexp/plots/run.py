@@ -1,0 +1,114 @@
+"""The figures of one run."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnexp.component import Array
+from nnexp.data.dataset import Data
+from nnexp.plots.style import BAD, GOOD, LEFT, RIGHT, new_figure
+from nnexp.training.evaluation import Predictions
+from nnexp.training.history import History
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+IMAGES = 10
+DARK_CELL = 0.5
+"""The share of its row from which a cell of the confusion matrix is dark, so that its number is written in white."""
+
+
+def run_figures(data: Data, history: History, predictions: Predictions | None) -> dict[str, Callable[[], "Figure"]]:
+    """Return the figures that fit a run by name, each drawn when called; some need predictions."""
+    figures: dict[str, Callable[[], Figure]] = {}
+    if len(history):
+        figures["curves"] = lambda: curves(history, data.name)
+    if data.image_shape is not None:
+        figures["samples"] = lambda: sample_images(data)
+    if predictions is not None:
+        figures["confusion_matrix"] = lambda: confusion_matrix(predictions, data.name)
+        if data.image_shape is not None:
+            figures["predictions"] = lambda: sample_predictions(data, predictions)
+    return figures
+
+
+def curves(history: History, name: str) -> "Figure":
+    """Draw loss and accuracy of the training and the test part over the epochs."""
+    figure = new_figure(11, 4.2)
+    best = history.best()
+    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+        for part, line in (("train", "-"), ("test", "--")):
+            marker = "o" if len(history) == 1 else ""
+            axes.plot(history.epochs, history.metrics[f"{part}/{metric}"], line, label=part, marker=marker)
+        axes.axvline(history.epochs[best], color="0.6", linewidth=1, linestyle=":")
+        axes.set(title=f"{metric.capitalize()} of {name}", xlabel="epoch", ylabel=f"{metric} (mean over examples)")
+        axes.legend(title=f"dotted: best epoch, {history.epochs[best]}")
+    figure.axes[0].set_ylabel("loss (nats, mean over examples)")
+    figure.axes[1].set_ylabel("accuracy (share of examples)")
+    figure.axes[0].set_ylim(bottom=0)
+    figure.axes[1].set_ylim(-0.02, 1.02)
+    return figure
+
+
+def sample_images(data: Data) -> "Figure":
+    """Draw the first training images, as they were before scaling."""
+    count = min(IMAGES, len(data.train))
+    titles = [(f"label {data.task.classes[label]}", "black") for label in data.train.labels[:count]]
+    return _images(data, data.scaling.undo(data.train.x[:count]), titles, f"Training examples of {data.name}")
+
+
+def sample_predictions(data: Data, predictions: Predictions) -> "Figure":
+    """Draw test images with the true and the predicted class, the most confident mistakes first."""
+    wrong = predictions.predicted != predictions.labels
+    confidence = predictions.probabilities[np.arange(len(wrong)), predictions.predicted]
+    mistakes = np.flatnonzero(wrong)
+    mistakes = mistakes[np.argsort(-confidence[mistakes], kind="stable")][: IMAGES // 2]
+    chosen = np.concatenate([mistakes, np.flatnonzero(~wrong)])[:IMAGES]
+    titles = []
+    for index in chosen:
+        true, predicted = (predictions.classes[labels[index]] for labels in (predictions.labels, predictions.predicted))
+        mark, colour = (RIGHT, BAD) if wrong[index] else (LEFT, GOOD)
+        titles.append((f"{mark} true {true}, predicted {predicted}\nprobability {confidence[index]:.2f}", colour))
+    title = f"Predictions on {data.name}: {wrong.sum()} of {len(wrong)} test examples wrong"
+    return _images(data, data.scaling.undo(data.test.x[chosen]), titles, title)
+
+
+def confusion_matrix(predictions: Predictions, name: str) -> "Figure":
+    """Draw how many test examples of each class were taken for which; shades are shares of a true class."""
+    counts = predictions.confusion()
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = max(4.2, 1.6 + 0.52 * len(counts))
+    figure = new_figure(side + 0.9, side)
+    axes = figure.subplots()
+    axes.grid(visible=False)
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), count in np.ndenumerate(counts):
+        axes.text(
+            column,
+            row,
+            str(count),
+            ha="center",
+            va="center",
+            color="white" if shares[row, column] > DARK_CELL else "black",
+        )
+    ticks = range(len(counts))
+    axes.set(title=f"Confusion matrix of {name}, test", xlabel="predicted class", ylabel="true class")
+    axes.set_xticks(ticks, predictions.classes)
+    axes.set_yticks(ticks, predictions.classes)
+    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    return figure
+
+
+def _images(data: Data, pixels: Array, titles: list[tuple[str, str]], title: str) -> "Figure":
+    columns = 5
+    rows = -(-len(titles) // columns)
+    figure = new_figure(12, 0.6 + 2.5 * rows)
+    figure.suptitle(title)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.axis("off")
+    for axes, image, (text, colour) in zip(grid.flat, pixels, titles, strict=False):
+        axes.imshow(image.reshape(data.image_shape), cmap="gray")
+        axes.set_title(text, color=colour, fontsize=11)
+    return figure

@@ -1,0 +1,287 @@
+"""One run, from its config to its logged results."""
+
+import csv
+import hashlib
+import json
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryFile
+from types import FrameType
+
+import numpy as np
+from omegaconf import OmegaConf
+
+from nnexp import terminal
+from nnexp.component import Array
+from nnexp.config.compose import compose_experiment
+from nnexp.config.experiment import Experiment
+from nnexp.config.identity import WITHOUT_EFFECT, config_hash, flat, resolved
+from nnexp.data.dataset import Data
+from nnexp.errors import UserError
+from nnexp.files import atomically, new_folder, write_text
+from nnexp.plots.run import run_figures
+from nnexp.plots.style import styled
+from nnexp.tracking.environment import environment
+from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun
+from nnexp.training.evaluation import Predictions, parameters, predict
+from nnexp.training.history import History, Row
+from nnexp.training.loop import Observer, train
+
+BLAS_THREADS = 1
+"""Matrices are small, and a thread count that varies could change the last bits of a product."""
+SLUG_LENGTH = 60
+"""The most characters of a run's name in the name of its folder."""
+
+
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end with SIGTERM."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives back.
+
+    Attributes
+    ----------
+    name
+        What sets the run apart.
+    config
+        The resolved config: every field, defaults included.
+    config_hash
+        The run's identity: a hash of everything in the config that its numbers depend on.
+    history
+        `history.epochs` and `history.metrics["test/loss"]` and so on, as arrays.
+    predictions
+        Labels, predicted classes and probabilities of the test part; None if the run diverged.
+    parameters
+        The trained parameters by name, such as `0.weight`.
+    diverged_step
+        The step at which the loss was no longer finite, or None.
+    folder
+        Where the run's files are.
+    links
+        How to open MLflow on the run, as pairs of a title and a line; empty without tracking.
+
+    """
+
+    name: str
+    config: Mapping[str, object]
+    config_hash: str
+    history: History
+    predictions: Predictions | None
+    parameters: Mapping[str, Array]
+    diverged_step: int | None
+    folder: Path
+    links: Sequence[tuple[str, str]]
+
+    def best_loss(self) -> float | None:
+        """Return the lowest test loss, or None where nothing was evaluated."""
+        return self.history.at(self.history.best())["test/loss"] if len(self.history) else None
+
+
+def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
+    """Train one network as the command line would, and return its results.
+
+    Arguments
+    ---------
+    overrides
+        Such as `["optimizer.learning_rate=0.3"]`.
+    config_dir
+        A folder with configs of one's own.
+
+    Raises
+    ------
+    UserError
+        If the overrides do not make a valid run.
+
+    """
+    return execute(compose_experiment(overrides, config_dir), overrides)
+
+
+def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
+    """Train, draw and track one checked experiment; the overrides only serve to name it.
+
+    Raises
+    ------
+    UserError
+        Before anything is trained, if data, loss, output folder or tracking do not go together.
+
+    """
+    from threadpoolctl import threadpool_limits
+
+    data = experiment.dataset.load()
+    recipe = experiment.recipe(data)
+    experiment.tracking.check()
+    output_dir = writable_folder(experiment.output_dir)
+    tracker = experiment.tracking.open(output_dir)
+    name = run_name(overrides) or data.name
+    identity = config_hash(experiment)
+    with threadpool_limits(BLAS_THREADS), _sigterm_interrupts():
+        facts = RunFacts(
+            group=data.name,
+            name=name,
+            parameters={key: value for key, value in flat(resolved(experiment)).items() if not _without_effect(key)},
+            tags={**environment(), "config_hash": identity},
+            dataset=dataset_facts(experiment, data),
+        )
+        with _tracked(tracker.start(facts, experiment.trainer.evaluated_epochs())) as tracked:
+            with terminal.progress(experiment.trainer.epochs, verbose=experiment.verbose) as show:
+                (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype, _observer(tracked, show))
+            result = Result(
+                name=name,
+                config=resolved(experiment),
+                config_hash=identity,
+                history=outcome.history,
+                predictions=predict(recipe, outcome.theta, data) if outcome.diverged_step is None else None,
+                parameters=parameters(recipe, outcome.theta, data.train.x.shape[1]),
+                diverged_step=outcome.diverged_step,
+                folder=new_folder(
+                    output_dir / data.name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{slug(name)}_{identity}"
+                ),
+                links=tracked.where(),
+            )
+            write_files(result, data)
+            tracked.finish(best_metrics(result), outcome_tags(result), describe(result), result.folder)
+    if experiment.verbose:
+        terminal.show_results(result.history, result.predictions, result.diverged_step, where(result))
+    else:
+        terminal.show_line(name, result.history, result.diverged_step)
+    return result
+
+
+def writable_folder(path: str) -> Path:
+    """Return the absolute path of the output folder, made if needed.
+
+    Raises
+    ------
+    UserError
+        If nothing can be written there.
+
+    """
+    folder = Path(path).expanduser().absolute()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"output_dir={path}: must be a folder that can be written to ({error.strerror})") from error
+    return folder
+
+
+def run_name(overrides: Sequence[str]) -> str:
+    """Return what sets a run apart, its overrides with short keys, as in `learning_rate=0.3 scale=0.1`."""
+    parts = []
+    for override in overrides:
+        key, _, value = override.lstrip("+~").partition("=")
+        if not _without_effect(key) and not key.startswith("hydra"):
+            parts.append(value if key == "experiment" else f"{re.split('[./]', key)[-1]}={value}")
+    return " ".join(parts)
+
+
+def slug(name: str) -> str:
+    """Return a name as a part of a path: short, and without characters that a shell or a file system minds."""
+    return re.sub(r"[^\w.=+-]+", "_", name).strip("_.")[:SLUG_LENGTH]
+
+
+def dataset_facts(experiment: Experiment, data: Data) -> DatasetFacts:
+    """Return what identifies the data of a run: its digest is of the training and test arrays, split and scaled."""
+    digest = hashlib.sha256()
+    for part in (data.train, data.test):
+        for array in (part.x, part.labels):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    schema = {"train": [*data.train.x.shape], "test": [*data.test.x.shape], "classes": [*data.task.classes]}
+    return DatasetFacts(data.name, digest.hexdigest()[:8], json.dumps(resolved(experiment.dataset)), schema)
+
+
+def write_files(result: Result, data: Data) -> None:
+    """Write config, history, parameters and figures into the run's folder."""
+    write_text(result.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(result.config))))
+    with atomically(result.folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", *result.history.metrics])
+        writer.writerows(zip(result.history.epochs, *result.history.metrics.values(), strict=True))
+    with atomically(result.folder / "parameters.npz") as path:
+        np.savez(path, allow_pickle=False, **result.parameters)
+    (result.folder / "figures").mkdir()
+    with styled():
+        for name, draw in run_figures(data, result.history, result.predictions).items():
+            with atomically(result.folder / "figures" / f"{name}.png") as path:
+                draw().savefig(path)
+
+
+def best_metrics(result: Result) -> dict[str, float]:
+    """Return the metrics of the best epoch under names of their own."""
+    if not len(result.history):
+        return {}
+    best = result.history.best()
+    metrics = {f"best/{name}": value for name, value in result.history.at(best).items()}
+    return {**metrics, "best/epoch": float(result.history.epochs[best])}
+
+
+def outcome_tags(result: Result) -> dict[str, str]:
+    """Return the tags by which diverged runs are found; not a number is never logged as a metric."""
+    if result.diverged_step is None:
+        return {"diverged": "false"}
+    return {"diverged": "true", "diverged_step": str(result.diverged_step)}
+
+
+def describe(result: Result) -> str:
+    """Return the run in a few lines of Markdown."""
+    summary = terminal.summary(result.history, result.diverged_step)
+    return f"**{result.name}**\n\n{summary}\n\nFiles: `{result.folder}`\n"
+
+
+def where(result: Result) -> list[str]:
+    """Return lines that tell a person where the files are and how to open MLflow on them."""
+    return [f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]
+
+
+def _without_effect(key: str) -> bool:
+    return key.split(".", 1)[0] in WITHOUT_EFFECT
+
+
+def _observer(tracked: TrackedRun, show: terminal.Progress) -> Observer:
+    def observe(epoch: int, runs: Sequence[int], row: Row) -> None:
+        for run in range(len(runs)):
+            metrics = {name: float(values[run]) for name, values in row.items()}
+            tracked.log(epoch, metrics)
+            show(epoch, metrics)
+
+    return observe
+
+
+@contextmanager
+def _tracked(run: TrackedRun) -> Iterator[TrackedRun]:
+    """Give a run the status with which the block ends."""
+    status: Status = "FAILED"
+    try:
+        yield run
+        status = "FINISHED"
+    except KeyboardInterrupt:
+        status = "KILLED"
+        raise
+    finally:
+        run.end(status)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does; only the main thread of a process can."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise Terminated
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)

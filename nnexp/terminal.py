@@ -1,0 +1,158 @@
+"""What a person sees in the terminal: a progress bar on a terminal, plain lines in a pipe, and a table at the end."""
+
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol
+
+from nnexp.training.evaluation import Predictions
+from nnexp.training.history import History
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+REDRAW_SECONDS = 0.1
+PIPED_LINES = 10
+"""How many lines of progress are printed where there is no terminal."""
+
+
+class Progress(Protocol):
+    """Shows how far the training is."""
+
+    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Show the metrics of an epoch."""
+
+
+def console() -> "Console":
+    """Return the console of standard output; in a pipe it writes plain text."""
+    from rich.console import Console
+
+    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+
+
+@contextmanager
+def progress(epochs: int, *, verbose: bool) -> Iterator[Progress]:
+    """Yield what shows progress: a bar with the time left, lines in a pipe, or nothing when not verbose."""
+    if not verbose:
+        yield lambda epoch, metrics: None  # noqa: ARG005
+    elif sys.stdout.isatty():
+        with _bar(epochs) as bar:
+            yield bar
+    else:
+        step = max(1, epochs // PIPED_LINES)
+
+        def show(epoch: int, metrics: Mapping[str, float]) -> None:
+            if epoch in (1, epochs) or epoch % step == 0:
+                print(_line(epoch, epochs, metrics))
+
+        yield show
+
+
+def show_line(name: str, history: History, diverged_step: int | None) -> None:
+    """Print the result of a run in one line."""
+    console().print(f"{name}: {summary(history, diverged_step)}", soft_wrap=True, markup=False)
+
+
+def show_results(
+    history: History, predictions: Predictions | None, diverged_step: int | None, where: Sequence[str]
+) -> None:
+    """Print the tables of a finished run, and where to find it."""
+    out = console()
+    if diverged_step is not None:
+        out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
+    if len(history):
+        out.print(_metrics_table(history, predictions))
+    if predictions is not None:
+        out.print(_confusion_table(predictions))
+        out.print(_class_table(predictions))
+    for line in where:
+        out.print(line, soft_wrap=True, markup=False)
+
+
+def summary(history: History, diverged_step: int | None) -> str:
+    """Return the result of a run in one line."""
+    end = f", diverged at step {diverged_step}" if diverged_step is not None else ""
+    if not len(history):
+        return f"nothing evaluated{end}"
+    last = history.at(-1)
+    return ", ".join(f"{name} {value:.4f}" for name, value in last.items()) + end
+
+
+@contextmanager
+def _bar(epochs: int) -> Iterator[Progress]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        MofNCompleteColumn(),
+        TextColumn("epochs"),
+        BarColumn(bar_width=20),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left  {task.fields[metrics]}"),
+    )
+    drawn = 0.0
+    with Bars(*columns, transient=True) as bars:
+        task = bars.add_task("", total=epochs, metrics="")
+
+        def show(epoch: int, metrics: Mapping[str, float]) -> None:
+            nonlocal drawn
+            if time.monotonic() - drawn > REDRAW_SECONDS:
+                drawn = time.monotonic()
+                bars.update(task, completed=epoch, metrics=_short(metrics))
+
+        yield show
+
+
+def _short(metrics: Mapping[str, float]) -> str:
+    """Return losses and accuracies of both parts in little space."""
+    return "  ".join(
+        f"{metric} {metrics[f'train/{metric}']:.{digits}f} / {metrics[f'test/{metric}']:.{digits}f}"
+        for metric, digits in (("loss", 4), ("accuracy", 3))
+    )
+
+
+def _line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
+    width = len(str(epochs))
+    return f"epoch {epoch:{width}}/{epochs}  train / test  {_short(metrics)}"
+
+
+def _table(*headers: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    for index, header in enumerate(headers):
+        table.add_column(header, justify="right" if index else "left")
+    return table
+
+
+def _metrics_table(history: History, predictions: Predictions | None) -> "Table":
+    best = history.best()
+    last = history.at(-1)
+    rows = {f"epoch {history.epochs[-1]}": last, f"best epoch {history.epochs[best]}": history.at(best)}
+    names = list(last)
+    table = _table("", *[name.replace("/", " ") for name in names])
+    for title, metrics in rows.items():
+        table.add_row(title, *[f"{metrics[name]:.4f}" for name in names])
+    if predictions is not None:
+        table.add_row(
+            "majority class", *[f"{predictions.baseline:.4f}" if name == "test/accuracy" else "" for name in names]
+        )
+    return table
+
+
+def _confusion_table(predictions: Predictions) -> "Table":
+    table = _table("true \\ predicted", *predictions.classes)
+    for name, row in zip(predictions.classes, predictions.confusion(), strict=True):
+        table.add_row(name, *[str(count) for count in row])
+    return table
+
+
+def _class_table(predictions: Predictions) -> "Table":
+    table = _table("class", "precision", "recall", "F1", "examples")
+    for score in predictions.class_scores():
+        numbers = (score.precision, score.recall, score.f1)
+        table.add_row(score.name, *[f"{number:.3f}" for number in numbers], str(score.examples))
+    return table

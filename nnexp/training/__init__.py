@@ -1,0 +1,1 @@
+"""Training a stack of runs: batches, the loop, metrics and history."""

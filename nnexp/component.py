@@ -4,6 +4,7 @@ A component is a frozen dataclass of hyper-parameters. The annotation of a field
 and the range of its values, from which the check below and the sentence about a wrong value are both derived.
 """
 
+from abc import ABC
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
@@ -43,7 +44,7 @@ class InvalidFieldError(UserError):
 
 
 @dataclass(frozen=True)
-class Component:
+class Component(ABC):
     """A frozen dataclass whose values are checked against its annotations when it is made.
 
     Raises
@@ -109,7 +110,10 @@ def describe(hint: object) -> str:
     if origin is tuple:
         return f"a list, each {describe(arguments[0])}"
     names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", NoneType: "null"}
-    return names[hint] if isinstance(hint, type) and hint in names else f"a {getattr(hint, '__name__', hint)}".lower()
+    if isinstance(hint, type):
+        name = hint.__name__.lower()
+        return names.get(hint) or f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
+    raise TypeError(f"an annotation that configs cannot express: {hint}")
 
 
 def _bounds(hint: object) -> list[object]:
@@ -144,5 +148,5 @@ def _words(bound: object) -> str:
         case at.Le(limit):
             return f"of at most {limit}"
         case at.MinLen(limit):
-            return f"with at least {limit}"
+            return f"({limit} or more of them)"
     raise TypeError(f"a bound that is not known here: {bound}")

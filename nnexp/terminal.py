@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REDRAW_SECONDS = 0.1
+MANY = 10_000
 PIPED_LINES = 10
 """How many lines of progress are printed where there is no terminal."""
 
@@ -77,7 +78,12 @@ def summary(history: History, diverged_step: int | None) -> str:
     if not len(history):
         return f"nothing evaluated{end}"
     last = history.at(-1)
-    return ", ".join(f"{name} {value:.4f}" for name, value in last.items()) + end
+    return ", ".join(f"{name} {number(value)}" for name, value in last.items()) + end
+
+
+def number(value: float) -> str:
+    """Return a metric with four decimals, or in powers of ten where it is too large for them to matter."""
+    return f"{value:.4f}" if abs(value) < MANY else f"{value:.3e}"
 
 
 @contextmanager
@@ -108,8 +114,8 @@ def _bar(epochs: int) -> Iterator[Progress]:
 def _short(metrics: Mapping[str, float]) -> str:
     """Return losses and accuracies of both parts in little space."""
     return "  ".join(
-        f"{metric} {metrics[f'train/{metric}']:.{digits}f} / {metrics[f'test/{metric}']:.{digits}f}"
-        for metric, digits in (("loss", 4), ("accuracy", 3))
+        f"{metric} {number(metrics[f'train/{metric}'])} / {number(metrics[f'test/{metric}'])}"
+        for metric in ("loss", "accuracy")
     )
 
 
@@ -135,10 +141,10 @@ def _metrics_table(history: History, predictions: Predictions | None) -> "Table"
     names = list(last)
     table = _table("", *[name.replace("/", " ") for name in names])
     for title, metrics in rows.items():
-        table.add_row(title, *[f"{metrics[name]:.4f}" for name in names])
+        table.add_row(title, *[number(metrics[name]) for name in names])
     if predictions is not None:
         table.add_row(
-            "majority class", *[f"{predictions.baseline:.4f}" if name == "test/accuracy" else "" for name in names]
+            "majority class", *[number(predictions.baseline) if name == "test/accuracy" else "" for name in names]
         )
     return table
 

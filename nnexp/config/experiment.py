@@ -1,9 +1,7 @@
 """The root of every config: what one run is made of, with all its components built and checked."""
 
 from dataclasses import dataclass
-from typing import Annotated, Literal
-
-import annotated_types as at
+from typing import Literal
 
 from nnexp.component import Component, Seed
 from nnexp.data.dataset import Data, Dataset
@@ -45,7 +43,7 @@ class Experiment(Component):
     tracking: Tracking
     seed: Seed
     dtype: Literal["float64", "float32"]
-    output_dir: Annotated[str, at.MinLen(1)]
+    output_dir: str
     verbose: bool
 
     def recipe(self, data: Data) -> Recipe:

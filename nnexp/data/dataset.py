@@ -6,7 +6,6 @@ from typing import Annotated
 
 import annotated_types as at
 import numpy as np
-import numpy.typing as npt
 
 from nnexp.component import Array, Component, Labels, Seed
 from nnexp.data.task import Task
@@ -113,7 +112,7 @@ class Dataset(Component):
         )
 
 
-def fit_scaling(x: npt.NDArray[np.float64]) -> Scaling:
+def fit_scaling(x: Array) -> Scaling:
     """Return the scaling by mean and population standard deviation; a constant feature is only centred."""
     from sklearn.preprocessing import StandardScaler
 

@@ -35,7 +35,7 @@ def run_figures(data: Data, history: History, predictions: Predictions | None) -
 
 def curves(history: History, name: str) -> "Figure":
     """Draw loss and accuracy of the training and the test part over the epochs."""
-    figure = new_figure(11, 4.2)
+    figure = new_figure(11, 4.2, (0.8, 0.65, 0.15, 0.4), (0.22, 0))
     best = history.best()
     for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for part, line in (("train", "-"), ("test", "--")):
@@ -78,8 +78,8 @@ def confusion_matrix(predictions: Predictions, name: str) -> "Figure":
     """Draw how many test examples of each class were taken for which; shades are shares of a true class."""
     counts = predictions.confusion()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = max(4.2, 1.6 + 0.52 * len(counts))
-    figure = new_figure(side + 0.9, side)
+    side = max(2.8, 0.5 * len(counts))
+    figure = new_figure(side + 2.0, side + 1.2, (0.8, 0.7, 1.2, 0.5))
     axes = figure.subplots()
     axes.grid(visible=False)
     image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
@@ -96,18 +96,20 @@ def confusion_matrix(predictions: Predictions, name: str) -> "Figure":
     axes.set(title=f"Confusion matrix of {name}, test", xlabel="predicted class", ylabel="true class")
     axes.set_xticks(ticks, predictions.classes)
     axes.set_yticks(ticks, predictions.classes)
-    figure.colorbar(image, label="share of the true class", shrink=0.8)
+    scale = figure.add_axes((1 - 1.0 / (side + 2.0), 0.7 / (side + 1.2), 0.18 / (side + 2.0), side / (side + 1.2)))
+    figure.colorbar(image, cax=scale, label="share of the true class")
     return figure
 
 
 def _images(data: Data, pixels: Array, titles: list[tuple[str, str]], title: str) -> "Figure":
     columns = 5
     rows = -(-len(titles) // columns)
-    figure = new_figure(12, 0.6 + 2.5 * rows)
-    figure.suptitle(title)
+    lines = 1 + max(text.count("\n") for text, _ in titles)
+    figure = new_figure(11, 0.3 + (2.0 + 0.3 * lines) * rows, (0.1, 0.1, 0.1, 0.4 + 0.25 * lines), (0.05, 0.15 * lines))
+    figure.suptitle(title, y=1 - 0.1 / figure.get_figheight(), va="top")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat:
-        axes.axis("off")
+        axes.set_axis_off()
     for axes, image, (text, colour) in zip(grid.flat, pixels, titles, strict=False):
         axes.imshow(image.reshape(data.image_shape), cmap="gray")
         axes.set_title(text, color=colour, fontsize=11)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+Margins = tuple[float, float, float, float]
+
 GOOD, BAD = "#009E73", "#D55E00"
 """Green and red that are told apart by every kind of colour vision."""
 LEFT, RIGHT = "\N{CHECK MARK}", "\N{BALLOT X}"
@@ -22,8 +24,26 @@ def styled() -> Iterator[None]:
         yield
 
 
-def new_figure(width: float, height: float) -> "Figure":
-    """Return an empty figure of a size in inches, without the state and the windows of pyplot."""
+def new_figure(width: float, height: float, margins: Margins, between: tuple[float, float] = (0, 0)) -> "Figure":
+    """Return an empty figure without the state and the windows of pyplot, all lengths in inches.
+
+    The margins are given because matplotlib's automatic layouts draw a figure several times to find them, which
+    takes longer than everything else about it (measured on ten small images: 0.4 s against 0.1 s).
+
+    Arguments
+    ---------
+    width, height
+        The size of the figure.
+    margins
+        Around all axes: left, bottom, right, top.
+    between
+        Between neighbouring axes, across and down, as shares of the size of one.
+
+    """
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(width, height))
+    figure = Figure(figsize=(width, height))
+    left, bottom, right, top = margins
+    across, down = between
+    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, across, down)
+    return figure

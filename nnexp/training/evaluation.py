@@ -67,6 +67,7 @@ class Predictions:
         ]
 
 
+@np.errstate(over="ignore", invalid="ignore")  # probabilities of extreme logits are right all the same
 def predict(recipe: Recipe, theta: Array, data: Data) -> Predictions:
     """Return the predictions of a trained run for the test part."""
     x = np.ascontiguousarray(data.test.x, theta.dtype)

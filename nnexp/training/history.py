@@ -70,20 +70,20 @@ class Recorder:
         How many runs the stack began with.
     epochs
         The epochs at which it will be evaluated.
+    names
+        The metrics of an evaluation.
 
     """
 
-    def __init__(self, runs: int, epochs: Sequence[int]) -> None:
+    def __init__(self, runs: int, epochs: Sequence[int], names: Sequence[str]) -> None:
         self._epochs = np.array(epochs)
         self._evaluations = np.zeros(runs, np.intp)
-        self._metrics: dict[str, Array] = {}
+        self._metrics = {name: np.empty((runs, len(epochs))) for name in names}
         self._ends: dict[int, tuple[Array, int | None]] = {}
 
     def record(self, runs: npt.NDArray[np.intp], row: Row) -> None:
         """Add the next evaluation of the runs that are still training."""
         for name, values in row.items():
-            if name not in self._metrics:
-                self._metrics[name] = np.full((len(self._evaluations), len(self._epochs)), np.nan)
             self._metrics[name][runs, self._evaluations[runs]] = values
         self._evaluations[runs] += 1
 

@@ -17,10 +17,13 @@ from nnexp.training.history import Outcome, Recorder, Row
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Trainer
 
+METRICS = ("train/loss", "test/loss", "train/accuracy", "test/accuracy")
+
 Observer = Callable[[int, Sequence[int], Row], None]
 """Called after every evaluation with the epoch, the runs that are still training, and their metrics."""
 
 
+@np.errstate(over="ignore", invalid="ignore")  # a run that diverges is known by its loss
 def train(
     recipes: Sequence[Recipe],
     data: Data,
@@ -38,38 +41,37 @@ def train(
     training, test = (Examples.of(part, data.task, recipes[0].loss, dtype) for part in (data.train, data.test))
     batch_size = trainer.examples_per_step(len(training))
     shuffler = None if trainer.batch_size == "full" else Shuffler([recipe.seed for recipe in recipes], len(training))
-    recorder = Recorder(len(recipes), trainer.evaluated_epochs())
+    recorder = Recorder(len(recipes), trainer.evaluated_epochs(), METRICS)
     runs = np.arange(len(recipes))
 
-    with np.errstate(over="ignore", invalid="ignore"):  # a run that diverges is known by its loss
-        for epoch in range(1, trainer.epochs + 1):
-            order = shuffler.order() if shuffler else None
-            z = np.concatenate([stack.step(x, y).copy() for x, y in training.batches(order, batch_size)], axis=-2)
-            y, labels = training.targets(order)
-            losses = stack.loss.forward(z, y)
-            row = {"train/loss": losses.mean(axis=-1)}
-            if trainer.evaluates(epoch):
-                z_test = stack.network.forward(test.x)
-                row["test/loss"] = stack.loss.forward(z_test, test.y).mean(axis=-1)
-                row["train/accuracy"] = accuracy(stack.loss, z, labels)
-                row["test/accuracy"] = accuracy(stack.loss, z_test, test.labels)
+    for epoch in range(1, trainer.epochs + 1):
+        order = shuffler.order() if shuffler else None
+        z = np.concatenate([stack.step(x, y).copy() for x, y in training.batches(order, batch_size)], axis=-2)
+        y, labels = training.targets(order)
+        losses = stack.loss.forward(z, y)
+        row = {"train/loss": losses.mean(axis=-1)}
+        if trainer.evaluates(epoch):
+            z_test = stack.network.forward(test.x)
+            row["test/loss"] = stack.loss.forward(z_test, test.y).mean(axis=-1)
+            row["train/accuracy"] = accuracy(stack.loss, z, labels)
+            row["test/accuracy"] = accuracy(stack.loss, z_test, test.labels)
 
-            finite = np.logical_and.reduce([np.isfinite(values) for values in row.values()])
-            if not finite.all():
-                for index in np.flatnonzero(~finite):
-                    step = diverged_step(losses[index], batch_size, stack.steps)
-                    recorder.end(runs.item(index), stack.theta[index], step)
-                kept = np.flatnonzero(finite)
-                runs, row = runs[kept], {name: values[kept] for name, values in row.items()}
-                if not len(runs):
-                    return recorder.outcomes()
-                stack.keep(kept)
-                if shuffler:
-                    shuffler.keep(kept)
+        finite = np.logical_and.reduce([np.isfinite(values) for values in row.values()])
+        if not finite.all():
+            for index in np.flatnonzero(~finite):
+                step = diverged_step(losses[index], batch_size, stack.steps)
+                recorder.end(runs.item(index), stack.theta[index], step)
+            kept = np.flatnonzero(finite)
+            runs, row = runs[kept], {name: values[kept] for name, values in row.items()}
+            if not len(runs):
+                return recorder.outcomes()
+            stack.keep(kept)
+            if shuffler:
+                shuffler.keep(kept)
 
-            if trainer.evaluates(epoch):
-                recorder.record(runs, row)
-                observe(epoch, runs.tolist(), row)
+        if trainer.evaluates(epoch):
+            recorder.record(runs, row)
+            observe(epoch, runs.tolist(), row)
     for run, theta in zip(runs.tolist(), stack.theta, strict=True):
         recorder.end(run, theta, None)
     return recorder.outcomes()

@@ -1,0 +1,88 @@
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+
+from nnexp.config.build import PACKAGES_VARIABLE, Node, build
+from nnexp.config.compose import compose_experiment
+from nnexp.errors import UserError
+from nnexp.nn.activations import Activation, ReLU, Tanh
+from nnexp.nn.architectures import MLP, Architecture
+from nnexp.nn.layers import Layer
+from nnexp.optim.optimizers import SGD, Adam, Optimizer
+from tests.test_component import Sample
+
+
+def no_options(group: str) -> dict[str, Node]:
+    del group
+    return {}
+
+
+ACTIVATIONS = {"architecture/activation": {"relu": {"_target_": "nnexp.nn.activations.ReLU"}}}
+
+
+def test_overrides_reach_the_components() -> None:
+    experiment = compose_experiment(
+        ["optimizer=adam", "optimizer.learning_rate=1", "architecture.hidden=[5]", "architecture.activation=relu"]
+    )
+    assert experiment.optimizer == Adam(1.0)
+    assert experiment.architecture == MLP((5,), ReLU())
+
+
+@pytest.mark.parametrize("form", ["architecture.activation=tanh", "architecture/activation=tanh"])
+def test_an_activation_may_be_named_as_a_value_or_as_an_option(form: str) -> None:
+    assert compose_experiment([form]).architecture == MLP((16, 8), Tanh())
+
+
+def test_whole_numbers_are_numbers() -> None:
+    assert repr(
+        build({"_target_": "nnexp.optim.optimizers.SGD", "learning_rate": 1}, Optimizer, "", no_options)
+    ) == repr(SGD(1.0))
+
+
+MISTAKES: list[tuple[object, type, str]] = [
+    ({"_target_": "os.system", "command": "true"}, Optimizer, "at._target_=os.system: must be in nnexp"),
+    ({"_target_": "nnexp.files.write_text"}, Optimizer, "must be the dataclass of an optimizer"),
+    ({"_target_": "nnexp.optim.optimizers.Optimizer"}, Optimizer, "must be the dataclass"),
+    ({"_target_": "nnexp.nn.activations.ReLU"}, Optimizer, "must be the dataclass"),
+    ({"_target_": "nnexp.nothing.There"}, Optimizer, "No module named"),
+    ({"_target_": "nnexp.optim.optimizers.sys"}, Optimizer, "must be the dataclass"),
+    ({"learning_rate": 1}, Optimizer, "at: missing _target_"),
+    ({"_target_": "nnexp.optim.optimizers.SGD", "lerning_rate": 1}, Optimizer, "at.lerning_rate: no such key, did you"),
+    ({"_target_": "nnexp.optim.optimizers.SGD", "xyz": 1}, Optimizer, "at.xyz: no such key, known are learning_rate"),
+    ("sgd", Optimizer, "at=sgd: must be an optimizer"),
+    (None, Optimizer, "at=None: must be an optimizer"),
+    ("rellu", Activation, "at=rellu: must be one of relu, did you mean relu?"),
+    ({"_target_": "nnexp.nn.architectures.MLP", "hidden": [[1]]}, Architecture, "at.hidden="),
+    ({"_target_": "nnexp.nn.architectures.MLP", "hidden": {"a": 1}}, Architecture, "at.hidden="),
+    ({"_target_": "nnexp.nn.layers.Activate"}, Activation, "must be the dataclass"),
+]
+
+
+@pytest.mark.parametrize(("node", "kind", "sentence"), MISTAKES)
+def test_mistakes_are_one_line(node: object, kind: type, sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        build(node, kind, "at", lambda group: ACTIVATIONS[group])
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_missing_fields_are_named() -> None:
+    with pytest.raises(UserError, match=r"at\.activation: missing, must be an activation"):
+        build({"_target_": "nnexp.nn.layers.Activate"}, Layer, "at", no_options)
+
+
+def test_packages_of_the_user_are_allowed_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    node = {"_target_": "tests.test_component.Sample", "rate": 2}
+    with pytest.raises(UserError, match="must be in nnexp"):
+        build(node, Sample, "", no_options)
+    monkeypatch.setenv(PACKAGES_VARIABLE, "tests")
+    assert build(node, Sample, "", no_options) == Sample(2.0)
+
+
+def test_composing_leaves_hydra_as_it_was() -> None:
+    compose_experiment()
+    assert not GlobalHydra.instance().is_initialized()
+
+
+def test_interpolations_that_lead_nowhere_are_one_line() -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        compose_experiment(["seed=${nowhere}"])

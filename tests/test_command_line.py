@@ -1,0 +1,222 @@
+"""The command line as a user types it: a real process in an empty folder."""
+
+import re
+import signal
+import socket
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import CommandLine
+
+QUICK = ("trainer.epochs=3", "tracking=none")
+
+MISTAKES = [
+    (["optimizer.learing_rate=1"], r"optimizer\.learing_rate: no such key, did you mean learning_rate\?"),
+    (["+optimizer.learing_rate=1"], r"optimizer\.learing_rate: no such key, did you mean learning_rate\?"),
+    (["optimiser=sgd"], r"optimiser: no such key, did you mean optimizer\?"),
+    (["optimizer=sdg"], r"optimizer=sdg: must be one of adam, sgd"),
+    (["experiment=digit"], r"experiment=digit: must be one of digits"),
+    (["trainer.epochs=many"], r"trainer\.epochs=many: must be a whole number of at least 1"),
+    (["optimizer.learning_rate=-1"], r"optimizer\.learning_rate=-1\.0: must be a number greater than 0"),
+    (
+        ["architecture.hidden=[16,0]"],
+        r"architecture\.hidden=\[16, 0\]: must be a list, each a whole number of at least 1",
+    ),
+    (["trainer.batch_size=1000000"], r"trainer\.batch_size=1000000: must be a whole number from 1 to 288, .* or full"),
+    (["dataset=digits"], r"loss=binary_cross_entropy needs 2 classes .* 10: use loss=sparse_categorical_cross_entropy"),
+    (["optimizer"], r"optimizer: not a valid override, must be key=value"),
+    (
+        ["tracking.uri=http://127.0.0.1:9"],
+        r"tracking\.uri=http://127\.0\.0\.1:9: must be .* can be reached \(.*refused\)",
+    ),
+    (["tracking.uri=runs"], r"tracking\.uri=runs: must be a database such as .*, or a server, not a folder"),
+    (["--config-dir", "nowhere"], r"directory '.*nowhere' not found"),
+    (
+        ["-m", "optimizer.learning_rate=0.1,-1", *QUICK],
+        r"optimizer\.learning_rate=-1\.0: must be a number greater than 0",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
+)
+def test_a_mistake_is_one_line_and_status_2(nnexp: CommandLine, arguments: list[str], sentence: str) -> None:
+    result = nnexp(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert re.fullmatch(f"nnexp: .*{sentence}.*\n", result.stderr), result.stderr
+    if "-m" not in arguments:
+        assert list(nnexp.folder.iterdir()) == []
+
+
+def test_an_output_folder_that_cannot_be_written(nnexp: CommandLine) -> None:
+    (nnexp.folder / "taken").write_text("a file")
+    result = nnexp("output_dir=taken/here", *QUICK)
+    assert result.returncode == 2
+    assert re.fullmatch("nnexp: output_dir=taken/here: must be a folder that can be written to .*\n", result.stderr)
+
+
+@contextmanager
+def silent_server() -> Iterator[int]:
+    """Accept connections and never answer."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        connections: list[socket.socket] = []
+
+        def accept() -> None:
+            try:
+                while True:
+                    connections.append(server.accept()[0])
+            except OSError:
+                return
+
+        threading.Thread(target=accept, daemon=True).start()
+        yield server.getsockname()[1]
+        for connection in connections:
+            connection.close()
+
+
+def test_a_tracking_server_that_hangs_is_given_up_on(nnexp: CommandLine) -> None:
+    with silent_server() as port:
+        result = nnexp(MLFLOW_TRACKING_URI=f"http://127.0.0.1:{port}")
+    assert result.returncode == 2
+    assert re.fullmatch(r"nnexp: tracking\.uri=.*: must be .* can be reached \(timed out\)\n", result.stderr)
+    assert list(nnexp.folder.iterdir()) == []
+
+
+def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) -> None:
+    result = nnexp("trainer.epochs=20", "architecture.activation=tanh")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", result.stdout), "no control characters"
+    for words in ("epoch 20/20", "test accuracy", "majority class", "best epoch", "true \\ predicted", "precision"):
+        assert words in result.stdout
+    (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
+    assert str(folder) in result.stdout
+    assert f"ui --backend-store-uri sqlite:///{nnexp.folder}/outputs/mlflow.db" in result.stdout
+    assert re.search(
+        r"http://127\.0\.0\.1:5000/#/experiments/1/runs/\w{32}\?workflowType=machine_learning", result.stdout
+    )
+    assert {path.name for path in folder.iterdir()} == {"config.yaml", "history.csv", "parameters.npz", "figures"}
+    history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
+    assert history["epoch"].tolist() == list(range(1, 21))
+
+
+def test_not_verbose_is_one_line(nnexp: CommandLine) -> None:
+    result = nnexp(*QUICK, "verbose=false")
+    assert re.fullmatch(r"epochs=3: train/loss [\d.]+, test/loss [\d.]+, .*\n", result.stdout)
+    assert result.stderr == ""
+
+
+def test_no_tracking_means_no_mlflow(nnexp: CommandLine) -> None:
+    result = nnexp(*QUICK, PYTHONPROFILEIMPORTTIME="1")
+    assert result.returncode == 0
+    assert "sklearn" in result.stderr
+    assert "mlflow" not in result.stderr
+    assert not (nnexp.folder / "outputs" / "mlflow.db").exists()
+
+
+def test_a_diverged_run_says_where_and_fails(nnexp: CommandLine) -> None:
+    result = nnexp("architecture.activation=relu", "initializer.scale=1e200")
+    assert result.returncode == 1
+    assert "Diverged: the loss is no longer finite at step 1." in result.stdout
+    assert result.stderr == ""
+    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+        tags = dict(store.execute("select key, value from tags").fetchall())
+    assert (tags["diverged"], tags["diverged_step"]) == ("true", "1")
+
+
+def test_a_sweep_of_jobs_goes_on_after_a_diverged_one(nnexp: CommandLine) -> None:
+    result = nnexp("-m", "initializer.scale=1e200,0.1", "architecture.activation=relu", *QUICK, "verbose=false")
+    assert result.returncode == 0, result.stderr
+    first, second = result.stdout.splitlines()
+    assert "scale=1e+200" in first
+    assert first.endswith("diverged at step 1")
+    assert "test/loss" in second
+    written = {path.relative_to(nnexp.folder).parts[0] for path in nnexp.folder.rglob("*")}
+    assert written == {"outputs"}
+    names = [path.name for path in (nnexp.folder / "outputs" / "digits_binary").iterdir()]
+    assert sorted("scale=1e+200" in name for name in names) == [False, True]
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_is_killed_in_mlflow(nnexp: CommandLine, number: signal.Signals, status: int) -> None:
+    process = nnexp.start("trainer.epochs=1000000")
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("epoch"):
+            break
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=30)
+    assert process.returncode == status
+    assert errors == "\nInterrupted; what was trained so far is recorded as KILLED.\n"
+    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+        assert store.execute("select status from runs").fetchall() == [("KILLED",)]
+        assert store.execute("select count(*) from metrics").fetchone()[0] >= 4
+
+
+def test_a_bug_keeps_its_traceback_and_fails_the_run(nnexp: CommandLine, tmp_path: Path) -> None:
+    (nnexp.folder / "buggy.py").write_text(
+        "from dataclasses import dataclass\n"
+        "from nnexp.optim.optimizers import SGD\n\n\n"
+        "@dataclass(frozen=True)\n"
+        "class Buggy(SGD):\n"
+        "    def update(self, gradient, state, step):\n"
+        "        raise RuntimeError('a bug')\n"
+    )
+    result = nnexp("optimizer._target_=buggy.Buggy", NNEXP_PACKAGES="buggy", PYTHONPATH=str(tmp_path))
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "RuntimeError: a bug" in result.stderr
+    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+        assert store.execute("select status from runs").fetchall() == [("FAILED",)]
+
+
+def test_help_is_ours(nnexp: CommandLine) -> None:
+    text = nnexp("--help").stdout
+    for group in (
+        "architecture",
+        "dataset",
+        "experiment",
+        "initializer",
+        "loss",
+        "optimizer",
+        "schedule",
+        "tracking",
+        "trainer",
+    ):
+        assert re.search(rf"^{group}: \w", text, re.MULTILINE)
+    assert text.count("python -m nnexp ") >= 3
+    assert "Powered by" not in text
+
+
+def test_config_of_a_command_is_shown_and_nothing_is_run(nnexp: CommandLine) -> None:
+    result = nnexp("experiment=digits", "--cfg", "job", "seed=4")
+    assert result.returncode == 0
+    assert "seed: 4\n" in result.stdout
+    assert "batch_size: 32\n" in result.stdout
+    assert list(nnexp.folder.iterdir()) == []
+
+
+def test_a_config_folder_of_ones_own(nnexp: CommandLine) -> None:
+    (nnexp.folder / "mine" / "optimizer").mkdir(parents=True)
+    (nnexp.folder / "mine" / "optimizer" / "fast.yaml").write_text(
+        "_target_: nnexp.optim.optimizers.Adam\nlearning_rate: 0.1\n"
+    )
+    result = nnexp("--config-dir", "mine", "optimizer=fast", "verbose=false", *QUICK)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("optimizer=fast")
+
+
+def test_runs_started_together_share_a_fresh_store(nnexp: CommandLine) -> None:
+    processes = [nnexp.start("trainer.epochs=2", "verbose=false", f"seed={seed}") for seed in range(4)]
+    for process in processes:
+        _, errors = process.communicate(timeout=120)
+        assert (process.returncode, errors) == (0, "")
+    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+        assert store.execute("select status from runs").fetchall() == [("FINISHED",)] * 4

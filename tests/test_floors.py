@@ -1,0 +1,78 @@
+"""The floors of the house: imports go down only, and heavy libraries are imported late."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "nnexp"
+
+FLOORS = [
+    ["errors", "component", "files"],
+    ["nn", "optim", "data"],
+    ["training"],
+    ["tracking", "plots", "terminal"],
+    ["config", "runs"],
+    ["__main__", "__init__"],
+]
+"""From the ground up; a module may import from its own floor and those below."""
+HEAVY = {"mlflow", "matplotlib", "sklearn", "scipy", "rich", "sqlalchemy", "filelock", "threadpoolctl", "urllib3"}
+"""Imported late, where used: never at the top of a module."""
+GROUND_LIBRARIES = {"numpy", "annotated_types"}
+"""All that the mathematics may import from outside of the standard library."""
+HOME = {"mlflow": "tracking", "matplotlib": "plots", "sklearn": ("data", "training"), "hydra": ("config", "__main__")}
+"""The only places that may import these libraries at all."""
+
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def home(module: Path) -> str:
+    return module.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def floor(name: str) -> int:
+    (number,) = [number for number, names in enumerate(FLOORS) if name in names]
+    return number
+
+
+def imports(tree: ast.AST) -> list[str]:
+    names = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    return names + [str(node.module) for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_imports_go_down(module: Path) -> None:
+    tree = ast.parse(module.read_text())
+    for name in imports(tree):
+        root, *rest = name.split(".")
+        if root == "nnexp" and rest:
+            assert floor(rest[0]) <= floor(home(module)), f"{module.name} imports {name}, which is above it"
+        if root in HOME:
+            assert home(module) in HOME[root], f"{root} is imported outside of its home"
+        if floor(home(module)) <= 1 and root not in sys.stdlib_module_names | {"nnexp", "sklearn"}:
+            assert root in GROUND_LIBRARIES, f"{module.name} imports {name}"
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_heavy_libraries_are_imported_late(module: Path) -> None:
+    top = [node for node in ast.parse(module.read_text()).body if isinstance(node, (ast.Import, ast.ImportFrom))]
+    roots = {name.split(".")[0] for node in top for name in imports(node)}
+    assert not roots & HEAVY
+
+
+@pytest.mark.parametrize("arguments", [["--cfg", "job"], ["--help"], ["-sc", "query=bash"]])
+def test_questions_about_configs_are_answered_without_heavy_libraries(arguments: list[str]) -> None:
+    code = (
+        "import sys\n"
+        f"sys.argv = ['nnexp', *{arguments}]\n"
+        "from nnexp.__main__ import main\n"
+        "try:\n"
+        "    main()\n"
+        "finally:\n"
+        f"    print('loaded:', sorted({HEAVY | {'numpy'}} & set(sys.modules)))\n"
+    )
+    variables = {"COMP_LINE": "nnexp optimizer=", "COMP_POINT": "16"}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
+    assert result.stdout.splitlines()[-1] == "loaded: []", result.stderr

@@ -1,0 +1,223 @@
+"""The loop against a plain one in the textbook's column-vector form, and stacks against solo runs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nnexp.component import Array
+from nnexp.data.dataset import Data
+from nnexp.data.digits import Digits
+from nnexp.nn.activations import Activation, ReLU, Sigmoid, Tanh
+from nnexp.nn.architectures import MLP
+from nnexp.nn.initializers import Normal
+from nnexp.nn.losses import BinaryCrossEntropy, SparseCategoricalCrossEntropy
+from nnexp.nn.network import layout
+from nnexp.optim.optimizers import SGD, Adam, Optimizer
+from nnexp.optim.schedules import Constant
+from nnexp.training.history import Outcome
+from nnexp.training.loop import diverged_step, train
+from nnexp.training.stack import Recipe, Stack
+from nnexp.training.trainer import Trainer
+from tests.conftest import make_data
+
+Column = Array
+
+
+def starting_matrices(recipe: Recipe, fan_in: int) -> tuple[list[Column], list[Column]]:
+    """Return our starting weights and biases as the textbook has them: W of shape (units, inputs), b a column."""
+    (theta,) = Stack([recipe], fan_in, "float64").theta
+    matrices = [theta[slot.start : slot.stop].reshape(slot.shape).T.copy() for slot in layout(recipe.layers, fan_in)]
+    return matrices[::2], matrices[1::2]
+
+
+@dataclass
+class PlainAdam:
+    """Adam for one matrix, as in algorithm 1 of the paper."""
+
+    learning_rate: float
+    m: float | Column = 0.0
+    v: float | Column = 0.0
+    t: int = 0
+
+    def step(self, gradient: Column) -> Column:
+        self.t += 1
+        self.m = 0.9 * self.m + 0.1 * gradient
+        self.v = 0.999 * self.v + 0.001 * gradient**2
+        mean, square = self.m / (1 - 0.9**self.t), self.v / (1 - 0.999**self.t)
+        step: Column = self.learning_rate * mean / (np.sqrt(square) + 1e-8)
+        return step
+
+
+def test_default_run_agrees_with_a_plain_loop() -> None:
+    """Reference R1: 64-16-8-1, sigmoid, binary cross-entropy, full batch, every one of 1000 epochs."""
+    data = Digits(classes=(0, 1)).load()
+    recipe = Recipe(MLP().layers(1), Normal(0.01), BinaryCrossEntropy(), SGD(0.5), Constant(), 0)
+    (outcome,) = train([recipe], data, Trainer(), "float64")
+
+    weights, biases = starting_matrices(recipe, 64)
+    x, y, m = data.train.x.T, data.train.labels[None, :], len(data.train)
+    expected: dict[str, list[float]] = {"train/loss": [], "test/loss": [], "train/accuracy": [], "test/accuracy": []}
+
+    def forward(a: Column) -> list[Column]:
+        activations = [a]
+        for weight, bias in zip(weights, biases, strict=True):
+            activations.append(1 / (1 + np.exp(-(weight @ activations[-1] + bias))))
+        return activations
+
+    def measure(part: str, p: Column, y: npt.NDArray[np.integer]) -> None:
+        expected[f"{part}/loss"].append(-float(np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))))
+        expected[f"{part}/accuracy"].append(float(np.mean((p > 0.5) == y)))
+
+    for _ in range(1000):
+        activations = forward(x)
+        measure("train", activations[-1], y)
+        delta = activations[-1] - y
+        for layer in (2, 1, 0):
+            a = activations[layer]
+            weight_gradient, bias_gradient = delta @ a.T / m, delta.sum(axis=1, keepdims=True) / m
+            delta = (weights[layer].T @ delta) * a * (1 - a)
+            weights[layer] -= 0.5 * weight_gradient
+            biases[layer] -= 0.5 * bias_gradient
+        measure("test", forward(data.test.x.T)[-1], data.test.labels[None, :])
+
+    for name, values in expected.items():
+        np.testing.assert_allclose(outcome.history.metrics[name], values, rtol=1e-9, atol=0, err_msg=name)
+    loss = outcome.history.metrics["train/loss"]
+    assert abs(loss[:300] - np.log(2)).max() < 1e-3, "the plateau"
+    assert loss[-1] < 0.02, "the escape"
+
+
+def test_ten_class_run_agrees_with_a_plain_loop() -> None:
+    """64-64-32-10, ReLU, softmax cross-entropy, shuffled batches of 32, Adam, as `experiment=digits`."""
+    epochs = 50
+    data = Digits().load()
+    loss = SparseCategoricalCrossEntropy()
+    recipe = Recipe(MLP((64, 32), ReLU()).layers(10), Normal(0.1), loss, Adam(), Constant(), 0)
+    (outcome,) = train([recipe], data, Trainer(epochs, 32), "float64")
+
+    weights, biases = starting_matrices(recipe, 64)
+    optimizers = [(PlainAdam(0.001), PlainAdam(0.001)) for _ in weights]
+    generator = np.random.default_rng(np.random.SeedSequence(0).spawn(2)[1])
+    expected: dict[str, list[float]] = {"train/loss": [], "test/loss": []}
+
+    def forward(a: Column) -> list[Column]:
+        activations = [a]
+        for weight, bias in zip(weights, biases, strict=True):
+            activations.append(np.maximum(weight @ activations[-1] + bias, 0))
+        logits = weights[-1] @ activations[-2] + biases[-1]
+        exponentials = np.exp(logits - logits.max(axis=0))
+        return [*activations[:-1], exponentials / exponentials.sum(axis=0)]
+
+    def losses(p: Column, labels: npt.NDArray[np.integer]) -> Column:
+        loss: Column = -np.log(p[labels, np.arange(len(labels))])
+        return loss
+
+    for _ in range(epochs):
+        order = generator.permutation(len(data.train))
+        seen = []
+        for start in range(0, len(order), 32):
+            rows = order[start : start + 32]
+            labels = data.train.labels[rows]
+            activations = forward(data.train.x[rows].T)
+            seen.append(losses(activations[-1], labels))
+            delta = (activations[-1] - np.eye(10)[:, labels]) / len(rows)
+            for layer in (2, 1, 0):
+                gradients = delta @ activations[layer].T, delta.sum(axis=1, keepdims=True)
+                delta = (weights[layer].T @ delta) * (activations[layer] > 0)
+                weights[layer] -= optimizers[layer][0].step(gradients[0])
+                biases[layer] -= optimizers[layer][1].step(gradients[1])
+        expected["train/loss"].append(float(np.concatenate(seen).mean()))
+        expected["test/loss"].append(float(losses(forward(data.test.x.T)[-1], data.test.labels).mean()))
+
+    for name, values in expected.items():
+        np.testing.assert_allclose(outcome.history.metrics[name], values, rtol=1e-9, atol=0, err_msg=name)
+
+
+def assert_same_bits(one: Outcome, other: Outcome) -> None:
+    np.testing.assert_array_equal(one.theta, other.theta)
+    np.testing.assert_array_equal(one.history.epochs, other.history.epochs)
+    assert one.history.metrics.keys() == other.history.metrics.keys()
+    for name, values in one.history.metrics.items():
+        np.testing.assert_array_equal(values, other.history.metrics[name], err_msg=name)
+    assert one.diverged_step == other.diverged_step
+
+
+@st.composite
+def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
+    """Draw runs of one shape that differ in learning rate, initial scale and seed, one of them hopeless."""
+    classes = draw(st.integers(2, 4))
+    data = make_data(draw(st.integers(4, 40)), draw(st.integers(1, 12)), classes, draw(st.integers(0, 99)))
+    loss = SparseCategoricalCrossEntropy() if classes > 2 or draw(st.booleans()) else BinaryCrossEntropy()
+    activation = draw(st.sampled_from([Sigmoid(), Tanh(), ReLU()]))
+    hidden = tuple(draw(st.lists(st.integers(1, 24), max_size=3)))
+    layers = MLP(hidden, activation).layers(loss.outputs(data.task))
+    make: Callable[[float], Optimizer] = draw(st.sampled_from([SGD, Adam]))
+    one_seed = draw(st.booleans())
+    numbers = st.tuples(st.floats(1e-3, 2), st.floats(0.01, 2), st.just(7) if one_seed else st.integers(0, 3))
+    runs = draw(st.lists(numbers, min_size=1, max_size=5))
+    runs.insert(draw(st.integers(0, len(runs))), (1.0, 1e38, runs[0][2]))  # overflows, in ReLU networks to infinity
+    recipes = [Recipe(layers, Normal(scale), loss, make(rate), Constant(), seed) for rate, scale, seed in runs]
+    batch_size: int | Literal["full"] = "full" if draw(st.booleans()) else draw(st.integers(1, len(data.train)))
+    return recipes, data, Trainer(draw(st.integers(1, 4)), batch_size, draw(st.integers(1, 3))), draw(DTYPES)
+
+
+DTYPES = st.sampled_from(["float32", "float64"])
+
+
+@settings(max_examples=150, deadline=None)
+@given(stacks())
+def test_a_run_has_the_same_bits_alone_and_in_a_stack(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
+    recipes, data, trainer, dtype = stack
+    together = train(recipes, data, trainer, dtype)
+    for recipe, outcome in zip(recipes, together, strict=True):
+        assert_same_bits(train([recipe], data, trainer, dtype)[0], outcome)
+
+
+def recipe_with(data: Data, scale: float, rate: float = 0.1, activation: Activation | None = None) -> Recipe:
+    loss = SparseCategoricalCrossEntropy()
+    layers = MLP((4, 4), activation or ReLU()).layers(loss.outputs(data.task))
+    return Recipe(layers, Normal(scale), loss, SGD(rate), Constant(), 0)
+
+
+def test_a_diverging_run_leaves_the_stack_and_its_neighbours_train_on() -> None:
+    data = make_data(30, 5, 3)
+    trainer = Trainer(epochs=6, batch_size=10)
+    good, bad = recipe_with(data, 0.5), recipe_with(data, 1e200)
+    outcomes = train([good, bad, good, bad], data, trainer, "float64")
+    assert [outcome.diverged_step for outcome in outcomes] == [None, 1, None, 1]
+    assert [len(outcome.history) for outcome in outcomes] == [6, 0, 6, 0]
+
+
+def test_divergence_is_found_at_its_step() -> None:
+    """With a learning rate this large, the first step is taken from good weights and ruins the second batch."""
+    data = make_data(30, 5, 3)
+    (outcome,) = train([recipe_with(data, 0.5, rate=1e200)], data, Trainer(epochs=6, batch_size=10), "float64")
+    assert outcome.diverged_step == 2
+    (outcome,) = train([recipe_with(data, 0.5, rate=1e200)], data, Trainer(epochs=6, evaluate_every=4), "float64")
+    assert outcome.diverged_step == 1, "the loss after the only step of the first epoch"
+
+
+@pytest.mark.parametrize(("bad", "expected"), [([0], 11), ([3, 7], 12), ([8], 13), ([], 13)])
+def test_diverged_step_counts_batches(bad: list[int], expected: int) -> None:
+    losses: Array = np.ones(9)
+    losses[bad] = np.nan
+    assert diverged_step(losses, batch_size=3, steps=13) == expected
+
+
+def test_evaluation_only_where_asked() -> None:
+    data = make_data(20, 3, 2)
+    seen: list[int] = []
+    (outcome,) = train(
+        [recipe_with(data, 0.5)], data, Trainer(10, evaluate_every=4), "float64", lambda epoch, *_: seen.append(epoch)
+    )
+    assert outcome.history.epochs.tolist() == seen == [1, 4, 8, 10]
+    (every,) = train([recipe_with(data, 0.5)], data, Trainer(10), "float64")
+    np.testing.assert_array_equal(
+        every.history.metrics["test/loss"][[0, 3, 7, 9]], outcome.history.metrics["test/loss"]
+    )

@@ -57,7 +57,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_mistake(UserError(one_line(error))))
     except KeyboardInterrupt as interrupt:
-        print("\nInterrupted; what was trained so far is recorded as KILLED.", file=sys.stderr)
+        print("\nnnexp: interrupted", file=sys.stderr)
         sys.exit(TERMINATED if type(interrupt) is not KeyboardInterrupt else INTERRUPTED)
 
 

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import re
+import shlex
 import signal
 import threading
 import time
@@ -51,6 +52,8 @@ class Result:
     ----------
     name
         What sets the run apart.
+    command
+        The command that does the same.
     config
         The resolved config: every field, defaults included.
     config_hash
@@ -71,6 +74,7 @@ class Result:
     """
 
     name: str
+    command: str
     config: Mapping[str, object]
     config_hash: str
     history: History
@@ -105,7 +109,7 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
 
 
 def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
-    """Train, draw and track one checked experiment; the overrides only serve to name it.
+    """Train, draw and track one checked experiment; the overrides name and explain it.
 
     Raises
     ------
@@ -135,6 +139,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                 (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype, _observer(tracked, show))
             result = Result(
                 name=name,
+                command=shlex.join(["python", "-m", "nnexp", *overrides]),
                 config=resolved(experiment),
                 config_hash=identity,
                 history=outcome.history,
@@ -233,8 +238,12 @@ def outcome_tags(result: Result) -> dict[str, str]:
 
 def describe(result: Result) -> str:
     """Return the run in a few lines of Markdown."""
-    summary = terminal.summary(result.history, result.diverged_step)
-    return f"**{result.name}**\n\n{summary}\n\nFiles: `{result.folder}`\n"
+    lines = [
+        f"    {result.command}",
+        terminal.summary(result.history, result.diverged_step),
+        f"Files: `{result.folder}`",
+    ]
+    return "\n\n".join(lines)
 
 
 def where(result: Result) -> list[str]:

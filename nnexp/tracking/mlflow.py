@@ -4,6 +4,7 @@ MLflow is slow to import and each call to it costs milliseconds, so it is import
 metrics are delivered in batches: about 200 points a curve, which is more than its charts show apart.
 """
 
+import getpass
 import json
 import logging
 import os
@@ -107,7 +108,8 @@ class MLflowTracker:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
         experiment = self._experiment_id(self._experiment or facts.group)
-        run = self._client.create_run(experiment, tags=dict(facts.tags), run_name=facts.name)
+        tags = {**facts.tags, "mlflow.user": getpass.getuser(), "mlflow.source.name": "nnexp"}
+        run = self._client.create_run(experiment, tags=tags, run_name=facts.name)
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in facts.parameters.items()]
         self._client.log_batch(run_id, params=params)

@@ -1,5 +1,6 @@
 """Where a run's numbers come from: versions, commit, processor and threads."""
 
+import getpass
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -30,6 +31,14 @@ def installed(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
+        return "unknown"
+
+
+def user() -> str:
+    """Return the name of the user, or `unknown` where the system has none for it, as in some containers."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
         return "unknown"
 
 

@@ -4,7 +4,6 @@ MLflow is slow to import and each call to it costs milliseconds, so it is import
 metrics are delivered in batches: about 200 points a curve, which is more than its charts show apart.
 """
 
-import getpass
 import json
 import logging
 import os
@@ -23,6 +22,7 @@ from urllib.request import urlopen
 import numpy as np
 
 from nnexp.errors import UserError
+from nnexp.tracking.environment import user
 from nnexp.tracking.tracker import RunFacts, Status, Tracking
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class MLflowTracker:
         from mlflow.entities import Dataset, DatasetInput, InputTag, Param
 
         experiment = self._experiment_id(self._experiment or facts.group)
-        tags = {**facts.tags, "mlflow.user": getpass.getuser(), "mlflow.source.name": "nnexp"}
+        tags = {**facts.tags, "mlflow.user": user(), "mlflow.source.name": "nnexp"}
         run = self._client.create_run(experiment, tags=tags, run_name=facts.name)
         run_id = run.info.run_id
         params = [Param(key, str(value)) for key, value in facts.parameters.items()]

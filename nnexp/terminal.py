@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 REDRAW_SECONDS = 0.1
 MANY = 10_000
+WIDE = 115
+"""Columns from which a progress bar has room for accuracies."""
 PIPED_LINES = 10
 """How many lines of progress are printed where there is no terminal."""
 
@@ -100,28 +102,27 @@ def _bar(epochs: int) -> Iterator[Progress]:
     )
     drawn = 0.0
     with Bars(*columns, transient=True) as bars:
+        names = ("loss", "accuracy") if bars.console.width >= WIDE else ("loss",)
         task = bars.add_task("", total=epochs, metrics="")
 
         def show(epoch: int, metrics: Mapping[str, float]) -> None:
             nonlocal drawn
             if time.monotonic() - drawn > REDRAW_SECONDS:
                 drawn = time.monotonic()
-                bars.update(task, completed=epoch, metrics=_short(metrics))
+                bars.update(task, completed=epoch, metrics=_short(metrics, names))
 
         yield show
 
 
-def _short(metrics: Mapping[str, float]) -> str:
-    """Return losses and accuracies of both parts in little space."""
-    return "  ".join(
-        f"{metric} {number(metrics[f'train/{metric}'])} / {number(metrics[f'test/{metric}'])}"
-        for metric in ("loss", "accuracy")
-    )
+def _short(metrics: Mapping[str, float], names: Sequence[str] = ("loss", "accuracy")) -> str:
+    """Return metrics of both parts in little space."""
+    values = [f"{name} {number(metrics[f'train/{name}'])} / {number(metrics[f'test/{name}'])}" for name in names]
+    return "  ".join(["train / test", *values])
 
 
 def _line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
     width = len(str(epochs))
-    return f"epoch {epoch:{width}}/{epochs}  train / test  {_short(metrics)}"
+    return f"epoch {epoch:{width}}/{epochs}  {_short(metrics)}"
 
 
 def _table(*headers: str) -> "Table":

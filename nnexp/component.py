@@ -30,7 +30,7 @@ else:
 
 Positive = Annotated[Number, at.Gt(0)]
 NonNegative = Annotated[Number, at.Ge(0)]
-Decay = Annotated[Number, at.Interval(ge=0, lt=1)]
+Fraction = Annotated[Number, at.Interval(ge=0, lt=1)]
 Count = Annotated[int, at.Ge(1)]
 Seed = Annotated[int, at.Ge(0)]
 
@@ -63,14 +63,25 @@ class Component(ABC):
                 raise InvalidFieldError(field.name, plain(value), describe(hints[field.name]))
 
 
-def annotations(component: type) -> dict[str, object]:
+def annotations(component: type[Component]) -> dict[str, object]:
     """Return the annotation of every field of a component's class, ranges included."""
     if component not in _annotations:
-        _annotations[component] = get_type_hints(component, include_extras=True)
+        hints = get_type_hints(component, include_extras=True)
+        _annotations[component] = {field.name: hints[field.name] for field in fields(component)}
     return _annotations[component]
 
 
 _annotations: dict[type, dict[str, object]] = {}
+
+
+def bare(hint: object) -> object:
+    """Return the type within an annotation: without its range, and without that it may be null."""
+    if get_origin(hint) is Annotated:
+        return bare(get_args(hint)[0])
+    if get_origin(hint) in (Union, UnionType):
+        members = [member for member in get_args(hint) if member is not NoneType]
+        return bare(members[0]) if len(members) == 1 else hint
+    return hint
 
 
 def plain(value: object) -> object:

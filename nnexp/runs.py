@@ -30,9 +30,11 @@ from nnexp.plots.run import run_figures
 from nnexp.plots.style import styled
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun
-from nnexp.training.evaluation import Predictions, parameters, predict
-from nnexp.training.history import History, Row
-from nnexp.training.loop import Observer, train
+from nnexp.training.history import History, Outcome, Row
+from nnexp.training.loop import train
+from nnexp.training.predictions import Predictions, parameters, predict
+from nnexp.training.roster import Observer
+from nnexp.training.stack import Recipe
 
 BLAS_THREADS = 1
 """Matrices are small, and a thread count that varies could change the last bits of a product."""
@@ -59,13 +61,17 @@ class Result:
     config_hash
         The run's identity: a hash of everything in the config that its numbers depend on.
     history
-        `history.epochs` and `history.metrics["test/loss"]` and so on, as arrays.
+        `history.times` (epochs) and `history.metrics["test/loss"]` and so on, as arrays.
     predictions
         Labels, predicted classes and probabilities of the test part; None if the run diverged.
     parameters
         The trained parameters by name, such as `0.weight`.
     diverged_step
         The step at which the loss was no longer finite, or None.
+    stopped
+        Why the run ended before its time, `early stopping` or `time limit`; or None.
+    snapshots
+        The parameters at the times of `trainer.snapshots`.
     folder
         Where the run's files are.
     links
@@ -81,6 +87,8 @@ class Result:
     predictions: Predictions | None
     parameters: Mapping[str, Array]
     diverged_step: int | None
+    stopped: str | None
+    snapshots: Mapping[int, Mapping[str, Array]]
     folder: Path
     links: Sequence[tuple[str, str]]
 
@@ -134,8 +142,8 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
             tags={**environment(), "config_hash": identity},
             dataset=dataset_facts(experiment, data),
         )
-        with _tracked(tracker.start(facts, experiment.trainer.evaluated_epochs())) as tracked:
-            with terminal.progress(experiment.trainer.epochs, verbose=experiment.verbose) as show:
+        with _tracked(tracker.start(facts, experiment.trainer.evaluations())) as tracked:
+            with terminal.progress(experiment.trainer, verbose=experiment.verbose) as show:
                 (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype, _observer(tracked, show))
             result = Result(
                 name=name,
@@ -143,9 +151,14 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                 config=resolved(experiment),
                 config_hash=identity,
                 history=outcome.history,
-                predictions=predict(recipe, outcome.theta, data) if outcome.diverged_step is None else None,
-                parameters=parameters(recipe, outcome.theta, data.train.x.shape[1]),
+                predictions=predictions_of(recipe, outcome, data),
+                parameters=parameters(recipe, outcome.learned, data.train.x.shape[-1]),
                 diverged_step=outcome.diverged_step,
+                stopped=outcome.stopped,
+                snapshots={
+                    time: parameters(recipe, learned, data.train.x.shape[-1])
+                    for time, learned in outcome.snapshots.items()
+                },
                 folder=new_folder(
                     output_dir / data.name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{slug(name)}_{identity}"
                 ),
@@ -198,7 +211,7 @@ def dataset_facts(experiment: Experiment, data: Data) -> DatasetFacts:
     """Return what identifies the data of a run: its digest is of the training and test arrays, split and scaled."""
     digest = hashlib.sha256()
     for part in (data.train, data.test):
-        for array in (part.x, part.labels):
+        for array in (part.x, part.targets):
             digest.update(np.ascontiguousarray(array).tobytes())
     schema = {"train": [*data.train.x.shape], "test": [*data.test.x.shape], "classes": [*data.task.classes]}
     return DatasetFacts(data.name, digest.hexdigest()[:8], json.dumps(resolved(experiment.dataset)), schema)
@@ -209,15 +222,25 @@ def write_files(result: Result, data: Data) -> None:
     write_text(result.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(result.config))))
     with atomically(result.folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["epoch", *result.history.metrics])
-        writer.writerows(zip(result.history.epochs, *result.history.metrics.values(), strict=True))
+        writer.writerow([result.history.unit, *result.history.metrics])
+        writer.writerows(zip(result.history.times, *result.history.metrics.values(), strict=True))
     with atomically(result.folder / "parameters.npz") as path:
         np.savez(path, allow_pickle=False, **result.parameters)
+    for moment, snapshot in result.snapshots.items():
+        with atomically(result.folder / f"parameters_{result.history.unit}_{moment}.npz") as path:
+            np.savez(path, allow_pickle=False, **snapshot)
     (result.folder / "figures").mkdir()
     with styled():
         for name, draw in run_figures(data, result.history, result.predictions).items():
             with atomically(result.folder / "figures" / f"{name}.png") as path:
                 draw().savefig(path)
+
+
+def predictions_of(recipe: Recipe, outcome: Outcome, data: Data) -> Predictions | None:
+    """Return the predictions for the test part, where the run did not diverge and the data is a classification."""
+    if outcome.diverged_step is not None or data.task.kind != "classification":
+        return None
+    return predict(recipe, outcome.learned, data)
 
 
 def best_metrics(result: Result) -> dict[str, float]:
@@ -226,14 +249,15 @@ def best_metrics(result: Result) -> dict[str, float]:
         return {}
     best = result.history.best()
     metrics = {f"best/{name}": value for name, value in result.history.at(best).items()}
-    return {**metrics, "best/epoch": float(result.history.epochs[best])}
+    return {**metrics, f"best/{result.history.unit}": float(result.history.times[best])}
 
 
 def outcome_tags(result: Result) -> dict[str, str]:
     """Return the tags by which diverged runs are found; not a number is never logged as a metric."""
-    if result.diverged_step is None:
-        return {"diverged": "false"}
-    return {"diverged": "true", "diverged_step": str(result.diverged_step)}
+    tags = {"diverged": str(result.diverged_step is not None).lower()}
+    if result.diverged_step is not None:
+        tags["diverged_step"] = str(result.diverged_step)
+    return tags if result.stopped is None else {**tags, "stopped": result.stopped}
 
 
 def describe(result: Result) -> str:

@@ -1,13 +1,14 @@
 """What a person sees in the terminal: a progress bar on a terminal, plain lines in a pipe, and a table at the end."""
 
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from nnexp.training.evaluation import Predictions
 from nnexp.training.history import History
+from nnexp.training.predictions import Predictions
+from nnexp.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,19 +37,20 @@ def console() -> "Console":
 
 
 @contextmanager
-def progress(epochs: int, *, verbose: bool) -> Iterator[Progress]:
+def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
     """Yield what shows progress: a bar with the time left, lines in a pipe, or nothing when not verbose."""
     if not verbose:
         yield lambda epoch, metrics: None  # noqa: ARG005
     elif sys.stdout.isatty():
-        with _bar(epochs) as bar:
+        with _bar(trainer) as bar:
             yield bar
     else:
-        step = max(1, epochs // PIPED_LINES)
+        times = trainer.evaluations()
+        shown = {times[index * (len(times) - 1) // PIPED_LINES] for index in range(PIPED_LINES + 1)}
 
         def show(epoch: int, metrics: Mapping[str, float]) -> None:
-            if epoch in (1, epochs) or epoch % step == 0:
-                print(_line(epoch, epochs, metrics))
+            if epoch in shown:
+                print(_line(epoch, trainer, metrics))
 
         yield show
 
@@ -89,40 +91,41 @@ def number(value: float) -> str:
 
 
 @contextmanager
-def _bar(epochs: int) -> Iterator[Progress]:
+def _bar(trainer: Trainer) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (
         MofNCompleteColumn(),
-        TextColumn("epochs"),
+        TextColumn(f"{trainer.unit}s"),
         BarColumn(bar_width=20),
         TimeRemainingColumn(compact=True),
         TextColumn("left  {task.fields[metrics]}"),
     )
     drawn = 0.0
     with Bars(*columns, transient=True) as bars:
-        names = ("loss", "accuracy") if bars.console.width >= WIDE else ("loss",)
-        task = bars.add_task("", total=epochs, metrics="")
+        most = 2 if bars.console.width >= WIDE else 1
+        task = bars.add_task("", total=trainer.length, metrics="")
 
         def show(epoch: int, metrics: Mapping[str, float]) -> None:
             nonlocal drawn
-            if time.monotonic() - drawn > REDRAW_SECONDS:
-                drawn = time.monotonic()
-                bars.update(task, completed=epoch, metrics=_short(metrics, names))
+            if monotonic() - drawn > REDRAW_SECONDS:
+                drawn = monotonic()
+                bars.update(task, completed=epoch, metrics=_short(metrics, most))
 
         yield show
 
 
-def _short(metrics: Mapping[str, float], names: Sequence[str] = ("loss", "accuracy")) -> str:
-    """Return metrics of both parts in little space."""
+def _short(metrics: Mapping[str, float], most: int = 2) -> str:
+    """Return the loss and the next metrics, up to so many, of the training and the test part in little space."""
+    names = [name.removeprefix("train/") for name in metrics if name.startswith("train/")][:most]
     values = [f"{name} {number(metrics[f'train/{name}'])} / {number(metrics[f'test/{name}'])}" for name in names]
     return "  ".join(["train / test", *values])
 
 
-def _line(epoch: int, epochs: int, metrics: Mapping[str, float]) -> str:
-    width = len(str(epochs))
-    return f"epoch {epoch:{width}}/{epochs}  {_short(metrics)}"
+def _line(time: int, trainer: Trainer, metrics: Mapping[str, float]) -> str:
+    width = len(str(trainer.length))
+    return f"{trainer.unit} {time:{width}}/{trainer.length}  {_short(metrics)}"
 
 
 def _table(*headers: str) -> "Table":
@@ -138,7 +141,8 @@ def _table(*headers: str) -> "Table":
 def _metrics_table(history: History, predictions: Predictions | None) -> "Table":
     best = history.best()
     last = history.at(-1)
-    rows = {f"epoch {history.epochs[-1]}": last, f"best epoch {history.epochs[best]}": history.at(best)}
+    unit, times = history.unit, history.times
+    rows = {f"{unit} {times[-1]}": last, f"best {unit} {times[best]}": history.at(best)}
     names = list(last)
     table = _table("", *[name.replace("/", " ") for name in names])
     for title, metrics in rows.items():

@@ -1,6 +1,7 @@
 """What many tests need: small data sets, and the command line as a real process."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from nnexp.data.dataset import Data, Part, Scaling
 from nnexp.data.task import Task
+from tests.nn.test_losses import make_targets
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -27,6 +29,18 @@ def make_data(examples: int, features: int, classes: int, seed: int = 0) -> Data
     task = Task(tuple(str(number) for number in range(classes)))
     scaling = Scaling(np.zeros(features), np.ones(features))
     return Data("random", task, part(examples), part(max(2, examples // 2)), scaling)
+
+
+def make_data_for(task: Task, views: int, examples: int, features: int, seed: int = 0) -> Data:
+    """Return random data for any task."""
+    generator = np.random.default_rng(seed)
+
+    def part(count: int) -> Part:
+        x = generator.standard_normal((count, views, features) if views > 1 else (count, features))
+        return Part(x, make_targets(task, count, generator), generator.random(count))
+
+    scaling = Scaling(np.zeros(features), np.ones(features))
+    return Data("random", task, part(examples), part(max(2, examples // 2)), scaling, validation=part(4))
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,8 @@ class CommandLine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            # A test suite in the background of a script has Ctrl-C ignored, and would hand that down.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
         )
 
     def environment(self, **variables: str) -> dict[str, str]:

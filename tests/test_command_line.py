@@ -20,7 +20,7 @@ MISTAKES = [
     (["optimizer.learing_rate=1"], r"optimizer\.learing_rate: no such key, did you mean learning_rate\?"),
     (["+optimizer.learing_rate=1"], r"optimizer\.learing_rate: no such key, did you mean learning_rate\?"),
     (["optimiser=sgd"], r"optimiser: no such key, did you mean optimizer\?"),
-    (["optimizer=sdg"], r"optimizer=sdg: must be one of adam, sgd"),
+    (["optimizer=sdg"], r"optimizer=sdg: must be one of adadelta, .*, sgd"),
     (["experiment=digit"], r"experiment=digit: must be one of digits"),
     (["trainer.epochs=many"], r"trainer\.epochs=many: must be a whole number of at least 1"),
     (["optimizer.learning_rate=-1"], r"optimizer\.learning_rate=-1\.0: must be a number greater than 0"),
@@ -29,7 +29,10 @@ MISTAKES = [
         r"architecture\.hidden=\[16, 0\]: must be a list, each a whole number of at least 1",
     ),
     (["trainer.batch_size=1000000"], r"trainer\.batch_size=1000000: must be a whole number from 1 to 288, .* or full"),
-    (["dataset=digits"], r"loss=binary_cross_entropy needs 2 classes .* 10: use loss=sparse_categorical_cross_entropy"),
+    (
+        ["dataset=digits"],
+        r"loss=binary_cross_entropy: needs 2 classes .* 10 classes: use loss=sparse_categorical_cross_entropy",
+    ),
     (["optimizer"], r"optimizer: not a valid override, must be key=value"),
     (
         ["tracking.uri=http://127.0.0.1:9"],

@@ -5,14 +5,14 @@ import annotated_types as at
 import numpy as np
 import pytest
 
-from nnexp.component import Component, Count, Decay, InvalidFieldError, NonNegative, Positive, describe
+from nnexp.component import Component, Count, Fraction, InvalidFieldError, NonNegative, Positive, describe
 
 
 @dataclass(frozen=True)
 class Sample(Component):
     rate: Positive = 1.0
     scale: NonNegative = 0.0
-    decay: Decay = 0.5
+    decay: Fraction = 0.5
     count: Count = 1
     sizes: Annotated[tuple[Count, ...], at.MinLen(1)] = (1,)
     portion: Literal["full"] | Count = "full"

@@ -20,7 +20,7 @@ FLOORS = [
 """From the ground up; a module may import from its own floor and those below."""
 HEAVY = {"mlflow", "matplotlib", "sklearn", "scipy", "rich", "sqlalchemy", "filelock", "threadpoolctl", "urllib3"}
 """Imported late, where used: never at the top of a module."""
-GROUND_LIBRARIES = {"numpy", "annotated_types"}
+GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy"}
 """All that the mathematics may import from outside of the standard library."""
 HOME = {"mlflow": "tracking", "matplotlib": "plots", "sklearn": ("data", "training"), "hydra": ("config", "__main__")}
 """The only places that may import these libraries at all."""

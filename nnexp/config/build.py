@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from inspect import isabstract
-from typing import TypeVar, cast, get_args, get_origin
+from typing import TypeVar, cast, get_args
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnexp.component import Component, InvalidFieldError, annotations, describe, plain
+from nnexp.component import Component, InvalidFieldError, annotations, bare, describe, plain, satisfies
 from nnexp.config.experiment import Experiment
 from nnexp.config.messages import did_you_mean, no_such_key
 from nnexp.errors import UserError
 from nnexp.nn.activations import Activation
+from nnexp.nn.initializers import Initializer
+from nnexp.nn.layers import Layer
 
 C = TypeVar("C", bound=Component)
 Node = Mapping[str, object]
@@ -27,7 +29,11 @@ Options = Callable[[str], Mapping[str, Node]]
 
 TARGET = "_target_"
 PACKAGES_VARIABLE = "NNEXP_PACKAGES"
-GROUPS: dict[type, str] = {Activation: "architecture/activation"}
+GROUPS: dict[type, str] = {
+    Activation: "architecture/activation",
+    Layer: "architecture/layer",
+    Initializer: "initializer",
+}
 """The config group whose options may stand, by name alone, where a component of this kind is expected."""
 
 
@@ -106,25 +112,15 @@ def locate(node: Node, kind: type[C], path: str) -> type[C]:
 
 def _value(value: object, hint: object, path: str, options: Options) -> object:
     """Return a value of a config as its annotation wants it; the component checks what cannot be converted."""
-    if isinstance(hint, type) and issubclass(hint, Component):
-        return build(value, hint, path, options)
+    kind = bare(hint)
+    if isinstance(kind, type) and issubclass(kind, Component) and not (value is None and satisfies(None, hint)):
+        return build(value, kind, path, options)
     if isinstance(value, list):
-        item = _item(hint)
+        item = (*get_args(kind), kind)[0]
         return tuple(_value(entry, item, f"{path}[{index}]", options) for index, entry in enumerate(value))
-    if isinstance(value, int) and not isinstance(value, bool) and _is_number(hint):
+    if isinstance(value, int) and not isinstance(value, bool) and kind is float:
         return float(value)
     return plain(value)
-
-
-def _item(hint: object) -> object:
-    """Return the annotation of the items of a list."""
-    while get_args(hint) and get_origin(hint) is not tuple:
-        hint = get_args(hint)[0]
-    return get_args(hint)[0] if get_args(hint) else hint
-
-
-def _is_number(hint: object) -> bool:
-    return hint is float or (get_origin(hint) is not tuple and bool(get_args(hint)) and get_args(hint)[0] is float)
 
 
 def _join(path: str, name: str) -> str:

@@ -1,5 +1,6 @@
 """The root of every config: what one run is made of, with all its components built and checked."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -7,11 +8,13 @@ from nnexp.component import Component, Seed
 from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
 from nnexp.nn.architectures import Architecture
-from nnexp.nn.initializers import Initializer
+from nnexp.nn.initializers import Initializer, VarianceScaling
+from nnexp.nn.layers import BatchNorm, Dense, Layer
 from nnexp.nn.losses import Loss
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
+from nnexp.training.metrics import metrics_for
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 
@@ -52,15 +55,59 @@ class Experiment(Component):
         Raises
         ------
         UserError
-            If loss or batch size do not fit the data.
+            If loss, metrics, batch size or parametrization do not fit the rest.
 
         """
-        layers = self.architecture.layers(self.loss.outputs(data.task))
-        examples = len(data.train)
-        if self.trainer.examples_per_step(examples) > examples:
+        layers = self.architecture.layers(data.train.x.shape[-1], self.loss.outputs(data.task))
+        metrics_for(data.task, self.trainer.metrics)
+        self._check_batches(layers, len(data.train))
+        base_width = self.architecture.base_width if self.architecture.parametrization == "maximal_update" else None
+        if base_width is not None:
+            self._check_maximal_update(layers)
+        return Recipe(
+            layers,
+            self.initializer,
+            self.loss,
+            self.optimizer,
+            self.schedule,
+            self.seed,
+            self.trainer.regularization,
+            base_width,
+        )
+
+    def _check_batches(self, layers: Sequence[Layer], examples: int) -> None:
+        trainer = self.trainer
+        batch_size = trainer.examples_per_step(examples)
+        if batch_size > examples:
             # Clipping in silence would make the config, and the run's hash, say something that was not done.
             raise UserError(
-                f"trainer.batch_size={self.trainer.batch_size}: must be a whole number from 1 to {examples}, "
+                f"trainer.batch_size={batch_size}: must be a whole number from 1 to {examples}, "
                 "the number of training examples, or full"
             )
-        return Recipe(layers, self.initializer, self.loss, self.optimizer, self.schedule, self.seed)
+        if any(isinstance(layer, BatchNorm) for layer in every_layer(layers)) and (
+            batch_size == 1 or examples % batch_size == 1
+        ):
+            raise UserError(
+                f"trainer.batch_size={batch_size}: must not leave a batch with one of {examples} examples, "
+                "for batch normalization compares the examples of a batch"
+            )
+
+    def _check_maximal_update(self, layers: Sequence[Layer]) -> None:
+        widths = {layer.units for layer in layers[:-1] if isinstance(layer, Dense)}
+        if len(widths) != 1:
+            raise UserError(
+                "architecture.parametrization=maximal_update: must have hidden layers of one width, "
+                "such as architecture=uniform, or be standard"
+            )
+        if not isinstance(self.initializer, VarianceScaling) or self.initializer.fan != "in":
+            raise UserError(
+                "architecture.parametrization=maximal_update: must have weights of variance 1 / fan_in, "
+                "initializer=he_normal or lecun_normal or the like, or be standard"
+            )
+
+
+def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """Yield layers and the layers within them."""
+    for layer in layers:
+        yield layer
+        yield from every_layer(layer.children())

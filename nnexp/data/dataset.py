@@ -13,10 +13,14 @@ from nnexp.data.task import Task
 
 @dataclass(frozen=True)
 class Part:
-    """Examples: features `x` of shape (examples, features), and the label of each."""
+    """Examples: features `x` of shape (examples, features), their targets as the task has them, and their weights.
+
+    A weight multiplies the loss of its example; None weighs all the same.
+    """
 
     x: Array
-    labels: Labels
+    targets: Array | Labels
+    weights: Array | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -45,8 +49,8 @@ class Data:
         What figures and MLflow call it.
     task
         What is to be predicted.
-    train, test
-        The two parts, scaled.
+    train, test, validation
+        The parts, scaled; validation may be missing.
     scaling
         How to get the raw features back.
     image_shape
@@ -60,6 +64,11 @@ class Data:
     test: Part
     scaling: Scaling
     image_shape: tuple[int, int] | None = None
+    validation: Part | None = None
+
+    def parts(self) -> dict[str, Part]:
+        """Return the parts on which a run is evaluated, by name, after the training part."""
+        return {"test": self.test} if self.validation is None else {"validation": self.validation, "test": self.test}
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,8 @@ class Dataset(Component):
         What the terminal, the figures and MLflow call the data set.
     test_size
         The share of the examples that is kept for testing.
+    validation_size
+        The share of the examples that is kept for choosing, by early stopping for example; 0 for none.
     split_seed
         The seed of the split; it is apart from the run's seed, so that runs of many seeds share one split.
     standardize
@@ -81,12 +92,13 @@ class Dataset(Component):
 
     name: str = "data"
     test_size: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
+    validation_size: Annotated[float, at.Interval(ge=0, lt=1)] = 0.0
     split_seed: Seed = 42
     standardize: bool = True
 
     @abstractmethod
-    def examples(self) -> tuple[Array, Labels, Task]:
-        """Return all features, all labels, and the task."""
+    def examples(self) -> tuple[Array, Array | Labels, Task]:
+        """Return all features, all targets, and the task."""
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
@@ -97,19 +109,24 @@ class Dataset(Component):
         """Return the data set, split (stratified by class) and scaled."""
         from sklearn.model_selection import train_test_split
 
-        x, labels, task = self.examples()
-        x_train, x_test, train_labels, test_labels = train_test_split(
-            x, labels, test_size=self.test_size, random_state=self.split_seed, stratify=labels
-        )
-        scaling = fit_scaling(x_train) if self.standardize else Scaling(np.zeros(x.shape[1]), np.ones(x.shape[1]))
-        return Data(
-            self.name,
-            task,
-            Part((x_train - scaling.offset) / scaling.factor, train_labels),
-            Part((x_test - scaling.offset) / scaling.factor, test_labels),
-            scaling,
-            self.image_shape,
-        )
+        x, targets, task = self.examples()
+
+        def split(rows: Labels, size: float) -> tuple[Labels, Labels]:
+            stratify = targets[rows] if task.kind == "classification" else None
+            rest, kept = train_test_split(rows, test_size=size, random_state=self.split_seed, stratify=stratify)
+            return rest, kept
+
+        rest, test = split(np.arange(len(x)), self.test_size)
+        train, validation = (rest, rest[:0])
+        if self.validation_size:
+            train, validation = split(rest, self.validation_size / (1 - self.test_size))
+        scaling = fit_scaling(x[train]) if self.standardize else Scaling(np.zeros(x.shape[1]), np.ones(x.shape[1]))
+
+        def part(rows: Labels) -> Part:
+            return Part((x[rows] - scaling.offset) / scaling.factor, targets[rows])
+
+        kept = part(validation) if len(validation) else None
+        return Data(self.name, task, part(train), part(test), scaling, self.image_shape, kept)
 
 
 def fit_scaling(x: Array) -> Scaling:

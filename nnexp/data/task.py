@@ -1,10 +1,37 @@
 """What is to be predicted: the part of a data set that losses and metrics need to know."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["classification", "regression", "distribution", "pairs", "triplets"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A classification into named classes; the label of an example is the index of its class."""
+    """What the targets of a data set are.
 
-    classes: tuple[str, ...]
+    Attributes
+    ----------
+    classes
+        The names of the classes; the label of an example is the index of its class.
+    kind
+        `classification`: a label an example. `regression`: numbers, shape (examples, columns). `distribution`: a
+        probability of every class, shape (examples, classes). `pairs`: 1 where two examples belong together, else 0,
+        the features of shape (pairs, 2, features). `triplets`: nothing, the features of shape (triplets, 3, features)
+        hold an anchor, an example that belongs to it and one that does not.
+    columns
+        The number of targets of a regression.
+
+    """
+
+    classes: tuple[str, ...] = ()
+    kind: Kind = "classification"
+    columns: int = 1
+
+    def __str__(self) -> str:
+        """Return the task as a sentence about data has it."""
+        if self.kind == "classification":
+            return f"{len(self.classes)} classes"
+        return {"regression": "numbers as targets", "distribution": "distributions as targets"}.get(
+            self.kind, self.kind
+        )

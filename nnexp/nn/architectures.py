@@ -2,38 +2,138 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
+from typing import Literal
 
-from nnexp.component import Component, Count
+from nnexp.component import Component, Count, Fraction
+from nnexp.errors import UserError
 from nnexp.nn.activations import Activation, Sigmoid
-from nnexp.nn.layers import Activate, Dense, Layer
+from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Scale
+from nnexp.nn.network import outputs as outputs_of
 
 
 @dataclass(frozen=True)
 class Architecture(Component):
-    """A description of a network without its output layer, whose size follows from the data and the loss."""
-
-    @abstractmethod
-    def layers(self, outputs: int) -> tuple[Layer, ...]:
-        """Return the layers of a network with this many output units."""
-
-
-@dataclass(frozen=True)
-class MLP(Architecture):
-    """A multi-layer perceptron: dense hidden layers, each followed by the same activation, and a dense output layer.
+    """A description of a network; its output layer is added, as wide as the data and the loss ask for.
 
     Attributes
     ----------
-    hidden
-        The number of units of every hidden layer.
-    activation
-        The activation of the hidden layers; the output's belongs to the loss.
+    output
+        An activation of the output layer, or null: most losses have their own.
+    outputs
+        The number of output units; null where it follows from the data and the loss.
+    parametrization
+        `standard`, or `maximal_update`, under which good learning rates stay good when the width changes.
+    base_width
+        The width at which the two are the same.
 
     """
 
-    hidden: tuple[Count, ...] = (16, 8)
-    activation: Activation = field(default_factory=Sigmoid)
+    output: Activation | None = None
+    outputs: Count | None = None
+    parametrization: Literal["standard", "maximal_update"] = "standard"
+    base_width: Count = 64
 
-    def layers(self, outputs: int) -> tuple[Layer, ...]:
-        """Return dense, activation, dense, activation, ..., dense."""
-        hidden = [layer for units in self.hidden for layer in (Dense(units), Activate(self.activation))]
-        return (*hidden, Dense(outputs))
+    @abstractmethod
+    def hidden_layers(self) -> tuple[Layer, ...]:
+        """Return all layers before the output layer."""
+
+    def layers(self, fan_in: int, outputs: int | None) -> tuple[Layer, ...]:
+        """Return the layers of a network with so many inputs and outputs.
+
+        Raises
+        ------
+        UserError
+            If the number of outputs is neither known nor given, or given differently.
+
+        """
+        if outputs is not None and self.outputs not in (None, outputs):
+            raise UserError(
+                f"architecture.outputs={self.outputs}: must be {outputs}, which data and loss ask for, or null"
+            )
+        units = outputs or self.outputs
+        if units is None:
+            raise UserError(
+                "architecture.outputs=null: must be the number of dimensions of an embedding, under this loss"
+            )
+        hidden = self.hidden_layers()
+        width = outputs_of(hidden, fan_in)
+        maximal_update = self.parametrization == "maximal_update" and width != self.base_width
+        scale = [Scale(self.base_width / width)] if maximal_update else []
+        activate = [Activate(self.output)] if self.output is not None else []
+        return (*hidden, *scale, Dense(units), *activate)
+
+
+@dataclass(frozen=True)
+class Perceptron(Architecture):
+    """What the ready architectures with hidden layers share.
+
+    Attributes
+    ----------
+    activation
+        The activation of the hidden layers.
+    normalization
+        What stands between a hidden layer and its activation: `layer`, `batch` or null for nothing.
+    dropout
+        The share of hidden units that is dropped while training; null for no dropout.
+
+    """
+
+    activation: Activation = field(default_factory=Sigmoid)
+    normalization: Literal["layer", "batch"] | None = None
+    dropout: Fraction | None = None
+
+    @abstractmethod
+    def sizes(self) -> tuple[int, ...]:
+        """Return the number of units of every hidden layer."""
+
+    def hidden_layers(self) -> tuple[Layer, ...]:
+        """Return dense, normalization, activation, dropout, dense, and so on."""
+        after: list[Layer] = [Activate(self.activation)]
+        if self.normalization is not None:
+            after.insert(0, LayerNorm() if self.normalization == "layer" else BatchNorm())
+        if self.dropout is not None:
+            after.append(Dropout(self.dropout))
+        return tuple(layer for units in self.sizes() for layer in (Dense(units), *after))
+
+
+@dataclass(frozen=True)
+class MLP(Perceptron):
+    """A multi-layer perceptron: hidden layers of given sizes."""
+
+    hidden: tuple[Count, ...] = (16, 8)
+
+    def sizes(self) -> tuple[int, ...]:
+        """Return the list of sizes."""
+        return self.hidden
+
+
+@dataclass(frozen=True)
+class Uniform(Perceptron):
+    """A multi-layer perceptron whose hidden layers all have the same width."""
+
+    width: Count = 16
+    depth: Count = 2
+
+    def sizes(self) -> tuple[int, ...]:
+        """Return the width, once for each layer."""
+        return (self.width,) * self.depth
+
+
+@dataclass(frozen=True)
+class Logistic(Architecture):
+    """No hidden layer: logistic or softmax regression under a cross-entropy, linear under a squared error."""
+
+    def hidden_layers(self) -> tuple[Layer, ...]:
+        """Return nothing."""
+        return ()
+
+
+@dataclass(frozen=True)
+class Layers(Architecture):
+    """Any layers, in order."""
+
+    hidden: tuple[Layer, ...] = ()
+
+    def hidden_layers(self) -> tuple[Layer, ...]:
+        """Return the list of layers."""
+        return self.hidden

@@ -1,32 +1,45 @@
-"""Starting weights, drawn for one layer of one run at a time."""
+"""Starting weights, drawn for one layer of one run at a time.
+
+In all of them `scale` is one factor on what the recipe gives, and so the knob to sweep.
+"""
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Component, NonNegative
+from nnexp.component import Component, NonNegative, Number, Positive
 
 Weights = npt.NDArray[np.float64]
+Shape = tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Initializer(Component):
-    """A distribution of starting weights; biases start at zero.
+    """A distribution of starting weights.
 
     Attributes
     ----------
     scale
-        The factor that scales the starting weights, and so the knob to sweep.
+        The factor on all weights.
+    bias
+        The distribution of the starting biases; null starts them at zero.
 
     """
 
     scale: NonNegative = 1.0
+    bias: "Initializer | None" = None
+
+    def draw(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
+        """Return starting values of a shape, for a layer with `fan_in` inputs and `fan_out` outputs."""
+        return self.scale * self.unit(generator, fan_in, fan_out, shape)
 
     @abstractmethod
-    def weights(self, generator: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
-        """Return starting weights of shape (fan_in, fan_out)."""
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
+        """Return starting values before they are scaled."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +48,99 @@ class Normal(Initializer):
 
     scale: NonNegative = 0.01
 
-    def weights(self, generator: np.random.Generator, fan_in: int, fan_out: int) -> Weights:
-        """Return scale * N(0, 1)."""
-        return self.scale * generator.standard_normal((fan_in, fan_out))
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+        """Return N(0, 1)."""
+        return generator.standard_normal(shape)
+
+
+@dataclass(frozen=True)
+class Uniform(Initializer):
+    """Weights evenly from -scale to scale, whatever the size of the layer."""
+
+    scale: NonNegative = 0.1
+
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+        """Return U(-1, 1)."""
+        return generator.uniform(-1, 1, shape)
+
+
+@dataclass(frozen=True)
+class Constant(Initializer):
+    """Every weight the same: scale * value. All units of a layer then learn the same thing."""
+
+    value: Number = 0.1
+
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+        """Return the value."""
+        return np.full(shape, self.value)
+
+
+@dataclass(frozen=True)
+class Zeros(Initializer):
+    """Every weight zero."""
+
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+        """Return zeros."""
+        return np.zeros(shape)
+
+
+TRUNCATION = 2.0
+TRUNCATED_DEVIATION = 0.87962566103423978
+"""The standard deviation of N(0, 1) without what lies beyond +-2, by which the truncated draw is corrected."""
+
+
+@dataclass(frozen=True)
+class VarianceScaling(Initializer):
+    """Weights whose variance keeps signals of one size from layer to layer: scale^2 * gain / fan.
+
+    Attributes
+    ----------
+    gain
+        The variance times the fan: 1 for LeCun and Glorot, 2 for He.
+    fan
+        `in`: the number of inputs (LeCun, He); `average`: the mean of inputs and outputs (Glorot); `out`: of outputs.
+    distribution
+        `normal`, `uniform`, or `truncated`: normal without what lies beyond two standard deviations.
+
+    References
+    ----------
+    LeCun et al., Efficient BackProp, 1998. Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward
+    Neural Networks, AISTATS 2010. He et al., Delving Deep into Rectifiers, arXiv 1502.01852.
+
+    """
+
+    gain: Positive = 1.0
+    fan: Literal["in", "average", "out"] = "in"
+    distribution: Literal["normal", "uniform", "truncated"] = "normal"
+
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
+        """Return values of mean 0 and variance gain / fan."""
+        fan = {"in": fan_in, "average": (fan_in + fan_out) / 2, "out": fan_out}[self.fan]
+        deviation = np.sqrt(self.gain / fan)
+        if self.distribution == "uniform":
+            return deviation * sqrt(3) * generator.uniform(-1, 1, shape)
+        if self.distribution == "normal":
+            return deviation * generator.standard_normal(shape)
+        from scipy.special import ndtr, ndtri
+
+        # The inverse of the distribution function, so that every draw takes one number from the stream.
+        values: Weights = ndtri(generator.uniform(ndtr(-TRUNCATION), ndtr(TRUNCATION), shape))
+        return deviation / TRUNCATED_DEVIATION * values
+
+
+@dataclass(frozen=True)
+class Orthogonal(Initializer):
+    """Weights with orthonormal rows or columns, whichever are fewer, drawn evenly among all such matrices.
+
+    References
+    ----------
+    Saxe, McClelland and Ganguli, Exact Solutions to the Nonlinear Dynamics of Learning, arXiv 1312.6120.
+
+    """
+
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+        """Return the orthogonal factor of a matrix of N(0, 1), with the signs that make the draw even."""
+        rows, columns = shape
+        q, r = np.linalg.qr(generator.standard_normal((max(shape), min(shape))))
+        q *= np.sign(np.diag(r))
+        return q if rows >= columns else q.T

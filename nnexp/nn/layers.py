@@ -1,35 +1,62 @@
 """Layers: the steps of a network, each a forward and a backward pass that can be read on its own.
 
-A layer is a frozen dataclass and holds no arrays. Its parameters are views into the flat theta of the stack, and what
-its backward pass has to remember goes into a `Memory`, which also owns the buffers that the layer writes into. The
-arrays that pass through have the shape (runs, examples, units); nothing in a layer depends on the number of runs.
+A layer is a frozen dataclass and holds no arrays. The arrays that belong to it in a stack of runs are in its `Cell`:
+its parameters and gradients, which are views into the flat arrays of the stack, its running statistics, what its
+backward pass has to remember, and the buffers it writes into. What passes through has the shape (runs, rows, units),
+or (rows, units) where all runs see the same data; nothing in a layer depends on the number of runs.
 """
 
 from abc import abstractmethod
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
-from nnexp.component import Array, Component, Count
+from nnexp.component import Array, Component, Count, Fraction, Positive
 from nnexp.nn.activations import Activation
 
 Shape = tuple[int, ...]
-Parameters = Mapping[str, Array]
+Start = Literal["weight", "bias"] | float
+"""How a parameter starts: drawn as a weight, drawn as a bias, or at a number."""
 
 
-class Memory:
-    """What one layer remembers from its forward to its backward pass, and the buffers that both write into."""
+@dataclass(frozen=True)
+class Parameter:
+    """The shape of a parameter, for one run, and how it starts."""
 
-    def __init__(self) -> None:
-        self.saved: dict[str, Array] = {}
-        self._buffers: dict[tuple[str, Shape], Array] = {}
+    shape: Shape
+    start: Start
+
+
+@dataclass
+class Mode:
+    """What all layers of a network share: whether it trains or predicts, and where its random numbers come from.
+
+    `uniform(shape)` returns numbers from U(0, 1), for each run its own, of shape (runs, *shape), or (*shape) for all.
+    """
+
+    training: bool = False
+    uniform: Callable[[Shape], Array] | None = None
+
+
+@dataclass
+class Cell:
+    """The arrays of one layer in a stack of runs, and the cells of the layers within it."""
+
+    mode: Mode
+    parameters: dict[str, Array] = field(default_factory=dict)
+    gradients: dict[str, Array] = field(default_factory=dict)
+    statistics: dict[str, Array] = field(default_factory=dict)
+    saved: dict[str, Array] = field(default_factory=dict)
+    children: list["Cell"] = field(default_factory=list)
+    buffers: dict[tuple[str, Shape], Array] = field(default_factory=dict)
 
     def buffer(self, name: str, shape: Shape, like: Array) -> Array:
         """Return the buffer of this name and shape, of the dtype of `like`; its content is whatever was left in it."""
-        buffer = self._buffers.get((name, shape))
+        buffer = self.buffers.get((name, shape))
         if buffer is None:
-            buffer = self._buffers[name, shape] = np.empty(shape, like.dtype)
+            buffer = self.buffers[name, shape] = np.empty(shape, like.dtype)
         return buffer
 
 
@@ -41,57 +68,69 @@ class Layer(Component):
         """Return the number of units that come out when `fan_in` go in."""
         return fan_in
 
-    def shapes(self, fan_in: int) -> dict[str, Shape]:  # noqa: ARG002
-        """Return the shape of every parameter of the layer, for one run."""
+    def parameters(self, fan_in: int) -> dict[str, Parameter]:  # noqa: ARG002
+        """Return what the layer learns."""
         return {}
 
+    def statistics(self, fan_in: int) -> dict[str, Parameter]:  # noqa: ARG002
+        """Return what the layer keeps count of while it trains."""
+        return {}
+
+    def children(self) -> Sequence["Layer"]:
+        """Return the layers within this one."""
+        return ()
+
     @abstractmethod
-    def forward(self, x: Array, parameters: Parameters, memory: Memory) -> Array:
+    def forward(self, x: Array, cell: Cell) -> Array:
         """Return the output of the layer, and remember what the backward pass needs."""
 
-    @abstractmethod
-    def backward(self, gradient: Array, parameters: Parameters, memory: Memory) -> Array:
-        """Return dL/dinput for `gradient` = dL/doutput, whose memory may be reused."""
+    def differentiate(self, gradient: Array, cell: Cell) -> None:
+        """Write dL/dparameter into the cell's gradients, for `gradient` = dL/doutput."""
 
-    def differentiate(self, gradient: Array, gradients: Parameters, memory: Memory) -> None:
-        """Write dL/dparameter into `gradients`, for `gradient` = dL/doutput."""
+    @abstractmethod
+    def backward(self, gradient: Array, cell: Cell) -> Array:
+        """Return dL/dinput for `gradient` = dL/doutput, whose memory may be reused; called after `differentiate`."""
 
 
 @dataclass(frozen=True)
 class Dense(Layer):
     """An affine map: output = x W + b, with W of shape (fan_in, units).
 
-    dL/dW = x^T g, dL/db = sum of g over the examples, dL/dx = g W^T, for g = dL/doutput.
+    dL/dW = x^T g, dL/db = sum of g over the rows, dL/dx = g W^T, for g = dL/doutput.
     """
 
     units: Count = 16
+    bias: bool = True
 
     def fan_out(self, fan_in: int) -> int:  # noqa: ARG002
         """Return `units`."""
         return self.units
 
-    def shapes(self, fan_in: int) -> dict[str, Shape]:
-        """Return the shapes of weight and bias."""
-        return {"weight": (fan_in, self.units), "bias": (1, self.units)}
+    def parameters(self, fan_in: int) -> dict[str, Parameter]:
+        """Return weight and bias."""
+        weight = {"weight": Parameter((fan_in, self.units), "weight")}
+        return {**weight, "bias": Parameter((1, self.units), "bias")} if self.bias else weight
 
-    def forward(self, x: Array, parameters: Parameters, memory: Memory) -> Array:
+    def forward(self, x: Array, cell: Cell) -> Array:
         """Return x W + b."""
-        weight, bias = parameters["weight"], parameters["bias"]
-        memory.saved["x"] = x
-        z = np.matmul(x, weight, out=memory.buffer("z", (len(weight), x.shape[-2], self.units), weight))
-        z += bias
+        weight = cell.parameters["weight"]
+        cell.saved["x"] = x
+        z = np.matmul(x, weight, out=cell.buffer("z", (len(weight), x.shape[-2], self.units), weight))
+        if self.bias:
+            z += cell.parameters["bias"]
         return z
 
-    def backward(self, gradient: Array, parameters: Parameters, memory: Memory) -> Array:
-        """Return g W^T."""
-        weight = parameters["weight"]
-        out = memory.buffer("gradient", (*gradient.shape[:-1], weight.shape[-2]), weight)
-        return np.matmul(gradient, weight.mT, out=out)
-
-    def differentiate(self, gradient: Array, gradients: Parameters, memory: Memory) -> None:
+    def differentiate(self, gradient: Array, cell: Cell) -> None:
         """Write x^T g and the sum of g."""
-        np.matmul(memory.saved["x"].mT, gradient, out=gradients["weight"])
-        np.sum(gradient, axis=-2, keepdims=True, out=gradients["bias"])
+        np.matmul(cell.saved["x"].mT, gradient, out=cell.gradients["weight"])
+        if self.bias:
+            np.sum(gradient, axis=-2, keepdims=True, out=cell.gradients["bias"])
+
+    def backward(self, gradient: Array, cell: Cell) -> Array:
+        """Return g W^T."""
+        weight = cell.parameters["weight"]
+        out = cell.buffer("gradient", (*gradient.shape[:-1], weight.shape[-2]), weight)
+        return np.matmul(gradient, weight.mT, out=out)
 
 
 @dataclass(frozen=True)
@@ -100,12 +139,182 @@ class Activate(Layer):
 
     activation: Activation
 
-    def forward(self, x: Array, parameters: Parameters, memory: Memory) -> Array:  # noqa: ARG002
+    def forward(self, x: Array, cell: Cell) -> Array:
         """Return f(x)."""
-        a = self.activation.forward(x, memory.buffer("a", x.shape, x))
-        memory.saved.update(z=x, a=a)
+        a = self.activation.forward(x, cell.buffer("a", x.shape, x))
+        cell.saved.update(z=x, a=a)
         return a
 
-    def backward(self, gradient: Array, parameters: Parameters, memory: Memory) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, cell: Cell) -> Array:
         """Return g f'(x)."""
-        return self.activation.backward(gradient, memory.saved["z"], memory.saved["a"])
+        return self.activation.backward(gradient, cell.saved["z"], cell.saved["a"])
+
+
+@dataclass(frozen=True)
+class Scale(Layer):
+    """A fixed factor: output = factor x. It is how a parametrization reaches into the forward pass."""
+
+    factor: Positive = 1.0
+
+    def forward(self, x: Array, cell: Cell) -> Array:  # noqa: ARG002
+        """Return factor x."""
+        return self.factor * x
+
+    def backward(self, gradient: Array, cell: Cell) -> Array:  # noqa: ARG002
+        """Return factor g."""
+        return self.factor * gradient
+
+
+@dataclass(frozen=True)
+class Dropout(Layer):
+    """While training, each unit is zero with probability `rate`, and the others are scaled by 1 / (1 - rate).
+
+    References
+    ----------
+    Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 15, 2014.
+
+    """
+
+    rate: Fraction = 0.5
+
+    def forward(self, x: Array, cell: Cell) -> Array:
+        """Return x times a random mask; x itself when predicting."""
+        if not cell.mode.training or cell.mode.uniform is None:
+            cell.saved.pop("mask", None)
+            return x
+        mask = (cell.mode.uniform(x.shape[-2:]) >= self.rate) / (1 - self.rate)
+        cell.saved["mask"] = mask.astype(x.dtype, copy=False)
+        return x * cell.saved["mask"]
+
+    def backward(self, gradient: Array, cell: Cell) -> Array:
+        """Return g times the same mask."""
+        return gradient * cell.saved["mask"] if "mask" in cell.saved else gradient
+
+
+@dataclass(frozen=True)
+class Normalization(Layer):
+    """What the normalizing layers share: output = gain * (x - mean) / sqrt(variance + epsilon) + shift."""
+
+    epsilon: Positive = 1e-5
+
+    def parameters(self, fan_in: int) -> dict[str, Parameter]:
+        """Return a gain and a shift for every unit."""
+        return {"gain": Parameter((1, fan_in), 1.0), "shift": Parameter((1, fan_in), 0.0)}
+
+    def _normalize(self, x: Array, mean: Array, variance: Array, cell: Cell) -> Array:
+        deviation = np.sqrt(variance + self.epsilon)
+        normal = (x - mean) / deviation
+        cell.saved.update(normal=normal, deviation=deviation)
+        y: Array = cell.parameters["gain"] * normal + cell.parameters["shift"]
+        return y
+
+    def differentiate(self, gradient: Array, cell: Cell) -> None:
+        """Write the sums over the rows of g times the normalized input, and of g."""
+        np.sum(gradient * cell.saved["normal"], axis=-2, keepdims=True, out=cell.gradients["gain"])
+        np.sum(gradient, axis=-2, keepdims=True, out=cell.gradients["shift"])
+
+    def _through(self, gradient: Array, cell: Cell, axis: int) -> Array:
+        """Return dL/dx where mean and variance over an axis depend on x."""
+        g, normal = gradient * cell.parameters["gain"], cell.saved["normal"]
+        along = g.mean(axis=axis, keepdims=True) + normal * (g * normal).mean(axis=axis, keepdims=True)
+        through: Array = (g - along) / cell.saved["deviation"]
+        return through
+
+
+@dataclass(frozen=True)
+class LayerNorm(Normalization):
+    """Each example is normalized over its units.
+
+    References
+    ----------
+    Ba, Kiros and Hinton, Layer Normalization, arXiv 1607.06450.
+
+    """
+
+    def forward(self, x: Array, cell: Cell) -> Array:
+        """Return the input, normalized over the last axis."""
+        return self._normalize(x, x.mean(axis=-1, keepdims=True), x.var(axis=-1, keepdims=True), cell)
+
+    def backward(self, gradient: Array, cell: Cell) -> Array:
+        """Return dL/dx through the mean and the variance."""
+        return self._through(gradient, cell, -1)
+
+
+@dataclass(frozen=True)
+class BatchNorm(Normalization):
+    """Each unit is normalized over the batch; when predicting, by running means over the batches of the training.
+
+    running = (1 - momentum) running + momentum batch, with the unbiased variance of the batch, as PyTorch has it.
+
+    References
+    ----------
+    Ioffe and Szegedy, Batch Normalization, arXiv 1502.03167.
+
+    """
+
+    momentum: Fraction = 0.1
+
+    def statistics(self, fan_in: int) -> dict[str, Parameter]:
+        """Return the running mean and variance of every unit."""
+        return {"mean": Parameter((1, fan_in), 0.0), "variance": Parameter((1, fan_in), 1.0)}
+
+    def forward(self, x: Array, cell: Cell) -> Array:
+        """Return the input, normalized over the batch or by the running statistics."""
+        if not cell.mode.training:
+            return self._normalize(x, cell.statistics["mean"], cell.statistics["variance"], cell)
+        mean, variance = x.mean(axis=-2, keepdims=True), x.var(axis=-2, keepdims=True)
+        rows = x.shape[-2]
+        for name, value in (("mean", mean), ("variance", variance * (rows / (rows - 1)))):
+            cell.statistics[name] += self.momentum * (value - cell.statistics[name])
+        return self._normalize(x, mean, variance, cell)
+
+    def backward(self, gradient: Array, cell: Cell) -> Array:
+        """Return dL/dx through the statistics of the batch; when predicting they are constants."""
+        if cell.mode.training:
+            return self._through(gradient, cell, -2)
+        constant: Array = gradient * cell.parameters["gain"] / cell.saved["deviation"]
+        return constant
+
+
+@dataclass(frozen=True)
+class Residual(Layer):
+    """A block with a way around it: output = x + layers(x), of as many units as the input.
+
+    References
+    ----------
+    He et al., Deep Residual Learning for Image Recognition, arXiv 1512.03385.
+
+    """
+
+    layers: tuple[Layer, ...] = ()
+
+    def children(self) -> Sequence[Layer]:
+        """Return the layers of the block."""
+        return self.layers
+
+    def forward(self, x: Array, cell: Cell) -> Array:
+        """Return x plus the output of the block."""
+        return x + forward(self.layers, x, cell.children)
+
+    def differentiate(self, gradient: Array, cell: Cell) -> None:
+        """Go back through the block, and keep dL/dx through it."""
+        cell.saved["inner"] = backward(self.layers, gradient.copy(), cell.children)
+
+    def backward(self, gradient: Array, cell: Cell) -> Array:
+        """Return the gradient around the block plus the one through it."""
+        return gradient + cell.saved["inner"]
+
+
+def forward(layers: Sequence[Layer], x: Array, cells: Sequence[Cell]) -> Array:
+    """Return the output of layers in succession."""
+    for layer, cell in zip(layers, cells, strict=True):
+        x = layer.forward(x, cell)
+    return x
+
+
+def backward(layers: Sequence[Layer], gradient: Array, cells: Sequence[Cell]) -> Array:
+    """Go back through layers in succession, and return dL/dinput of the first."""
+    for layer, cell in zip(reversed(layers), reversed(cells), strict=True):
+        layer.differentiate(gradient, cell)
+        gradient = layer.backward(gradient, cell)
+    return gradient

@@ -1,31 +1,52 @@
 """Loss functions on logits: each loss owns its link, the function from the network's last layer to a prediction.
 
-Working on logits keeps the losses finite for any logit, and makes the gradient of the two classification losses the
-same short sentence: prediction minus target. Losses and gradients are per example; the training loop takes the mean.
+Working on logits keeps the losses finite for any logit, and makes the gradient of the cross-entropies one short
+sentence: prediction minus target. Losses and gradients are per example; the training loop takes the mean. At a kink
+the derivative is 0.
 """
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
-from nnexp.component import Array, Component, Labels
+from nnexp.component import Array, Component, Fraction, Labels, NonNegative, Positive
 from nnexp.data.task import Task
 from nnexp.errors import UserError
-from nnexp.nn.activations import Sigmoid
+from nnexp.nn.activations import Sigmoid, Softmax, Softplus
+
+BINARY = 2
 
 
 class LossMismatchError(UserError):
     """A loss does not fit the targets of the data; the message says which loss does."""
 
+    def __init__(self, loss: str, needs: str, task: Task) -> None:
+        fitting = {
+            "classification": "binary_cross_entropy"
+            if len(task.classes) == BINARY
+            else "sparse_categorical_cross_entropy",
+            "regression": "mean_squared_error",
+            "distribution": "kullback_leibler",
+            "pairs": "contrastive",
+            "triplets": "triplet",
+        }[task.kind]
+        super().__init__(f"loss={loss}: needs {needs} and the data has {task}: use loss={fitting}")
+
 
 @dataclass(frozen=True)
 class Loss(Component):
-    """A loss L(z, y) of logits `z`, shape (..., examples, outputs), and encoded targets `y`, broadcast against `z`."""
+    """A loss L(z, y) of logits `z`, shape (..., rows, outputs), and encoded targets `y`, broadcast against `z`.
+
+    An example is one row of logits, but for the losses on embeddings, whose examples are `views` rows in succession.
+    """
+
+    views: ClassVar[int] = 1
 
     @abstractmethod
-    def outputs(self, task: Task) -> int:
-        """Return how many output units a task needs under this loss.
+    def outputs(self, task: Task) -> int | None:
+        """Return how many output units a task needs under this loss; None leaves it to the architecture.
 
         Raises
         ------
@@ -35,8 +56,8 @@ class Loss(Component):
         """
 
     @abstractmethod
-    def encode(self, labels: Labels, task: Task) -> Array:
-        """Return the targets as the loss uses them, shape (examples, outputs)."""
+    def encode(self, targets: Array | Labels, task: Task) -> Array:
+        """Return the targets as the loss uses them, shape (examples, ...)."""
 
     @abstractmethod
     def forward(self, z: Array, y: Array) -> Array:
@@ -46,46 +67,180 @@ class Loss(Component):
     def backward(self, z: Array, y: Array) -> Array:
         """Return the gradient of each example's loss with respect to its logits, of the shape of `z`."""
 
-    @abstractmethod
-    def probabilities(self, z: Array) -> Array:
-        """Return the predicted probability of every class, shape (..., examples, classes)."""
+    def predict(self, z: Array) -> Array:
+        """Return the prediction, of the shape of `z` or, for a classification, the probability of every class."""
+        return z
 
-    @abstractmethod
     def decide(self, z: Array) -> Labels:
-        """Return the most probable class of each example, shape (..., examples)."""
+        """Return the most probable class of each example of a classification, shape (..., examples)."""
+        labels: Labels = self.predict(z).argmax(axis=-1)
+        return labels
 
 
 @dataclass(frozen=True)
-class BinaryCrossEntropy(Loss):
+class ElementwiseLoss(Loss):
+    """A loss on the difference of prediction and target, the mean over the outputs of an example.
+
+    Under a classification, the targets are 0 and 1: one output for two classes, else one a class.
+    """
+
+    def outputs(self, task: Task) -> int:
+        """Return the number of targets."""
+        if task.kind == "regression":
+            return task.columns
+        if task.kind == "distribution" or (task.kind == "classification" and len(task.classes) > BINARY):
+            return len(task.classes)
+        if task.kind == "classification":
+            return 1
+        raise LossMismatchError(snake_case(type(self)), "numbers or classes", task)
+
+    def encode(self, targets: Array | Labels, task: Task) -> Array:
+        """Return numbers as they are, labels as zeros and ones."""
+        if task.kind == "classification":
+            return one_hot(targets, task) if len(task.classes) > BINARY else targets[:, None].astype(np.float64)
+        return targets.astype(np.float64).reshape(len(targets), -1)
+
+    def forward(self, z: Array, y: Array) -> Array:
+        """Return the mean loss of the outputs of each example."""
+        loss: Array = self.value(z - y).mean(axis=-1)
+        return loss
+
+    def backward(self, z: Array, y: Array) -> Array:
+        """Return the derivative at the difference, over the number of outputs."""
+        gradient: Array = self.derivative(z - y) / z.shape[-1]
+        return gradient
+
+    @abstractmethod
+    def value(self, difference: Array) -> Array:
+        """Return the loss of each difference prediction - target."""
+
+    @abstractmethod
+    def derivative(self, difference: Array) -> Array:
+        """Return the derivative of `value`."""
+
+    def decide(self, z: Array) -> Labels:
+        """Return the class of the largest output; with one output for two classes, 1 where it is above 1/2."""
+        labels: Labels = (z[..., 0] > 0.5).astype(np.intp) if z.shape[-1] == 1 else z.argmax(axis=-1)  # noqa: PLR2004
+        return labels
+
+
+@dataclass(frozen=True)
+class MeanSquaredError(ElementwiseLoss):
+    """The squared error: L = factor d^2, L' = 2 factor d, for the difference d = z - y."""
+
+    factor: Positive = 1.0
+
+    def value(self, difference: Array) -> Array:
+        """Return factor d^2."""
+        return self.factor * difference * difference
+
+    def derivative(self, difference: Array) -> Array:
+        """Return 2 factor d."""
+        return 2 * self.factor * difference
+
+
+@dataclass(frozen=True)
+class MeanAbsoluteError(ElementwiseLoss):
+    """The absolute error: L = |d|, L' = sign(d), for the difference d = z - y."""
+
+    def value(self, difference: Array) -> Array:
+        """Return |d|."""
+        return np.abs(difference)
+
+    def derivative(self, difference: Array) -> Array:
+        """Return the sign of d."""
+        return np.sign(difference)
+
+
+@dataclass(frozen=True)
+class Huber(ElementwiseLoss):
+    """Squared where small, absolute where large: L = d^2 / 2 for |d| <= delta, else delta (|d| - delta / 2).
+
+    References
+    ----------
+    Huber, Robust Estimation of a Location Parameter, Annals of Mathematical Statistics 35, 1964.
+
+    """
+
+    delta: Positive = 1.0
+
+    def value(self, difference: Array) -> Array:
+        """Return the loss as c (|d| - c / 2) with c = min(|d|, delta)."""
+        size = np.abs(difference)
+        clipped = np.minimum(size, self.delta)
+        return clipped * (size - 0.5 * clipped)
+
+    def derivative(self, difference: Array) -> Array:
+        """Return d, clipped to [-delta, delta]."""
+        return np.clip(difference, -self.delta, self.delta)
+
+
+@dataclass(frozen=True)
+class CrossEntropy(Loss):
+    """What the cross-entropies share.
+
+    Attributes
+    ----------
+    label_smoothing
+        The share of the target that is spread evenly over all classes (Szegedy et al., arXiv 1512.00567).
+    class_weights
+        A weight for the examples of each class, or null; the mean of the losses is still over all examples.
+
+    """
+
+    label_smoothing: Fraction | None = None
+    class_weights: tuple[NonNegative, ...] | None = None
+
+    def _check(self, task: Task) -> None:
+        if self.class_weights is not None and len(self.class_weights) != len(task.classes):
+            weights = [float(np.ravel(weight)[0]) for weight in self.class_weights]
+            raise UserError(f"loss.class_weights={weights}: must be a list of {len(task.classes)}, one for each class")
+
+    def _smooth(self, y: Array, classes: int) -> Array:
+        """Return targets y as (1 - s) y + s / classes."""
+        return y if self.label_smoothing is None else y * (1 - self.label_smoothing) + self.label_smoothing / classes
+
+    def _weight(self, y: Array) -> Array | float:
+        """Return the weight of each example, shape (..., examples, 1), for targets with one column a class."""
+        if self.class_weights is None:
+            return 1.0
+        weights = np.concatenate([np.atleast_1d(weight) for weight in self.class_weights], axis=-1)
+        weight: Array = (y * weights).sum(axis=-1, keepdims=True)
+        return weight
+
+
+@dataclass(frozen=True)
+class BinaryCrossEntropy(CrossEntropy):
     """Cross-entropy between a label 0 or 1 and one sigmoid unit.
 
-    L(z, y) = -y log p - (1 - y) log(1 - p) with p = sigmoid(z), which is max(z, 0) - y z + log(1 + exp(-|z|));
-    dL/dz = p - y.
+    L(z, y) = -y log p - (1 - y) log(1 - p) with p = sigmoid(z), which is softplus(z) - y z; dL/dz = p - y.
     """
 
     def outputs(self, task: Task) -> int:
         """Return 1 for two classes."""
-        if len(task.classes) != 2:  # noqa: PLR2004
-            raise LossMismatchError(
-                f"loss=binary_cross_entropy needs 2 classes and the data has {len(task.classes)}: "
-                "use loss=sparse_categorical_cross_entropy"
-            )
+        if task.kind != "classification" or len(task.classes) != BINARY:
+            raise LossMismatchError("binary_cross_entropy", "2 classes", task)
+        self._check(task)
         return 1
 
-    def encode(self, labels: Labels, task: Task) -> Array:  # noqa: ARG002
+    def encode(self, targets: Array | Labels, task: Task) -> Array:  # noqa: ARG002
         """Return the labels as a column of zeros and ones."""
-        return labels[:, None].astype(np.float64)
+        return targets[:, None].astype(np.float64)
 
     def forward(self, z: Array, y: Array) -> Array:
-        """Return the loss in the form that neither overflows nor cancels."""
-        loss: Array = np.maximum(z, 0) - y * z + np.log1p(np.exp(-np.abs(z)))
+        """Return softplus(z) - y z, a form that cannot overflow."""
+        softplus = Softplus().forward(z, np.empty_like(z))
+        loss: Array = self._weight_of(y) * (softplus - self._smooth(y, BINARY) * z)
         return loss[..., 0]
 
     def backward(self, z: Array, y: Array) -> Array:
         """Return p - y."""
-        return Sigmoid().forward(z, np.empty_like(z)) - y
+        return self._weight_of(y) * (Sigmoid().forward(z, np.empty_like(z)) - self._smooth(y, BINARY))
 
-    def probabilities(self, z: Array) -> Array:
+    def _weight_of(self, y: Array) -> Array | float:
+        return 1.0 if self.class_weights is None else self._weight(np.concatenate([1 - y, y], axis=-1))
+
+    def predict(self, z: Array) -> Array:
         """Return the columns 1 - p and p."""
         return np.concatenate([Sigmoid().forward(sign * z, np.empty_like(z)) for sign in (-1, 1)], axis=-1)
 
@@ -95,37 +250,213 @@ class BinaryCrossEntropy(Loss):
 
 
 @dataclass(frozen=True)
-class SparseCategoricalCrossEntropy(Loss):
-    """Cross-entropy between a class label and a softmax over one unit a class.
+class CategoricalCrossEntropy(CrossEntropy):
+    """Cross-entropy between one-hot targets and a softmax over one unit a class.
 
-    L(z, y) = -log p_y with p = softmax(z), which is log sum_j exp(z_j) - z_y; dL/dz = p - onehot(y).
+    L(z, y) = -sum_j y_j log p_j with p = softmax(z), which is log sum_j exp(z_j) - sum_j y_j z_j; dL/dz = p - y.
     """
 
     def outputs(self, task: Task) -> int:
         """Return the number of classes."""
+        if task.kind not in ("classification", "distribution"):
+            raise LossMismatchError(snake_case(type(self)), "classes", task)
+        self._check(task)
         return len(task.classes)
 
-    def encode(self, labels: Labels, task: Task) -> Array:
-        """Return the labels one-hot."""
-        return np.eye(len(task.classes))[labels]
+    def encode(self, targets: Array | Labels, task: Task) -> Array:
+        """Return labels one-hot, and distributions as they are."""
+        return one_hot(targets, task) if task.kind == "classification" else targets.astype(np.float64)
 
     def forward(self, z: Array, y: Array) -> Array:
-        """Return log-sum-exp minus the logit of the true class, both relative to the largest logit."""
+        """Return log-sum-exp minus the target's mean logit, both relative to the largest logit."""
         shifted = z - z.max(axis=-1, keepdims=True)
-        loss: Array = np.log(np.exp(shifted).sum(axis=-1)) - (shifted * y).sum(axis=-1)
-        return loss
+        target = self._smooth(y, z.shape[-1])
+        log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+        loss = log_sum - (shifted * target).sum(axis=-1, keepdims=True)
+        weighted: Array = self._weight(y) * loss
+        return weighted[..., 0]
 
     def backward(self, z: Array, y: Array) -> Array:
-        """Return p - onehot(y)."""
-        return self.probabilities(z) - y
+        """Return p - y."""
+        return self._weight(y) * (self.predict(z) - self._smooth(y, z.shape[-1]))
 
-    def probabilities(self, z: Array) -> Array:
+    def predict(self, z: Array) -> Array:
         """Return softmax(z)."""
-        p: Array = np.exp(z - z.max(axis=-1, keepdims=True))
-        p /= p.sum(axis=-1, keepdims=True)
-        return p
+        return Softmax().forward(z, np.empty_like(z))
 
     def decide(self, z: Array) -> Labels:
         """Return the class of the largest logit."""
         labels: Labels = z.argmax(axis=-1)
         return labels
+
+
+@dataclass(frozen=True)
+class SparseCategoricalCrossEntropy(CategoricalCrossEntropy):
+    """The categorical cross-entropy on labels, which take one column where one-hot targets take one a class."""
+
+    def outputs(self, task: Task) -> int:
+        """Return the number of classes."""
+        if task.kind != "classification":
+            raise LossMismatchError("sparse_categorical_cross_entropy", "labels", task)
+        return super().outputs(task)
+
+    def encode(self, targets: Array | Labels, task: Task) -> Array:  # noqa: ARG002
+        """Return the labels as a column."""
+        return targets[:, None].astype(np.float64)
+
+    def forward(self, z: Array, y: Array) -> Array:
+        """Return the loss of the labels."""
+        return super().forward(z, self._one_hot(z, y))
+
+    def backward(self, z: Array, y: Array) -> Array:
+        """Return p - onehot(y)."""
+        return super().backward(z, self._one_hot(z, y))
+
+    def _one_hot(self, z: Array, y: Array) -> Array:
+        one_hot: Array = (y == np.arange(z.shape[-1])).astype(z.dtype)
+        return one_hot
+
+
+@dataclass(frozen=True)
+class KullbackLeibler(Loss):
+    """The divergence of the predicted distribution q = softmax(z) from the target y.
+
+    L(z, y) = sum_j y_j log(y_j / q_j), with 0 log 0 = 0; dL/dz = q - y.
+
+    References
+    ----------
+    Kullback and Leibler, On Information and Sufficiency, Annals of Mathematical Statistics 22, 1951.
+
+    """
+
+    def outputs(self, task: Task) -> int:
+        """Return the number of classes."""
+        if task.kind not in ("classification", "distribution"):
+            raise LossMismatchError("kullback_leibler", "distributions", task)
+        return len(task.classes)
+
+    def encode(self, targets: Array | Labels, task: Task) -> Array:
+        """Return distributions as they are, and labels one-hot."""
+        return CategoricalCrossEntropy().encode(targets, task)
+
+    def forward(self, z: Array, y: Array) -> Array:
+        """Return the cross-entropy less the entropy of the target."""
+        entropy = -(y * np.log(np.where(y > 0, y, 1))).sum(axis=-1)
+        loss: Array = CategoricalCrossEntropy().forward(z, y) - entropy
+        return loss
+
+    def backward(self, z: Array, y: Array) -> Array:
+        """Return q - y."""
+        return self.predict(z) - y
+
+    def predict(self, z: Array) -> Array:
+        """Return softmax(z)."""
+        return Softmax().forward(z, np.empty_like(z))
+
+
+@dataclass(frozen=True)
+class EmbeddingLoss(Loss):
+    """A loss on the distances within a group of rows; the architecture says how many dimensions an embedding has."""
+
+    def outputs(self, task: Task) -> None:
+        """Return None, for groups of the right kind."""
+        kind = {2: "pairs", 3: "triplets"}[self.views]
+        if task.kind != kind:
+            raise LossMismatchError(snake_case(type(self)), kind, task)
+
+    def encode(self, targets: Array | Labels, task: Task) -> Array:  # noqa: ARG002
+        """Return the targets as a column."""
+        return targets.astype(np.float64).reshape(len(targets), -1)
+
+    def _views(self, z: Array) -> list[Array]:
+        """Return the rows of each group apart, each of shape (..., examples, dimensions)."""
+        grouped = z.reshape(*z.shape[:-2], -1, self.views, z.shape[-1])
+        return [grouped[..., view, :] for view in range(self.views)]
+
+    def _together(self, *views: Array) -> Array:
+        """Return the gradients of the views as the gradient of all rows."""
+        joined = np.stack(views, axis=-2)
+        return joined.reshape(*joined.shape[:-3], -1, joined.shape[-1])
+
+
+@dataclass(frozen=True)
+class Contrastive(EmbeddingLoss):
+    """Pairs that belong together are pulled together, others pushed apart up to a margin.
+
+    L = y d^2 / 2 + (1 - y) max(0, margin - d)^2 / 2, for the distance d of the two and y = 1 where they belong
+    together.
+
+    References
+    ----------
+    Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006.
+
+    """
+
+    views: ClassVar[int] = 2
+    margin: Positive = 1.0
+
+    def forward(self, z: Array, y: Array) -> Array:
+        """Return the loss of each pair."""
+        a, b = self._views(z)
+        distance, _ = norm(a - b)
+        loss: Array = 0.5 * (y * distance**2 + (1 - y) * np.maximum(self.margin - distance, 0) ** 2)
+        return loss[..., 0]
+
+    def backward(self, z: Array, y: Array) -> Array:
+        """Return dL/da and dL/db = -dL/da."""
+        a, b = self._views(z)
+        distance, direction = norm(a - b)
+        gradient = y * (a - b) - (1 - y) * np.maximum(self.margin - distance, 0) * direction
+        return self._together(gradient, -gradient)
+
+
+@dataclass(frozen=True)
+class Triplet(EmbeddingLoss):
+    """An anchor a is pulled towards an example p that belongs to it, and away from one n that does not.
+
+    L = max(0, d(a, p) - d(a, n) + margin), with d the squared Euclidean distance, or the distance itself.
+
+    References
+    ----------
+    Schroff, Kalenichenko and Philbin, FaceNet, arXiv 1503.03832.
+
+    """
+
+    views: ClassVar[int] = 3
+    margin: Positive = 0.2
+    squared: bool = True
+
+    def _distance(self, difference: Array) -> tuple[Array, Array]:
+        """Return the distance and its gradient."""
+        if self.squared:
+            return (difference * difference).sum(axis=-1, keepdims=True), 2 * difference
+        return norm(difference)
+
+    def forward(self, z: Array, y: Array) -> Array:  # noqa: ARG002
+        """Return the loss of each triplet."""
+        a, p, n = self._views(z)
+        loss: Array = np.maximum(self._distance(a - p)[0] - self._distance(a - n)[0] + self.margin, 0)
+        return loss[..., 0]
+
+    def backward(self, z: Array, y: Array) -> Array:  # noqa: ARG002
+        """Return the gradients with respect to anchor, positive and negative."""
+        a, p, n = self._views(z)
+        (near, towards), (far, away) = self._distance(a - p), self._distance(a - n)
+        active = near - far + self.margin > 0
+        return self._together(active * (towards - away), active * -towards, active * away)
+
+
+def norm(difference: Array) -> tuple[Array, Array]:
+    """Return the Euclidean length of each row, shape (..., 1), and its gradient, the direction (0 for zeros)."""
+    length = np.sqrt((difference * difference).sum(axis=-1, keepdims=True))
+    return length, difference / np.where(length > 0, length, 1)
+
+
+def one_hot(labels: Labels | Array, task: Task) -> Array:
+    """Return labels as rows with a single 1."""
+    return np.eye(len(task.classes))[labels.astype(np.intp)]
+
+
+def snake_case(kind: type) -> str:
+    """Return the name of a class as its config option has it."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip("_")

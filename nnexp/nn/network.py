@@ -1,96 +1,184 @@
 """A network: layers in order, and one flat array of all their parameters.
 
 `theta` has the shape (runs, parameters). Layers see it through views, (runs, fan_in, fan_out) for a weight; the
-gradient has the same form. So an optimizer is written for one array, and a single run is a stack of one.
+gradient has the same form. So an optimizer is written for one array, and a single run is a stack of one. Running
+statistics are a second flat array of the same kind.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from nnexp.component import Array
+from nnexp.errors import UserError
 from nnexp.nn.initializers import Initializer
-from nnexp.nn.layers import Layer, Memory, Parameters, Shape
+from nnexp.nn.layers import Cell, Layer, Mode, Parameter, Residual, Shape, Start, backward, forward
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one parameter of one layer lives in theta."""
+    """Where one array of one layer lives in a flat array, and how it starts.
 
-    layer: int
+    Attributes
+    ----------
+    path
+        The number of its layer, or the numbers of the block and of the layer in it.
+    begin
+        Where it begins in the flat array.
+    fan_in, fan_out
+        The inputs of its layer, as the initializer is told, and its outputs.
+
+    """
+
+    path: tuple[int, ...]
     name: str
-    start: int
+    begin: int
     shape: Shape
+    start: Start
+    fan_in: int
+    fan_out: int
 
     @property
-    def stop(self) -> int:
-        """Return the end of the parameter in theta."""
-        return self.start + int(np.prod(self.shape))
+    def end(self) -> int:
+        """Return the end of the array in the flat array."""
+        return self.begin + int(np.prod(self.shape))
+
+    @property
+    def title(self) -> str:
+        """Return the name of the array in the network, such as `0.weight`."""
+        return ".".join([*map(str, self.path), self.name])
 
 
-def layout(layers: Sequence[Layer], fan_in: int) -> tuple[Slot, ...]:
-    """Return the place of every parameter in theta, for a network with `fan_in` inputs."""
+@dataclass(frozen=True)
+class Layout:
+    """The place of every parameter in theta, and of every running statistic beside it."""
+
+    parameters: tuple[Slot, ...]
+    statistics: tuple[Slot, ...]
+
+    @classmethod
+    def of(cls, layers: Sequence[Layer], fan_in: int) -> "Layout":
+        """Return the layout of a network with `fan_in` inputs."""
+        return cls(
+            _slots(layers, fan_in, lambda layer, fan_in: layer.parameters(fan_in)),
+            _slots(layers, fan_in, lambda layer, fan_in: layer.statistics(fan_in)),
+        )
+
+    def initial_theta(self, initializer: Initializer, generator: np.random.Generator) -> Array:
+        """Return the starting parameters of one run, shape (parameters,), drawn in the order of the layers."""
+        theta = np.zeros(size(self.parameters))
+        for slot in self.parameters:
+            drawn = {"weight": initializer, "bias": initializer.bias}
+            source = drawn[slot.start] if isinstance(slot.start, str) else None
+            if source is not None:
+                values = source.draw(generator, slot.fan_in, slot.fan_out, slot.shape)
+                theta[slot.begin : slot.end] = values.ravel()
+            elif isinstance(slot.start, float):
+                theta[slot.begin : slot.end] = slot.start
+        return theta
+
+    def initial_statistics(self) -> Array:
+        """Return the running statistics of one run before the first step, shape (statistics,)."""
+        return np.concatenate([np.full(slot.end - slot.begin, slot.start) for slot in self.statistics] or [np.zeros(0)])
+
+
+def size(slots: Sequence[Slot]) -> int:
+    """Return the length of the flat array that holds these slots."""
+    return slots[-1].end if slots else 0
+
+
+def _slots(
+    layers: Sequence[Layer], fan_in: int, of: Callable[[Layer, int], dict[str, Parameter]], path: tuple[int, ...] = ()
+) -> tuple[Slot, ...]:
     slots: list[Slot] = []
     for number, layer in enumerate(layers):
-        for name, shape in layer.shapes(fan_in).items():
-            slots.append(Slot(number, name, slots[-1].stop if slots else 0, shape))
-        fan_in = layer.fan_out(fan_in)
+        here, fan_out = (*path, number), layer.fan_out(fan_in)
+        for name, parameter in of(layer, fan_in).items():
+            slots.append(Slot(here, name, size(slots), parameter.shape, parameter.start, fan_in, fan_out))
+        if isinstance(layer, Residual):
+            inner = outputs(layer.layers, fan_in)
+            if inner != fan_in:
+                raise UserError(
+                    f"architecture.layers: a residual block must have as many outputs as inputs, not {inner}"
+                )
+        within = _slots(layer.children(), fan_in, of, here)
+        slots += [replace(slot, begin=slot.begin + size(slots)) for slot in within] if within else []
+        fan_in = fan_out
     return tuple(slots)
 
 
-def initial_theta(slots: Sequence[Slot], initializer: Initializer, generator: np.random.Generator) -> Array:
-    """Return the starting parameters of one run, shape (parameters,): weights drawn in order, biases zero."""
-    theta = np.zeros(slots[-1].stop)
-    for slot in slots:
-        if slot.name == "weight":
-            theta[slot.start : slot.stop] = initializer.weights(generator, *slot.shape).ravel()
-    return theta
+def outputs(layers: Sequence[Layer], fan_in: int) -> int:
+    """Return the number of outputs of layers in succession."""
+    for layer in layers:
+        fan_in = layer.fan_out(fan_in)
+    return fan_in
 
 
 class Network:
-    """The layers of a stack of runs, bound to their parameters.
+    """The layers of a stack of runs, bound to their arrays.
 
     Arguments
     ---------
     layers
         The layers, in order; their hyper-parameters may be arrays over the runs.
-    slots
-        The place of every parameter in theta.
+    layout
+        The place of every array.
     theta
-        The parameters, shape (runs, parameters), contiguous. The network reads them; whoever trains it changes them
-        in place.
+        The parameters, shape (runs, parameters), contiguous. The network reads them; whoever trains changes them in
+        place.
+    statistics
+        The running statistics, shape (runs, statistics), which the network changes while it trains.
+    uniform
+        Where random numbers come from, see `Mode`.
 
     """
 
-    def __init__(self, layers: Sequence[Layer], slots: Sequence[Slot], theta: Array) -> None:
-        self.layers, self.slots, self.theta = tuple(layers), tuple(slots), theta
+    def __init__(
+        self,
+        layers: Sequence[Layer],
+        layout: Layout,
+        theta: Array,
+        statistics: Array,
+        uniform: Callable[[Shape], Array] | None = None,
+    ) -> None:
+        self.layers, self.theta = tuple(layers), theta
         self.gradient = np.zeros_like(theta)
-        self._parameters = self._views(theta)
-        self._gradients = self._views(self.gradient)
-        self._memories = [Memory() for _ in layers]
-        self._first = min(slot.layer for slot in slots)
+        self._mode = Mode(uniform=uniform)
+        self._cells = [_cell(layer, self._mode) for layer in layers]
+        for slot in layout.parameters:
+            cell = self._cell_at(slot.path)
+            cell.parameters[slot.name], cell.gradients[slot.name] = _view(theta, slot), _view(self.gradient, slot)
+        for slot in layout.statistics:
+            self._cell_at(slot.path).statistics[slot.name] = _view(statistics, slot)
+        self._first = min(slot.path[0] for slot in layout.parameters)
 
-    def _views(self, theta: Array) -> list[Parameters]:
-        views: list[dict[str, Array]] = [{} for _ in self.layers]
-        for slot in self.slots:
-            views[slot.layer][slot.name] = theta[:, slot.start : slot.stop].reshape(-1, *slot.shape)
-        return list(views)
+    def _cell_at(self, path: tuple[int, ...]) -> Cell:
+        cell = self._cells[path[0]]
+        for number in path[1:]:
+            cell = cell.children[number]
+        return cell
 
-    def forward(self, x: Array) -> Array:
-        """Return the logits, shape (runs, examples, outputs), for inputs (examples, features), shared or one set a run.
+    def forward(self, x: Array, *, training: bool = False) -> Array:
+        """Return the logits, shape (runs, rows, outputs), for inputs (rows, features), shared or one set a run.
 
-        The result is a buffer that the next call with as many examples overwrites.
+        The result is a buffer that the next call with as many rows overwrites.
         """
-        for layer, parameters, memory in zip(self.layers, self._parameters, self._memories, strict=True):
-            x = layer.forward(x, parameters, memory)
-        return x
+        self._mode.training = training
+        return forward(self.layers, x, self._cells)
 
     def backward(self, gradient: Array) -> Array:
         """Return dL/dtheta for `gradient` = dL/dlogits of the last forward pass; the next call overwrites it."""
-        for number in range(len(self.layers) - 1, self._first - 1, -1):
-            layer, memory = self.layers[number], self._memories[number]
-            layer.differentiate(gradient, self._gradients[number], memory)
-            if number > self._first:  # nobody asks for the gradient with respect to the data
-                gradient = layer.backward(gradient, self._parameters[number], memory)
+        above = self._first + 1
+        gradient = backward(self.layers[above:], gradient, self._cells[above:])
+        # Nobody asks for the gradient with respect to the data, so the first layer that learns is spared that product.
+        self.layers[self._first].differentiate(gradient, self._cells[self._first])
         return self.gradient
+
+
+def _cell(layer: Layer, mode: Mode) -> Cell:
+    return Cell(mode, children=[_cell(child, mode) for child in layer.children()])
+
+
+def _view(flat: Array, slot: Slot) -> Array:
+    return flat[:, slot.begin : slot.end].reshape(len(flat), *slot.shape)

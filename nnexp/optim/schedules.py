@@ -1,24 +1,230 @@
-"""Schedules: the factor on the learning rate at each step."""
+"""Schedules: the factor on the learning rate at each step.
+
+A schedule counts `per` step or per epoch. Its `shape(t, total, state)` is the factor at time t, counted from 0, of a
+training of a total length; it is written with `np.where` instead of `if`, for its numbers may be arrays over runs.
+"""
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from typing import Annotated, Literal
 
-from nnexp.component import Component, Number
+import annotated_types as at
+import numpy as np
+
+from nnexp.component import Array, Component, NonNegative, Number, Positive
+
+State = dict[str, Array]
+AtLeastOne = Annotated[Number, at.Ge(1)]
+Share = Annotated[Number, at.Interval(ge=0, le=1)]
+
+
+@dataclass(frozen=True)
+class Time:
+    """How far the training is: steps and epochs done, and how many there will be."""
+
+    step: int
+    epoch: int
+    steps: int
+    epochs: int
 
 
 @dataclass(frozen=True)
 class Schedule(Component):
-    """A function of the step."""
+    """A function of time.
+
+    Attributes
+    ----------
+    per
+        Whether time is counted in steps or in epochs.
+    warmup
+        The length of a linear warm-up before the schedule begins, from 1 / (warmup + 1) to 1; null for none.
+
+    """
+
+    per: Literal["step", "epoch"] = "epoch"
+    warmup: NonNegative | None = None
+
+    def init(self, runs: int) -> State:  # noqa: ARG002
+        """Return what the schedule remembers of the metrics of so many runs, before the first epoch."""
+        return {}
+
+    def observe(self, values: Array, state: State) -> None:
+        """Take notice of a metric after an epoch, shape (runs, 1)."""
+
+    def factor(self, time: Time, state: State) -> Number:
+        """Return the factor on the learning rate."""
+        t, total = (time.step, time.steps) if self.per == "step" else (time.epoch, time.epochs)
+        if self.warmup is None:
+            return self.shape(t, total, state)
+        since = t - self.warmup
+        rising = (t + 1) / (self.warmup + 1)
+        return np.where(since < 0, rising, self.shape(np.maximum(since, 0), total - self.warmup, state))
 
     @abstractmethod
-    def factor(self, step: int) -> Number:
-        """Return the factor on the learning rate at this step, counted from 1."""
+    def shape(self, t: Number, total: Number, state: State) -> Number:
+        """Return the factor at time t, after any warm-up."""
 
 
 @dataclass(frozen=True)
 class Constant(Schedule):
-    """The same learning rate throughout: factor = 1."""
+    """The same learning rate throughout: 1."""
 
-    def factor(self, step: int) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
         """Return 1."""
         return 1.0
+
+
+@dataclass(frozen=True)
+class Step(Schedule):
+    """A drop at regular times: gamma^floor(t / every)."""
+
+    every: AtLeastOne = 100.0
+    gamma: Positive = 0.1
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return gamma^floor(t / every)."""
+        return self.gamma ** np.floor(t / self.every)
+
+
+@dataclass(frozen=True)
+class MultiStep(Schedule):
+    """A drop at given times: gamma^(the number of milestones up to t)."""
+
+    milestones: tuple[NonNegative, ...] = (500.0, 800.0)
+    gamma: Positive = 0.1
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return gamma^(the number of milestones up to t)."""
+        return self.gamma ** sum((np.where(t >= milestone, 1.0, 0.0) for milestone in self.milestones), np.zeros(()))
+
+
+@dataclass(frozen=True)
+class Exponential(Schedule):
+    """A steady decay: gamma^t."""
+
+    gamma: Positive = 0.999
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return gamma^t."""
+        return self.gamma**t
+
+
+@dataclass(frozen=True)
+class InverseTime(Schedule):
+    """A decay that slows down: 1 / (1 + decay t)."""
+
+    per: Literal["step", "epoch"] = "step"
+    decay: NonNegative = 0.001
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return 1 / (1 + decay t)."""
+        return 1 / (1 + self.decay * t)
+
+
+@dataclass(frozen=True)
+class Polynomial(Schedule):
+    """Down to zero at the end: (1 - t / total)^power."""
+
+    power: Positive = 1.0
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return (1 - t / total)^power."""
+        return np.maximum(1 - t / total, 0) ** self.power
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """Half a cosine, down to `minimum` at the end: minimum + (1 - minimum) (1 + cos(pi t / total)) / 2.
+
+    References
+    ----------
+    Loshchilov and Hutter, SGDR, arXiv 1608.03983.
+
+    """
+
+    minimum: Share = 0.0
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return the cosine."""
+        return self.minimum + (1 - self.minimum) * (1 + np.cos(np.pi * np.minimum(t / total, 1))) / 2
+
+
+@dataclass(frozen=True)
+class CosineRestarts(Schedule):
+    """Half cosines one after the other, each `stretch` times as long as the one before, the first of length `period`.
+
+    References
+    ----------
+    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, arXiv 1608.03983.
+
+    """
+
+    period: AtLeastOne = 100.0
+    stretch: AtLeastOne = 1.0
+    minimum: Share = 0.0
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return the cosine since the last restart."""
+        length, begin = self.period * np.ones(()), np.zeros(())
+        while np.any(t >= begin + length):
+            over = t >= begin + length
+            begin, length = np.where(over, begin + length, begin), np.where(over, length * self.stretch, length)
+        return self.minimum + (1 - self.minimum) * (1 + np.cos(np.pi * (t - begin) / length)) / 2
+
+
+@dataclass(frozen=True)
+class OneCycle(Schedule):
+    """Up from 1 / start to 1 in the first `rise` of the training, then down to 1 / (start end), along half cosines.
+
+    References
+    ----------
+    Smith and Topin, Super-Convergence, arXiv 1708.07120; the cosines and defaults are PyTorch's.
+
+    """
+
+    per: Literal["step", "epoch"] = "step"
+    rise: Annotated[Number, at.Interval(gt=0, lt=1)] = 0.3
+    start: AtLeastOne = 25.0
+    end: AtLeastOne = 10_000.0
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return the cycle."""
+        top, last = self.rise * total - 1, total - 1
+
+        def between(high: Number, low: Number, share: Number) -> Number:
+            return low + (high - low) * (1 + np.cos(np.pi * share)) / 2
+
+        rising = between(1 / self.start, 1.0, np.minimum(t / np.where(top > 0, top, 1), 1))
+        falling = between(1.0, 1 / self.start / self.end, np.clip((t - top) / np.maximum(last - top, 1e-12), 0, 1))
+        return np.where((t <= top) & (top > 0), rising, falling)
+
+
+@dataclass(frozen=True)
+class Plateau(Schedule):
+    """A drop whenever the loss no longer falls: factor gamma after `patience` evaluations without a new best.
+
+    A loss is a new best below (1 - threshold) times the best so far. The loss of the training part is watched, after
+    every epoch.
+    """
+
+    gamma: Positive = 0.1
+    patience: NonNegative = 10.0
+    threshold: Share = 1e-4
+
+    def init(self, runs: int) -> State:
+        """Return no best loss yet."""
+        start = {"factor": 1.0, "best": np.inf, "waited": 0.0}
+        return {name: np.full((runs, 1), value) for name, value in start.items()}
+
+    def observe(self, values: Array, state: State) -> None:
+        """Count evaluations without a new best."""
+        better = values < state["best"] * (1 - self.threshold)
+        state["best"][:] = np.where(better, values, state["best"])
+        state["waited"][:] = np.where(better, 0, state["waited"] + 1)
+        over = state["waited"] > self.patience
+        state["factor"][:] = np.where(over, state["factor"] * self.gamma, state["factor"])
+        state["waited"][:] = np.where(over, 0, state["waited"])
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+        """Return the product of the drops so far."""
+        return state["factor"]

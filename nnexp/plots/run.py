@@ -8,13 +8,15 @@ import numpy as np
 from nnexp.component import Array
 from nnexp.data.dataset import Data
 from nnexp.plots.style import BAD, GOOD, LEFT, RIGHT, new_figure
-from nnexp.training.evaluation import Predictions
 from nnexp.training.history import History
+from nnexp.training.predictions import Predictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 IMAGES = 10
+LINES = {"train": "-", "validation": "-.", "test": "--"}
+UNITS = {"accuracy": "share of examples"}
 DARK_CELL = 0.5
 """The share of its row from which a cell of the confusion matrix is dark, so that its number is written in white."""
 
@@ -34,27 +36,31 @@ def run_figures(data: Data, history: History, predictions: Predictions | None) -
 
 
 def curves(history: History, name: str) -> "Figure":
-    """Draw loss and accuracy of the training and the test part over the epochs."""
+    """Draw the loss, and the first other metric, of all parts over time."""
     figure = new_figure(11, 4.2, (0.8, 0.65, 0.15, 0.4), (0.22, 0))
-    best = history.best()
-    for axes, metric in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-        for part, line in (("train", "-"), ("test", "--")):
+    best = history.times[history.best()]
+    metrics = list(dict.fromkeys(key.rpartition("/")[2] for key in history.metrics))[:2]
+    for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
+        parts = [part for part in LINES if f"{part}/{metric}" in history.metrics]
+        for part in parts:
             marker = "o" if len(history) == 1 else ""
-            axes.plot(history.epochs, history.metrics[f"{part}/{metric}"], line, label=part, marker=marker)
-        axes.axvline(history.epochs[best], color="0.6", linewidth=1, linestyle=":")
-        axes.set(title=f"{metric.capitalize()} of {name}", xlabel="epoch", ylabel=f"{metric} (mean over examples)")
-        axes.legend(title=f"dotted: best epoch, {history.epochs[best]}")
-    figure.axes[0].set_ylabel("loss (nats, mean over examples)")
-    figure.axes[1].set_ylabel("accuracy (share of examples)")
-    figure.axes[0].set_ylim(bottom=0)
-    figure.axes[1].set_ylim(-0.02, 1.02)
+            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINES[part], label=part, marker=marker)
+        axes.axvline(best, color="0.6", linewidth=1, linestyle=":")
+        unit = UNITS.get(metric, "mean over examples")
+        axes.set(title=f"{metric.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{metric} ({unit})")
+        axes.legend(title=f"dotted: best {history.unit}, {best}")
+        values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])
+        if metric == "accuracy":
+            axes.set_ylim(-0.02, 1.02)
+        elif values.min() >= 0:
+            axes.set_ylim(bottom=0)
     return figure
 
 
 def sample_images(data: Data) -> "Figure":
     """Draw the first training images, as they were before scaling."""
     count = min(IMAGES, len(data.train))
-    titles = [(f"label {data.task.classes[label]}", "black") for label in data.train.labels[:count]]
+    titles = [(f"label {data.task.classes[label]}", "black") for label in data.train.targets[:count]]
     return _images(data, data.scaling.undo(data.train.x[:count]), titles, f"Training examples of {data.name}")
 
 

@@ -1,7 +1,7 @@
-"""What a run leaves behind: its metrics over the epochs, and its parameters."""
+"""What a run leaves behind: its metrics over time, and its parameters."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,31 +14,47 @@ Row = Mapping[str, Array]
 
 @dataclass(frozen=True)
 class History:
-    """The metrics of one run at every epoch that was evaluated.
+    """The metrics of one run at every evaluation.
 
     Attributes
     ----------
-    epochs
-        The evaluated epochs, counted from 1.
+    times
+        When it was evaluated: epochs, or iterations, done by then.
     metrics
-        For every name, such as `test/loss`, the value at each of these epochs.
+        For every name, such as `test/loss`, the value at each of these times.
+    unit
+        What `times` count: `epoch` or `iteration`.
 
     """
 
-    epochs: npt.NDArray[np.intp]
+    times: npt.NDArray[np.intp]
     metrics: dict[str, Array]
+    unit: str = "epoch"
 
     def __len__(self) -> int:
         """Return the number of evaluations."""
-        return len(self.epochs)
+        return len(self.times)
 
     def best(self) -> int:
-        """Return the index of the evaluation with the lowest test loss, the first of several."""
-        return int(np.argmin(self.metrics["test/loss"]))
+        """Return the index of the evaluation with the lowest loss, the first of several, by the part for choosing."""
+        return int(np.argmin(self.metrics[chosen_by(self.metrics)]))
 
     def at(self, index: int) -> dict[str, float]:
         """Return the metrics of one evaluation."""
         return {name: float(values[index]) for name, values in self.metrics.items()}
+
+
+def chosen_by(names: Mapping[str, object] | Sequence[str]) -> str:
+    """Return the metric that tells which evaluation is best: the loss of validation, or of test where there is none."""
+    return "validation/loss" if "validation/loss" in names else "test/loss"
+
+
+@dataclass(frozen=True)
+class Parameters:
+    """All that a run has learned: parameters and running statistics, as flat as in the stack."""
+
+    theta: Array
+    statistics: Array
 
 
 @dataclass(frozen=True)
@@ -49,16 +65,27 @@ class Outcome:
     ----------
     history
         Its metrics, up to the last evaluation at which all of them were finite.
-    theta
-        Its parameters when it ended, shape (parameters,).
+    learned
+        Its parameters when it ended.
     diverged_step
-        The step, counted from 1, at which its loss was no longer finite; None if it trained to the end.
+        The step, counted from 1, at which its loss was no longer finite; None if it did not diverge.
+    stopped
+        Why it ended before its time: `early stopping` or `time limit`; None if it did not.
+    snapshots
+        Its parameters at the times that were asked for.
 
     """
 
     history: History
-    theta: Array
-    diverged_step: int | None
+    learned: Parameters
+    diverged_step: int | None = None
+    stopped: str | None = None
+    snapshots: dict[int, Parameters] = field(default_factory=dict)
+
+    @property
+    def theta(self) -> Array:
+        """Return the parameters, shape (parameters,)."""
+        return self.learned.theta
 
 
 class Recorder:
@@ -68,18 +95,21 @@ class Recorder:
     ---------
     runs
         How many runs the stack began with.
-    epochs
-        The epochs at which it will be evaluated.
+    times
+        When it will be evaluated.
     names
         The metrics of an evaluation.
+    unit
+        What the times count.
 
     """
 
-    def __init__(self, runs: int, epochs: Sequence[int], names: Sequence[str]) -> None:
-        self._epochs = np.array(epochs)
+    def __init__(self, runs: int, times: Sequence[int], names: Sequence[str], unit: str) -> None:
+        self._times, self._unit = np.array(times), unit
         self._evaluations = np.zeros(runs, np.intp)
-        self._metrics = {name: np.empty((runs, len(epochs))) for name in names}
-        self._ends: dict[int, tuple[Array, int | None]] = {}
+        self._metrics = {name: np.empty((runs, len(times))) for name in names}
+        self._snapshots: list[dict[int, Parameters]] = [{} for _ in range(runs)]
+        self._ends: dict[int, tuple[Parameters, int | None, str | None]] = {}
 
     def record(self, runs: npt.NDArray[np.intp], row: Row) -> None:
         """Add the next evaluation of the runs that are still training."""
@@ -87,16 +117,27 @@ class Recorder:
             self._metrics[name][runs, self._evaluations[runs]] = values
         self._evaluations[runs] += 1
 
-    def end(self, run: int, theta: Array, diverged_step: int | None) -> None:
+    def snapshot(self, run: int, time: int, learned: Parameters) -> None:
+        """Keep the parameters of a run at a time."""
+        self._snapshots[run][time] = learned
+
+    def end(
+        self, run: int, learned: Parameters, *, diverged_step: int | None = None, stopped: str | None = None
+    ) -> None:
         """Note how a run ended."""
-        self._ends[run] = theta.copy(), diverged_step
+        self._ends[run] = learned, diverged_step, stopped
 
     def outcomes(self) -> list[Outcome]:
         """Return the outcome of every run, in their order."""
         return [
             Outcome(
-                History(self._epochs[:count], {name: values[run, :count] for name, values in self._metrics.items()}),
+                History(
+                    self._times[:count],
+                    {name: values[run, :count] for name, values in self._metrics.items()},
+                    self._unit,
+                ),
                 *self._ends[run],
+                self._snapshots[run],
             )
             for run, count in enumerate(self._evaluations)
         ]

@@ -4,26 +4,22 @@ One loop trains a stack of runs: every array has a leading run axis, every hyper
 alone is a stack of one, and its numbers are the same bits in either.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array, Labels
 from nnexp.data.dataset import Data
-from nnexp.nn.losses import Loss
-from nnexp.training.batches import Examples, Shuffler
-from nnexp.training.history import Outcome, Recorder, Row
+from nnexp.optim.schedules import Time
+from nnexp.training.batches import Examples, Sampler
+from nnexp.training.evaluator import Evaluator, joined
+from nnexp.training.history import Outcome
+from nnexp.training.roster import Observer, Roster
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Trainer
 
-METRICS = ("train/loss", "test/loss", "train/accuracy", "test/accuracy")
 
-Observer = Callable[[int, Sequence[int], Row], None]
-"""Called after every evaluation with the epoch, the runs that are still training, and their metrics."""
-
-
-@np.errstate(over="ignore", invalid="ignore")  # a run that diverges is known by its loss
+@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a run that diverges is known by its loss
 def train(
     recipes: Sequence[Recipe],
     data: Data,
@@ -33,61 +29,34 @@ def train(
 ) -> list[Outcome]:
     """Train a stack of runs and return the outcome of each.
 
-    `train/loss` and `train/accuracy` are means over the epoch while the weights move, each batch taken just before
-    its step; `test/loss` and `test/accuracy` are taken after the epoch. A run whose loss is no longer finite leaves
-    the stack.
+    `train/loss` and its like are means over the last round while the weights move, each batch taken just before its
+    step; those of the other parts are taken after the round. Penalties are no part of them. A run whose loss is no
+    longer finite leaves the stack, and so does one that stops early.
     """
-    stack = Stack(recipes, data.train.x.shape[1], dtype)
-    training, test = (Examples.of(part, data.task, recipes[0].loss, dtype) for part in (data.train, data.test))
-    batch_size = trainer.examples_per_step(len(training))
-    shuffler = None if trainer.batch_size == "full" else Shuffler([recipe.seed for recipe in recipes], len(training))
-    recorder = Recorder(len(recipes), trainer.evaluated_epochs(), METRICS)
-    runs = np.arange(len(recipes))
+    stack = Stack(recipes, data.train.x.shape[-1], dtype)
+    examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
+    sampler = Sampler([recipe.seed for recipe in recipes], len(examples), trainer)
+    evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
+    roster = Roster(len(recipes), trainer, evaluator.names, observe)
 
-    for epoch in range(1, trainer.epochs + 1):
-        order = shuffler.order() if shuffler else None
-        z = np.concatenate([stack.step(x, y).copy() for x, y in training.batches(order, batch_size)], axis=-2)
-        y, labels = training.targets(order)
-        losses = stack.loss.forward(z, y)
-        row = {"train/loss": losses.mean(axis=-1)}
-        if trainer.evaluates(epoch):
-            z_test = stack.network.forward(test.x)
-            row["test/loss"] = stack.loss.forward(z_test, test.y).mean(axis=-1)
-            row["train/accuracy"] = accuracy(stack.loss, z, labels)
-            row["test/accuracy"] = accuracy(stack.loss, z_test, test.labels)
+    rounds = trainer.rounds(len(examples))
+    for number, this in enumerate(rounds):
+        outputs, batches = [], []
+        for rows in sampler.batches(this.steps):
+            batch = examples.take(rows)
+            z = stack.step(batch, Time(stack.steps, number, rounds[-1].steps_by_then, len(rounds)))
+            outputs.append(z.copy())
+            batches.append(batch)
 
-        finite = np.logical_and.reduce([np.isfinite(values) for values in row.values()])
-        if not finite.all():
-            for index in np.flatnonzero(~finite):
-                step = diverged_step(losses[index], batch_size, stack.steps)
-                recorder.end(runs.item(index), stack.theta[index], step)
-            kept = np.flatnonzero(finite)
-            runs, row = runs[kept], {name: values[kept] for name, values in row.items()}
-            if not len(runs):
-                return recorder.outcomes()
-            stack.keep(kept)
-            if shuffler:
-                shuffler.keep(kept)
-
-        if trainer.evaluates(epoch):
-            recorder.record(runs, row)
-            observe(epoch, runs.tolist(), row)
-    for run, theta in zip(runs.tolist(), stack.theta, strict=True):
-        recorder.end(run, theta, None)
-    return recorder.outcomes()
-
-
-def accuracy(loss: Loss, z: Array, labels: Labels) -> Array:
-    """Return the share of examples whose most probable class is the right one, for each run."""
-    share: Array = (loss.decide(z) == labels).mean(axis=-1)
-    return share
-
-
-def diverged_step(losses: Array, batch_size: int, steps: int) -> int:
-    """Return the step whose batch had the first loss that is not finite, given one run's losses in its last epoch.
-
-    The step is the last one where all these losses are finite, and only the loss after the epoch is not.
-    """
-    before = steps - -(-len(losses) // batch_size)
-    bad = np.flatnonzero(~np.isfinite(losses))
-    return before + 1 + int(bad[0]) // batch_size if len(bad) else steps
+        losses, row = evaluator.training(stack, joined(outputs), examples.joined(batches))
+        stack.observe(row)
+        if this.evaluated:
+            row |= evaluator.other_parts(stack)
+        staying = roster.settle(this, stack, losses, row)
+        if not len(staying):
+            return roster.outcomes()
+        if len(staying) < len(stack):
+            stack.keep(staying)
+            sampler.keep(staying)
+    roster.end_all(stack)
+    return roster.outcomes()

@@ -5,12 +5,12 @@ This is the only place that turns components into stacks of components; the comp
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from typing import Annotated, TypeVar, get_args, get_origin
+from typing import TypeVar, cast, get_args
 
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array, Component, annotations
+from nnexp.component import Component, annotations, bare
 
 C = TypeVar("C", bound=Component)
 
@@ -39,33 +39,40 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
     first = components[0]
     if any(type(component) is not type(first) for component in components):
         raise ValueError(f"runs of one stack need the same kind of component: {components}")
-    changes: dict[str, object] = {}
-    for field in fields(first):
-        values = [getattr(component, field.name) for component in components]
-        if field.name in _numbers(type(first)):
-            changes[field.name] = np.array(values, dtype).reshape(-1, *[1] * inner_axes)
-        elif isinstance(values[0], Component):
-            changes[field.name] = stacked(values, inner_axes, dtype)
-        elif any(value != values[0] for value in values):
-            raise ValueError(f"runs of one stack need the same {field.name}: {values}")
-    return replace(first, **changes)
+    hints = annotations(type(first))
+
+    def stack(name: str, values: Sequence[object], hint: object) -> object:
+        if isinstance(values[0], Component):
+            return stacked(cast("Sequence[Component]", values), inner_axes, dtype)
+        if isinstance(values[0], tuple) and len({len(cast("tuple[object, ...]", value)) for value in values}) == 1:
+            positions = zip(*cast("Sequence[tuple[object, ...]]", values), strict=True)
+            return tuple(stack(name, position, get_args(bare(hint))[0]) for position in positions)
+        if bare(hint) is float and all(value is not None for value in values):
+            return np.array(values, dtype).reshape(-1, *[1] * inner_axes)
+        if any(value != values[0] for value in values):
+            raise ValueError(f"runs of one stack need the same {name}: {values}")
+        return values[0]
+
+    return replace(
+        first,
+        **{
+            field.name: stack(
+                field.name, [getattr(component, field.name) for component in components], hints[field.name]
+            )
+            for field in fields(first)
+        },
+    )
 
 
 def taken(component: C, runs: npt.NDArray[np.intp]) -> C:
     """Return a stacked component for a part of its runs."""
-    changes: dict[str, object] = {}
-    for field in fields(component):
-        value = getattr(component, field.name)
+
+    def take(value: object) -> object:
         if isinstance(value, np.ndarray):
-            numbers: Array = value
-            changes[field.name] = numbers[runs]
-        elif isinstance(value, Component):
-            changes[field.name] = taken(value, runs)
-    return replace(component, **changes)
+            numbers: npt.NDArray[np.floating] = value
+            return numbers[runs]
+        if isinstance(value, Component):
+            return taken(value, runs)
+        return tuple(take(item) for item in value) if isinstance(value, tuple) else value
 
-
-def _numbers(component: type) -> frozenset[str]:
-    """Return the fields that may differ between the runs of a stack."""
-    hints = annotations(component)
-    bare = {name: get_args(hint)[0] if get_origin(hint) is Annotated else hint for name, hint in hints.items()}
-    return frozenset(name for name, hint in bare.items() if hint is float)
+    return replace(component, **{field.name: take(getattr(component, field.name)) for field in fields(component)})

@@ -1,39 +1,137 @@
 """How long and in which portions to train."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
-from nnexp.component import Component, Count
+from nnexp.component import Component, Count, NonNegative, Positive
+from nnexp.optim.regularization import Regularization
+from nnexp.training.metrics import MetricName
+
+
+@dataclass(frozen=True)
+class Round:
+    """A part of the training after which metrics may be taken.
+
+    Attributes
+    ----------
+    time
+        Epochs, or iterations, done by its end.
+    steps, steps_by_then
+        Steps in it, and steps done by its end.
+    evaluated
+        Whether metrics are taken.
+    snapshot
+        Whether parameters are kept.
+
+    """
+
+    time: int
+    steps: int
+    steps_by_then: int
+    evaluated: bool
+    snapshot: bool
+
+
+@dataclass(frozen=True)
+class EarlyStopping(Component):
+    """When to end a run that no longer gets better.
+
+    Attributes
+    ----------
+    metric
+        What to watch, such as `validation/accuracy`; null is the loss of the validation part, or of the test part where
+        there is none.
+    patience
+        How many evaluations without a new best are waited for.
+    min_delta
+        By how much a new best must be better.
+    restore
+        Whether the run ends with the parameters of its best evaluation.
+
+    """
+
+    metric: str | None = None
+    patience: Count = 20
+    min_delta: NonNegative = 0.0
+    restore: bool = True
 
 
 @dataclass(frozen=True)
 class Trainer(Component):
     """The settings of the training loop.
 
+    The training goes in rounds. A round is an epoch; where `iterations` are given, it is what
+    lies between two evaluations.
+
     Attributes
     ----------
     epochs
         How many times to go through the training examples.
+    iterations
+        How many steps to train instead, whatever the number of examples; null counts epochs.
     batch_size
-        How many examples make one step; `full` takes all of them, in order, and anything else shuffles them every
-        epoch.
+        How many examples make one step; `full` takes all of them.
+    sampling
+        The examples of a batch: `shuffled` anew every epoch, in their `order`, or drawn with `replacement`.
     evaluate_every
-        The number of epochs between two evaluations; the first and the last epoch are always evaluated.
+        The number of epochs, or iterations, between two evaluations; the first and the last are always evaluated.
+    metrics
+        What to evaluate beside the loss; null chooses by the kind of data.
+    snapshots
+        The epochs, or iterations, after which the parameters are kept.
+    early_stopping
+        When to end a run that no longer gets better; null never does.
+    max_seconds
+        The longest time to train; null for no limit.
+    regularization
+        What keeps weights and steps small.
 
     """
 
     epochs: Count = 1000
+    iterations: Count | None = None
     batch_size: Literal["full"] | Count = "full"
+    sampling: Literal["shuffled", "order", "replacement"] = "shuffled"
     evaluate_every: Count = 1
+    metrics: tuple[MetricName, ...] | None = None
+    snapshots: tuple[Count, ...] = ()
+    early_stopping: EarlyStopping | None = None
+    max_seconds: Positive | None = None
+    regularization: Regularization = field(default_factory=Regularization)
+
+    @property
+    def unit(self) -> str:
+        """Return what time is counted in."""
+        return "epoch" if self.iterations is None else "iteration"
+
+    @property
+    def length(self) -> int:
+        """Return the number of epochs, or of iterations."""
+        return self.iterations or self.epochs
 
     def examples_per_step(self, examples: int) -> int:
         """Return the batch size in numbers, for this many training examples."""
         return examples if self.batch_size == "full" else self.batch_size
 
-    def evaluates(self, epoch: int) -> bool:
-        """Tell whether metrics are taken after this epoch."""
-        return epoch in (1, self.epochs) or epoch % self.evaluate_every == 0
+    def evaluations(self) -> list[int]:
+        """Return the times at which metrics are taken: regular ones, snapshots, the first and the last."""
+        snapshots = [time for time in self.snapshots if time <= self.length]
+        return sorted({1, *range(self.evaluate_every, self.length, self.evaluate_every), *snapshots, self.length})
 
-    def evaluated_epochs(self) -> list[int]:
-        """Return the epochs after which metrics are taken."""
-        return [epoch for epoch in range(1, self.epochs + 1) if self.evaluates(epoch)]
+    def rounds(self, examples: int) -> list[Round]:
+        """Return all rounds of a training with so many examples."""
+        evaluations = self.evaluations()
+        if self.iterations is not None:
+            begins = [0, *evaluations]
+            pairs = zip(begins, evaluations, strict=False)
+            return [
+                Round(time, time - begin, time, evaluated=True, snapshot=time in self.snapshots)
+                for begin, time in pairs
+            ]
+        steps = -(-examples // self.examples_per_step(examples))
+        chosen = frozenset(evaluations)
+        epochs = range(1, self.epochs + 1)
+        return [
+            Round(epoch, steps, epoch * steps, evaluated=epoch in chosen, snapshot=epoch in self.snapshots)
+            for epoch in epochs
+        ]

@@ -24,12 +24,12 @@ def test_overrides_reach_the_components() -> None:
         ["optimizer=adam", "optimizer.learning_rate=1", "architecture.hidden=[5]", "architecture.activation=relu"]
     )
     assert experiment.optimizer == Adam(1.0)
-    assert experiment.architecture == MLP((5,), ReLU())
+    assert experiment.architecture == MLP(hidden=(5,), activation=ReLU())
 
 
 @pytest.mark.parametrize("form", ["architecture.activation=tanh", "architecture/activation=tanh"])
 def test_an_activation_may_be_named_as_a_value_or_as_an_option(form: str) -> None:
-    assert compose_experiment([form]).architecture == MLP((16, 8), Tanh())
+    assert compose_experiment([form]).architecture == MLP(activation=Tanh())
 
 
 def test_whole_numbers_are_numbers() -> None:

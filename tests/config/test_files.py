@@ -1,6 +1,8 @@
 """Every file under conf/ and experiments/: explained, complete, and run for a few steps."""
 
 from collections.abc import Callable
+from dataclasses import fields
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,12 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from nnexp import run
+from nnexp.component import Component
 from nnexp.config.compose import compose_experiment
 from nnexp.config.identity import resolved
 from nnexp.config.search_path import folder
+from nnexp.errors import UserError
+from nnexp.nn.architectures import Layers
 
 CONF, EXPERIMENTS = folder("conf"), folder("experiments")
 OPTIONS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF and "hydra" not in path.parts)
@@ -19,8 +24,11 @@ SHORT = ["trainer.epochs=2", "tracking=none", "verbose=false"]
 
 NEEDS = {
     "dataset=digits": ["loss=sparse_categorical_cross_entropy"],
+    "architecture=layers": ["trainer.batch_size=32"],
 }
 """What an option needs beside it."""
+WITHOUT_DATA = {"loss=contrastive": "use loss=binary_cross_entropy", "loss=triplet": "use loss=binary_cross_entropy"}
+"""Losses that fit no data set yet, and what they say."""
 
 
 def override(option: Path) -> str:
@@ -29,26 +37,61 @@ def override(option: Path) -> str:
 
 @pytest.mark.parametrize("option", OPTIONS, ids=override)
 def test_every_option_trains_on(option: Path, in_folder: Callable[[], Path]) -> None:
-    chosen = override(option)
-    short = [word for word in SHORT if not (chosen.startswith("tracking") and word == "tracking=none")]
-    result = run([chosen, *NEEDS.get(chosen, []), *short])
+    chosen = use(option)
+    short = [word for word in SHORT if not (option.parent.name == "tracking" and word == "tracking=none")]
+    if override(option) in WITHOUT_DATA:
+        with pytest.raises(UserError, match=WITHOUT_DATA[override(option)]):
+            run([*chosen, *short])
+        return
+    result = run([*chosen, *short])
     assert np.isfinite(result.history.metrics["test/loss"]).all()
     assert result.folder.is_relative_to(in_folder())
 
 
+def use(option: Path) -> list[str]:
+    """Return the overrides that bring an option into a run."""
+    if option.parent.name == "layer":
+        return ["architecture=layers", f"architecture.hidden=[dense,{option.stem}]"]
+    return [override(option), *NEEDS.get(override(option), [])]
+
+
+def of_option(option: Path) -> object:
+    """Return the component that an option makes."""
+    experiment = compose_experiment(use(option))
+    if option.parent.name == "layer":
+        assert isinstance(experiment.architecture, Layers)
+        return experiment.architecture.hidden[1]
+    return reduce(getattr, override(option).split("=")[0].split("/"), experiment)
+
+
 @pytest.mark.parametrize("option", OPTIONS, ids=override)
 def test_every_option_states_and_explains_all_its_fields(option: Path) -> None:
-    chosen = override(option)
-    text = option.read_text()
-    lines = text.splitlines()
+    lines = [line for line in option.read_text().splitlines() if line != "# @package _global_"]
     assert lines[0].startswith("# "), "what it is"
-    assert all("#" in line for line in lines[1:] if not line.startswith(("_target_", "defaults", "  - _self_")))
-    node = resolved(compose_experiment([chosen, *NEEDS.get(chosen, [])]))
-    for part in chosen.split("=")[0].split("/"):
-        node = node[part]  # type: ignore[assignment]
+    skipped = ("_target_", "defaults", "- _self_", "optimizer:", "trainer:", "regularization:")
+    assert all("#" in line for line in lines[1:] if not line.strip().startswith(skipped)), "what each field is"
     stated = OmegaConf.load(option)
     assert isinstance(stated, DictConfig)
-    assert set(node) <= {*stated, *[next(iter(item)) for item in stated.get("defaults", []) if item != "_self_"]}
+    names = {*stated, *stated.get("optimizer", {}), *(str(key) for item in stated.get("defaults", []) for key in item)}
+    component = of_option(option)
+    assert isinstance(component, Component)
+    assert {field.name for field in fields(component)} <= names
+
+
+@pytest.mark.parametrize("option", OPTIONS, ids=override)
+def test_every_option_says_the_defaults_of_its_class(option: Path) -> None:
+    """So that a component in a list, or made in Python, is the one that the file describes."""
+    component = of_option(option)
+    assert isinstance(component, Component)
+    if option.parent.name in ("dataset", "activation", "architecture") or option.stem in DIFFERENT:
+        return
+    assert resolved(component) == resolved(type(component)())
+
+
+VARIANTS = ("glorot", "he_", "lecun", "adamw")
+DIFFERENT = {"sgd", "momentum", "nesterov", "residual", "activate"}
+DIFFERENT |= {path.stem for path in OPTIONS if path.stem.startswith(VARIANTS)}
+"""Options that are variants of a class, and those whose learning rate suits the default run."""
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -10,7 +10,7 @@ from nnexp.data.digits import Digits
 def test_the_split_of_reference_r1() -> None:
     data = Digits(classes=(0, 1)).load()
     assert (len(data.train), len(data.test), data.train.x.shape[1]) == (288, 72, 64)
-    assert abs(data.train.labels.mean() - data.test.labels.mean()) < 0.01
+    assert abs(data.train.targets.mean() - data.test.targets.mean()) < 0.01
 
 
 def test_training_part_is_standardised_and_constant_pixels_are_centred() -> None:
@@ -43,7 +43,7 @@ def test_labels_count_in_the_order_of_the_classes() -> None:
     pixels, digits = load_digits(return_X_y=True)
     digit_of = {row.tobytes(): digit for row, digit in zip(pixels, digits, strict=True)}
     expected = [(7, 2).index(digit_of[row.tobytes()]) for row in data.test.x]
-    assert data.test.labels.tolist() == expected
+    assert data.test.targets.tolist() == expected
     assert data.task.classes == ("7", "2")
 
 

@@ -6,8 +6,8 @@ import pytest
 from nnexp.config.compose import compose_experiment
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import BAD, GOOD, styled
-from nnexp.training.evaluation import predict
 from nnexp.training.loop import train
+from nnexp.training.predictions import predict
 from tests.conftest import make_data
 
 
@@ -17,7 +17,7 @@ def test_the_figures_of_a_classifier_of_images(epochs: int, tmp_path: Path) -> N
     data = experiment.dataset.load()
     recipe = experiment.recipe(data)
     (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype)
-    predictions = predict(recipe, outcome.theta, data)
+    predictions = predict(recipe, outcome.learned, data)
     with styled():
         figures = {name: draw() for name, draw in run_figures(data, outcome.history, predictions).items()}
         for name, figure in figures.items():

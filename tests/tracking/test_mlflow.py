@@ -70,7 +70,7 @@ def test_a_run_in_the_default_store(tracked: tuple[Result, MlflowClient, Run]) -
             assert point.value == result.history.metrics[name][point.step - 1]
     best = result.history.best()
     assert run.data.metrics["best/test/loss"] == result.history.metrics["test/loss"].min()
-    assert run.data.metrics["best/epoch"] == result.history.epochs[best]
+    assert run.data.metrics["best/epoch"] == result.history.times[best]
 
 
 def test_artifacts_are_complete(tracked: tuple[Result, MlflowClient, Run], tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_from_python_a_run_returns_everything(in_folder: Callable[[], Path]) -> 
         f"output_dir={in_folder()}/x",
     ]
     result = run(overrides)
-    assert result.history.epochs.tolist() == [1, 2, 3]
+    assert result.history.times.tolist() == [1, 2, 3]
     assert result.predictions is not None
     assert result.predictions.probabilities.shape == (360, 10)
     accuracy = (result.predictions.predicted == result.predictions.labels).mean()

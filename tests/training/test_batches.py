@@ -1,45 +1,89 @@
+from typing import Literal
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from nnexp.nn.losses import SparseCategoricalCrossEntropy
-from nnexp.training.batches import Examples, Shuffler, Streams
+from nnexp.data.dataset import Part
+from nnexp.data.task import Task
+from nnexp.nn.losses import SparseCategoricalCrossEntropy, Triplet
+from nnexp.training.batches import STREAMS, Examples, Rows, RunStreams, Sampler, stream
+from nnexp.training.trainer import Trainer
 from tests.conftest import make_data
 
 
+def epoch(sampler: Sampler, examples: int, batch_size: int) -> npt.NDArray[np.intp]:
+    rows = sampler.batches(-(-examples // batch_size))
+    return np.concatenate([np.arange(examples)[row] if isinstance(row, slice) else row for row in rows], axis=-1)
+
+
 @pytest.mark.parametrize("seeds", [[1, 1], [1, 2, 1]])
-def test_every_epoch_shows_every_example_once_in_a_new_order(seeds: list[int]) -> None:
-    shuffler = Shuffler(seeds, 50)
-    first, second = shuffler.order(), shuffler.order()
+@pytest.mark.parametrize("batch_size", [1, 7, 10])
+def test_every_epoch_shows_every_example_once_in_a_new_order(seeds: list[int], batch_size: int) -> None:
+    sampler = Sampler(seeds, 50, Trainer(batch_size=batch_size))
+    first, second = epoch(sampler, 50, batch_size), epoch(sampler, 50, batch_size)
     for order in (first, second):
         np.testing.assert_array_equal(np.sort(order, axis=-1), np.broadcast_to(np.arange(50), order.shape))
     assert (first != second).any()
 
 
-def test_runs_of_one_seed_share_their_order() -> None:
-    assert Shuffler([4, 4, 4], 20).order().shape == (20,)
-    orders = Shuffler([4, 5, 4], 20).order()
-    np.testing.assert_array_equal(orders[0], orders[2])
-    np.testing.assert_array_equal(orders[1], Shuffler([5], 20).order())
+@pytest.mark.parametrize(("batch_size", "sampling"), [("full", "shuffled"), ("full", "order"), (7, "order")])
+def test_examples_in_their_order(batch_size: Literal["full"] | int, sampling: Literal["shuffled", "order"]) -> None:
+    sampler = Sampler([3, 4], 50, Trainer(batch_size=batch_size, sampling=sampling))
+    np.testing.assert_array_equal(epoch(sampler, 50, 50 if batch_size == "full" else batch_size), np.arange(50))
+
+
+def test_drawing_with_replacement_repeats_some_and_leaves_out_others() -> None:
+    order = epoch(Sampler([1], 200, Trainer(batch_size=1, sampling="replacement")), 200, 1)
+    assert 100 < len(set(order.tolist())) < 150, "about 1 - 1/e of the examples"
+
+
+def test_iterations_go_on_where_the_last_ones_ended() -> None:
+    one, other = (Sampler([5], 10, Trainer(batch_size=3)) for _ in range(2))
+    pieces = [row for count in (2, 5, 1) for row in one.batches(count)]
+    for piece, whole in zip(pieces, other.batches(8), strict=True):
+        np.testing.assert_array_equal(piece, whole)
+
+
+def test_runs_of_one_seed_share_their_draws() -> None:
+    assert RunStreams([4, 4, 4], "dropout").uniform((5,)).shape == (5,)
+    draws = RunStreams([4, 5, 4], "dropout").uniform((5,))
+    np.testing.assert_array_equal(draws[0], draws[2])
+    np.testing.assert_array_equal(draws[1], RunStreams([5], "dropout").uniform((5,)))
 
 
 def test_leaving_runs_do_not_shift_the_orders_of_the_others() -> None:
-    shuffler, alone = Shuffler([4, 5], 20), Shuffler([5], 20)
-    shuffler.order(), alone.order()
-    shuffler.keep(np.array([1]))
-    np.testing.assert_array_equal(shuffler.order(), alone.order())
+    sampler, alone = (Sampler(seeds, 20, Trainer(batch_size=6)) for seeds in ([4, 5], [5]))
+    sampler.batches(2), alone.batches(2)
+    sampler.keep(np.array([1]))
+
+    def flat(rows: list[Rows]) -> list[int]:
+        return [int(number) for row in rows if not isinstance(row, slice) for number in row.ravel()]
+
+    assert flat(sampler.batches(6)) == flat(alone.batches(6))
 
 
-def test_batches_cut_the_order_and_the_last_one_is_smaller() -> None:
+def test_batches_are_parts_of_the_examples() -> None:
     data = make_data(10, 3, 2)
-    examples = Examples.of(data.train, data.task, SparseCategoricalCrossEntropy(), "float32")
+    part = Part(data.train.x, data.train.targets, np.arange(10.0))
+    examples = Examples.of(part, data.task, SparseCategoricalCrossEntropy(), "float32")
     order = np.random.default_rng(0).permutation(10)
-    batches = list(examples.batches(order, 4))
-    assert [len(x) for x, _ in batches] == [4, 4, 2]
-    np.testing.assert_array_equal(np.concatenate([x for x, _ in batches]), examples.x[order])
-    np.testing.assert_array_equal(np.concatenate([y for _, y in batches]), examples.targets(order)[0])
+    for rows in (order[:4], np.stack([order[:4], order[4:8]]), slice(2, 5)):
+        batch = examples.take(rows)
+        np.testing.assert_array_equal(batch.x, examples.x[rows])
+        np.testing.assert_array_equal(batch.targets, part.targets[rows])
+        np.testing.assert_array_equal(batch.weights, np.arange(10.0)[rows])
+    joined = examples.joined([examples.take(order[:4]), examples.take(order[4:])])
+    np.testing.assert_array_equal(joined.y, examples.y[order])
+    np.testing.assert_array_equal(joined.targets, part.targets[order])
+
+
+def test_the_views_of_an_example_are_rows_in_succession() -> None:
+    x = np.random.default_rng(0).standard_normal((4, 3, 2))
+    examples = Examples.of(Part(x, np.zeros(4)), Task(kind="triplets"), Triplet(), "float64")
+    np.testing.assert_array_equal(examples.rows(), x.reshape(12, 2))
+    assert examples.take(np.array([[0, 1], [2, 3]])).rows().shape == (2, 6, 2)
 
 
 def test_streams_of_a_run_differ_from_each_other() -> None:
-    streams = Streams.of(0)
-    draws = {stream.random() for stream in (streams.init, streams.batches, streams.dropout, streams.data)}
-    assert len(draws) == 4
+    assert len({stream(0, name).random() for name in STREAMS}) == len(STREAMS)

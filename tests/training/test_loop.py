@@ -1,38 +1,48 @@
 """The loop against a plain one in the textbook's column-vector form, and stacks against solo runs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar, get_args
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnexp.component import Array
+from nnexp.component import Array, Component, Labels, annotations, bare, satisfies
 from nnexp.data.dataset import Data
 from nnexp.data.digits import Digits
-from nnexp.nn.activations import Activation, ReLU, Sigmoid, Tanh
+from nnexp.nn.activations import Activation, ReLU
 from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import BinaryCrossEntropy, SparseCategoricalCrossEntropy
-from nnexp.nn.network import layout
-from nnexp.optim.optimizers import SGD, Adam, Optimizer
-from nnexp.optim.schedules import Constant
+from nnexp.nn.network import Layout
+from nnexp.optim.optimizers import SGD, Adam
+from nnexp.optim.regularization import Regularization
+from nnexp.optim.schedules import Constant, Plateau, Schedule
+from nnexp.training.evaluator import diverged_step
 from nnexp.training.history import Outcome
-from nnexp.training.loop import diverged_step, train
+from nnexp.training.loop import train
 from nnexp.training.stack import Recipe, Stack
-from nnexp.training.trainer import Trainer
-from tests.conftest import make_data
+from nnexp.training.trainer import EarlyStopping, Trainer
+from tests.conftest import make_data, make_data_for
+from tests.nn.test_activations import TORCH as TORCH_ACTIVATIONS
+from tests.nn.test_initializers import DEVIATIONS
+from tests.nn.test_losses import LOSSES
+from tests.optim.test_optimizers import OPTIMIZERS
+from tests.optim.test_schedules import TORCH as TORCH_SCHEDULES
 
 Column = Array
+C = TypeVar("C", bound=Component)
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 def starting_matrices(recipe: Recipe, fan_in: int) -> tuple[list[Column], list[Column]]:
     """Return our starting weights and biases as the textbook has them: W of shape (units, inputs), b a column."""
     (theta,) = Stack([recipe], fan_in, "float64").theta
-    matrices = [theta[slot.start : slot.stop].reshape(slot.shape).T.copy() for slot in layout(recipe.layers, fan_in)]
+    slots = Layout.of(recipe.layers, fan_in).parameters
+    matrices = [theta[slot.begin : slot.end].reshape(slot.shape).T.copy() for slot in slots]
     return matrices[::2], matrices[1::2]
 
 
@@ -57,11 +67,11 @@ class PlainAdam:
 def test_default_run_agrees_with_a_plain_loop() -> None:
     """Reference R1: 64-16-8-1, sigmoid, binary cross-entropy, full batch, every one of 1000 epochs."""
     data = Digits(classes=(0, 1)).load()
-    recipe = Recipe(MLP().layers(1), Normal(0.01), BinaryCrossEntropy(), SGD(0.5), Constant(), 0)
+    recipe = Recipe(MLP().layers(64, 1), Normal(0.01), BinaryCrossEntropy(), SGD(0.5), Constant(), 0)
     (outcome,) = train([recipe], data, Trainer(), "float64")
 
     weights, biases = starting_matrices(recipe, 64)
-    x, y, m = data.train.x.T, data.train.labels[None, :], len(data.train)
+    x, y, m = data.train.x.T, data.train.targets[None, :], len(data.train)
     expected: dict[str, list[float]] = {"train/loss": [], "test/loss": [], "train/accuracy": [], "test/accuracy": []}
 
     def forward(a: Column) -> list[Column]:
@@ -70,7 +80,7 @@ def test_default_run_agrees_with_a_plain_loop() -> None:
             activations.append(1 / (1 + np.exp(-(weight @ activations[-1] + bias))))
         return activations
 
-    def measure(part: str, p: Column, y: npt.NDArray[np.integer]) -> None:
+    def measure(part: str, p: Column, y: Array | Labels) -> None:
         expected[f"{part}/loss"].append(-float(np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))))
         expected[f"{part}/accuracy"].append(float(np.mean((p > 0.5) == y)))
 
@@ -84,7 +94,7 @@ def test_default_run_agrees_with_a_plain_loop() -> None:
             delta = (weights[layer].T @ delta) * a * (1 - a)
             weights[layer] -= 0.5 * weight_gradient
             biases[layer] -= 0.5 * bias_gradient
-        measure("test", forward(data.test.x.T)[-1], data.test.labels[None, :])
+        measure("test", forward(data.test.x.T)[-1], data.test.targets[None, :])
 
     for name, values in expected.items():
         np.testing.assert_allclose(outcome.history.metrics[name], values, rtol=1e-9, atol=0, err_msg=name)
@@ -98,8 +108,8 @@ def test_ten_class_run_agrees_with_a_plain_loop() -> None:
     epochs = 50
     data = Digits().load()
     loss = SparseCategoricalCrossEntropy()
-    recipe = Recipe(MLP((64, 32), ReLU()).layers(10), Normal(0.1), loss, Adam(), Constant(), 0)
-    (outcome,) = train([recipe], data, Trainer(epochs, 32), "float64")
+    recipe = Recipe(MLP(hidden=(64, 32), activation=ReLU()).layers(64, 10), Normal(0.1), loss, Adam(), Constant(), 0)
+    (outcome,) = train([recipe], data, Trainer(epochs=epochs, batch_size=32), "float64")
 
     weights, biases = starting_matrices(recipe, 64)
     optimizers = [(PlainAdam(0.001), PlainAdam(0.001)) for _ in weights]
@@ -114,8 +124,8 @@ def test_ten_class_run_agrees_with_a_plain_loop() -> None:
         exponentials = np.exp(logits - logits.max(axis=0))
         return [*activations[:-1], exponentials / exponentials.sum(axis=0)]
 
-    def losses(p: Column, labels: npt.NDArray[np.integer]) -> Column:
-        loss: Column = -np.log(p[labels, np.arange(len(labels))])
+    def losses(p: Column, labels: Array | Labels) -> Column:
+        loss: Column = -np.log(p[labels.astype(int), np.arange(len(labels))])
         return loss
 
     for _ in range(epochs):
@@ -123,7 +133,7 @@ def test_ten_class_run_agrees_with_a_plain_loop() -> None:
         seen = []
         for start in range(0, len(order), 32):
             rows = order[start : start + 32]
-            labels = data.train.labels[rows]
+            labels = data.train.targets[rows]
             activations = forward(data.train.x[rows].T)
             seen.append(losses(activations[-1], labels))
             delta = (activations[-1] - np.eye(10)[:, labels]) / len(rows)
@@ -133,7 +143,7 @@ def test_ten_class_run_agrees_with_a_plain_loop() -> None:
                 weights[layer] -= optimizers[layer][0].step(gradients[0])
                 biases[layer] -= optimizers[layer][1].step(gradients[1])
         expected["train/loss"].append(float(np.concatenate(seen).mean()))
-        expected["test/loss"].append(float(losses(forward(data.test.x.T)[-1], data.test.labels).mean()))
+        expected["test/loss"].append(float(losses(forward(data.test.x.T)[-1], data.test.targets).mean()))
 
     for name, values in expected.items():
         np.testing.assert_allclose(outcome.history.metrics[name], values, rtol=1e-9, atol=0, err_msg=name)
@@ -141,36 +151,113 @@ def test_ten_class_run_agrees_with_a_plain_loop() -> None:
 
 def assert_same_bits(one: Outcome, other: Outcome) -> None:
     np.testing.assert_array_equal(one.theta, other.theta)
-    np.testing.assert_array_equal(one.history.epochs, other.history.epochs)
+    np.testing.assert_array_equal(one.history.times, other.history.times)
     assert one.history.metrics.keys() == other.history.metrics.keys()
     for name, values in one.history.metrics.items():
         np.testing.assert_array_equal(values, other.history.metrics[name], err_msg=name)
     assert one.diverged_step == other.diverged_step
 
 
+def one_of(rows: Sequence[T], pick: Callable[[T], S]) -> list[S]:
+    """Return one component of each class from a test table."""
+    return list({type(pick(row)): pick(row) for row in rows}.values())
+
+
+ACTIVATION = one_of(TORCH_ACTIVATIONS, lambda row: row[0])
+OPTIMIZER = one_of(OPTIMIZERS, lambda optimizer: optimizer)
+SCHEDULE: list[Schedule] = [*one_of(TORCH_SCHEDULES, lambda row: row[0]), Plateau(gamma=0.5, patience=0.0)]
+INITIALIZER = one_of(DEVIATIONS, lambda row: row[0])
+
+
+def varied(component: C, factors: Sequence[float]) -> list[C]:
+    """Return a component for every run, all numbers in it times a factor, but where that leaves their range."""
+
+    def times(value: object, hint: object, factor: float) -> object:
+        if isinstance(value, Component):
+            return varied(value, [factor])[0]
+        if isinstance(value, tuple):
+            return tuple(times(item, get_args(bare(hint))[0], factor) for item in value)
+        if bare(hint) is float and isinstance(value, (int, float)) and satisfies(value * factor, hint):
+            return value * factor
+        return value
+
+    hints = annotations(type(component))
+    return [
+        replace(component, **{name: times(getattr(component, name), hints[name], factor) for name in hints})
+        for factor in factors
+    ]
+
+
 @st.composite
 def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
-    """Draw runs of one shape that differ in learning rate, initial scale and seed, one of them hopeless."""
-    classes = draw(st.integers(2, 4))
-    data = make_data(draw(st.integers(4, 40)), draw(st.integers(1, 12)), classes, draw(st.integers(0, 99)))
-    loss = SparseCategoricalCrossEntropy() if classes > 2 or draw(st.booleans()) else BinaryCrossEntropy()
-    activation = draw(st.sampled_from([Sigmoid(), Tanh(), ReLU()]))
-    hidden = tuple(draw(st.lists(st.integers(1, 24), max_size=3)))
-    layers = MLP(hidden, activation).layers(loss.outputs(data.task))
-    make: Callable[[float], Optimizer] = draw(st.sampled_from([SGD, Adam]))
-    one_seed = draw(st.booleans())
-    numbers = st.tuples(st.floats(1e-3, 2), st.floats(0.01, 2), st.just(7) if one_seed else st.integers(0, 3))
-    runs = draw(st.lists(numbers, min_size=1, max_size=5))
-    runs.insert(draw(st.integers(0, len(runs))), (1.0, 1e38, runs[0][2]))  # overflows, in ReLU networks to infinity
-    recipes = [Recipe(layers, Normal(scale), loss, make(rate), Constant(), seed) for rate, scale, seed in runs]
-    batch_size: int | Literal["full"] = "full" if draw(st.booleans()) else draw(st.integers(1, len(data.train)))
-    return recipes, data, Trainer(draw(st.integers(1, 4)), batch_size, draw(st.integers(1, 3))), draw(DTYPES)
+    """Draw runs of one shape that differ in the numbers of all their components and in seeds, one of them hopeless."""
+    loss, task = draw(st.sampled_from(LOSSES))
+    features, examples = draw(st.integers(1, 12)), draw(st.integers(6, 40))
+    data = make_data_for(task, loss.views, examples, features, draw(st.integers(0, 99)))
+    count = draw(st.integers(2, 5))
+    factors = draw(st.lists(st.sampled_from([1.0, 0.9, 0.95, 0.99]), min_size=count, max_size=count))
+    seeds = draw(st.lists(st.just(7) if draw(st.booleans()) else st.integers(0, 3), min_size=count, max_size=count))
+    architecture = MLP(
+        hidden=tuple(draw(st.lists(st.integers(1, 24), max_size=3))),
+        activation=draw(st.sampled_from(ACTIVATION)),
+        normalization=draw(st.sampled_from(["layer", "batch", None])),
+        dropout=draw(st.sampled_from([0.3, None])),
+        outputs=2 if loss.views > 1 else None,
+        parametrization=draw(st.sampled_from(["standard", "maximal_update"])),
+        base_width=8,
+    )
+    batch_size: int | Literal["full"] = "full" if draw(st.booleans()) else draw(st.integers(1, examples))
+    if architecture.normalization == "batch" and (
+        batch_size == 1 or (batch_size != "full" and examples % batch_size == 1)
+    ):
+        batch_size = "full"
+    regularization = Regularization(
+        l1=draw(st.sampled_from([1e-3, None])),
+        l2=draw(st.sampled_from([1e-2, None])),
+        weight_decay=draw(st.sampled_from([1e-2, None])),
+        clip_value=draw(st.sampled_from([0.5, None])),
+        clip_norm=draw(st.sampled_from([0.7, None])),
+    )
+    trainer = Trainer(
+        epochs=draw(st.integers(1, 4)),
+        iterations=draw(st.sampled_from([None, 7])),
+        batch_size=batch_size,
+        sampling=draw(st.sampled_from(["shuffled", "order", "replacement"])),
+        evaluate_every=draw(st.integers(1, 3)),
+        early_stopping=draw(st.sampled_from([None, EarlyStopping(patience=1)])),
+    )
+    base_width = 8 if architecture.parametrization == "maximal_update" else None
+    recipes = [
+        Recipe(
+            own.layers(features, loss.outputs(task)),
+            start,
+            own_loss,
+            optimizer,
+            schedule,
+            seed,
+            regularized,
+            base_width,
+        )
+        for own, start, own_loss, optimizer, schedule, seed, regularized in zip(
+            varied(architecture, factors),
+            varied(draw(st.sampled_from(INITIALIZER)), factors),
+            varied(loss, factors),
+            varied(draw(st.sampled_from(OPTIMIZER)), factors),
+            varied(draw(st.sampled_from(SCHEDULE)), factors),
+            seeds,
+            varied(regularization, factors),
+            strict=True,
+        )
+    ]
+    hopeless = replace(recipes[0], initializer=replace(recipes[0].initializer, scale=1e38))  # overflows to infinity
+    recipes.insert(draw(st.integers(0, count)), hopeless)
+    return recipes, data, trainer, draw(DTYPES)
 
 
 DTYPES = st.sampled_from(["float32", "float64"])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(stacks())
 def test_a_run_has_the_same_bits_alone_and_in_a_stack(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
     recipes, data, trainer, dtype = stack
@@ -181,7 +268,7 @@ def test_a_run_has_the_same_bits_alone_and_in_a_stack(stack: tuple[list[Recipe],
 
 def recipe_with(data: Data, scale: float, rate: float = 0.1, activation: Activation | None = None) -> Recipe:
     loss = SparseCategoricalCrossEntropy()
-    layers = MLP((4, 4), activation or ReLU()).layers(loss.outputs(data.task))
+    layers = MLP(hidden=(4, 4), activation=activation or ReLU()).layers(data.train.x.shape[1], loss.outputs(data.task))
     return Recipe(layers, Normal(scale), loss, SGD(rate), Constant(), 0)
 
 
@@ -207,17 +294,21 @@ def test_divergence_is_found_at_its_step() -> None:
 def test_diverged_step_counts_batches(bad: list[int], expected: int) -> None:
     losses: Array = np.ones(9)
     losses[bad] = np.nan
-    assert diverged_step(losses, batch_size=3, steps=13) == expected
+    assert diverged_step(losses, before=10, steps=3) == expected
 
 
 def test_evaluation_only_where_asked() -> None:
     data = make_data(20, 3, 2)
     seen: list[int] = []
     (outcome,) = train(
-        [recipe_with(data, 0.5)], data, Trainer(10, evaluate_every=4), "float64", lambda epoch, *_: seen.append(epoch)
+        [recipe_with(data, 0.5)],
+        data,
+        Trainer(epochs=10, evaluate_every=4),
+        "float64",
+        lambda epoch, *_: seen.append(epoch),
     )
-    assert outcome.history.epochs.tolist() == seen == [1, 4, 8, 10]
-    (every,) = train([recipe_with(data, 0.5)], data, Trainer(10), "float64")
+    assert outcome.history.times.tolist() == seen == [1, 4, 8, 10]
+    (every,) = train([recipe_with(data, 0.5)], data, Trainer(epochs=10), "float64")
     np.testing.assert_array_equal(
         every.history.metrics["test/loss"][[0, 3, 7, 9]], outcome.history.metrics["test/loss"]
     )

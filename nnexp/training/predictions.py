@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from nnexp.component import Array, Labels
 from nnexp.data.dataset import Data
-from nnexp.nn.network import Network, layout
+from nnexp.nn.network import Layout, Network
+from nnexp.training.history import Parameters
 from nnexp.training.run_axis import stacked
 from nnexp.training.stack import Recipe
 
@@ -68,24 +68,25 @@ class Predictions:
 
 
 @np.errstate(over="ignore", invalid="ignore")  # probabilities of extreme logits are right all the same
-def predict(recipe: Recipe, theta: Array, data: Data) -> Predictions:
-    """Return the predictions of a trained run for the test part."""
-    x = np.ascontiguousarray(data.test.x, theta.dtype)
-    layers = [stacked([layer], 2, theta.dtype) for layer in recipe.layers]
-    z = Network(layers, layout(recipe.layers, x.shape[1]), theta[None]).forward(x)[0]
-    most_frequent = np.bincount(data.train.labels).argmax()
+def predict(recipe: Recipe, learned: Parameters, data: Data) -> Predictions:
+    """Return the predictions of a trained run for the test part of a classification."""
+    x = np.ascontiguousarray(data.test.x, learned.theta.dtype)
+    layers = [stacked([layer], 2, learned.theta.dtype) for layer in recipe.layers]
+    layout = Layout.of(recipe.layers, x.shape[-1])
+    z = Network(layers, layout, learned.theta[None], learned.statistics[None]).forward(x)[0]
+    labels = data.test.targets.astype(np.intp, copy=False)
+    most_frequent = np.bincount(data.train.targets.astype(np.intp, copy=False)).argmax()
     return Predictions(
         data.task.classes,
-        data.test.labels,
+        labels,
         recipe.loss.decide(z),
-        recipe.loss.probabilities(z),
-        float((data.test.labels == most_frequent).mean()),
+        recipe.loss.predict(z),
+        float((labels == most_frequent).mean()),
     )
 
 
-def parameters(recipe: Recipe, theta: Array, fan_in: int) -> dict[str, npt.NDArray[np.floating]]:
-    """Return the parameters of a run by name, such as `0.weight` for the weight of the first layer."""
-    return {
-        f"{slot.layer}.{slot.name}": theta[slot.start : slot.stop].reshape(slot.shape)
-        for slot in layout(recipe.layers, fan_in)
-    }
+def parameters(recipe: Recipe, learned: Parameters, fan_in: int) -> dict[str, Array]:
+    """Return what a run has learned by name, such as `0.weight` for the weight of the first layer."""
+    layout = Layout.of(recipe.layers, fan_in)
+    pairs = [(layout.parameters, learned.theta), (layout.statistics, learned.statistics)]
+    return {slot.title: flat[slot.begin : slot.end].reshape(slot.shape) for slots, flat in pairs for slot in slots}

@@ -1,0 +1,64 @@
+"""What keeps weights and steps small, whatever the optimizer."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnexp.component import Array, Component, NonNegative, Positive
+
+
+@dataclass(frozen=True)
+class Regularization(Component):
+    """Penalties on the weights, and clipping of the gradient; null is without.
+
+    Attributes
+    ----------
+    l1
+        Adds l1 * sum |w| to the loss, so l1 * sign(w) to the gradient (0 at w = 0).
+    l2
+        Adds l2 / 2 * sum w^2 to the loss, so l2 * w to the gradient.
+    weight_decay
+        Takes learning_rate * weight_decay * w off each weight beside the step, past the optimizer (AdamW).
+    biases
+        Whether biases, gains and shifts are penalised like weights.
+    clip_value
+        The largest size of an element of the gradient, penalties included.
+    clip_norm
+        The largest Euclidean norm of the whole gradient, after clip_value.
+
+    References
+    ----------
+    Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101. Pascanu, Mikolov and Bengio, On the
+    Difficulty of Training Recurrent Neural Networks, arXiv 1211.5063.
+
+    """
+
+    l1: NonNegative | None = None
+    l2: NonNegative | None = None
+    weight_decay: NonNegative | None = None
+    biases: bool = False
+    clip_value: Positive | None = None
+    clip_norm: Positive | None = None
+
+    def penalty(self, theta: Array, penalised: Array) -> Array:
+        """Return what is added to the loss of each run, shape (runs, 1); `penalised` is 1 where a parameter counts."""
+        weights = theta * penalised
+        l1 = 0.0 if self.l1 is None else self.l1 * np.abs(weights).sum(axis=1, keepdims=True)
+        l2 = 0.0 if self.l2 is None else self.l2 / 2 * (weights * weights).sum(axis=1, keepdims=True)
+        return np.zeros((len(theta), 1)) + l1 + l2
+
+    def restrain(self, gradient: Array, theta: Array, penalised: Array) -> None:
+        """Add the gradient of the penalty to a gradient, shape (runs, parameters), and clip it, in place."""
+        if self.l1 is not None:
+            gradient += self.l1 * penalised * np.sign(theta)
+        if self.l2 is not None:
+            gradient += self.l2 * penalised * theta
+        if self.clip_value is not None:
+            np.clip(gradient, -self.clip_value, self.clip_value, out=gradient)
+        if self.clip_norm is not None:
+            norm = np.sqrt((gradient * gradient).sum(axis=1, keepdims=True))
+            gradient *= np.minimum(1, self.clip_norm / np.maximum(norm, np.finfo(gradient.dtype).tiny))
+
+    def decay(self, theta: Array, penalised: Array) -> Array | float:
+        """Return what decoupled weight decay adds to the direction."""
+        return 0.0 if self.weight_decay is None else self.weight_decay * penalised * theta

@@ -1,0 +1,58 @@
+"""Which runs of a stack no longer get better."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.errors import UserError
+from nnexp.training.history import Parameters, Row, chosen_by
+from nnexp.training.metrics import lower_is_better
+from nnexp.training.trainer import EarlyStopping
+
+
+class Patience:
+    """Watches one metric of every run of a stack.
+
+    Arguments
+    ---------
+    settings
+        What to watch and how long to wait.
+    runs
+        The number of runs.
+    names
+        The metrics that there are.
+
+    Raises
+    ------
+    UserError
+        If the metric to watch is not one of them.
+
+    """
+
+    def __init__(self, settings: EarlyStopping, runs: int, names: Sequence[str]) -> None:
+        self._settings, self.metric = settings, settings.metric or chosen_by(names)
+        if self.metric not in names:
+            raise UserError(f"trainer.early_stopping.metric={self.metric}: must be one of {', '.join(names)}, or null")
+        self._sign = 1 if lower_is_better(self.metric) else -1
+        self._best = np.full(runs, np.inf)
+        self._waited = np.zeros(runs, np.intp)
+        self._parameters: list[Parameters | None] = [None] * runs
+
+    def over(
+        self, runs: npt.NDArray[np.intp], row: Row, learned: Sequence[Callable[[], Parameters]]
+    ) -> npt.NDArray[np.bool_]:
+        """Take notice of an evaluation of some runs; return for each whether its patience is over."""
+        values = self._sign * row[self.metric]
+        better = values < self._best[runs] - self._settings.min_delta
+        self._best[runs] = np.where(better, values, self._best[runs])
+        self._waited[runs] = np.where(better, 0, self._waited[runs] + 1)
+        if self._settings.restore:
+            for index in np.flatnonzero(better).tolist():
+                self._parameters[runs[index]] = learned[index]()
+        over: npt.NDArray[np.bool_] = self._waited[runs] >= self._settings.patience
+        return over
+
+    def best(self, run: int) -> Parameters | None:
+        """Return the parameters of a run's best evaluation, if they are to be restored."""
+        return self._parameters[run]

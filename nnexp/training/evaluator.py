@@ -1,0 +1,91 @@
+"""Evaluating a stack: losses and metrics of all its runs, part by part."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.component import Array
+from nnexp.data.dataset import Data
+from nnexp.nn.losses import Loss
+from nnexp.training.batches import Examples
+from nnexp.training.metrics import MetricName, evaluate, metrics_for
+from nnexp.training.stack import Stack
+
+TRAIN = "train"
+
+
+class Evaluator:
+    """Knows the parts of the data and the metrics to take.
+
+    Arguments
+    ---------
+    data
+        The data set.
+    loss
+        The loss of any of the runs, which encodes the targets.
+    chosen
+        The metrics, or None for those that are usual for the data.
+    dtype
+        The dtype of training.
+
+    Raises
+    ------
+    UserError
+        If a metric does not fit the data.
+
+    """
+
+    def __init__(self, data: Data, loss: Loss, chosen: tuple[MetricName, ...] | None, dtype: npt.DTypeLike) -> None:
+        self._task, self._metrics = data.task, metrics_for(data.task, chosen)
+        self._parts = {name: Examples.of(part, data.task, loss, dtype) for name, part in data.parts().items()}
+        self.names = [f"{part}/{metric}" for metric in ("loss", *self._metrics) for part in (TRAIN, *self._parts)]
+
+    def training(self, stack: Stack, z: Array, seen: Examples) -> tuple[Array, dict[str, Array]]:
+        """Return the loss of every example of a round, shape (runs, examples), and the metrics of the training part.
+
+        Arguments
+        ---------
+        stack
+            The runs.
+        z
+            The logits of the round's examples, each from before its step.
+        seen
+            These examples.
+
+        """
+        losses = losses_of(stack.loss, z, seen)
+        return losses, {f"{TRAIN}/loss": losses.mean(axis=-1)} | self._metrics_of(TRAIN, stack.loss, z, seen)
+
+    def other_parts(self, stack: Stack) -> dict[str, Array]:
+        """Return loss and metrics of the parts that are not trained on."""
+        row: dict[str, Array] = {}
+        for name, examples in self._parts.items():
+            z = stack.network.forward(examples.rows())
+            row[f"{name}/loss"] = losses_of(stack.loss, z, examples).mean(axis=-1)
+            row |= self._metrics_of(name, stack.loss, z, examples)
+        return row
+
+    def _metrics_of(self, part: str, loss: Loss, z: Array, examples: Examples) -> dict[str, Array]:
+        return {f"{part}/{name}": evaluate(name, loss, z, examples.targets, self._task) for name in self._metrics}
+
+
+def losses_of(loss: Loss, z: Array, examples: Examples) -> Array:
+    """Return the loss of every example times its weight, shape (runs, examples)."""
+    losses = loss.forward(z, examples.y)
+    return losses if examples.weights is None else losses * examples.weights
+
+
+def diverged_step(losses: Array, before: int, steps: int) -> int:
+    """Return the step whose batch had the first loss that is not finite, given one run's losses of its last round.
+
+    The round began after the step `before` and had so many steps, all of as many examples but perhaps the last. The
+    step is the last one where all these losses are finite, and only the loss after the round is not.
+    """
+    bad = np.flatnonzero(~np.isfinite(losses))
+    return before + 1 + int(bad[0]) // -(-len(losses) // steps) if len(bad) else before + steps
+
+
+def joined(outputs: Sequence[Array]) -> Array:
+    """Return the logits of successive batches as one array."""
+    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-2)

@@ -1,0 +1,99 @@
+"""Which runs of a stack are still training, and why the others ended."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.component import Array
+from nnexp.training.early_stopping import Patience
+from nnexp.training.evaluator import diverged_step
+from nnexp.training.history import Outcome, Recorder, Row
+from nnexp.training.stack import Stack
+from nnexp.training.trainer import Round, Trainer
+
+Indices = npt.NDArray[np.intp]
+
+Observer = Callable[[int, Sequence[int], Row], None]
+"""Called after every evaluation with the time, the runs that are still training, and their metrics."""
+
+
+class Roster:
+    """The runs of a stack by their numbers, from the first round to the outcome of each.
+
+    Arguments
+    ---------
+    runs
+        How many runs begin.
+    trainer
+        When they end.
+    names
+        The metrics of an evaluation.
+    observe
+        Who is told of every evaluation.
+
+    """
+
+    def __init__(self, runs: int, trainer: Trainer, names: Sequence[str], observe: Observer) -> None:
+        self._runs = np.arange(runs)
+        self._recorder = Recorder(runs, trainer.evaluations(), names, trainer.unit)
+        self._patience = Patience(trainer.early_stopping, runs, names) if trainer.early_stopping else None
+        self._deadline = np.inf if trainer.max_seconds is None else time.monotonic() + trainer.max_seconds
+        self._observe = observe
+
+    def settle(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
+        """Take notice of a round, and return which runs of the stack stay, as indices into it.
+
+        Arguments
+        ---------
+        this
+            The round.
+        stack
+            The stack after it.
+        losses
+            The loss of every training example in it, shape (runs, examples).
+        row
+            The metrics after it.
+
+        """
+        finite = np.logical_and.reduce([np.isfinite(values) for values in row.values()])
+        for index in np.flatnonzero(~finite).tolist():
+            self._end(stack, index, diverged_step=diverged_step(losses[index], stack.steps - this.steps, this.steps))
+        staying = np.flatnonzero(finite)
+        if this.evaluated and len(staying):
+            row = {name: values[staying] for name, values in row.items()}
+            self._recorder.record(self._runs[staying], row)
+            self._observe(this.time, self._runs[staying].tolist(), row)
+        if this.snapshot:
+            for index in staying.tolist():
+                self._recorder.snapshot(self._runs.item(index), this.time, stack.learned(index))
+        if this.evaluated and self._patience is not None:
+            learned = [partial(stack.learned, index) for index in staying.tolist()]
+            over = self._patience.over(self._runs[staying], row, learned)
+            staying = self._leave(stack, staying, over, "early stopping")
+        late = np.full(len(staying), time.monotonic() > self._deadline)
+        staying = self._leave(stack, staying, late, "time limit")
+        self._runs = self._runs[staying]
+        return staying
+
+    def end_all(self, stack: Stack) -> None:
+        """End the runs that trained to the end."""
+        for index in range(len(self._runs)):
+            self._end(stack, index)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return the outcome of every run, in their order."""
+        return self._recorder.outcomes()
+
+    def _leave(self, stack: Stack, indices: Indices, leaving: npt.NDArray[np.bool_], reason: str) -> Indices:
+        for index in indices[leaving].tolist():
+            self._end(stack, index, stopped=reason)
+        return indices[~leaving]
+
+    def _end(self, stack: Stack, index: int, diverged_step: int | None = None, stopped: str | None = None) -> None:
+        run, learned = self._runs.item(index), stack.learned(index)
+        if self._patience is not None and diverged_step is None:
+            learned = self._patience.best(run) or learned
+        self._recorder.end(run, learned, diverged_step=diverged_step, stopped=stopped)

@@ -1,0 +1,124 @@
+from collections.abc import Callable
+from typing import get_args
+
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+from sklearn.neighbors import KNeighborsClassifier
+
+from nnexp.component import Array, Labels
+from nnexp.data.task import Task
+from nnexp.errors import UserError
+from nnexp.nn.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SparseCategoricalCrossEntropy
+from nnexp.training.metrics import (
+    ClassificationMetric,
+    EmbeddingMetric,
+    MetricName,
+    RegressionMetric,
+    evaluate,
+    lower_is_better,
+    metrics_for,
+)
+
+RUNS, EXAMPLES = 3, 40
+TWO, FIVE, NUMBERS = Task(("no", "yes")), Task(tuple("abcde")), Task(kind="regression", columns=2)
+
+Reference = Callable[[Labels, Labels, Array], float]
+BINARY: dict[ClassificationMetric, Reference] = {
+    "accuracy": lambda true, called, p: sk.accuracy_score(true, called),
+    "balanced_accuracy": lambda true, called, p: sk.balanced_accuracy_score(true, called),
+    "precision": lambda true, called, p: sk.precision_score(true, called, zero_division=0),
+    "recall": lambda true, called, p: sk.recall_score(true, called, zero_division=0),
+    "f1": lambda true, called, p: sk.f1_score(true, called, zero_division=0),
+    "roc_auc": lambda true, called, p: sk.roc_auc_score(true, p[:, 1].round(12)),  # ties of scores are ties
+    "log_loss": lambda true, called, p: sk.log_loss(true, p, labels=[0, 1]),
+}
+MANY: dict[ClassificationMetric, Reference] = {
+    **BINARY,
+    "precision": lambda true, called, p: sk.precision_score(true, called, average="macro", zero_division=0),
+    "recall": lambda true, called, p: sk.recall_score(true, called, average="macro", zero_division=0),
+    "f1": lambda true, called, p: sk.f1_score(true, called, average="macro", zero_division=0),
+    "log_loss": lambda true, called, p: sk.log_loss(true, p, labels=range(5)),
+}
+del MANY["roc_auc"]
+REGRESSION: dict[RegressionMetric, Callable[[Array, Array], float]] = {
+    "mean_squared_error": sk.mean_squared_error,
+    "mean_absolute_error": sk.mean_absolute_error,
+    "r2": sk.r2_score,
+}
+
+CASES: list[tuple[Loss, Task, ClassificationMetric, Reference]] = [
+    *[(BinaryCrossEntropy(), TWO, name, reference) for name, reference in BINARY.items()],
+    *[(SparseCategoricalCrossEntropy(), TWO, name, reference) for name, reference in BINARY.items()],
+    *[(SparseCategoricalCrossEntropy(), FIVE, name, reference) for name, reference in MANY.items()],
+]
+
+
+def test_every_metric_has_its_reference() -> None:
+    names = {*get_args(ClassificationMetric), *get_args(RegressionMetric), *get_args(EmbeddingMetric)}
+    assert names == {*BINARY, *REGRESSION, "neighbour_accuracy"}
+
+
+@pytest.mark.parametrize(
+    ("loss", "task", "name", "reference"), CASES, ids=lambda value: value if isinstance(value, str) else ""
+)
+@pytest.mark.parametrize("own_targets", [True, False])
+def test_parity_with_scikit_learn(
+    loss: Loss, task: Task, name: MetricName, reference: Reference, *, own_targets: bool
+) -> None:
+    """For each of three runs; some classes are never called, and some scores are tied."""
+    generator = np.random.default_rng(0)
+    z = (8 * generator.standard_normal((RUNS, EXAMPLES, loss.outputs(task) or 0))).round() / 8
+    z[..., -1] -= 1 if z.shape[-1] > 2 else 0
+    z[0, :, 0] = 9  # this run says the same of all
+    targets = generator.integers(len(task.classes), size=(RUNS, EXAMPLES) if own_targets else EXAMPLES)
+    values = evaluate(name, loss, z, targets, task)
+    assert values.shape == (RUNS,)
+    for run in range(RUNS):
+        true = targets[run] if own_targets else targets
+        expected = reference(true, loss.decide(z)[run], loss.predict(z)[run])
+        np.testing.assert_allclose(values[run], expected, rtol=1e-12, err_msg=f"run {run}")
+
+
+@pytest.mark.parametrize(("name", "reference"), REGRESSION.items())
+def test_regression_parity_with_scikit_learn(
+    name: RegressionMetric, reference: Callable[[Array, Array], float]
+) -> None:
+    generator = np.random.default_rng(1)
+    z, targets = generator.standard_normal((RUNS, EXAMPLES, 2)), generator.standard_normal((EXAMPLES, 2))
+    values = evaluate(name, MeanSquaredError(), z, targets, NUMBERS)
+    np.testing.assert_allclose(values, [reference(targets, z[run]) for run in range(RUNS)], rtol=1e-12)
+
+
+def test_neighbour_accuracy_parity_with_scikit_learn() -> None:
+    generator = np.random.default_rng(2)
+    z, labels = generator.standard_normal((RUNS, EXAMPLES, 3)), generator.integers(4, size=EXAMPLES)
+    z[0] += 5 * labels[:, None]
+    values = evaluate("neighbour_accuracy", MeanSquaredError(), z, labels, FIVE)
+    for run in range(RUNS):
+        hits = []
+        for row in range(EXAMPLES):
+            others = np.arange(EXAMPLES) != row
+            nearest = KNeighborsClassifier(1).fit(z[run, others], labels[others])
+            hits.append(nearest.predict(z[run, row : row + 1])[0] == labels[row])
+        assert values[run] == np.mean(hits)
+    assert values[0] > 0.9
+
+
+def test_metrics_are_chosen_by_the_task_and_refused_where_they_do_not_fit() -> None:
+    assert metrics_for(FIVE, None) == ("accuracy",)
+    assert metrics_for(NUMBERS, None) == ("r2",)
+    assert metrics_for(Task(kind="triplets"), None) == ()
+    assert metrics_for(TWO, ("f1", "roc_auc")) == ("f1", "roc_auc")
+    with pytest.raises(
+        UserError, match=r"trainer\.metrics=accuracy: must be r2 or .* for data with numbers as targets"
+    ):
+        metrics_for(NUMBERS, ("accuracy",))
+    with pytest.raises(UserError, match=r"trainer\.metrics=roc_auc: must be accuracy or .* for data with 5 classes"):
+        metrics_for(FIVE, ("roc_auc",))
+
+
+def test_losses_and_errors_are_better_when_lower() -> None:
+    assert lower_is_better("test/loss")
+    assert lower_is_better("validation/mean_squared_error")
+    assert not lower_is_better("test/accuracy")

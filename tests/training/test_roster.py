@@ -1,0 +1,139 @@
+"""When and how runs end, and what is kept of them."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nnexp.data.dataset import Data
+from nnexp.errors import UserError
+from nnexp.nn.activations import Tanh
+from nnexp.nn.architectures import MLP
+from nnexp.nn.initializers import Normal
+from nnexp.nn.losses import SparseCategoricalCrossEntropy
+from nnexp.optim.optimizers import SGD
+from nnexp.optim.regularization import Regularization
+from nnexp.optim.schedules import Constant, Plateau
+from nnexp.training.history import Outcome
+from nnexp.training.loop import train
+from nnexp.training.stack import Recipe
+from nnexp.training.trainer import EarlyStopping, Trainer
+from tests.conftest import make_data
+
+DATA = make_data(30, 5, 3)
+
+
+def recipe(rate: float = 0.5, seed: int = 0) -> Recipe:
+    layers = MLP(hidden=(8,), activation=Tanh(), normalization="layer").layers(5, 3)
+    return Recipe(layers, Normal(0.5), SparseCategoricalCrossEntropy(), SGD(rate), Constant(), seed)
+
+
+def solo(trainer: Trainer, data: Data = DATA, chosen: Recipe | None = None) -> Outcome:
+    (outcome,) = train([chosen or recipe()], data, trainer, "float64")
+    return outcome
+
+
+def test_early_stopping_waits_and_restores_the_best() -> None:
+    whole = solo(Trainer(epochs=200))
+    losses = whole.history.metrics["test/loss"]
+    best = int(losses.argmin())
+    assert best < 150, "this run learns its examples by heart"
+    stopped = solo(Trainer(epochs=200, early_stopping=EarlyStopping(patience=30)))
+    assert stopped.stopped == "early stopping"
+    first_wait = next(at for at in range(200) if losses[: at + 1].argmin() <= at - 30)
+    assert stopped.history.times[-1] == first_wait + 1
+    shorter = solo(Trainer(epochs=int(losses[: first_wait + 1].argmin()) + 1))
+    np.testing.assert_array_equal(stopped.theta, shorter.theta)
+    kept = solo(Trainer(epochs=200, early_stopping=EarlyStopping(patience=30, restore=False)))
+    np.testing.assert_array_equal(kept.theta, solo(Trainer(epochs=first_wait + 1)).theta)
+
+
+def test_early_stopping_on_a_metric_that_is_better_when_higher() -> None:
+    trainer = Trainer(epochs=200, early_stopping=EarlyStopping(metric="train/accuracy", patience=5))
+    outcome = solo(trainer)
+    values = outcome.history.metrics["train/accuracy"]
+    assert values[:-5].max() >= values[-5:].max()
+
+
+def test_early_stopping_on_an_unknown_metric_is_refused() -> None:
+    with pytest.raises(
+        UserError, match=r"early_stopping\.metric=validation/loss: must be one of train/loss, test/loss"
+    ):
+        solo(Trainer(early_stopping=EarlyStopping(metric="validation/loss")))
+
+
+def test_each_run_of_a_stack_stops_at_its_own_time() -> None:
+    trainer = Trainer(epochs=150, early_stopping=EarlyStopping(patience=10))
+    recipes = [recipe(rate) for rate in (0.05, 0.5, 2.0)]
+    lengths = [len(outcome.history) for outcome in train(recipes, DATA, trainer, "float64")]
+    assert len(set(lengths)) == 3
+
+
+def test_a_validation_part_is_evaluated_and_chooses() -> None:
+    data = replace(DATA, validation=make_data(12, 5, 3, seed=9).train)
+    outcome = solo(Trainer(epochs=40), data)
+    assert outcome.history.best() == outcome.history.metrics["validation/loss"].argmin()
+    assert outcome.history.best() != outcome.history.metrics["test/loss"].argmin()
+
+
+def test_snapshots_are_the_parameters_at_their_time() -> None:
+    outcome = solo(Trainer(epochs=20, evaluate_every=6, snapshots=(3, 10)))
+    assert outcome.history.times.tolist() == [1, 3, 6, 10, 12, 18, 20]
+    for epochs, learned in outcome.snapshots.items():
+        np.testing.assert_array_equal(learned.theta, solo(Trainer(epochs=epochs)).theta)
+    assert set(outcome.snapshots) == {3, 10}
+
+
+def test_iterations_are_steps_whatever_the_number_of_examples() -> None:
+    """Reference R0's way: one sample drawn with replacement at a time, evaluated every few iterations."""
+    outcome = solo(Trainer(iterations=70, batch_size=1, sampling="replacement", evaluate_every=20))
+    assert outcome.history.times.tolist() == [1, 20, 40, 60, 70]
+    assert outcome.history.unit == "iteration"
+    by_epoch, by_iteration = (
+        solo(Trainer(epochs=4, batch_size=10)),
+        solo(Trainer(iterations=12, batch_size=10, evaluate_every=3)),
+    )
+    np.testing.assert_array_equal(by_epoch.theta, by_iteration.theta)
+
+
+def test_a_time_limit_ends_a_run_with_what_it_has() -> None:
+    began = time.monotonic()
+    outcome = solo(Trainer(epochs=10_000_000, evaluate_every=10_000_000, max_seconds=0.2))
+    assert outcome.stopped == "time limit"
+    assert time.monotonic() - began < 60
+    assert len(outcome.history) == 1
+
+
+def test_penalties_spare_biases_unless_asked() -> None:
+    def sizes(regularization: Regularization) -> tuple[float, float]:
+        chosen = replace(recipe(), regularization=regularization)
+        theta = solo(Trainer(epochs=100), chosen=chosen).theta
+        return float(np.abs(theta[:40]).sum()), float(np.abs(theta[48:56]).sum())  # weights; gains
+
+    free, spared = sizes(Regularization()), sizes(Regularization(l2=0.3))
+    both = sizes(Regularization(l2=0.3, biases=True))
+    assert spared[0] < 0.5 * free[0]
+    assert both[1] < 0.5 * spared[1]
+
+
+def test_a_plateau_lowers_the_learning_rate() -> None:
+    steady, dropping = (
+        replace(recipe(3.0), schedule=schedule) for schedule in (Constant(), Plateau(patience=2, gamma=0.1))
+    )
+    moved = []
+    for chosen in (steady, dropping):
+        last = solo(Trainer(epochs=400, batch_size=5), chosen=chosen)
+        before = solo(Trainer(epochs=399, batch_size=5), chosen=chosen)
+        moved.append(np.abs(last.theta - before.theta).max())
+    assert moved[1] < 0.1 * moved[0]
+
+
+def test_example_weights_weigh() -> None:
+    """An example of weight 2 counts as two of weight 1, one of weight 0 as none, for equal means."""
+    part = DATA.train
+    weights = np.zeros(30)
+    weights[:10] = 3.0
+    weighted = replace(DATA, train=replace(part, weights=weights))
+    few = replace(DATA, train=replace(part, x=part.x[:10], targets=part.targets[:10]))
+    np.testing.assert_allclose(solo(Trainer(epochs=5), weighted).theta, solo(Trainer(epochs=5), few).theta, rtol=1e-9)

@@ -40,6 +40,35 @@ MISTAKES = [
     ),
     (["tracking.uri=runs"], r"tracking\.uri=runs: must be a database such as .*, or a server, not a folder"),
     (["--config-dir", "nowhere"], r"directory '.*nowhere' not found"),
+    (["loss=triplet"], r"loss=triplet: needs triplets and the data has 2 classes: use loss=binary_cross_entropy"),
+    (["trainer.batch_size=1", "architecture.normalization=batch"], r"batch_size=1: must not leave a batch with one"),
+    (["trainer.batch_size=7", "architecture.normalization=batch"], r"batch_size=7: must not leave a batch with one"),
+    (["trainer.metrics=[r2]"], r"trainer\.metrics=r2: must be accuracy or .* for data with 2 classes"),
+    (["trainer.metrics=[acuracy]"], r"trainer\.metrics=\['acuracy'\]: must be a list, each accuracy or"),
+    (
+        ["trainer.early_stopping={patience: 0}"],
+        r"trainer\.early_stopping\.patience=0: must be a whole number of at least 1",
+    ),
+    (
+        ["trainer.early_stopping={metric: test/los}"],
+        r"trainer\.early_stopping\.metric=test/los: must be one of train/loss",
+    ),
+    (["trainer.regularization.l2=-1"], r"trainer\.regularization\.l2=-1\.0: must be a number of at least 0 or null"),
+    (["architecture.outputs=3"], r"architecture\.outputs=3: must be 1, which data and loss ask for, or null"),
+    (
+        ["architecture.parametrization=maximal_update"],
+        r"architecture\.parametrization=maximal_update: must have hidden",
+    ),
+    (["architecture.dropout=1"], r"architecture\.dropout=1\.0: must be a number of at least 0 and less than 1 or null"),
+    (
+        ["architecture=layers", "architecture.hidden=[dens]"],
+        r"architecture\.hidden\[0\]=dens: must be one of .*mean dense",
+    ),
+    (
+        ["loss.class_weights=[1,2,3]"],
+        r"loss\.class_weights=\[1\.0, 2\.0, 3\.0\]: must be a list of 2, one for each class",
+    ),
+    (["schedule=cosin"], r"schedule=cosin: must be one of constant, cosine"),
     (
         ["-m", "optimizer.learning_rate=0.1,-1", *QUICK],
         r"optimizer\.learning_rate=-1\.0: must be a number greater than 0",

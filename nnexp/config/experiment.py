@@ -14,7 +14,8 @@ from nnexp.nn.losses import Loss
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
-from nnexp.training.metrics import metrics_for
+from nnexp.training.early_stopping import watched_metric
+from nnexp.training.evaluator import metric_names
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 
@@ -59,7 +60,9 @@ class Experiment(Component):
 
         """
         layers = self.architecture.layers(data.train.x.shape[-1], self.loss.outputs(data.task))
-        metrics_for(data.task, self.trainer.metrics)
+        names = metric_names(data, self.trainer.metrics)
+        if self.trainer.early_stopping is not None:
+            watched_metric(self.trainer.early_stopping, names)
         self._check_batches(layers, len(data.train))
         base_width = self.architecture.base_width if self.architecture.parametrization == "maximal_update" else None
         if base_width is not None:

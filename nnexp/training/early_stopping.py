@@ -11,6 +11,21 @@ from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import EarlyStopping
 
 
+def watched_metric(settings: EarlyStopping, names: Sequence[str]) -> str:
+    """Return the metric to watch, one of those that there are.
+
+    Raises
+    ------
+    UserError
+        If it is not.
+
+    """
+    metric = settings.metric or chosen_by(names)
+    if metric not in names:
+        raise UserError(f"trainer.early_stopping.metric={metric}: must be one of {', '.join(names)}, or null")
+    return metric
+
+
 class Patience:
     """Watches one metric of every run of a stack.
 
@@ -23,18 +38,11 @@ class Patience:
     names
         The metrics that there are.
 
-    Raises
-    ------
-    UserError
-        If the metric to watch is not one of them.
-
     """
 
     def __init__(self, settings: EarlyStopping, runs: int, names: Sequence[str]) -> None:
-        self._settings, self.metric = settings, settings.metric or chosen_by(names)
-        if self.metric not in names:
-            raise UserError(f"trainer.early_stopping.metric={self.metric}: must be one of {', '.join(names)}, or null")
-        self._sign = 1 if lower_is_better(self.metric) else -1
+        self._settings, self._metric = settings, watched_metric(settings, names)
+        self._sign = 1 if lower_is_better(self._metric) else -1
         self._best = np.full(runs, np.inf)
         self._waited = np.zeros(runs, np.intp)
         self._parameters: list[Parameters | None] = [None] * runs
@@ -43,7 +51,7 @@ class Patience:
         self, runs: npt.NDArray[np.intp], row: Row, learned: Sequence[Callable[[], Parameters]]
     ) -> npt.NDArray[np.bool_]:
         """Take notice of an evaluation of some runs; return for each whether its patience is over."""
-        values = self._sign * row[self.metric]
+        values = self._sign * row[self._metric]
         better = values < self._best[runs] - self._settings.min_delta
         self._best[runs] = np.where(better, values, self._best[runs])
         self._waited[runs] = np.where(better, 0, self._waited[runs] + 1)

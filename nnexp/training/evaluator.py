@@ -39,7 +39,7 @@ class Evaluator:
     def __init__(self, data: Data, loss: Loss, chosen: tuple[MetricName, ...] | None, dtype: npt.DTypeLike) -> None:
         self._task, self._metrics = data.task, metrics_for(data.task, chosen)
         self._parts = {name: Examples.of(part, data.task, loss, dtype) for name, part in data.parts().items()}
-        self.names = [f"{part}/{metric}" for metric in ("loss", *self._metrics) for part in (TRAIN, *self._parts)]
+        self.names = metric_names(data, chosen)
 
     def training(self, stack: Stack, z: Array, seen: Examples) -> tuple[Array, dict[str, Array]]:
         """Return the loss of every example of a round, shape (runs, examples), and the metrics of the training part.
@@ -68,6 +68,19 @@ class Evaluator:
 
     def _metrics_of(self, part: str, loss: Loss, z: Array, examples: Examples) -> dict[str, Array]:
         return {f"{part}/{name}": evaluate(name, loss, z, examples.targets, self._task) for name in self._metrics}
+
+
+def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:
+    """Return the names of all that is evaluated, such as `test/loss`.
+
+    Raises
+    ------
+    UserError
+        If a chosen metric does not fit the data.
+
+    """
+    metrics = metrics_for(data.task, chosen)
+    return [f"{part}/{metric}" for metric in ("loss", *metrics) for part in (TRAIN, *data.parts())]
 
 
 def losses_of(loss: Loss, z: Array, examples: Examples) -> Array:

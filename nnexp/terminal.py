@@ -139,18 +139,18 @@ def _table(*headers: str) -> "Table":
 
 
 def _metrics_table(history: History, predictions: Predictions | None) -> "Table":
-    best = history.best()
-    last = history.at(-1)
-    unit, times = history.unit, history.times
-    rows = {f"{unit} {times[-1]}": last, f"best {unit} {times[best]}": history.at(best)}
-    names = list(last)
-    table = _table("", *[name.replace("/", " ") for name in names])
-    for title, metrics in rows.items():
-        table.add_row(title, *[number(metrics[name]) for name in names])
+    """Return a row for each metric at the end and at the best time, a column for each part."""
+    parts = list(dict.fromkeys(name.partition("/")[0] for name in history.metrics))
+    metrics = list(dict.fromkeys(name.partition("/")[2] for name in history.metrics))
+    best, unit = history.best(), history.unit
+    table = _table("", *parts)
+    for title, index in ((f"{unit} {history.times[-1]}", -1), (f"best {unit} {history.times[best]}", best)):
+        values = history.at(index)
+        for metric in metrics:
+            table.add_row(f"{metric}, {title}", *[number(values[f"{part}/{metric}"]) for part in parts])
     if predictions is not None:
-        table.add_row(
-            "majority class", *[number(predictions.baseline) if name == "test/accuracy" else "" for name in names]
-        )
+        baseline = [number(predictions.baseline) if part == "test" else "" for part in parts]
+        table.add_row("accuracy, majority class", *baseline)
     return table
 
 

@@ -54,6 +54,7 @@ MISTAKES = [
         r"trainer\.early_stopping\.metric=test/los: must be one of train/loss",
     ),
     (["trainer.regularization.l2=-1"], r"trainer\.regularization\.l2=-1\.0: must be a number of at least 0 or null"),
+    (["architecture.output=sigmoid"], r"architecture\.output=sigmoid: must be null under loss=binary_cross_entropy"),
     (["architecture.outputs=3"], r"architecture\.outputs=3: must be 1, which data and loss ask for, or null"),
     (
         ["architecture.parametrization=maximal_update"],
@@ -126,7 +127,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", result.stdout), "no control characters"
-    for words in ("epoch 20/20", "test accuracy", "majority class", "best epoch", "true \\ predicted", "precision"):
+    for words in ("epoch 20/20", "accuracy", "majority class", "best epoch", "true \\ predicted", "precision"):
         assert words in result.stdout
     (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
     assert str(folder) in result.stdout
@@ -137,6 +138,17 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
     assert {path.name for path in folder.iterdir()} == {"config.yaml", "history.csv", "parameters.npz", "figures"}
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
     assert history["epoch"].tolist() == list(range(1, 21))
+
+
+def test_a_neuron_under_a_squared_error_has_all_its_tables_and_figures(nnexp: CommandLine) -> None:
+    """Reference R0's network, on the digits: one output for two classes."""
+    one_neuron = ("architecture=logistic", "architecture.output=sigmoid", "loss=mean_squared_error")
+    result = nnexp(*one_neuron, *QUICK, "dataset.validation_size=0.2", "trainer.metrics=[accuracy,f1,log_loss]")
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "validation" in result.stdout
+    assert "precision" in result.stdout
+    (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
+    assert len(list((folder / "figures").iterdir())) == 4
 
 
 def test_not_verbose_is_one_line(nnexp: CommandLine) -> None:

@@ -7,10 +7,11 @@ from typing import Literal
 from nnexp.component import Component, Seed
 from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
+from nnexp.nn.activations import Sigmoid, Softmax
 from nnexp.nn.architectures import Architecture
 from nnexp.nn.initializers import Initializer, VarianceScaling
 from nnexp.nn.layers import BatchNorm, Dense, Layer
-from nnexp.nn.losses import Loss
+from nnexp.nn.losses import CrossEntropy, KullbackLeibler, Loss, snake_case
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
@@ -59,6 +60,13 @@ class Experiment(Component):
             If loss, metrics, batch size or parametrization do not fit the rest.
 
         """
+        if isinstance(self.loss, (CrossEntropy, KullbackLeibler)) and isinstance(
+            self.architecture.output, (Sigmoid, Softmax)
+        ):
+            raise UserError(
+                f"architecture.output={type(self.architecture.output).__name__.lower()}: must be null under "
+                f"loss={snake_case(type(self.loss))}, which has its own"
+            )
         layers = self.architecture.layers(data.train.x.shape[-1], self.loss.outputs(data.task))
         names = metric_names(data, self.trainer.metrics)
         if self.trainer.early_stopping is not None:

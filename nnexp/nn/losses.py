@@ -68,8 +68,13 @@ class Loss(Component):
         """Return the gradient of each example's loss with respect to its logits, of the shape of `z`."""
 
     def predict(self, z: Array) -> Array:
-        """Return the prediction, of the shape of `z` or, for a classification, the probability of every class."""
+        """Return the prediction, of the shape of `z` or, for a cross-entropy, the probability of every class."""
         return z
+
+    def class_probabilities(self, z: Array) -> Array:
+        """Return the probability of every class; a single output for two classes is that of the second."""
+        p = np.clip(self.predict(z), 0, 1)
+        return np.concatenate([1 - p, p], axis=-1) if p.shape[-1] == 1 else p
 
     def decide(self, z: Array) -> Labels:
         """Return the most probable class of each example of a classification, shape (..., examples)."""

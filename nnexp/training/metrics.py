@@ -153,7 +153,7 @@ def evaluate(name: MetricName, loss: Loss, z: Array, targets: Array | Labels, ta
     if name == "roc_auc":
         return roc_auc(z[..., -1] - (z[..., 0] if z.shape[-1] > 1 else 0), labels)
     if name == "log_loss":
-        return log_loss(loss.predict(z), labels)
+        return log_loss(loss.class_probabilities(z), labels)
     return by_labels[name](loss.decide(z), labels, len(task.classes))
 
 

@@ -80,7 +80,7 @@ def predict(recipe: Recipe, learned: Parameters, data: Data) -> Predictions:
         data.task.classes,
         labels,
         recipe.loss.decide(z),
-        recipe.loss.predict(z),
+        recipe.loss.class_probabilities(z),
         float((labels == most_frequent).mean()),
     )
 

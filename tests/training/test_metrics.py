@@ -50,6 +50,11 @@ REGRESSION: dict[RegressionMetric, Callable[[Array, Array], float]] = {
 CASES: list[tuple[Loss, Task, ClassificationMetric, Reference]] = [
     *[(BinaryCrossEntropy(), TWO, name, reference) for name, reference in BINARY.items()],
     *[(SparseCategoricalCrossEntropy(), TWO, name, reference) for name, reference in BINARY.items()],
+    *[
+        (MeanSquaredError(), TWO, name, reference)
+        for name, reference in BINARY.items()
+        if name not in ("roc_auc", "log_loss")
+    ],
     *[(SparseCategoricalCrossEntropy(), FIVE, name, reference) for name, reference in MANY.items()],
 ]
 
@@ -76,7 +81,7 @@ def test_parity_with_scikit_learn(
     assert values.shape == (RUNS,)
     for run in range(RUNS):
         true = targets[run] if own_targets else targets
-        expected = reference(true, loss.decide(z)[run], loss.predict(z)[run])
+        expected = reference(true, loss.decide(z)[run], loss.class_probabilities(z)[run])
         np.testing.assert_allclose(values[run], expected, rtol=1e-12, err_msg=f"run {run}")
 
 

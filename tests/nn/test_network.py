@@ -65,6 +65,20 @@ def test_forward_values_of_reference_r3() -> None:
     np.testing.assert_allclose(dense(BATCH, (WEIGHT, BIAS), (weight, np.array([-1, 2, -0.5]))), expected, rtol=1e-12)
 
 
+THREE_UNITS = np.array([[0.9, 0.1, -0.1, -0.3], [0.5, -0.91, 0.3, 0.2], [-0.1, 0.26, -0.26, -0.29]]).T
+SINGLE: list[tuple[list[float], Array, list[float], list[float]]] = [
+    ([1.2, 2.3, 3.1], np.array([[3.1], [2.1], [8.7]]), [3], [38.52]),
+    ([1.2, 2.3, 3.1], THREE_UNITS[:3], [2, 3, 0.5], [3.0, 2.437, 0.172]),  # the source writes out three of four inputs
+    ([1.2, 2.3, 3.1, 4.2], THREE_UNITS, [2, 3, 0.5], [1.74, 3.277, -1.046]),
+    ([1, 2, 3, 2.5], np.array([[0.2], [0.8], [-0.5], [1.0]]), [2], [4.8]),
+]
+
+
+@pytest.mark.parametrize(("x", "weight", "bias", "expected"), SINGLE)
+def test_neurons_of_reference_r3(x: list[float], weight: Array, bias: list[float], expected: list[float]) -> None:
+    np.testing.assert_allclose(dense(np.array([x]), (weight, np.array(bias)))[0], expected, rtol=1e-12)
+
+
 def test_layers_drawn_from_the_legacy_seed_of_reference_r3() -> None:
     """4-5-2-1 on the tutorial's 3 x 4 batch, 0.1 N(0, 1) from RandomState(0)."""
     legacy = np.random.RandomState(0)

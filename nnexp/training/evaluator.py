@@ -41,21 +41,9 @@ class Evaluator:
         self._parts = {name: Examples.of(part, data.task, loss, dtype) for name, part in data.parts().items()}
         self.names = metric_names(data, chosen)
 
-    def training(self, stack: Stack, z: Array, seen: Examples) -> tuple[Array, dict[str, Array]]:
-        """Return the loss of every example of a round, shape (runs, examples), and the metrics of the training part.
-
-        Arguments
-        ---------
-        stack
-            The runs.
-        z
-            The logits of the round's examples, each from before its step.
-        seen
-            These examples.
-
-        """
-        losses = losses_of(stack.loss, z, seen)
-        return losses, {f"{TRAIN}/loss": losses.mean(axis=-1)} | self._metrics_of(TRAIN, stack.loss, z, seen)
+    def scores(self, part: str, loss: Loss, z: Array, examples: Examples) -> dict[str, Array]:
+        """Return the metrics of a part beside its loss, given its logits."""
+        return {f"{part}/{name}": evaluate(name, loss, z, examples.targets, self._task) for name in self._metrics}
 
     def other_parts(self, stack: Stack) -> dict[str, Array]:
         """Return loss and metrics of the parts that are not trained on."""
@@ -63,11 +51,8 @@ class Evaluator:
         for name, examples in self._parts.items():
             z = stack.network.forward(examples.rows())
             row[f"{name}/loss"] = losses_of(stack.loss, z, examples).mean(axis=-1)
-            row |= self._metrics_of(name, stack.loss, z, examples)
+            row |= self.scores(name, stack.loss, z, examples)
         return row
-
-    def _metrics_of(self, part: str, loss: Loss, z: Array, examples: Examples) -> dict[str, Array]:
-        return {f"{part}/{name}": evaluate(name, loss, z, examples.targets, self._task) for name in self._metrics}
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:

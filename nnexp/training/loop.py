@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
 from nnexp.training.batches import Examples, Sampler
-from nnexp.training.evaluator import Evaluator, joined
+from nnexp.training.evaluator import TRAIN, Evaluator, joined, losses_of
 from nnexp.training.history import Outcome
 from nnexp.training.roster import Observer, Roster
 from nnexp.training.stack import Recipe, Stack
@@ -48,10 +48,12 @@ def train(
             outputs.append(z.copy())
             batches.append(batch)
 
-        losses, row = evaluator.training(stack, joined(outputs), examples.joined(batches))
+        z, seen = joined(outputs), examples.joined(batches)
+        losses = losses_of(stack.loss, z, seen)
+        row = {f"{TRAIN}/loss": losses.mean(axis=-1)}
         stack.observe(row)
         if this.evaluated:
-            row |= evaluator.other_parts(stack)
+            row |= evaluator.scores(TRAIN, stack.loss, z, seen) | evaluator.other_parts(stack)
         staying = roster.settle(this, stack, losses, row)
         if not len(staying):
             return roster.outcomes()

@@ -18,11 +18,30 @@ FLOORS = [
     ["__main__", "__init__"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
-HEAVY = {"mlflow", "matplotlib", "sklearn", "scipy", "rich", "sqlalchemy", "filelock", "threadpoolctl", "urllib3"}
+HEAVY = {
+    "mlflow",
+    "matplotlib",
+    "pandas",
+    "mnist1d",
+    "sklearn",
+    "scipy",
+    "rich",
+    "sqlalchemy",
+    "filelock",
+    "threadpoolctl",
+    "urllib3",
+}
 """Imported late, where used: never at the top of a module."""
-GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy"}
+GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d"}
 """All that the mathematics may import from outside of the standard library."""
-HOME = {"mlflow": "tracking", "matplotlib": "plots", "sklearn": ("data", "training"), "hydra": ("config", "__main__")}
+HOME = {
+    "mlflow": "tracking",
+    "matplotlib": "plots",
+    "sklearn": ("data", "training"),
+    "pandas": "data",
+    "mnist1d": "data",
+    "hydra": ("config", "__main__"),
+}
 """The only places that may import these libraries at all."""
 
 MODULES = sorted(PACKAGE.rglob("*.py"))

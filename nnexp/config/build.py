@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 from nnexp.component import Component, InvalidFieldError, annotations, bare, describe, plain, satisfies
 from nnexp.config.experiment import Experiment
 from nnexp.config.messages import did_you_mean, no_such_key
+from nnexp.data.dataset import Dataset
 from nnexp.errors import UserError
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Initializer
@@ -33,6 +34,7 @@ GROUPS: dict[type, str] = {
     Activation: "architecture/activation",
     Layer: "architecture/layer",
     Initializer: "initializer",
+    Dataset: "dataset",
 }
 """The config group whose options may stand, by name alone, where a component of this kind is expected."""
 

@@ -1,14 +1,22 @@
 """The common part of all data sets: split first, then scale by what the training part alone says."""
 
 from abc import abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Component, Labels, Seed
+from nnexp.component import Array, Component, InvalidFieldError, Labels, Seed
 from nnexp.data.task import Task
+from nnexp.errors import UserError
+
+Share = Annotated[float, at.Interval(ge=0, lt=1)]
+Spread = Annotated[float, at.Ge(0)]
+
+CHUNK = 65_536
+"""Rows that are worked on at a time, so that temporaries stay small beside a large table."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +34,33 @@ class Part:
         """Return the number of examples."""
         return len(self.x)
 
+    def take(self, rows: Labels) -> "Part":
+        """Return some of the examples."""
+        return Part(self.x[rows], self.targets[rows], None if self.weights is None else self.weights[rows])
+
 
 @dataclass(frozen=True)
 class Scaling:
-    """The affine map that was applied to each feature: scaled = (raw - offset) / factor."""
+    """The affine map that was applied to each column: scaled = (raw - offset) / factor."""
 
     offset: Array
     factor: Array
 
+    @classmethod
+    def none(cls, columns: int) -> "Scaling":
+        """Return the map that changes nothing."""
+        return cls(np.zeros(columns), np.ones(columns))
+
+    def apply(self, x: Array | Labels) -> Array:
+        """Return scaled columns, a copy of the dtype of `x`, or float64 for whole numbers."""
+        scaled: Array = np.empty(x.shape, np.result_type(x, np.float32))
+        for begin in range(0, len(x), CHUNK):
+            rows = slice(begin, begin + CHUNK)
+            scaled[rows] = (x[rows] - self.offset) / self.factor
+        return scaled
+
     def undo(self, x: Array) -> Array:
-        """Return the raw features."""
+        """Return the raw columns."""
         return x * self.factor + self.offset
 
 
@@ -53,8 +78,16 @@ class Data:
         The parts, scaled; validation may be missing.
     scaling
         How to get the raw features back.
+    target_scaling
+        How to get the raw targets of a regression back; None where they were not scaled.
     image_shape
         (height, width) where the features are the pixels of an image.
+    features
+        The names of the features; empty where they have none.
+    notes
+        What was done to the data that a person should know, a sentence each.
+    labelled
+        For pairs and triplets, the classification data that they were drawn from.
 
     """
 
@@ -65,6 +98,10 @@ class Data:
     scaling: Scaling
     image_shape: tuple[int, int] | None = None
     validation: Part | None = None
+    target_scaling: Scaling | None = None
+    features: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    labelled: "Data | None" = None
 
     def parts(self) -> dict[str, Part]:
         """Return the parts on which a run is evaluated, by name, after the training part."""
@@ -73,65 +110,227 @@ class Data:
 
 @dataclass(frozen=True)
 class Dataset(Component):
-    """A source of examples, split into a training and a test part.
+    """A source of examples, in parts.
 
     Attributes
     ----------
     name
         What the terminal, the figures and MLflow call the data set.
-    test_size
-        The share of the examples that is kept for testing.
-    validation_size
-        The share of the examples that is kept for choosing, by early stopping for example; 0 for none.
-    split_seed
-        The seed of the split; it is apart from the run's seed, so that runs of many seeds share one split.
-    standardize
-        Whether each feature is scaled to mean 0 and standard deviation 1, both taken from the training part alone.
 
     """
 
     name: str = "data"
-    test_size: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
-    validation_size: Annotated[float, at.Interval(ge=0, lt=1)] = 0.0
-    split_seed: Seed = 42
-    standardize: bool = True
 
     @abstractmethod
-    def examples(self) -> tuple[Array, Array | Labels, Task]:
-        """Return all features, all targets, and the task."""
+    def load(self) -> Data:
+        """Return the data set, ready for training.
+
+        Raises
+        ------
+        UserError
+            If the examples are not what the fields say they are.
+
+        """
+
+
+@dataclass(frozen=True)
+class Table:
+    """Examples as they come from their source, not yet scaled; a missing value is NaN."""
+
+    x: Array
+    targets: Array | Labels
+    task: Task
+    features: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        """Return the number of examples."""
+        return len(self.x)
+
+    def take(self, rows: Labels) -> "Table":
+        """Return some of the examples."""
+        return replace(self, x=self.x[rows], targets=self.targets[rows])
+
+
+@dataclass(frozen=True)
+class TableDataset(Dataset):
+    """Examples that are split, thinned out and scaled here.
+
+    Attributes
+    ----------
+    validation_size
+        The share of the examples that is kept for choosing, by early stopping for example; 0 for none.
+    split_seed
+        The seed of the split, the subsample and the label noise; it is apart from the run's seed, so that runs of many
+        seeds share one split.
+    stratify
+        Whether every part has the same share of each class.
+    standardize
+        Whether each feature is scaled to mean 0 and standard deviation 1, both taken from the training part alone.
+    standardize_targets
+        Whether the targets of a regression are scaled likewise.
+    label_noise
+        The share of the training labels that are replaced by another class.
+    subsample
+        The share of the training examples that are used; the other parts stay whole.
+
+    """
+
+    validation_size: Share = 0.0
+    split_seed: Seed = 42
+    stratify: bool = True
+    standardize: bool = True
+    standardize_targets: bool = False
+    label_noise: Share = 0.0
+    subsample: Annotated[float, at.Interval(gt=0, le=1)] = 1.0
+
+    @abstractmethod
+    def rest_and_test(self) -> tuple[Table, Table]:
+        """Return all examples outside the test part, and the test part."""
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
         """Return (height, width) where the features are the pixels of an image."""
         return None
 
+    def complete(self, train: Table, others: Sequence[Table]) -> tuple[Table, list[Table], list[str]]:
+        """Return the tables without missing values, filled in by what the training part says, and notes on it."""
+        return train, list(others), []
+
     def load(self) -> Data:
-        """Return the data set, split (stratified by class) and scaled."""
+        """Return the data set, split (stratified by class), thinned out and scaled."""
+        rest, test = self.rest_and_test()
+        task = rest.task
+        self._check(task)
+        train, kept = rest, None
+        if self.validation_size:
+            rows, chosen = self.split(rest, self._validation_share(), "validation_size")
+            train, kept = rest.take(rows), rest.take(chosen)
+        if self.subsample < 1:
+            train = train.take(self.split(train, 1 - self.subsample, "subsample")[0])
+        train, (test, *others), notes = self.complete(train, [test] if kept is None else [test, kept])
+        if self.label_noise:
+            train = replace(train, targets=noisy(train.targets, task, self.label_noise, self.split_seed))
+
+        columns = train.x.shape[1]
+        scaling = fit_scaling(train.x) if self.standardize else Scaling.none(columns)
+        target_scaling = fit_scaling(train.targets) if self.standardize_targets else None
+
+        def part(table: Table) -> Part:
+            targets = table.targets if target_scaling is None else target_scaling.apply(table.targets)
+            return Part(scaling.apply(table.x), targets)
+
+        return Data(
+            self.name,
+            task,
+            part(train),
+            part(test),
+            scaling,
+            self.image_shape,
+            part(others[0]) if others else None,
+            target_scaling,
+            train.features,
+            tuple(notes),
+        )
+
+    def split(self, table: Table, size: float, key: str) -> tuple[Labels, Labels]:
+        """Return the row numbers of a table in two groups, the second with the given share.
+
+        Raises
+        ------
+        UserError
+            If one of the two would have no example, or none of some class; the message names the field `key`.
+
+        """
         from sklearn.model_selection import train_test_split
 
-        x, targets, task = self.examples()
+        value = getattr(self, key)
+        stratified = self.stratify and table.task.kind == "classification"
+        groups = len(table.task.classes) if stratified else 1
+        kept = int(np.ceil(round(size * len(table), 9)))
+        if min(kept, len(table) - kept) < groups:
+            each = f"an example of each of {groups} classes" if stratified else "an example"
+            raise UserError(
+                f"dataset.{key}={value}: must leave {each} on either side, and there are {len(table)} in all"
+            )
+        if stratified:
+            counts = np.bincount(table.targets.astype(np.intp, copy=False), minlength=groups)
+            if counts.min() < 2:  # noqa: PLR2004 - one on either side
+                name = table.task.classes[int(counts.argmin())]
+                raise UserError(
+                    f"dataset.stratify=true: must be false, for class {name} has only {counts.min()} of "
+                    f"{len(table)} examples and cannot be on both sides of a split"
+                )
+        rest, chosen = train_test_split(
+            np.arange(len(table)),
+            test_size=kept,
+            random_state=self.split_seed,
+            stratify=table.targets if stratified else None,
+        )
+        return rest, chosen
 
-        def split(rows: Labels, size: float) -> tuple[Labels, Labels]:
-            stratify = targets[rows] if task.kind == "classification" else None
-            rest, kept = train_test_split(rows, test_size=size, random_state=self.split_seed, stratify=stratify)
-            return rest, kept
+    def _validation_share(self) -> float:
+        """Return the share of the examples outside the test part that is kept for validation."""
+        return self.validation_size
 
-        rest, test = split(np.arange(len(x)), self.test_size)
-        train, validation = (rest, rest[:0])
-        if self.validation_size:
-            train, validation = split(rest, self.validation_size / (1 - self.test_size))
-        scaling = fit_scaling(x[train]) if self.standardize else Scaling(np.zeros(x.shape[1]), np.ones(x.shape[1]))
-
-        def part(rows: Labels) -> Part:
-            return Part((x[rows] - scaling.offset) / scaling.factor, targets[rows])
-
-        kept = part(validation) if len(validation) else None
-        return Data(self.name, task, part(train), part(test), scaling, self.image_shape, kept)
+    def _check(self, task: Task) -> None:
+        """Refuse settings that mean nothing for the task."""
+        for key, kind in (("standardize_targets", "regression"), ("label_noise", "classification")):
+            value = getattr(self, key)
+            if value and task.kind != kind:
+                allowed = str(type(value)()).lower()
+                raise UserError(f"dataset.{key}={str(value).lower()}: must be {allowed} for data with {task}")
 
 
-def fit_scaling(x: Array) -> Scaling:
-    """Return the scaling by mean and population standard deviation; a constant feature is only centred."""
+@dataclass(frozen=True)
+class Collection(TableDataset):
+    """A fixed set of examples, of which some are kept for testing.
+
+    Attributes
+    ----------
+    test_size
+        The share of the examples that is kept for testing.
+
+    """
+
+    test_size: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
+
+    def __post_init__(self) -> None:
+        """Check every field, and that something is left to train on."""
+        super().__post_init__()
+        if self.test_size + self.validation_size >= 1:
+            raise InvalidFieldError(
+                "validation_size", self.validation_size, f"less than 1 - test_size, which is {1 - self.test_size:g}"
+            )
+
+    @abstractmethod
+    def examples(self) -> Table:
+        """Return all examples."""
+
+    def rest_and_test(self) -> tuple[Table, Table]:
+        """Return the examples in two parts, stratified by class."""
+        table = self.examples()
+        rest, test = self.split(table, self.test_size, "test_size")
+        return table.take(rest), table.take(test)
+
+    def _validation_share(self) -> float:
+        return self.validation_size / (1 - self.test_size)
+
+
+def fit_scaling(x: Array | Labels) -> Scaling:
+    """Return the scaling by mean and population standard deviation; a constant column is only centred."""
     from sklearn.preprocessing import StandardScaler
 
-    scaler = StandardScaler().fit(x)
+    scaler = StandardScaler()
+    for begin in range(0, len(x), CHUNK):
+        scaler.partial_fit(x[begin : begin + CHUNK])
     return Scaling(scaler.mean_, scaler.scale_)
+
+
+def noisy(labels: Array | Labels, task: Task, share: float, seed: int) -> Labels:
+    """Return labels of which a share is replaced by another class, each other class as likely."""
+    generator = np.random.default_rng([seed, 1])  # a stream of its own, apart from that of the split
+    wrong = generator.choice(len(labels), size=round(share * len(labels)), replace=False)
+    replaced = labels.astype(np.intp)
+    steps = generator.integers(1, len(task.classes), size=len(wrong))
+    replaced[wrong] = (replaced[wrong] + steps) % len(task.classes)
+    return replaced

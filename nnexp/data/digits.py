@@ -6,15 +6,15 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, InvalidFieldError, Labels
-from nnexp.data.dataset import Dataset
+from nnexp.component import InvalidFieldError
+from nnexp.data.dataset import Collection, Table
 from nnexp.data.task import Task
 
 Digit = Annotated[int, at.Interval(ge=0, le=9)]
 
 
 @dataclass(frozen=True)
-class Digits(Dataset):
+class Digits(Collection):
     """Images of handwritten digits, 8 x 8 pixels from 0 to 16, that come with scikit-learn (1797 of ten classes).
 
     Attributes
@@ -41,7 +41,7 @@ class Digits(Dataset):
         """Return (8, 8)."""
         return 8, 8
 
-    def examples(self) -> tuple[Array, Labels, Task]:
+    def examples(self) -> Table:
         """Return the images of the chosen digits as rows of 64 pixels; labels count in the order of `classes`."""
         from sklearn.datasets import load_digits
 
@@ -49,4 +49,5 @@ class Digits(Dataset):
         chosen = np.isin(digits, self.classes)
         label_of_digit = np.full(10, -1)
         label_of_digit[list(self.classes)] = np.arange(len(self.classes))
-        return pixels[chosen], label_of_digit[digits[chosen]], Task(tuple(str(digit) for digit in self.classes))
+        names = tuple(str(digit) for digit in self.classes)
+        return Table(pixels[chosen], label_of_digit[digits[chosen]], Task(names))

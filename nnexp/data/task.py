@@ -20,13 +20,13 @@ class Task:
         the features of shape (pairs, 2, features). `triplets`: nothing, the features of shape (triplets, 3, features)
         hold an anchor, an example that belongs to it and one that does not.
     columns
-        The number of targets of a regression.
+        The names of the targets of a regression.
 
     """
 
     classes: tuple[str, ...] = ()
     kind: Kind = "classification"
-    columns: int = 1
+    columns: tuple[str, ...] = ("target",)
 
     def __str__(self) -> str:
         """Return the task as a sentence about data has it."""

@@ -92,7 +92,7 @@ class ElementwiseLoss(Loss):
     def outputs(self, task: Task) -> int:
         """Return the number of targets."""
         if task.kind == "regression":
-            return task.columns
+            return len(task.columns)
         if task.kind == "distribution" or (task.kind == "classification" and len(task.classes) > BINARY):
             return len(task.classes)
         if task.kind == "classification":

@@ -23,7 +23,7 @@ from nnexp.nn.losses import (
 from tests.gradients import TOLERANCE, relative_error
 
 TWO, FIVE = Task(("no", "yes")), Task(tuple("abcde"))
-NUMBERS = Task(kind="regression", columns=3)
+NUMBERS = Task(kind="regression", columns=("a", "b", "c"))
 SHARES = Task(tuple("abcde"), "distribution")
 PAIRS, TRIPLETS = Task(kind="pairs"), Task(kind="triplets")
 WEIGHTS = (0.5, 2.0, 1.0, 0.0, 3.0)
@@ -55,7 +55,7 @@ CROSS_ENTROPIES = [row for row in LOSSES if isinstance(row[0], (BinaryCrossEntro
 def make_targets(task: Task, examples: int, generator: np.random.Generator) -> Array | Labels:
     """Return random targets, every class or kind of pair among them."""
     if task.kind == "regression":
-        return generator.standard_normal((examples, task.columns))
+        return generator.standard_normal((examples, len(task.columns)))
     if task.kind == "distribution":
         shares = generator.random((examples, len(task.classes)))
         shares[0, 0] = 0

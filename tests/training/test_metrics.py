@@ -21,7 +21,7 @@ from nnexp.training.metrics import (
 )
 
 RUNS, EXAMPLES = 3, 40
-TWO, FIVE, NUMBERS = Task(("no", "yes")), Task(tuple("abcde")), Task(kind="regression", columns=2)
+TWO, FIVE, NUMBERS = Task(("no", "yes")), Task(tuple("abcde")), Task(kind="regression", columns=("a", "b"))
 
 Reference = Callable[[Labels, Labels, Array], float]
 BINARY: dict[ClassificationMetric, Reference] = {

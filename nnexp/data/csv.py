@@ -1,0 +1,291 @@
+"""Tables in files of comma-separated values."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import annotated_types as at
+import numpy as np
+
+from nnexp.component import Array, Labels
+from nnexp.data.dataset import Collection, Table
+from nnexp.data.task import Task
+from nnexp.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELLS = 2_000_000
+"""Cells that are read at a time, so that a large table is never in memory as text."""
+MISSING = ("?",)
+"""What stands for a missing value, beside an empty cell, NA, NaN, null and their like."""
+ENCODING = "utf-8-sig"
+"""UTF-8, with or without the mark that some programs put in front."""
+NAMED = 5
+"""The most columns that a sentence names."""
+
+
+@dataclass(frozen=True)
+class Csv(Collection):
+    """A table with a header line: a column to predict, and numbers or categories to predict it from.
+
+    Attributes
+    ----------
+    path
+        The file, from the working directory; a compressed one (.gz, .zip) is read as it is.
+    target
+        The column to predict; null is the last one.
+    kind
+        Whether the target is a class or a number.
+    categorical
+        The columns whose values are names, numbers included: each value becomes a column of zeros and ones (one-hot).
+    ignore
+        The columns to leave out.
+    missing
+        What happens to missing numbers: they are refused, or filled in with the mean, the median or the most frequent
+        value of their column in the training part. A missing category counts as a category.
+    separator
+        What stands between two columns.
+    dtype
+        The type of the numbers in memory; float32 takes half of it.
+
+    """
+
+    path: str | None = None
+    target: str | None = None
+    kind: Literal["classification", "regression"] = "classification"
+    categorical: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    missing: Literal["refuse", "mean", "median", "most_frequent"] = "refuse"
+    separator: Annotated[str, at.MinLen(1)] = ","
+    dtype: Literal["float64", "float32"] = "float64"
+
+    def file(self) -> Path:
+        """Return the path of the table."""
+        if self.path is None:
+            raise UserError("dataset.path=null: must be the path of a table, dataset.path=my.csv")
+        return Path(self.path).expanduser()
+
+    def examples(self) -> Table:
+        """Return the table; a missing number is NaN."""
+        header = self._header()
+        target = self._target(header)
+        names = [name for name in header if name != target and name not in self.ignore]
+        if not names:
+            raise UserError(f"dataset.path={self._name}: must have a column beside the target, {target}")
+        numbers, words = [], []
+        for chunk in self._chunks(header, target):
+            numbers.append(self._numbers(chunk, [name for name in names if name not in self.categorical]))
+            words.append(chunk[[*self.categorical, target]])
+        if not numbers:
+            raise UserError(f"dataset.path={self._name}: must have a row below its header")
+        x = np.concatenate(numbers)
+        del numbers
+        joined = _joined(words)
+        features = [name for name in names if name not in self.categorical]
+        for name in self.categorical:
+            columns, values = self._one_hot(joined[name])
+            x = np.concatenate([x, columns], axis=1)
+            features += [f"{name}={value}" for value in values]
+        self._check_missing(x, features, joined[list(self.categorical)])
+        targets, task = self._targets(joined[[target]])
+        return Table(x, targets, task, tuple(features))
+
+    def complete(self, train: Table, others: Sequence[Table]) -> tuple[Table, list[Table], list[str]]:
+        """Fill in what is missing by the training part; say so, and which columns say nothing."""
+        tables = [train, *others]
+        gaps: Labels = np.sum([np.isnan(table.x).sum(axis=0) for table in tables], axis=0)
+        notes = []
+        if gaps.any():
+            empty = np.isnan(train.x).all(axis=0)
+            if empty.any():
+                columns = _list(train.features, np.flatnonzero(empty))
+                raise UserError(
+                    f"dataset.path={self._name}: must have a number in column {columns} among the training rows; "
+                    "list it in dataset.ignore"
+                )
+            tables = self._filled(tables)
+            columns = ", ".join(
+                f"{name} {count}" for name, count in zip(train.features, gaps.tolist(), strict=True) if count
+            )
+            value = self.missing.replace("_", " ")
+            notes.append(f"missing numbers ({columns}) are filled in with the {value} of the training part")
+        constant = tables[0].x.max(axis=0) == tables[0].x.min(axis=0)
+        if constant.any():
+            notes.append(f"the same in every training row: {_list(train.features, np.flatnonzero(constant))}")
+        return tables[0], tables[1:], notes
+
+    @property
+    def _name(self) -> str:
+        return str(self.file())
+
+    def _header(self) -> list[str]:
+        """Return the names of all columns."""
+        import pandas as pd
+
+        with self._complaints():
+            frame = pd.read_csv(
+                self.file(), sep=self.separator, nrows=0, skipinitialspace=True, encoding=ENCODING, index_col=False
+            )
+        header = [str(name) for name in frame.columns]
+        for key in ("categorical", "ignore"):
+            for name in getattr(self, key):
+                if name not in header:
+                    raise UserError(f"dataset.{key}={name}: must be columns of the table, {_some(header)}")
+        return header
+
+    def _target(self, header: Sequence[str]) -> str:
+        target = header[-1] if self.target is None else self.target
+        if target not in header:
+            raise UserError(f"dataset.target={target}: must be a column of the table, {_some(header)}")
+        for key in ("categorical", "ignore"):
+            if target in getattr(self, key):
+                raise UserError(f"dataset.{key}={target}: must not be the target")
+        return target
+
+    def _chunks(self, header: Sequence[str], target: str) -> Iterator["pd.DataFrame"]:
+        """Yield the table in pieces, names as text."""
+        import pandas as pd
+
+        text = [*self.categorical, *([target] if self.kind == "classification" else [])]
+        used = [name for name in header if name not in self.ignore]
+        with (
+            self._complaints(),
+            pd.read_csv(
+                self.file(),
+                sep=self.separator,
+                usecols=used,
+                dtype=dict.fromkeys(text, str),
+                na_values=list(MISSING),
+                chunksize=max(1, CELLS // len(used)),
+                low_memory=False,
+                skipinitialspace=True,
+                encoding=ENCODING,
+                index_col=False,
+            ) as chunks,
+        ):
+            yield from chunks
+
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
+        """Say in our words what pandas complains of."""
+        import pandas as pd
+
+        try:
+            yield
+        except OSError as error:
+            raise UserError(f"dataset.path={self._name}: must be a file that can be read ({error.strerror})") from error
+        except pd.errors.EmptyDataError as error:
+            raise UserError(f"dataset.path={self._name}: must not be empty") from error
+        except (pd.errors.ParserError, UnicodeDecodeError) as error:
+            reason = str(error).strip().splitlines()[-1]
+            raise UserError(f"dataset.path={self._name}: must be a table of text in UTF-8 ({reason})") from error
+
+    def _numbers(self, chunk: "pd.DataFrame", names: Sequence[str]) -> Array:
+        """Return columns as numbers, NaN where a cell is empty."""
+        import pandas as pd
+
+        numbers = np.empty((len(chunk), len(names)), self.dtype)
+        for place, name in enumerate(names):
+            column = pd.to_numeric(chunk[name], errors="coerce")
+            with np.errstate(over="ignore"):
+                numbers[:, place] = column
+            bad = (column.isna() & chunk[name].notna()).to_numpy() | np.isinf(numbers[:, place])
+            if bad.any():
+                row = int(np.flatnonzero(bad)[0])
+                raise UserError(
+                    f"dataset.path={self._name}: must have finite numbers in column {name}, and row "
+                    f"{chunk.index[row] + 1} has {chunk[name].iloc[row]}; for names, "
+                    f"dataset.categorical=[{name}] (or dataset.ignore)"
+                )
+        return numbers
+
+    def _one_hot(self, column: "pd.Series[str]") -> tuple[Array, list[str]]:
+        """Return a column for each value, and the values."""
+        filled = column.fillna("missing")
+        values = _in_order(filled.unique())
+        return (filled.to_numpy()[:, None] == np.array(values, object)).astype(self.dtype), values
+
+    def _check_missing(self, x: Array, features: Sequence[str], words: "pd.DataFrame") -> None:
+        if self.missing != "refuse":
+            return
+        gaps = dict(zip(features, np.isnan(x).sum(axis=0).tolist(), strict=True)) | words.isna().sum().to_dict()
+        columns = [f"{name} {count}" for name, count in gaps.items() if count]
+        if columns:
+            raise UserError(
+                f"dataset.missing=refuse: must be mean, median or most_frequent, or the table {self._name} "
+                f"complete; it has missing values ({_some(columns)})"
+            )
+
+    def _targets(self, frame: "pd.DataFrame") -> tuple[Array | Labels, Task]:
+        """Return the targets and what they are."""
+        (name,) = frame.columns
+        column = frame[name]
+        if column.isna().any():
+            row = int(np.flatnonzero(column.isna().to_numpy())[0])
+            raise UserError(f"dataset.target={name}: must have a value in every row, and row {row + 1} has none")
+        if self.kind == "regression":
+            return self._numbers(frame, [name]), Task(kind="regression", columns=(name,))
+        classes = _in_order(column.unique())
+        if len(classes) == 1:
+            raise UserError(f"dataset.target={name}: must have at least two classes, and every row has {classes[0]}")
+        if len(classes) > max(2, len(column) / 2):
+            raise UserError(
+                f"dataset.kind=classification: must be regression, or have examples of each class; "
+                f"{name} has {len(classes)} different values in {len(column)} rows"
+            )
+        number = {label: place for place, label in enumerate(classes)}
+        return column.map(number).to_numpy(np.intp), Task(tuple(classes))
+
+    def _filled(self, tables: Sequence[Table]) -> list[Table]:
+        from sklearn.impute import SimpleImputer
+
+        imputer = SimpleImputer(strategy=self.missing).fit(tables[0].x)
+        return [replace(table, x=imputer.transform(table.x)) for table in tables]
+
+
+@dataclass(frozen=True)
+class Heart(Csv):
+    """Heart disease in Cleveland: 13 findings on 303 patients, and whether an artery was narrowed by more than half.
+
+    The table comes with nnexp, in the coding of the UCI repository: `disease` is 1 where any of its degrees 1 to 4 is
+    stated there. Six rows have a missing value. Another table of the same findings can be given with `path`.
+
+    References
+    ----------
+    Janosi, Steinbrunn, Pfisterer and Detrano, Heart Disease, UCI Machine Learning Repository, 1988 (CC BY 4.0).
+
+    """
+
+    missing: Literal["refuse", "mean", "median", "most_frequent"] = "most_frequent"
+
+    def file(self) -> Path:
+        """Return the path of the table, that of nnexp where none is given."""
+        return Path(__file__).with_name("tables") / "heart.csv" if self.path is None else super().file()
+
+
+def _joined(frames: Sequence["pd.DataFrame"]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.concat(frames, ignore_index=True)
+
+
+def _in_order(values: Iterable[str]) -> list[str]:
+    """Return names in their order: that of numbers where all are numbers."""
+    names = [str(value) for value in values]
+    try:
+        return sorted(names, key=float)
+    except ValueError:
+        return sorted(names)
+
+
+def _list(names: Sequence[str], places: Labels) -> str:
+    return _some([names[place] for place in places.tolist()])
+
+
+def _some(names: Sequence[str]) -> str:
+    """Return names as a list that stays short."""
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED + 1 else []
+    return ", ".join([*names[: NAMED if more else None], *more])

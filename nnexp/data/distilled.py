@@ -1,0 +1,99 @@
+"""Targets that are not classes but what another model thinks of them."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import annotated_types as at
+import numpy as np
+
+from nnexp.component import Array, Count, Labels, Seed
+from nnexp.data.dataset import Data, Dataset, Part
+from nnexp.data.digits import Digits
+from nnexp.data.task import Task
+from nnexp.errors import UserError
+
+
+@dataclass(frozen=True)
+class Distilled(Dataset):
+    """A classification whose training labels are replaced by the probabilities of a teacher, for a student to learn.
+
+    The teacher is a random forest, trained on the whole training part; what it says of a training example comes from
+    the trees that have not seen it. The student gets some of these examples. The other parts keep their labels, as
+    distributions that are certain, so that an accuracy there is the true one.
+
+    Attributes
+    ----------
+    source
+        The classification.
+    trees
+        The size of the teacher.
+    temperature
+        Probabilities are raised to the power 1 / temperature and scaled to sum 1: below 1 they come close to hard
+        labels, above 1 they tell more of what the teacher holds for similar.
+    student_examples
+        How many training examples the student gets, the first ones; null for all.
+    seed
+        Of the teacher.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531.
+
+    """
+
+    source: Dataset = field(default_factory=Digits)
+    trees: Count = 300
+    temperature: Annotated[float, at.Gt(0)] = 1.0
+    student_examples: Count | None = None
+    seed: Seed = 0
+
+    def load(self) -> Data:
+        """Return the source with distributions as targets."""
+        source = self.source.load()
+        if source.task.kind != "classification":
+            raise UserError(f"dataset.source={source.name}: must be a classification, and has {source.task}")
+        count = self.student_examples or len(source.train)
+        if count > len(source.train):
+            raise UserError(
+                f"dataset.student_examples={count}: must be at most {len(source.train)}, the training examples, or null"
+            )
+        task = Task(source.task.classes, "distribution")
+
+        def certain(part: Part) -> Part:
+            return Part(part.x, np.eye(len(task.classes))[part.targets.astype(np.intp, copy=False)])
+
+        taught = softened(self._teach(source.train, len(task.classes)), self.temperature)
+        return Data(
+            self.name,
+            task,
+            Part(source.train.x[:count], taught[:count]),
+            certain(source.test),
+            source.scaling,
+            source.image_shape,
+            None if source.validation is None else certain(source.validation),
+            features=source.features,
+            notes=source.notes,
+        )
+
+    def _teach(self, train: Part, classes: int) -> Array:
+        """Return the teacher's probabilities for every training example."""
+        from sklearn.ensemble import RandomForestClassifier
+
+        labels: Labels = train.targets.astype(np.intp, copy=False)
+        teacher = RandomForestClassifier(self.trees, random_state=self.seed).fit(train.x, labels)
+        votes = np.zeros((len(train), classes))
+        for tree, seen in zip(teacher.estimators_, teacher.estimators_samples_, strict=True):
+            unseen = np.ones(len(train), bool)
+            unseen[seen] = False
+            votes[np.ix_(unseen, teacher.classes_)] += tree.predict_proba(train.x[unseen])
+        total = votes.sum(axis=1, keepdims=True)
+        # With few trees, an example may have been seen by all; then its label is all there is to say.
+        return np.where(total > 0, votes / np.where(total > 0, total, 1), np.eye(classes)[labels])
+
+
+def softened(probabilities: Array, temperature: float) -> Array:
+    """Return distributions proportional to p^(1 / temperature)."""
+    relative = probabilities / probabilities.max(axis=1, keepdims=True)  # so that no power is lost to underflow
+    powers = relative ** (1 / temperature)
+    distributions: Array = powers / powers.sum(axis=1, keepdims=True)
+    return distributions

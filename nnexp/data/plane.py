@@ -1,0 +1,148 @@
+"""Points in a plane whose classes no straight line can tell apart."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import annotated_types as at
+import numpy as np
+
+from nnexp.component import Count, Seed
+from nnexp.data.dataset import Collection, Spread, Table, TableDataset
+from nnexp.data.task import Task
+
+AXES = ("x", "y")
+TWO = Task(("0", "1"))
+Several = Annotated[int, at.Ge(2)]
+
+
+@dataclass(frozen=True)
+class Spiral(TableDataset):
+    """Arms that wind around the origin, one a class; the test part is a second draw of the same size.
+
+    On arm c, the radius r goes evenly from 0 to 1 and the angle a from 4 c to 4 (c + 1), with noise N(0, 1) times
+    `noise` on the angle; the point is (r sin 2.5 a, r cos 2.5 a). Numbers are drawn from NumPy's legacy generator and
+    rounded to float32, so that the points are those of `nnfs.datasets.spiral_data` after `nnfs.init()`.
+
+    Attributes
+    ----------
+    points
+        The number of points on each arm.
+    arms
+        The number of arms.
+    noise
+        The standard deviation of the angle.
+    seed
+        Of the points.
+
+    References
+    ----------
+    Karpathy, Neural Networks Case Study, CS231n, 2015; Kinsley and Kukiela, Neural Networks from Scratch, 2020.
+
+    """
+
+    points: Annotated[int, at.Ge(2)] = 100
+    arms: Several = 3
+    noise: Spread = 0.2
+    seed: Seed = 0
+
+    def rest_and_test(self) -> tuple[Table, Table]:
+        """Return two draws of all arms."""
+        generator = np.random.RandomState(self.seed)
+        return self._draw(generator), self._draw(generator)
+
+    def _draw(self, generator: np.random.RandomState) -> Table:
+        radius = np.linspace(0, 1, self.points)
+        points = []
+        for arm in range(self.arms):
+            noise = generator.standard_normal(self.points).astype(np.float32) * np.float32(self.noise)
+            angle = np.linspace(4 * arm, 4 * (arm + 1), self.points) + noise
+            points.append(np.column_stack([radius * np.sin(2.5 * angle), radius * np.cos(2.5 * angle)]))
+        x = np.concatenate(points).astype(np.float32).astype(np.float64)
+        return Table(x, np.arange(self.arms).repeat(self.points), Task(tuple(map(str, range(self.arms)))), AXES)
+
+
+@dataclass(frozen=True)
+class Moons(Collection):
+    """Two interleaved half circles of radius 1.
+
+    Attributes
+    ----------
+    points
+        The number of points, of both classes together.
+    noise
+        The standard deviation of what is added to each coordinate.
+    seed
+        Of the points.
+
+    """
+
+    points: Several = 400
+    noise: Spread = 0.2
+    seed: Seed = 0
+
+    def examples(self) -> Table:
+        """Return the points of both half circles."""
+        from sklearn.datasets import make_moons
+
+        x, labels = make_moons(self.points, noise=self.noise, random_state=self.seed)
+        return Table(x, labels, TWO, AXES)
+
+
+@dataclass(frozen=True)
+class Circles(Collection):
+    """A circle of radius 1 around a smaller one.
+
+    Attributes
+    ----------
+    points
+        The number of points, of both classes together.
+    noise
+        The standard deviation of what is added to each coordinate.
+    inner
+        The radius of the inner circle.
+    seed
+        Of the points.
+
+    """
+
+    points: Several = 400
+    noise: Spread = 0.1
+    inner: Annotated[float, at.Interval(gt=0, lt=1)] = 0.5
+    seed: Seed = 0
+
+    def examples(self) -> Table:
+        """Return the points of both circles; the inner one is class 1."""
+        from sklearn.datasets import make_circles
+
+        x, labels = make_circles(self.points, noise=self.noise, factor=self.inner, random_state=self.seed)
+        return Table(x, labels, TWO, AXES)
+
+
+@dataclass(frozen=True)
+class Xor(Collection):
+    """Clouds around the corners (1, 1), (-1, -1), which are class 0, and (1, -1), (-1, 1), which are class 1.
+
+    Attributes
+    ----------
+    points
+        The number of points around each corner.
+    noise
+        The standard deviation of each coordinate around its corner.
+    seed
+        Of the points.
+
+    References
+    ----------
+    Minsky and Papert, Perceptrons, 1969.
+
+    """
+
+    points: Count = 100
+    noise: Spread = 0.3
+    seed: Seed = 0
+
+    def examples(self) -> Table:
+        """Return the points around all four corners."""
+        corners = np.array([(1, 1), (-1, -1), (1, -1), (-1, 1)]).repeat(self.points, axis=0)
+        noise = np.random.default_rng(self.seed).normal(0, self.noise, corners.shape)
+        return Table(corners + noise, np.array([0, 0, 1, 1]).repeat(self.points), TWO, AXES)

@@ -27,23 +27,25 @@ OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
 """What distinguishes an override from a flag; Hydra wants the flags before the overrides, a user need not know."""
 
 
-def job(config: DictConfig) -> float | None:
-    """Train what one composed config describes, and return its lowest test loss, which sweepers minimise."""
+def job(config: DictConfig) -> float:
+    """Train what one composed config describes, and return its lowest loss, which sweepers minimise."""
     from hydra.core.hydra_config import HydraConfig
 
     from nnexp.config.compose import check
     from nnexp.runs import execute
+    from nnexp.sweep.answer import Objective
 
     context = HydraConfig.get()
     try:
-        result = execute(check(config), list(context.overrides.task))
+        alone = context.mode is not RunMode.MULTIRUN
+        result = execute(check(config), list(context.overrides.task), alone=alone)
         gc.enable()
     except UserError as error:
         # An exit passes through Hydra, where an exception would be printed together with the overrides.
         sys.exit(_mistake(error))
-    if result.diverged_step is not None and context.mode is not RunMode.MULTIRUN:
+    if result.diverged_step is not None and alone:
         sys.exit(DIVERGED)
-    return result.best_loss()
+    return Objective.of(result)
 
 
 def main() -> None:
@@ -54,6 +56,8 @@ def main() -> None:
     sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: OVERRIDE.match(argument) is not None)
     try:
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
+    except UserError as error:
+        sys.exit(_mistake(error))
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_mistake(UserError(one_line(error))))
     except KeyboardInterrupt as interrupt:

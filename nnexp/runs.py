@@ -20,21 +20,22 @@ from omegaconf import OmegaConf
 
 from nnexp import terminal
 from nnexp.component import Array
-from nnexp.config.compose import compose_experiment
+from nnexp.config.compose import compose_experiment, default_config
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import WITHOUT_EFFECT, config_hash, flat, resolved
+from nnexp.config.identity import config_hash, flat, resolved, without_effect
 from nnexp.data.dataset import Data
 from nnexp.errors import UserError
 from nnexp.files import atomically, new_folder, write_text
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import styled
+from nnexp.report import RunReport
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun
 from nnexp.training.history import History, Outcome, Row
 from nnexp.training.loop import train
-from nnexp.training.predictions import Predictions, parameters, predict
+from nnexp.training.predictions import Predictions, predict
 from nnexp.training.roster import Observer
-from nnexp.training.stack import Recipe
+from nnexp.training.trained import Trained
 
 BLAS_THREADS = 1
 """Matrices are small, and a thread count that varies could change the last bits of a product."""
@@ -63,7 +64,8 @@ class Result:
     history
         `history.times` (epochs) and `history.metrics["test/loss"]` and so on, as arrays.
     predictions
-        Labels, predicted classes and probabilities of the test part; None if the run diverged.
+        What the network says of the test part, beside what is true, and a baseline to compare it with: classes and
+        probabilities, numbers, or embeddings. None if the run diverged.
     parameters
         The trained parameters by name, such as `0.weight`.
     diverged_step
@@ -74,6 +76,8 @@ class Result:
         The parameters at the times of `trainer.snapshots`.
     folder
         Where the run's files are.
+    notes
+        What was done to the data that a person should know.
     links
         How to open MLflow on the run, as pairs of a title and a line; empty without tracking.
 
@@ -90,6 +94,7 @@ class Result:
     stopped: str | None
     snapshots: Mapping[int, Mapping[str, Array]]
     folder: Path
+    notes: Sequence[str]
     links: Sequence[tuple[str, str]]
 
     def best_loss(self) -> float | None:
@@ -116,8 +121,17 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     return execute(compose_experiment(overrides, config_dir), overrides)
 
 
-def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
+def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
+
+    Arguments
+    ---------
+    experiment
+        What to train.
+    overrides
+        What was asked for.
+    alone
+        Whether figures are drawn and tables shown where the config leaves it open.
 
     Raises
     ------
@@ -132,42 +146,47 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     experiment.tracking.check()
     output_dir = writable_folder(experiment.output_dir)
     tracker = experiment.tracking.open(output_dir)
+    figures, verbose = (alone if choice is None else choice for choice in (experiment.figures, experiment.verbose))
     name = run_name(overrides) or data.name
     identity = config_hash(experiment)
     with threadpool_limits(BLAS_THREADS), _sigterm_interrupts():
         facts = RunFacts(
             group=data.name,
             name=name,
-            parameters={key: value for key, value in flat(resolved(experiment)).items() if not _without_effect(key)},
+            parameters={key: value for key, value in flat(resolved(experiment)).items() if not without_effect(key)},
             tags={**environment(), "config_hash": identity},
             dataset=dataset_facts(experiment, data),
         )
         with _tracked(tracker.start(facts, experiment.trainer.evaluations())) as tracked:
-            with terminal.progress(experiment.trainer, verbose=experiment.verbose) as show:
-                (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype, _observer(tracked, show))
+            with terminal.progress(experiment.trainer, verbose=verbose) as show:
+                observe = _observer(tracked, show)
+                (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype, observe, watch_layers=figures)
+            trained = Trained(recipe, outcome.learned, data)
             result = Result(
                 name=name,
                 command=shlex.join(["python", "-m", "nnexp", *overrides]),
                 config=resolved(experiment),
                 config_hash=identity,
                 history=outcome.history,
-                predictions=predictions_of(recipe, outcome, data),
-                parameters=parameters(recipe, outcome.learned, data.train.x.shape[-1]),
+                predictions=predict(trained) if outcome.diverged_step is None else None,
+                parameters=trained.parameters(),
                 diverged_step=outcome.diverged_step,
                 stopped=outcome.stopped,
                 snapshots={
-                    time: parameters(recipe, learned, data.train.x.shape[-1])
-                    for time, learned in outcome.snapshots.items()
+                    time: Trained(recipe, learned, data).parameters() for time, learned in outcome.snapshots.items()
                 },
                 folder=new_folder(
                     output_dir / data.name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{slug(name)}_{identity}"
                 ),
+                notes=data.notes,
                 links=tracked.where(),
             )
-            write_files(result, data)
+            write_files(result)
+            drawn = draw_figures(result, trained, outcome) if figures else []
+            write_text(result.folder / "report.md", report(result, experiment.question, drawn).markdown())
             tracked.finish(best_metrics(result), outcome_tags(result), describe(result), result.folder)
-    if experiment.verbose:
-        terminal.show_results(result.history, result.predictions, result.diverged_step, where(result))
+    if verbose:
+        terminal.show_results(result.history, result.predictions, result.diverged_step, result.notes, where(result))
     else:
         terminal.show_line(name, result.history, result.diverged_step)
     return result
@@ -197,7 +216,7 @@ def run_name(overrides: Sequence[str]) -> str:
     parts = []
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
-        if not _without_effect(key) and not key.startswith("hydra"):
+        if not without_effect(key) and not key.startswith("hydra"):
             parts.append(value if key == "experiment" else f"{re.split('[./]', key)[-1]}={value}")
     return " ".join(parts)
 
@@ -212,13 +231,13 @@ def dataset_facts(experiment: Experiment, data: Data) -> DatasetFacts:
     digest = hashlib.sha256()
     for part in (data.train, data.test):
         for array in (part.x, part.targets):
-            digest.update(np.ascontiguousarray(array).tobytes())
+            digest.update(np.ascontiguousarray(array).data)  # without a copy
     schema = {"train": [*data.train.x.shape], "test": [*data.test.x.shape], "classes": [*data.task.classes]}
     return DatasetFacts(data.name, digest.hexdigest()[:8], json.dumps(resolved(experiment.dataset)), schema)
 
 
-def write_files(result: Result, data: Data) -> None:
-    """Write config, history, parameters and figures into the run's folder."""
+def write_files(result: Result) -> None:
+    """Write config, history and parameters into the run's folder."""
     write_text(result.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(result.config))))
     with atomically(result.folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
@@ -229,18 +248,34 @@ def write_files(result: Result, data: Data) -> None:
     for moment, snapshot in result.snapshots.items():
         with atomically(result.folder / f"parameters_{result.history.unit}_{moment}.npz") as path:
             np.savez(path, allow_pickle=False, **snapshot)
+
+
+def draw_figures(result: Result, trained: Trained, outcome: Outcome) -> list[str]:
+    """Draw the figures of a run into its folder, and return their names."""
     (result.folder / "figures").mkdir()
+    figures = run_figures(trained, outcome, result.predictions)
     with styled():
-        for name, draw in run_figures(data, result.history, result.predictions).items():
+        for name, draw in figures.items():
             with atomically(result.folder / "figures" / f"{name}.png") as path:
                 draw().savefig(path)
+    return list(figures)
 
 
-def predictions_of(recipe: Recipe, outcome: Outcome, data: Data) -> Predictions | None:
-    """Return the predictions for the test part, where the run did not diverge and the data is a classification."""
-    if outcome.diverged_step is not None or data.task.kind != "classification":
-        return None
-    return predict(recipe, outcome.learned, data)
+def report(result: Result, question: str | None, figures: Sequence[str]) -> RunReport:
+    """Return the report of a run."""
+    return RunReport(
+        result.name,
+        question,
+        result.command,
+        result.config,
+        default_config(),
+        result.history,
+        result.predictions,
+        result.diverged_step,
+        result.stopped,
+        result.notes,
+        figures,
+    )
 
 
 def best_metrics(result: Result) -> dict[str, float]:
@@ -273,10 +308,6 @@ def describe(result: Result) -> str:
 def where(result: Result) -> list[str]:
     """Return lines that tell a person where the files are and how to open MLflow on them."""
     return [f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]
-
-
-def _without_effect(key: str) -> bool:
-    return key.split(".", 1)[0] in WITHOUT_EFFECT
 
 
 def _observer(tracked: TrackedRun, show: terminal.Progress) -> Observer:

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
 from nnexp.training.history import History
-from nnexp.training.predictions import Predictions
+from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 from nnexp.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -61,19 +61,41 @@ def show_line(name: str, history: History, diverged_step: int | None) -> None:
 
 
 def show_results(
-    history: History, predictions: Predictions | None, diverged_step: int | None, where: Sequence[str]
+    history: History,
+    predictions: Predictions | None,
+    diverged_step: int | None,
+    notes: Sequence[str],
+    where: Sequence[str],
 ) -> None:
-    """Print the tables of a finished run, and where to find it."""
+    """Print the tables of a finished run, notes on its data, and where to find it."""
     out = console()
     if diverged_step is not None:
         out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
     if len(history):
         out.print(_metrics_table(history, predictions))
-    if predictions is not None:
+    if isinstance(predictions, ClassPredictions):
         out.print(_confusion_table(predictions))
         out.print(_class_table(predictions))
+    elif isinstance(predictions, NumberPredictions):
+        out.print(_error_table(predictions))
+    for note in notes:
+        out.print(f"Data    {note}", soft_wrap=True, markup=False)
     for line in where:
         out.print(line, soft_wrap=True, markup=False)
+
+
+def show_lines(lines: Sequence[str]) -> None:
+    """Print lines of text."""
+    for line in lines:
+        console().print(line, soft_wrap=True, markup=False)
+
+
+def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, its first column to the left and the others to the right."""
+    table = _table(*header)
+    for row in rows:
+        table.add_row(*row)
+    console().print(table)
 
 
 def summary(history: History, diverged_step: int | None) -> str:
@@ -83,6 +105,25 @@ def summary(history: History, diverged_step: int | None) -> str:
         return f"nothing evaluated{end}"
     last = history.at(-1)
     return ", ".join(f"{name} {number(value)}" for name, value in last.items()) + end
+
+
+def metric_rows(history: History, predictions: Predictions | None) -> list[tuple[str, ...]]:
+    """Return a row for each metric at the end and at the best time, a column for each part, then the baselines."""
+    parts = history.parts()
+    metrics = list(dict.fromkeys(name.partition("/")[2] for name in history.metrics))
+    best, unit = history.best(), history.unit
+    rows: list[tuple[str, ...]] = []
+    for title, index in ((f"{unit} {history.times[-1]}", -1), (f"best {unit} {history.times[best]}", best)):
+        values = history.at(index)
+        rows += [
+            (f"{metric.replace('_', ' ')}, {title}", *[number(values[f"{part}/{metric}"]) for part in parts])
+            for metric in metrics
+        ]
+    for metric, (title, value) in ({} if predictions is None else predictions.baselines()).items():
+        if metric in metrics:
+            row = [number(value) if part == "test" else "" for part in parts]
+            rows.append((f"{metric.replace('_', ' ')}, {title}", *row))
+    return rows
 
 
 def number(value: float) -> str:
@@ -139,29 +180,28 @@ def _table(*headers: str) -> "Table":
 
 
 def _metrics_table(history: History, predictions: Predictions | None) -> "Table":
-    """Return a row for each metric at the end and at the best time, a column for each part."""
-    parts = list(dict.fromkeys(name.partition("/")[0] for name in history.metrics))
-    metrics = list(dict.fromkeys(name.partition("/")[2] for name in history.metrics))
-    best, unit = history.best(), history.unit
-    table = _table("", *parts)
-    for title, index in ((f"{unit} {history.times[-1]}", -1), (f"best {unit} {history.times[best]}", best)):
-        values = history.at(index)
-        for metric in metrics:
-            table.add_row(f"{metric}, {title}", *[number(values[f"{part}/{metric}"]) for part in parts])
-    if predictions is not None:
-        baseline = [number(predictions.baseline) if part == "test" else "" for part in parts]
-        table.add_row("accuracy, majority class", *baseline)
+    """Return a row for each metric, a column for each part."""
+    table = _table("", *history.parts())
+    for row in metric_rows(history, predictions):
+        table.add_row(*row)
     return table
 
 
-def _confusion_table(predictions: Predictions) -> "Table":
+def _error_table(predictions: NumberPredictions) -> "Table":
+    table = _table("test", "typical error", "of the training mean")
+    for column, error, baseline in predictions.typical_errors():
+        table.add_row(column, number(error), number(baseline))
+    return table
+
+
+def _confusion_table(predictions: ClassPredictions) -> "Table":
     table = _table("true \\ predicted", *predictions.classes)
     for name, row in zip(predictions.classes, predictions.confusion(), strict=True):
         table.add_row(name, *[str(count) for count in row])
     return table
 
 
-def _class_table(predictions: Predictions) -> "Table":
+def _class_table(predictions: ClassPredictions) -> "Table":
     table = _table("class", "precision", "recall", "F1", "examples")
     for score in predictions.class_scores():
         numbers = (score.precision, score.recall, score.f1)

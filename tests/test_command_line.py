@@ -135,7 +135,13 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
     assert re.search(
         r"http://127\.0\.0\.1:5000/#/experiments/1/runs/\w{32}\?workflowType=machine_learning", result.stdout
     )
-    assert {path.name for path in folder.iterdir()} == {"config.yaml", "history.csv", "parameters.npz", "figures"}
+    assert {path.name for path in folder.iterdir()} == {
+        "config.yaml",
+        "history.csv",
+        "parameters.npz",
+        "report.md",
+        "figures",
+    }
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
     assert history["epoch"].tolist() == list(range(1, 21))
 
@@ -148,7 +154,9 @@ def test_a_neuron_under_a_squared_error_has_all_its_tables_and_figures(nnexp: Co
     assert "validation" in result.stdout
     assert "precision" in result.stdout
     (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
-    assert len(list((folder / "figures").iterdir())) == 4
+    assert {path.stem for path in (folder / "figures").iterdir()} == {
+        *("curves", "samples", "predictions", "confusion_matrix", "roc", "layers", "first_layer")
+    }
 
 
 def test_not_verbose_is_one_line(nnexp: CommandLine) -> None:

@@ -14,8 +14,8 @@ FLOORS = [
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
-    ["config", "runs"],
-    ["__main__", "__init__"],
+    ["config", "report", "runs"],
+    ["__main__", "__init__", "sweep", "_plugins"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
 HEAVY = {
@@ -40,7 +40,7 @@ HOME = {
     "sklearn": ("data", "training"),
     "pandas": "data",
     "mnist1d": "data",
-    "hydra": ("config", "__main__"),
+    "hydra": ("config", "__main__", "sweep", "_plugins"),
 }
 """The only places that may import these libraries at all."""
 

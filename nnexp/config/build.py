@@ -28,6 +28,8 @@ Node = Mapping[str, object]
 Options = Callable[[str], Mapping[str, Node]]
 """Returns the options of a config group: their names and contents."""
 
+SWEEP = "sweep"
+"""What -m does is no part of a run."""
 TARGET = "_target_"
 PACKAGES_VARIABLE = "NNEXP_PACKAGES"
 GROUPS: dict[type, str] = {
@@ -52,7 +54,8 @@ def build_experiment(config: DictConfig, options: Options) -> Experiment:
         content = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise UserError(str(error).splitlines()[0]) from error
-    return build(cast("Node", content), Experiment, "", options)
+    run = {key: value for key, value in cast("Node", content).items() if key != SWEEP}
+    return build(run, Experiment, "", options)
 
 
 def build(node: object, kind: type[C], path: str, options: Options) -> C:

@@ -1,7 +1,8 @@
 """Composing configs outside of the command line, and what both ways need from Hydra."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -13,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config.build import Node, build_experiment
 from nnexp.config.experiment import Experiment
+from nnexp.config.identity import resolved
 from nnexp.config.messages import one_line
 from nnexp.config.search_path import folder, register
 from nnexp.errors import UserError
@@ -36,12 +38,18 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
     """
     register()
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
-    with _initialized():
+    with nullcontext() if GlobalHydra.instance().is_initialized() else _initialized():
         try:
             config = compose("config", [*overrides, *own])
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(one_line(error)) from error
         return check(config)
+
+
+@cache
+def default_config() -> Mapping[str, object]:
+    """Return the resolved config of a run without overrides."""
+    return resolved(compose_experiment())
 
 
 def check(config: DictConfig) -> Experiment:

@@ -27,14 +27,18 @@ class Experiment(Component):
 
     Attributes
     ----------
+    question
+        What the run is to find out; null is what its changes make of it.
     seed
-        The seed of everything random in the run but the split of the data.
+        The seed of everything random in the run but the data and its split.
     dtype
         The type of parameters and of everything computed from them.
     output_dir
         The folder for everything that is written.
+    figures
+        Whether to look into the layers and draw figures; null does so for a run alone, not within a sweep.
     verbose
-        Whether to show progress and results, or only one line.
+        Whether to show progress and results, or only one line; null does so for a run alone.
 
     """
 
@@ -46,10 +50,12 @@ class Experiment(Component):
     schedule: Schedule
     trainer: Trainer
     tracking: Tracking
+    question: str | None
     seed: Seed
     dtype: Literal["float64", "float32"]
     output_dir: str
-    verbose: bool
+    figures: bool | None
+    verbose: bool | None
 
     def recipe(self, data: Data) -> Recipe:
         """Return what the training loop needs, once the data is known.

@@ -7,8 +7,13 @@ from dataclasses import fields
 from nnexp.component import Component, plain
 from nnexp.config.experiment import Experiment
 
-WITHOUT_EFFECT = frozenset({"tracking", "output_dir", "verbose"})
+WITHOUT_EFFECT = frozenset({"question", "tracking", "output_dir", "figures", "verbose"})
 """Keys that change where things go and what is shown, never a number."""
+
+
+def without_effect(key: str) -> bool:
+    """Tell whether a dotted key changes no number."""
+    return key.split(".", 1)[0] in WITHOUT_EFFECT
 
 
 def resolved(component: Component) -> dict[str, object]:

@@ -4,6 +4,7 @@ The folder `experiments/` is Hydra's config group `experiment`. Hydra names a gr
 source translates between the two names.
 """
 
+import sys
 from pathlib import Path
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
@@ -62,7 +63,10 @@ class ExperimentSearchPath(SearchPathPlugin):
 
 
 def register() -> None:
-    """Make Hydra know the config source and the search path; calling it again changes nothing."""
+    """Make Hydra know the config source, the search path and the sweeper; calling it again changes nothing."""
+    plugins = str(Path(__file__).resolve().parent.parent / "_plugins")
+    if plugins not in sys.path:
+        sys.path.append(plugins)
     for plugin in (ExperimentSource, ExperimentSearchPath):
         Plugins.instance().register(plugin)
 

@@ -1,5 +1,8 @@
 """Tables in files of comma-separated values."""
 
+import lzma
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -9,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Labels
+from nnexp.component import Array, InvalidFieldError, Labels
 from nnexp.data.dataset import Collection, Table
 from nnexp.data.task import Task
 from nnexp.errors import UserError
@@ -21,15 +24,23 @@ CELLS = 2_000_000
 """Cells that are read at a time, so that a large table is never in memory as text."""
 MISSING = ("?",)
 """What stands for a missing value, beside an empty cell, NA, NaN, null and their like."""
+BLOCK = 2**26
+"""Bytes of a block of rows; malloc gives blocks of this size back to the system when they are freed."""
 ENCODING = "utf-8-sig"
 """UTF-8, with or without the mark that some programs put in front."""
+LARGEST = {"float64": 1e150, "float32": 1e30}
+"""The largest numbers by type: their squares, or sums of a million of them, can still be computed."""
+CATEGORIES = 1000
+"""The most values of a column of names, each of which becomes a column of its own."""
 NAMED = 5
 """The most columns that a sentence names."""
+SHOWN = 40
+"""The most characters of a cell that a sentence shows."""
 
 
 @dataclass(frozen=True)
 class Csv(Collection):
-    """A table with a header line: a column to predict, and numbers or categories to predict it from.
+    r"""A table with a header line: a column to predict, and numbers or categories to predict it from.
 
     Attributes
     ----------
@@ -47,7 +58,7 @@ class Csv(Collection):
         What happens to missing numbers: they are refused, or filled in with the mean, the median or the most frequent
         value of their column in the training part. A missing category counts as a category.
     separator
-        What stands between two columns.
+        What stands between two columns: one character, \t for a tab, \s+ for any number of spaces.
     dtype
         The type of the numbers in memory; float32 takes half of it.
 
@@ -62,6 +73,17 @@ class Csv(Collection):
     separator: Annotated[str, at.MinLen(1)] = ","
     dtype: Literal["float64", "float32"] = "float64"
 
+    def __post_init__(self) -> None:
+        """Check every field, and that no column is given two roles."""
+        super().__post_init__()
+        one = len(self.separator) == 1 and self.separator.isascii() and self.separator not in '"\r\n'
+        if not one and self.separator not in {r"\t", r"\s+"}:
+            raise InvalidFieldError("separator", repr(self.separator), r"one character, \t for a tab or \s+ for spaces")
+        if len(set(self.categorical)) < len(self.categorical) or set(self.categorical) & set(self.ignore):
+            raise InvalidFieldError(
+                "categorical", list(self.categorical), "a list of different columns, none of them in ignore"
+            )
+
     def file(self) -> Path:
         """Return the path of the table."""
         if self.path is None:
@@ -74,21 +96,20 @@ class Csv(Collection):
         target = self._target(header)
         names = [name for name in header if name != target and name not in self.ignore]
         if not names:
-            raise UserError(f"dataset.path={self._name}: must have a column beside the target, {target}")
-        numbers, words = [], []
+            raise UserError(f"dataset.path={self._name}: must have a column beside the target, {_short(target)}")
+        numbers, words = _Rows(), []
         for chunk in self._chunks(header, target):
-            numbers.append(self._numbers(chunk, [name for name in names if name not in self.categorical]))
+            numbers.add(self._numbers(chunk, [name for name in names if name not in self.categorical]))
             words.append(chunk[[*self.categorical, target]])
-        if not numbers:
+        if not len(numbers):
             raise UserError(f"dataset.path={self._name}: must have a row below its header")
-        x = np.concatenate(numbers)
-        del numbers
+        x = numbers.joined()
         joined = _joined(words)
         features = [name for name in names if name not in self.categorical]
         for name in self.categorical:
             columns, values = self._one_hot(joined[name])
             x = np.concatenate([x, columns], axis=1)
-            features += [f"{name}={value}" for value in values]
+            features += [f"{name}={_line(value)}" for value in values]
         self._check_missing(x, features, joined[list(self.categorical)])
         targets, task = self._targets(joined[[target]])
         return Table(x, targets, task, tuple(features))
@@ -126,15 +147,29 @@ class Csv(Collection):
         import pandas as pd
 
         with self._complaints():
-            frame = pd.read_csv(
-                self.file(), sep=self.separator, nrows=0, skipinitialspace=True, encoding=ENCODING, index_col=False
+            # Read as a row, so that pandas complains of a longer one below it.
+            rows = pd.read_csv(
+                self.file(),
+                sep=self._separator,
+                header=None,
+                nrows=2,
+                dtype=str,
+                na_filter=False,
+                skipinitialspace=True,
+                encoding=ENCODING,
             )
-        header = [str(name) for name in frame.columns]
+        header = [_line(name) or f"column {place + 1}" for place, name in enumerate(rows.iloc[0])]
+        if len(set(header)) < len(header):
+            raise UserError(f"dataset.path={self._name}: must have different names in its header, {_some(header)}")
         for key in ("categorical", "ignore"):
             for name in getattr(self, key):
                 if name not in header:
                     raise UserError(f"dataset.{key}={name}: must be columns of the table, {_some(header)}")
         return header
+
+    @property
+    def _separator(self) -> str:
+        return "\t" if self.separator == r"\t" else self.separator
 
     def _target(self, header: Sequence[str]) -> str:
         target = header[-1] if self.target is None else self.target
@@ -150,20 +185,20 @@ class Csv(Collection):
         import pandas as pd
 
         text = [*self.categorical, *([target] if self.kind == "classification" else [])]
-        used = [name for name in header if name not in self.ignore]
+        # Columns to ignore are read too: where pandas is to leave some out, it does not mind rows that are too long.
         with (
             self._complaints(),
             pd.read_csv(
                 self.file(),
-                sep=self.separator,
-                usecols=used,
+                sep=self._separator,
+                header=0,
+                names=list(header),
                 dtype=dict.fromkeys(text, str),
                 na_values=list(MISSING),
-                chunksize=max(1, CELLS // len(used)),
+                chunksize=max(1, CELLS // len(header)),
                 low_memory=False,
                 skipinitialspace=True,
                 encoding=ENCODING,
-                index_col=False,
             ) as chunks,
         ):
             yield from chunks
@@ -175,37 +210,49 @@ class Csv(Collection):
 
         try:
             yield
+        except UserError:
+            raise
         except OSError as error:
-            raise UserError(f"dataset.path={self._name}: must be a file that can be read ({error.strerror})") from error
+            reason = error.strerror or str(error)
+            raise UserError(f"dataset.path={self._name}: must be a file that can be read ({reason})") from error
         except pd.errors.EmptyDataError as error:
             raise UserError(f"dataset.path={self._name}: must not be empty") from error
-        except (pd.errors.ParserError, UnicodeDecodeError) as error:
-            reason = str(error).strip().splitlines()[-1]
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            reason = _line(error).removeprefix("Error tokenizing data. C error: ")
             raise UserError(f"dataset.path={self._name}: must be a table of text in UTF-8 ({reason})") from error
 
-    def _numbers(self, chunk: "pd.DataFrame", names: Sequence[str]) -> Array:
-        """Return columns as numbers, NaN where a cell is empty."""
+    def _numbers(self, chunk: "pd.DataFrame", names: Sequence[str], remedy: str | None = None) -> Array:
+        """Return columns as numbers, NaN where a cell is empty; the remedy is for columns of names."""
         import pandas as pd
 
         numbers = np.empty((len(chunk), len(names)), self.dtype)
         for place, name in enumerate(names):
-            column = pd.to_numeric(chunk[name], errors="coerce")
-            with np.errstate(over="ignore"):
-                numbers[:, place] = column
-            bad = (column.isna() & chunk[name].notna()).to_numpy() | np.isinf(numbers[:, place])
+            try:
+                column = pd.to_numeric(chunk[name], errors="coerce")
+            except OverflowError:  # a whole number of hundreds of digits
+                column = pd.to_numeric(chunk[name].astype(str), errors="coerce")
+            values = column.to_numpy(np.float64)
+            limit = LARGEST[self.dtype]
+            bad = (np.isnan(values) & chunk[name].notna().to_numpy()) | (np.abs(values) > limit)
             if bad.any():
                 row = int(np.flatnonzero(bad)[0])
                 raise UserError(
-                    f"dataset.path={self._name}: must have finite numbers in column {name}, and row "
-                    f"{chunk.index[row] + 1} has {chunk[name].iloc[row]}; for names, "
-                    f"dataset.categorical=[{name}] (or dataset.ignore)"
+                    f"dataset.path={self._name}: must have numbers up to {limit} in column {name}, and row "
+                    f"{chunk.index[row] + 1} has {_short(chunk[name].iloc[row])}; for names, "
+                    + (remedy or f"dataset.categorical=[{name}] (or dataset.ignore)")
                 )
+            numbers[:, place] = values
         return numbers
 
     def _one_hot(self, column: "pd.Series[str]") -> tuple[Array, list[str]]:
         """Return a column for each value, and the values."""
         filled = column.fillna("missing")
         values = _in_order(filled.unique())
+        if len(values) > CATEGORIES:
+            raise UserError(
+                f"dataset.categorical={column.name}: must have at most {CATEGORIES} different values, and has "
+                f"{len(values)}; list it in dataset.ignore"
+            )
         return (filled.to_numpy()[:, None] == np.array(values, object)).astype(self.dtype), values
 
     def _check_missing(self, x: Array, features: Sequence[str], words: "pd.DataFrame") -> None:
@@ -227,17 +274,19 @@ class Csv(Collection):
             row = int(np.flatnonzero(column.isna().to_numpy())[0])
             raise UserError(f"dataset.target={name}: must have a value in every row, and row {row + 1} has none")
         if self.kind == "regression":
-            return self._numbers(frame, [name]), Task(kind="regression", columns=(name,))
+            return self._numbers(frame, [name], "dataset.kind=classification"), Task(kind="regression", columns=(name,))
         classes = _in_order(column.unique())
         if len(classes) == 1:
-            raise UserError(f"dataset.target={name}: must have at least two classes, and every row has {classes[0]}")
+            raise UserError(
+                f"dataset.target={name}: must have at least two classes, and every row has {_short(classes[0])}"
+            )
         if len(classes) > max(2, len(column) / 2):
             raise UserError(
                 f"dataset.kind=classification: must be regression, or have examples of each class; "
                 f"{name} has {len(classes)} different values in {len(column)} rows"
             )
         number = {label: place for place, label in enumerate(classes)}
-        return column.map(number).to_numpy(np.intp), Task(tuple(classes))
+        return column.map(number).to_numpy(np.intp), Task(tuple(map(_line, classes)))
 
     def _filled(self, tables: Sequence[Table]) -> list[Table]:
         from sklearn.impute import SimpleImputer
@@ -266,6 +315,44 @@ class Heart(Csv):
         return Path(__file__).with_name("tables") / "heart.csv" if self.path is None else super().file()
 
 
+class _Rows:
+    """Rows that come in pieces, joined without having all of them in memory twice.
+
+    They are gathered in blocks so large that their memory goes back to the system, one by one, as they are joined.
+    """
+
+    def __init__(self) -> None:
+        self._blocks: list[Array] = []
+        self._free = self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, piece: Array) -> None:
+        """Append rows."""
+        if len(piece) > self._free:
+            rows = max(len(piece), BLOCK // (piece.itemsize * max(1, piece.shape[1])))
+            self._blocks = [*self._blocks[:-1], *(block[: len(block) - self._free] for block in self._blocks[-1:])]
+            self._blocks.append(np.empty((rows, piece.shape[1]), piece.dtype))
+            self._free = rows
+        begin = len(self._blocks[-1]) - self._free
+        self._blocks[-1][begin : begin + len(piece)] = piece
+        self._free -= len(piece)
+        self._count += len(piece)
+
+    def joined(self) -> Array:
+        """Return all rows; there are none left here."""
+        last = self._blocks[-1]
+        table = np.empty((self._count, last.shape[1]), last.dtype)
+        end = self._count
+        while self._blocks:
+            block = self._blocks.pop()
+            filled = len(block) - self._free
+            table[end - filled : end] = block[:filled]
+            end, self._free = end - filled, 0
+        return table
+
+
 def _joined(frames: Sequence["pd.DataFrame"]) -> "pd.DataFrame":
     import pandas as pd
 
@@ -281,6 +368,17 @@ def _in_order(values: Iterable[str]) -> list[str]:
         return sorted(names)
 
 
+def _line(text: object) -> str:
+    """Return a text on one line."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(text).split()))
+
+
+def _short(text: object) -> str:
+    """Return the beginning of a text, as a sentence can have it."""
+    line = _line(text)
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
+
+
 def _list(names: Sequence[str], places: Labels) -> str:
     return _some([names[place] for place in places.tolist()])
 
@@ -288,4 +386,4 @@ def _list(names: Sequence[str], places: Labels) -> str:
 def _some(names: Sequence[str]) -> str:
     """Return names as a list that stays short."""
     more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED + 1 else []
-    return ", ".join([*names[: NAMED if more else None], *more])
+    return ", ".join([*map(_short, names[: NAMED if more else None]), *more])

@@ -51,13 +51,11 @@ class Scaling:
         """Return the map that changes nothing."""
         return cls(np.zeros(columns), np.ones(columns))
 
-    def apply(self, x: Array | Labels) -> Array:
-        """Return scaled columns, a copy of the dtype of `x`, or float64 for whole numbers."""
-        scaled: Array = np.empty(x.shape, np.result_type(x, np.float32))
+    def apply(self, x: Array) -> None:
+        """Scale columns in place, for a second large table might not fit beside the first."""
         for begin in range(0, len(x), CHUNK):
             rows = slice(begin, begin + CHUNK)
-            scaled[rows] = (x[rows] - self.offset) / self.factor
-        return scaled
+            x[rows] = (x[rows] - self.offset) / self.factor
 
     def undo(self, x: Array) -> Array:
         """Return the raw columns."""
@@ -102,6 +100,10 @@ class Data:
     features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     labelled: "Data | None" = None
+
+    def raw_targets(self, targets: Array) -> Array:
+        """Return targets, or predictions of them, in their own units."""
+        return targets if self.target_scaling is None else self.target_scaling.undo(targets)
 
     def parts(self) -> dict[str, Part]:
         """Return the parts on which a run is evaluated, by name, after the training part."""
@@ -185,7 +187,7 @@ class TableDataset(Dataset):
 
     @abstractmethod
     def rest_and_test(self) -> tuple[Table, Table]:
-        """Return all examples outside the test part, and the test part."""
+        """Return all examples outside the test part, and the test part, in arrays that may be changed."""
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
@@ -216,8 +218,10 @@ class TableDataset(Dataset):
         target_scaling = fit_scaling(train.targets) if self.standardize_targets else None
 
         def part(table: Table) -> Part:
-            targets = table.targets if target_scaling is None else target_scaling.apply(table.targets)
-            return Part(scaling.apply(table.x), targets)
+            scaling.apply(table.x)
+            if target_scaling is not None:
+                target_scaling.apply(table.targets.astype(np.float64, copy=False))
+            return Part(table.x, table.targets)
 
         return Data(
             self.name,

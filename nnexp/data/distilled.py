@@ -31,9 +31,9 @@ class Distilled(Dataset):
         Probabilities are raised to the power 1 / temperature and scaled to sum 1: below 1 they come close to hard
         labels, above 1 they tell more of what the teacher holds for similar.
     student_examples
-        How many training examples the student gets, the first ones; null for all.
+        How many training examples the student gets, drawn among all; null for all.
     seed
-        Of the teacher.
+        Of the teacher, and of what the student gets.
 
     References
     ----------
@@ -62,11 +62,12 @@ class Distilled(Dataset):
         def certain(part: Part) -> Part:
             return Part(part.x, np.eye(len(task.classes))[part.targets.astype(np.intp, copy=False)])
 
+        chosen = np.sort(np.random.default_rng(self.seed).permutation(len(source.train))[:count])
         taught = softened(self._teach(source.train, len(task.classes)), self.temperature)
         return Data(
             self.name,
             task,
-            Part(source.train.x[:count], taught[:count]),
+            Part(source.train.x[chosen], taught[chosen]),
             certain(source.test),
             source.scaling,
             source.image_shape,

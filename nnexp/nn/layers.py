@@ -124,7 +124,7 @@ class Dense(Layer):
         """Write x^T g and the sum of g."""
         np.matmul(cell.saved["x"].mT, gradient, out=cell.gradients["weight"])
         if self.bias:
-            np.sum(gradient, axis=-2, keepdims=True, out=cell.gradients["bias"])
+            np.add.reduce(gradient, axis=-2, keepdims=True, out=cell.gradients["bias"])
 
     def backward(self, gradient: Array, cell: Cell) -> Array:
         """Return g W^T."""

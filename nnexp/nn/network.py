@@ -5,7 +5,7 @@ gradient has the same form. So an optimizer is written for one array, and a sing
 statistics are a second flat array of the same kind.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,7 +13,10 @@ import numpy as np
 from nnexp.component import Array
 from nnexp.errors import UserError
 from nnexp.nn.initializers import Initializer
-from nnexp.nn.layers import Cell, Layer, Mode, Parameter, Residual, Shape, Start, backward, forward
+from nnexp.nn.layers import Activate, Cell, Layer, Mode, Parameter, Residual, Shape, Start, backward, forward
+
+CHUNK = 1024
+"""Rows that are predicted at a time. It never depends on the number of runs, whose bits it may change."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,15 @@ class Network:
         self._mode.training = training
         return forward(self.layers, x, self._cells)
 
+    def predict(self, x: Array) -> Array:
+        """Return the logits in a new array, some rows at a time, so that no hidden layer ever holds a whole table."""
+        chunks = [self.forward(x[..., begin : begin + CHUNK, :]).copy() for begin in range(0, x.shape[-2], CHUNK)]
+        return chunks[0] if len(chunks) == 1 else np.concatenate(chunks, axis=-2)
+
+    def activations(self) -> Iterator[tuple[Activate, Cell]]:
+        """Yield the activations of the network, in their order, each with what it saw last."""
+        yield from _activations(self.layers, self._cells)
+
     def backward(self, gradient: Array) -> Array:
         """Return dL/dtheta for `gradient` = dL/dlogits of the last forward pass; the next call overwrites it."""
         above = self._first + 1
@@ -174,6 +186,13 @@ class Network:
         # Nobody asks for the gradient with respect to the data, so the first layer that learns is spared that product.
         self.layers[self._first].differentiate(gradient, self._cells[self._first])
         return self.gradient
+
+
+def _activations(layers: Sequence[Layer], cells: Sequence[Cell]) -> Iterator[tuple[Activate, Cell]]:
+    for layer, cell in zip(layers, cells, strict=True):
+        if isinstance(layer, Activate):
+            yield layer, cell
+        yield from _activations(layer.children(), cell.children)
 
 
 def _cell(layer: Layer, mode: Mode) -> Cell:

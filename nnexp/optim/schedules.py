@@ -6,7 +6,7 @@ training of a total length; it is written with `np.where` instead of `if`, for i
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, NamedTuple
 
 import annotated_types as at
 import numpy as np
@@ -18,8 +18,7 @@ AtLeastOne = Annotated[Number, at.Ge(1)]
 Share = Annotated[Number, at.Interval(ge=0, le=1)]
 
 
-@dataclass(frozen=True)
-class Time:
+class Time(NamedTuple):
     """How far the training is: steps and epochs done, and how many there will be."""
 
     step: int

@@ -1,37 +1,80 @@
-"""The figures of one run."""
+"""The figures of one run, chosen by the kind of its data."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array
-from nnexp.data.dataset import Data
-from nnexp.plots.style import BAD, GOOD, LEFT, RIGHT, new_figure
-from nnexp.training.history import History
-from nnexp.training.predictions import Predictions
+from nnexp.plots.classes import confusion_matrix, roc
+from nnexp.plots.embedding import embedding
+from nnexp.plots.images import first_layer, sample_images, sample_predictions
+from nnexp.plots.layers import layer_sizes
+from nnexp.plots.numbers import fit, residuals
+from nnexp.plots.plane import decision_regions
+from nnexp.plots.style import new_figure
+from nnexp.training.history import History, Outcome
+from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions
+from nnexp.training.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-IMAGES = 10
 LINES = {"train": "-", "validation": "-.", "test": "--"}
-UNITS = {"accuracy": "share of examples"}
-DARK_CELL = 0.5
-"""The share of its row from which a cell of the confusion matrix is dark, so that its number is written in white."""
+UNITS = {"accuracy": "share of examples", "neighbour_accuracy": "share of examples", "r2": "share of variance"}
+PLANE = 2
+BINARY = 2
+
+Figures = dict[str, Callable[[], "Figure"]]
+"""Figures by name, each drawn when called."""
 
 
-def run_figures(data: Data, history: History, predictions: Predictions | None) -> dict[str, Callable[[], "Figure"]]:
-    """Return the figures that fit a run by name, each drawn when called; some need predictions."""
-    figures: dict[str, Callable[[], Figure]] = {}
+def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | None) -> Figures:
+    """Return the figures that fit a run; where it diverged there are no predictions, and fewer figures."""
+    data, history = trained.data, outcome.history
+    figures: Figures = {}
     if len(history):
         figures["curves"] = lambda: curves(history, data.name)
     if data.image_shape is not None:
         figures["samples"] = lambda: sample_images(data)
     if predictions is not None:
-        figures["confusion_matrix"] = lambda: confusion_matrix(predictions, data.name)
+        figures |= _prediction_figures(trained, outcome, predictions)
+    if outcome.layers is not None:
+        layers, unit = outcome.layers, history.unit
+        figures["layers"] = lambda: layer_sizes(layers, unit, data.name)
+    if data.image_shape is not None and outcome.diverged_step is None:
+        figures["first_layer"] = lambda: first_layer(trained)
+    return figures
+
+
+def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predictions) -> Figures:
+    data = trained.data
+    moments = {
+        f"after {time} {outcome.history.unit}s": Trained(trained.recipe, learned, data)
+        for time, learned in outcome.snapshots.items()
+    }
+    inputs = data.train.x.shape[-1]
+    figures: Figures = {}
+    if isinstance(predictions, ClassPredictions):
+        classified = predictions
+        figures["confusion_matrix"] = lambda: confusion_matrix(classified, data.name)
+        if len(classified.classes) == BINARY:
+            figures["roc"] = lambda: roc(classified, data.name)
         if data.image_shape is not None:
-            figures["predictions"] = lambda: sample_predictions(data, predictions)
+            figures["predictions"] = lambda: sample_predictions(data, classified)
+        if inputs == PLANE:
+            figures["decision_regions"] = lambda: decision_regions({"at the end": trained})
+            if moments:
+                figures["snapshots"] = lambda: decision_regions(moments)
+    elif isinstance(predictions, NumberPredictions):
+        numbers = predictions
+        figures["residuals"] = lambda: residuals(numbers, data.name)
+        if inputs == 1:
+            figures["fit"] = lambda: fit({"at the end": trained})
+            if moments:
+                figures["snapshots"] = lambda: fit(moments)
+    elif isinstance(predictions, Embeddings):
+        embedded = predictions
+        figures["embedding"] = lambda: embedding(embedded, data.name)
     return figures
 
 
@@ -47,76 +90,12 @@ def curves(history: History, name: str) -> "Figure":
             axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINES[part], label=part, marker=marker)
         axes.axvline(best, color="0.6", linewidth=1, linestyle=":")
         unit = UNITS.get(metric, "mean over examples")
-        axes.set(title=f"{metric.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{metric} ({unit})")
+        title = metric.replace("_", " ")
+        axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit})")
         axes.legend(title=f"dotted: best {history.unit}, {best}")
         values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])
-        if metric == "accuracy":
+        if UNITS.get(metric) == "share of examples":
             axes.set_ylim(-0.02, 1.02)
         elif values.min() >= 0:
             axes.set_ylim(bottom=0)
-    return figure
-
-
-def sample_images(data: Data) -> "Figure":
-    """Draw the first training images, as they were before scaling."""
-    count = min(IMAGES, len(data.train))
-    titles = [(f"label {data.task.classes[label]}", "black") for label in data.train.targets[:count]]
-    return _images(data, data.scaling.undo(data.train.x[:count]), titles, f"Training examples of {data.name}")
-
-
-def sample_predictions(data: Data, predictions: Predictions) -> "Figure":
-    """Draw test images with the true and the predicted class, the most confident mistakes first."""
-    wrong = predictions.predicted != predictions.labels
-    confidence = predictions.probabilities[np.arange(len(wrong)), predictions.predicted]
-    mistakes = np.flatnonzero(wrong)
-    mistakes = mistakes[np.argsort(-confidence[mistakes], kind="stable")][: IMAGES // 2]
-    chosen = np.concatenate([mistakes, np.flatnonzero(~wrong)])[:IMAGES]
-    titles = []
-    for index in chosen:
-        true, predicted = (predictions.classes[labels[index]] for labels in (predictions.labels, predictions.predicted))
-        mark, colour = (RIGHT, BAD) if wrong[index] else (LEFT, GOOD)
-        titles.append((f"{mark} true {true}, predicted {predicted}\nprobability {confidence[index]:.2f}", colour))
-    title = f"Predictions on {data.name}: {wrong.sum()} of {len(wrong)} test examples wrong"
-    return _images(data, data.scaling.undo(data.test.x[chosen]), titles, title)
-
-
-def confusion_matrix(predictions: Predictions, name: str) -> "Figure":
-    """Draw how many test examples of each class were taken for which; shades are shares of a true class."""
-    counts = predictions.confusion()
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    side = max(2.8, 0.5 * len(counts))
-    figure = new_figure(side + 2.0, side + 1.2, (0.8, 0.7, 1.2, 0.5))
-    axes = figure.subplots()
-    axes.grid(visible=False)
-    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    for (row, column), count in np.ndenumerate(counts):
-        axes.text(
-            column,
-            row,
-            str(count),
-            ha="center",
-            va="center",
-            color="white" if shares[row, column] > DARK_CELL else "black",
-        )
-    ticks = range(len(counts))
-    axes.set(title=f"Confusion matrix of {name}, test", xlabel="predicted class", ylabel="true class")
-    axes.set_xticks(ticks, predictions.classes)
-    axes.set_yticks(ticks, predictions.classes)
-    scale = figure.add_axes((1 - 1.0 / (side + 2.0), 0.7 / (side + 1.2), 0.18 / (side + 2.0), side / (side + 1.2)))
-    figure.colorbar(image, cax=scale, label="share of the true class")
-    return figure
-
-
-def _images(data: Data, pixels: Array, titles: list[tuple[str, str]], title: str) -> "Figure":
-    columns = 5
-    rows = -(-len(titles) // columns)
-    lines = 1 + max(text.count("\n") for text, _ in titles)
-    figure = new_figure(11, 0.3 + (2.0 + 0.3 * lines) * rows, (0.1, 0.1, 0.1, 0.4 + 0.25 * lines), (0.05, 0.15 * lines))
-    figure.suptitle(title, y=1 - 0.1 / figure.get_figheight(), va="top")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, image, (text, colour) in zip(grid.flat, pixels, titles, strict=False):
-        axes.imshow(image.reshape(data.image_shape), cmap="gray")
-        axes.set_title(text, color=colour, fontsize=11)
     return figure

@@ -5,7 +5,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from nnexp.component import Array
+
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 Margins = tuple[float, float, float, float]
@@ -22,6 +27,49 @@ def styled() -> Iterator[None]:
 
     with mpl.rc_context(fname=str(Path(__file__).with_name("nnexp.mplstyle"))):
         yield
+
+
+def class_colours(classes: int) -> Array:
+    """Return a colour for every class, shape (classes, 3): those of the style, or of a wheel where there are more."""
+    from matplotlib import colormaps, rcParams
+    from matplotlib.colors import to_rgb
+
+    cycle = rcParams["axes.prop_cycle"].by_key()["color"]
+    if classes <= len(cycle):
+        return np.array([to_rgb(name) for name in cycle[:classes]])
+    return np.asarray(colormaps["turbo"](np.linspace(0.05, 0.95, classes)))[:, :3]
+
+
+def grid_of(panels: int, size: tuple[float, float], title: str, right: float) -> tuple["Figure", list["Axes"]]:
+    """Return a figure with panels of one size, and their axes.
+
+    Arguments
+    ---------
+    panels
+        How many there are; three are in a row.
+    size
+        Width and height of a panel, in inches; a panel alone is half as large again.
+    title
+        Of the figure.
+    right
+        The width of what is free on the right, for a legend.
+
+    """
+    width, height = (1.5 * length for length in size) if panels == 1 else size
+    columns = min(panels, 3)
+    rows = -(-panels // columns)
+    high = 0.65 + rows * height + 0.95 * (rows - 1) + 0.95
+    figure = new_figure(
+        0.9 + columns * width + 0.7 * (columns - 1) + right,
+        high,
+        (0.9, 0.65, right, 0.95),
+        (0.7 / width, 0.95 / height),
+    )
+    figure.suptitle(title, y=1 - 0.15 / high, va="top")
+    grid = figure.subplots(rows, columns, squeeze=False)
+    for axes in grid.flat[panels:]:
+        axes.set_axis_off()
+    return figure, list(grid.flat[:panels])
 
 
 def new_figure(width: float, height: float, margins: Margins, between: tuple[float, float] = (0, 0)) -> "Figure":

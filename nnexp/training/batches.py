@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ STREAMS: tuple[StreamName, ...] = ("init", "batches", "dropout", "data")
 def stream(seed: int, name: StreamName) -> np.random.Generator:
     """Return a random stream of a run, independent of the others, so that drawing from one never shifts another."""
     return np.random.default_rng(np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(name)])
+
+
+A = TypeVar("A", bound=npt.NDArray[np.number])
 
 
 class RunStreams:
@@ -87,17 +90,22 @@ class Examples:
         x, y, targets = self.x.take(rows, axis=0), self.y.take(rows, axis=0), self.targets.take(rows, axis=0)
         return Examples(x, y, targets, weights, self.views)
 
-    def joined(self, batches: Sequence["Examples"]) -> "Examples":
-        """Return batches of these examples as one, without their features."""
-        axis = -self.targets.ndim  # that of the examples, behind a run axis if the batches have one
-        y = np.concatenate([batch.y for batch in batches], axis=-2)
-        targets = np.concatenate([batch.targets for batch in batches], axis=axis)
-        weights = [batch.weights for batch in batches if batch.weights is not None]
-        return Examples(self.x[:0], y, targets, np.concatenate(weights, axis=-1) if weights else None, self.views)
+    def answers(self, batches: Sequence[Rows]) -> "Examples":
+        """Return the examples of several batches, one after another, without their features."""
+        axis = -1 - (self.targets.ndim - 1)  # that of the examples, behind a run axis if the batches have one
+        weights = None if self.weights is None else _gathered(self.weights, batches, -1)
+        y, targets = _gathered(self.y, batches, -2), _gathered(self.targets, batches, axis)
+        return Examples(np.empty(0), y, targets, weights, self.views)
 
     def rows(self) -> Array:
         """Return the features of all views of all examples, one in a row."""
         return self.x if self.views == 1 else self.x.reshape(*self.x.shape[:-3], -1, self.x.shape[-1])
+
+
+def _gathered(array: A, batches: Sequence[Rows], axis: int) -> A:
+    """Return the rows of successive batches, along the axis that these rows have in the result."""
+    pieces = [array[rows] if isinstance(rows, slice) else array.take(rows, axis=0) for rows in batches]
+    return cast("A", pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=axis))
 
 
 class Sampler:

@@ -6,13 +6,15 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.component import Array
-from nnexp.data.dataset import Data
+from nnexp.data.dataset import Data, Part
 from nnexp.nn.losses import Loss
 from nnexp.training.batches import Examples
-from nnexp.training.metrics import MetricName, evaluate, metrics_for
+from nnexp.training.metrics import MetricName, evaluate, metrics_for, neighbour_accuracy
 from nnexp.training.stack import Stack
 
 TRAIN = "train"
+NEIGHBOURS = 2000
+"""The most examples among which the nearest is looked for, as their distances grow with the square."""
 
 
 class Evaluator:
@@ -37,22 +39,31 @@ class Evaluator:
     """
 
     def __init__(self, data: Data, loss: Loss, chosen: tuple[MetricName, ...] | None, dtype: npt.DTypeLike) -> None:
-        self._task, self._metrics = data.task, metrics_for(data.task, chosen)
+        self._task, self._metrics = data.task, metrics_for(data, chosen)
         self._parts = {name: Examples.of(part, data.task, loss, dtype) for name, part in data.parts().items()}
+        self._labelled = {} if data.labelled is None else {TRAIN: data.labelled.train, **data.labelled.parts()}
+        self._dtype = dtype
         self.names = metric_names(data, chosen)
 
-    def scores(self, part: str, loss: Loss, z: Array, examples: Examples) -> dict[str, Array]:
+    def scores(self, part: str, stack: Stack, z: Array, examples: Examples) -> dict[str, Array]:
         """Return the metrics of a part beside its loss, given its logits."""
-        return {f"{part}/{name}": evaluate(name, loss, z, examples.targets, self._task) for name in self._metrics}
+        if part in self._labelled:
+            return {f"{part}/{name}": self._neighbours(stack, self._labelled[part]) for name in self._metrics}
+        return {f"{part}/{name}": evaluate(name, stack.loss, z, examples.targets, self._task) for name in self._metrics}
 
     def other_parts(self, stack: Stack) -> dict[str, Array]:
         """Return loss and metrics of the parts that are not trained on."""
         row: dict[str, Array] = {}
         for name, examples in self._parts.items():
-            z = stack.network.forward(examples.rows())
+            z = stack.network.predict(examples.rows())
             row[f"{name}/loss"] = losses_of(stack.loss, z, examples).mean(axis=-1)
-            row |= self.scores(name, stack.loss, z, examples)
+            row |= self.scores(name, stack, z, examples)
         return row
+
+    def _neighbours(self, stack: Stack, part: Part) -> Array:
+        """Return the neighbour accuracy among the embeddings of the first examples of a part."""
+        x, labels = part.x[:NEIGHBOURS].astype(self._dtype), part.targets[:NEIGHBOURS].astype(np.intp)
+        return neighbour_accuracy(stack.network.predict(x), labels)
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:
@@ -64,7 +75,7 @@ def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]
         If a chosen metric does not fit the data.
 
     """
-    metrics = metrics_for(data.task, chosen)
+    metrics = metrics_for(data, chosen)
     return [f"{part}/{metric}" for metric in ("loss", *metrics) for part in (TRAIN, *data.parts())]
 
 

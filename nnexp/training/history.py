@@ -35,6 +35,10 @@ class History:
         """Return the number of evaluations."""
         return len(self.times)
 
+    def parts(self) -> list[str]:
+        """Return the parts of the data that were evaluated, `train` first."""
+        return list(dict.fromkeys(name.partition("/")[0] for name in self.metrics))
+
     def best(self) -> int:
         """Return the index of the evaluation with the lowest loss, the first of several, by the part for choosing."""
         return int(np.argmin(self.metrics[chosen_by(self.metrics)]))
@@ -58,6 +62,38 @@ class Parameters:
 
 
 @dataclass(frozen=True)
+class LayerHistory:
+    """The sizes within one run over time, each a root mean square over a layer, shape (times, layers).
+
+    Attributes
+    ----------
+    times
+        Epochs, or iterations, done by then.
+    layers
+        The layers with weights, such as `64 → 16`.
+    activations
+        Of the outputs of every activation, on training examples.
+    dead
+        The share of units that are zero for all of these examples, of every layer of rectified units.
+    gradients
+        Of the gradient of every layer's weight, on the same examples.
+    weights
+        Of the weight itself.
+    updates
+        Of its change in one round, an epoch or what lies between two evaluations.
+
+    """
+
+    times: npt.NDArray[np.intp]
+    layers: tuple[str, ...]
+    activations: Array
+    dead: Array
+    gradients: Array
+    weights: Array
+    updates: Array
+
+
+@dataclass(frozen=True)
 class Outcome:
     """The result of training one run.
 
@@ -73,6 +109,8 @@ class Outcome:
         Why it ended before its time: `early stopping` or `time limit`; None if it did not.
     snapshots
         Its parameters at the times that were asked for.
+    layers
+        What happened inside, where it was watched.
 
     """
 
@@ -81,6 +119,7 @@ class Outcome:
     diverged_step: int | None = None
     stopped: str | None = None
     snapshots: dict[int, Parameters] = field(default_factory=dict)
+    layers: LayerHistory | None = None
 
     @property
     def theta(self) -> Array:

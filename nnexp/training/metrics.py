@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 
 from nnexp.component import Array, Labels
+from nnexp.data.dataset import Data
 from nnexp.data.task import Task
 from nnexp.errors import UserError
 from nnexp.nn.losses import Loss
@@ -146,8 +147,6 @@ def evaluate(name: MetricName, loss: Loss, z: Array, targets: Array | Labels, ta
     if name in by_numbers:
         return by_numbers[name](loss.predict(z), targets)
     labels: Labels = targets.argmax(axis=-1) if task.kind == "distribution" else targets.astype(np.intp, copy=False)
-    if name == "neighbour_accuracy":
-        return neighbour_accuracy(z, labels)
     if name == "accuracy":
         return accuracy(loss.decide(z), labels)
     if name == "roc_auc":
@@ -157,21 +156,22 @@ def evaluate(name: MetricName, loss: Loss, z: Array, targets: Array | Labels, ta
     return by_labels[name](loss.decide(z), labels, len(task.classes))
 
 
-def metrics_for(task: Task, chosen: tuple[MetricName, ...] | None) -> tuple[MetricName, ...]:
-    """Return the chosen metrics, or those that are usual for a task.
+def metrics_for(data: Data, chosen: tuple[MetricName, ...] | None) -> tuple[MetricName, ...]:
+    """Return the chosen metrics, or those that are usual for the data.
 
     Raises
     ------
     UserError
-        If a chosen metric does not fit the task.
+        If a chosen metric does not fit the data.
 
     """
+    task = data.task
     fitting: dict[str, tuple[MetricName, ...]] = {
         "classification": ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "log_loss"),
         "distribution": ("accuracy",),
         "regression": ("r2", "mean_squared_error", "mean_absolute_error"),
     }
-    known = fitting.get(task.kind, ())
+    known = fitting.get(task.kind, () if data.labelled is None else ("neighbour_accuracy",))
     if task.kind == "classification" and len(task.classes) != 2:  # noqa: PLR2004
         known = tuple(name for name in known if name != "roc_auc")
     for name in chosen or ():

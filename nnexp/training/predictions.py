@@ -1,15 +1,13 @@
-"""What a trained run predicts, and how good that is, taken once at the end."""
+"""What a trained run predicts for the test part, and how good that is, taken once at the end."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnexp.component import Array, Labels
-from nnexp.data.dataset import Data
-from nnexp.nn.network import Layout, Network
-from nnexp.training.history import Parameters
-from nnexp.training.run_axis import stacked
-from nnexp.training.stack import Recipe
+from nnexp.training.evaluator import NEIGHBOURS
+from nnexp.training.metrics import neighbour_accuracy
+from nnexp.training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -24,8 +22,8 @@ class ClassScore:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """What a run predicts for a part of the data.
+class ClassPredictions:
+    """The predictions of a classification.
 
     Attributes
     ----------
@@ -48,11 +46,22 @@ class Predictions:
     probabilities: Array
     baseline: float
 
+    def baselines(self) -> dict[str, tuple[str, float]]:
+        """Return what a metric of the test part is to be compared with, and what that is called."""
+        return {"accuracy": ("majority class", self.baseline)}
+
     def confusion(self) -> Labels:
         """Return how many examples of each true class (row) were taken for each class (column)."""
         matrix = np.zeros((len(self.classes), len(self.classes)), np.intp)
         np.add.at(matrix, (self.labels, self.predicted), 1)
         return matrix
+
+    def roc(self) -> tuple[Array, Array, float]:
+        """Return the shares of class 0 and of class 1 that are called class 1, threshold by threshold, and the area."""
+        from sklearn.metrics import auc, roc_curve
+
+        wrong, right, _ = roc_curve(self.labels, self.probabilities[:, 1])
+        return wrong, right, float(auc(wrong, right))
 
     def class_scores(self) -> list[ClassScore]:
         """Return the scores of every class; a class that is never predicted has precision 0."""
@@ -67,26 +76,107 @@ class Predictions:
         ]
 
 
-@np.errstate(over="ignore", invalid="ignore")  # probabilities of extreme logits are right all the same
-def predict(recipe: Recipe, learned: Parameters, data: Data) -> Predictions:
-    """Return the predictions of a trained run for the test part of a classification."""
-    x = np.ascontiguousarray(data.test.x, learned.theta.dtype)
-    layers = [stacked([layer], 2, learned.theta.dtype) for layer in recipe.layers]
-    layout = Layout.of(recipe.layers, x.shape[-1])
-    z = Network(layers, layout, learned.theta[None], learned.statistics[None]).forward(x)[0]
-    labels = data.test.targets.astype(np.intp, copy=False)
-    most_frequent = np.bincount(data.train.targets.astype(np.intp, copy=False)).argmax()
-    return Predictions(
-        data.task.classes,
+@dataclass(frozen=True)
+class NumberPredictions:
+    """The predictions of a regression, in the units of its targets.
+
+    Attributes
+    ----------
+    columns
+        The names of the targets.
+    targets, predicted
+        Shape (examples, columns).
+    baseline
+        The mean of each target in the training part, which is the best guess without a look at the features.
+    loss_baseline
+        The loss of that guess in the test part.
+
+    """
+
+    columns: tuple[str, ...]
+    targets: Array
+    predicted: Array
+    baseline: Array
+    loss_baseline: float
+
+    def baselines(self) -> dict[str, tuple[str, float]]:
+        """Return what a metric of the test part is to be compared with, and what that is called."""
+        return {"loss": ("training mean", self.loss_baseline)}
+
+    def typical_errors(self) -> list[tuple[str, float, float]]:
+        """Return for every target its root mean squared error, and that of the baseline."""
+        errors, others = (
+            np.sqrt(((self.targets - guess) ** 2).mean(axis=0)).tolist() for guess in (self.predicted, self.baseline)
+        )
+        return list(zip(self.columns, errors, others, strict=True))
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Where a network puts the examples that its pairs or triplets were drawn from.
+
+    Attributes
+    ----------
+    classes
+        The names of the classes.
+    labels
+        The class of each example.
+    points
+        Its embedding, shape (examples, dimensions).
+    baseline
+        The share of examples whose nearest neighbour is of their class, by the features themselves.
+
+    """
+
+    classes: tuple[str, ...]
+    labels: Labels
+    points: Array
+    baseline: float
+
+    def baselines(self) -> dict[str, tuple[str, float]]:
+        """Return what a metric of the test part is to be compared with, and what that is called."""
+        return {"neighbour_accuracy": ("by the features themselves", self.baseline)}
+
+
+Predictions = ClassPredictions | NumberPredictions | Embeddings
+
+
+def predict(trained: Trained) -> Predictions | None:
+    """Return the predictions for the test part; None for pairs and triplets whose classes are not known."""
+    data, task = trained.data, trained.data.task
+    if task.kind == "regression":
+        return _numbers(trained)
+    if task.kind in ("pairs", "triplets"):
+        return None if data.labelled is None else _embeddings(trained, data.labelled.test.x, data.labelled.test.targets)
+    labels, training = (
+        (part.targets.argmax(axis=-1) if task.kind == "distribution" else part.targets).astype(np.intp, copy=False)
+        for part in (data.test, data.train)
+    )
+    most_frequent = np.bincount(training).argmax()
+    return ClassPredictions(
+        task.classes,
         labels,
-        recipe.loss.decide(z),
-        recipe.loss.class_probabilities(z),
+        trained.decide(data.test.x),
+        trained.probabilities(data.test.x),
         float((labels == most_frequent).mean()),
     )
 
 
-def parameters(recipe: Recipe, learned: Parameters, fan_in: int) -> dict[str, Array]:
-    """Return what a run has learned by name, such as `0.weight` for the weight of the first layer."""
-    layout = Layout.of(recipe.layers, fan_in)
-    pairs = [(layout.parameters, learned.theta), (layout.statistics, learned.statistics)]
-    return {slot.title: flat[slot.begin : slot.end].reshape(slot.shape) for slots, flat in pairs for slot in slots}
+def _numbers(trained: Trained) -> NumberPredictions:
+    data, loss = trained.data, trained.recipe.loss
+    training, test = (part.targets.astype(np.float64, copy=False) for part in (data.train, data.test))
+    mean = training.mean(axis=0, keepdims=True)
+    losses = loss.forward(np.broadcast_to(mean, test.shape), test)
+    return NumberPredictions(
+        data.task.columns,
+        data.raw_targets(test),
+        trained.numbers(data.test.x),
+        data.raw_targets(mean),
+        float(losses.mean()),
+    )
+
+
+def _embeddings(trained: Trained, x: Array, targets: Array | Labels) -> Embeddings:
+    labels = targets[:NEIGHBOURS].astype(np.intp, copy=False)
+    baseline = neighbour_accuracy(x[:NEIGHBOURS].astype(np.float64, copy=False), labels)
+    return Embeddings(trained.data.task.classes, labels, trained.logits(x[:NEIGHBOURS]), float(baseline))

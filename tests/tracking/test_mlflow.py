@@ -82,6 +82,9 @@ def test_artifacts_are_complete(tracked: tuple[Result, MlflowClient, Run], tmp_p
         "samples.png",
         "confusion_matrix.png",
         "predictions.png",
+        "roc.png",
+        "layers.png",
+        "first_layer.png",
     }
     assert OmegaConf.to_container(OmegaConf.load(folder / "config.yaml")) == result.config
     with (folder / "history.csv").open(newline="") as file:

@@ -77,7 +77,7 @@ def test_batches_are_parts_of_the_examples() -> None:
         np.testing.assert_array_equal(batch.x, examples.x[rows])
         np.testing.assert_array_equal(batch.targets, part.targets[rows])
         np.testing.assert_array_equal(batch.weights, np.arange(10.0)[rows])
-    joined = examples.joined([examples.take(order[:4]), examples.take(order[4:])])
+    joined = examples.answers([order[:4], order[4:]])
     np.testing.assert_array_equal(joined.y, examples.y[order])
     np.testing.assert_array_equal(joined.targets, part.targets[order])
 

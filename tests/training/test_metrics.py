@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from dataclasses import replace
 from typing import get_args
 
 import numpy as np
@@ -7,6 +8,7 @@ from sklearn import metrics as sk
 from sklearn.neighbors import KNeighborsClassifier
 
 from nnexp.component import Array, Labels
+from nnexp.data.dataset import Data
 from nnexp.data.task import Task
 from nnexp.errors import UserError
 from nnexp.nn.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SparseCategoricalCrossEntropy
@@ -18,7 +20,9 @@ from nnexp.training.metrics import (
     evaluate,
     lower_is_better,
     metrics_for,
+    neighbour_accuracy,
 )
+from tests.conftest import make_data
 
 RUNS, EXAMPLES = 3, 40
 TWO, FIVE, NUMBERS = Task(("no", "yes")), Task(tuple("abcde")), Task(kind="regression", columns=("a", "b"))
@@ -99,7 +103,7 @@ def test_neighbour_accuracy_parity_with_scikit_learn() -> None:
     generator = np.random.default_rng(2)
     z, labels = generator.standard_normal((RUNS, EXAMPLES, 3)), generator.integers(4, size=EXAMPLES)
     z[0] += 5 * labels[:, None]
-    values = evaluate("neighbour_accuracy", MeanSquaredError(), z, labels, FIVE)
+    values = neighbour_accuracy(z, labels)
     for run in range(RUNS):
         hits = []
         for row in range(EXAMPLES):
@@ -110,17 +114,23 @@ def test_neighbour_accuracy_parity_with_scikit_learn() -> None:
     assert values[0] > 0.9
 
 
+def of(task: Task) -> Data:
+    return replace(make_data(4, 2, 2), task=task)
+
+
 def test_metrics_are_chosen_by_the_task_and_refused_where_they_do_not_fit() -> None:
-    assert metrics_for(FIVE, None) == ("accuracy",)
-    assert metrics_for(NUMBERS, None) == ("r2",)
-    assert metrics_for(Task(kind="triplets"), None) == ()
-    assert metrics_for(TWO, ("f1", "roc_auc")) == ("f1", "roc_auc")
+    triplets = of(Task(kind="triplets"))
+    assert metrics_for(of(FIVE), None) == ("accuracy",)
+    assert metrics_for(of(NUMBERS), None) == ("r2",)
+    assert metrics_for(triplets, None) == ()
+    assert metrics_for(replace(triplets, labelled=of(FIVE)), None) == ("neighbour_accuracy",)
+    assert metrics_for(of(TWO), ("f1", "roc_auc")) == ("f1", "roc_auc")
     with pytest.raises(
         UserError, match=r"trainer\.metrics=accuracy: must be r2 or .* for data with numbers as targets"
     ):
-        metrics_for(NUMBERS, ("accuracy",))
+        metrics_for(of(NUMBERS), ("accuracy",))
     with pytest.raises(UserError, match=r"trainer\.metrics=roc_auc: must be accuracy or .* for data with 5 classes"):
-        metrics_for(FIVE, ("roc_auc",))
+        metrics_for(of(FIVE), ("roc_auc",))
 
 
 def test_losses_and_errors_are_better_when_lower() -> None:

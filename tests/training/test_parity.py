@@ -11,8 +11,8 @@ from nnexp.nn.losses import SparseCategoricalCrossEntropy
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Constant
 from nnexp.training.loop import train
-from nnexp.training.predictions import parameters
 from nnexp.training.stack import Recipe, Stack
+from nnexp.training.trained import Trained
 from nnexp.training.trainer import Trainer
 from tests.conftest import make_data
 from tests.optim.test_optimizers import STEPS, TORCH
@@ -32,9 +32,9 @@ def test_fifty_steps_of_a_small_network(optimizer: Optimizer, name: str, setting
         Constant(),
         0,
     )
-    start = parameters(recipe, Stack([recipe], 5, "float64").learned(0), 5)
+    start = Trained(recipe, Stack([recipe], 5, "float64").learned(0), DATA).parameters()
     (outcome,) = train([recipe], DATA, Trainer(epochs=STEPS), "float64")
-    ours = parameters(recipe, outcome.learned, 5)
+    ours = Trained(recipe, outcome.learned, DATA).parameters()
 
     torch.set_default_dtype(torch.float64)
     try:

@@ -1,0 +1,72 @@
+"""Pictures of classes in a plane: which class a network sees where, and how sure it is."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnexp.component import Array, Labels
+from nnexp.data.dataset import Part
+from nnexp.plots.style import class_colours, grid_of
+from nnexp.training.trained import Trained
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+STEPS = 200
+"""Points of the grid along each axis."""
+MARGIN = 0.06
+"""Of the range of the points, drawn around them."""
+PALE = 0.75
+"""How much of the background's colour is white where the network is sure."""
+
+
+def decision_regions(moments: Mapping[str, Trained]) -> "Figure":
+    """Draw regions in the colour of the likeliest class, paler where it is less sure, with all examples on them."""
+    data = next(iter(moments.values())).data
+    figure, panels = grid_of(len(moments), (4.0, 3.8), f"Decision regions of {data.name}", 1.5)
+    for axes, (title, trained) in zip(panels, moments.items(), strict=True):
+        _regions(axes, trained)
+        axes.set_title(title if len(moments) > 1 else "")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="center right", title="class")
+    return figure
+
+
+def _regions(axes: "Axes", trained: Trained) -> None:
+    data = trained.data
+    x = np.concatenate([data.train.x, data.test.x]).astype(np.float64)
+    low, high = x.min(axis=0), x.max(axis=0)
+    low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
+    first, second = np.meshgrid(*np.linspace(low, high, STEPS).T)
+    probabilities = trained.probabilities(np.column_stack([first.ravel(), second.ravel()]))
+    colours = class_colours(len(data.task.classes))
+    (left, right), (bottom, top) = data.scaling.undo(np.array([low, high])).T
+    axes.imshow(
+        _shades(probabilities, colours).reshape(STEPS, STEPS, 3),
+        extent=(left, right, bottom, top),
+        origin="lower",
+        aspect="auto",
+        interpolation="bilinear",
+    )
+    for part, marker, suffix in ((data.train, "o", ""), (data.test, "x", ", test")):
+        raw, labels = data.scaling.undo(part.x), _labels(part)
+        for label, name in enumerate(data.task.classes):
+            mine = raw[labels == label]
+            axes.plot(*mine.T, marker, color=colours[label], markersize=3.5, label=f"{name}{suffix}")
+    names = data.features or ("first feature", "second feature")
+    axes.set(xlabel=names[0], ylabel=names[1])
+    axes.grid(visible=False)
+
+
+def _labels(part: Part) -> Labels:
+    return (part.targets.argmax(axis=-1) if part.targets.ndim > 1 else part.targets).astype(np.intp)
+
+
+def _shades(probabilities: Array, colours: Array) -> Array:
+    """Return the colour of the likeliest class, white at the probability of mere chance."""
+    chance = 1 / probabilities.shape[1]
+    sureness = ((probabilities.max(axis=1) - chance) / (1 - chance))[:, None]
+    shades: Array = 1 - (1 - colours[probabilities.argmax(axis=1)]) * sureness * (1 - PALE + 0.2)
+    return shades

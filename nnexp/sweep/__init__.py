@@ -1,0 +1,1 @@
+"""Sweeps: from what is to be varied to what came out best."""

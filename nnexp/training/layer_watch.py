@@ -1,0 +1,121 @@
+"""What happens inside a network while it trains: how large activations, gradients and updates are, layer by layer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.component import Array
+from nnexp.nn.activations import ReLU
+from nnexp.nn.network import Slot
+from nnexp.training.batches import Examples
+from nnexp.training.history import LayerHistory, Outcome
+from nnexp.training.stack import Stack
+from nnexp.training.trainer import Round
+
+TIMES = 50
+"""How often a training is looked into."""
+ROWS = 512
+"""The training examples on which activations and gradients are taken, evenly spaced among all."""
+
+
+@dataclass
+class Look:
+    """What was seen of all runs of a stack at one time, each of shape (runs, layers)."""
+
+    time: int
+    runs: npt.NDArray[np.intp]
+    values: dict[str, Array]
+
+
+class LayerWatch:
+    """Looks into a stack before and after some rounds, without changing anything that is trained.
+
+    Arguments
+    ---------
+    runs
+        How many runs the stack begins with.
+    rounds
+        The rounds of the training; none, to watch nothing.
+
+    Examples
+    --------
+        The training examples.
+
+    """
+
+    def __init__(self, runs: int, rounds: Sequence[Round], examples: Examples) -> None:
+        chosen = np.linspace(0, len(rounds) - 1, min(TIMES, len(rounds))).round().astype(int).tolist()
+        self._times = {rounds[index].time for index in chosen}
+        self._runs = np.arange(runs)
+        rows = np.linspace(0, len(examples) - 1, min(ROWS, len(examples))).round().astype(np.intp)
+        self._examples = examples.take(rows) if rounds else examples
+        self._before: Array = np.empty(0)
+        self._looks: list[Look] = []
+        self._layers: tuple[str, ...] = ()
+
+    def begin(self, this: Round, stack: Stack) -> None:
+        """Remember the parameters before a round that is watched."""
+        if this.time in self._times:
+            self._before = stack.theta.copy()
+
+    def end(self, this: Round, stack: Stack, staying: npt.NDArray[np.intp]) -> None:
+        """Look into the runs that go on after the round."""
+        if this.time in self._times and len(staying):
+            values = {name: array[staying] for name, array in self._look(stack).items()}
+            self._looks.append(Look(this.time, self._runs[staying], values))
+        self._runs = self._runs[staying]
+
+    def told(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Return the outcomes of all runs with what was seen of each."""
+        return [replace(outcome, layers=self._history(run)) for run, outcome in enumerate(outcomes)]
+
+    def _history(self, run: int) -> LayerHistory | None:
+        looks = [(look, int(np.flatnonzero(look.runs == run)[0])) for look in self._looks if run in look.runs]
+        if not looks:
+            return None
+        times = np.array([look.time for look, _ in looks])
+        sizes = {name: np.array([look.values[name][index] for look, index in looks]) for name in looks[0][0].values}
+        return LayerHistory(times, self._layers, **sizes)
+
+    def _look(self, stack: Stack) -> dict[str, Array]:
+        """Return the sizes, root mean squares over a layer, after a round."""
+        runs = len(stack)
+        slots = [slot for slot in stack.layout.parameters if slot.start == "weight"]
+        self._layers = tuple(f"{slot.fan_in} → {slot.fan_out}" for slot in slots)
+        z = stack.network.forward(self._examples.rows())
+        activations = [(layer.activation, cell.saved["a"]) for layer, cell in stack.network.activations()]
+        sizes = [np.broadcast_to(root_mean_square(a, (-2, -1)), runs) for _, a in activations]
+        dead = [
+            np.broadcast_to((a == 0).all(axis=-2).mean(axis=-1), runs)
+            for activation, a in activations
+            if isinstance(activation, ReLU)
+        ]
+        slope = stack.loss.backward(z, self._examples.y) / len(self._examples)
+        gradient = stack.network.backward(slope)
+
+        def by_layer(flat: Array) -> Array:
+            return _columns([root_mean_square(flat[:, _place(slot)], -1) for slot in slots], runs)
+
+        return {
+            "activations": _columns(sizes, runs),
+            "dead": _columns(dead, runs),
+            "gradients": by_layer(gradient),
+            "weights": by_layer(stack.theta),
+            "updates": by_layer(stack.theta - self._before),
+        }
+
+
+def root_mean_square(array: Array, axes: int | tuple[int, ...]) -> Array:
+    """Return sqrt(mean(x^2)) over some axes."""
+    size: Array = np.sqrt((array * array).mean(axis=axes))
+    return size
+
+
+def _columns(values: Sequence[Array], runs: int) -> Array:
+    return np.stack(values, axis=-1) if values else np.empty((runs, 0))
+
+
+def _place(slot: Slot) -> slice:
+    return slice(slot.begin, slot.end)

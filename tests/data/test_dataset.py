@@ -1,0 +1,374 @@
+import os
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import StandardScaler
+
+from nnexp.component import Array, InvalidFieldError, Labels
+from nnexp.data.bundled import BreastCancer, Diabetes, Iris, Wine
+from nnexp.data.csv import Csv, Heart
+from nnexp.data.dataset import CHUNK, Collection, Data, Part, Table, TableDataset, fit_scaling, noisy
+from nnexp.data.digits import Digits
+from nnexp.data.mnist1d import MNIST1D
+from nnexp.data.plane import Circles, Moons, Spiral, Xor
+from nnexp.data.sine import Sine
+from nnexp.data.task import Task
+from nnexp.errors import UserError
+
+CLASSIFICATIONS: list[TableDataset] = [
+    Digits(),
+    Digits(classes=(3, 8)),
+    Iris(),
+    Wine(),
+    BreastCancer(),
+    Moons(),
+    Circles(),
+    Xor(),
+    Spiral(),
+    MNIST1D(examples=400),
+    Heart(),
+]
+REGRESSIONS: list[TableDataset] = [Diabetes(), Sine(), Sine(noise=0.1)]
+"""Every table, by kind; a new one adds an entry."""
+every_table = pytest.mark.parametrize("dataset", CLASSIFICATIONS + REGRESSIONS, ids=repr)
+every_classification = pytest.mark.parametrize("dataset", CLASSIFICATIONS, ids=repr)
+every_regression = pytest.mark.parametrize("dataset", REGRESSIONS, ids=repr)
+every_collection = pytest.mark.parametrize(
+    "dataset", [dataset for dataset in CLASSIFICATIONS + REGRESSIONS if isinstance(dataset, Collection)], ids=repr
+)
+
+
+@dataclass(frozen=True)
+class Given(Collection):
+    """A table made in a test."""
+
+    table: Table = field(default_factory=lambda: make_table(20, 2))
+
+    def examples(self) -> Table:
+        return self.table
+
+
+def make_table(examples: int, classes: int, seed: int = 0, features: int = 3) -> Table:
+    """Return random examples; no class at all means a regression."""
+    generator = np.random.default_rng(seed)
+    x = generator.standard_normal((examples, features))
+    if not classes:
+        return Table(x, generator.standard_normal((examples, 1)), Task(kind="regression"))
+    return Table(x, generator.permutation(np.arange(examples) % classes), Task(tuple("abcdefgh"[:classes])))
+
+
+def rows_of(dataset: Given) -> tuple[Labels, Labels, Labels]:
+    """Return which rows of the table are for training, for validation and for testing."""
+    numbered = replace(dataset.table, x=np.arange(float(len(dataset.table)))[:, None])
+    data = replace(dataset, table=numbered, standardize=False).load()
+    parts = (data.train, data.validation, data.test)
+    train, validation, test = (np.zeros(0, int) if part is None else part.x[:, 0].astype(int) for part in parts)
+    return train, validation, test
+
+
+def plain(count: float) -> bool:
+    """Tell whether a count is not just above a whole number, which is rounded down here and up by scikit-learn."""
+    return bool(np.ceil(count) == np.ceil(round(count, 9)))
+
+
+def counted(*parts: Part | None) -> Counter[bytes]:
+    """Return how often each example occurs."""
+    return Counter(
+        row.tobytes() + np.asarray(target, float).tobytes()
+        for part in parts
+        if part is not None
+        for row, target in zip(part.x, part.targets, strict=True)
+    )
+
+
+def assert_same_bits(one: Data, other: Data) -> None:
+    assert one.train.x.tobytes() == other.train.x.tobytes()
+    assert one.train.targets.tobytes() == other.train.targets.tobytes()
+    assert one.scaling.offset.tobytes() == other.scaling.offset.tobytes()
+    assert one.scaling.factor.tobytes() == other.scaling.factor.tobytes()
+
+
+@every_table
+def test_loading_twice_gives_the_same_bits(dataset: TableDataset) -> None:
+    one, other = dataset.load(), dataset.load()
+    assert_same_bits(one, other)
+    assert one.test.x.tobytes() == other.test.x.tobytes()
+    assert one.test.targets.tobytes() == other.test.targets.tobytes()
+
+
+@every_table
+def test_features_of_the_training_part_are_standardised(dataset: TableDataset) -> None:
+    x = replace(dataset, validation_size=0.1).load().train.x
+    spread = x.std(axis=0)
+    np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(spread[spread > 0], 1)
+    assert (spread > 0).mean() > 0.5
+
+
+@every_table
+def test_features_stay_as_they_are_where_that_is_asked(dataset: TableDataset) -> None:
+    scaled, raw = dataset.load(), replace(dataset, standardize=False).load()
+    np.testing.assert_array_equal(raw.scaling.offset, 0)
+    np.testing.assert_array_equal(raw.scaling.factor, 1)
+    for one, other in ((scaled.train, raw.train), (scaled.test, raw.test)):
+        np.testing.assert_allclose(scaled.scaling.undo(one.x), other.x, rtol=1e-12, atol=1e-12)
+
+
+@every_table
+def test_tables_are_what_their_task_says(dataset: TableDataset) -> None:
+    data = replace(dataset, validation_size=0.1).load()
+    for part in (data.train, *data.parts().values()):
+        assert len(part.x) == len(part.targets) > 0
+        assert part.x.dtype == np.float64
+        assert np.isfinite(part.x).all()
+        if data.task.kind == "classification":
+            np.testing.assert_array_equal(np.unique(part.targets), np.arange(len(data.task.classes)))
+        else:
+            assert part.targets.shape == (len(part), len(data.task.columns))
+    assert len(data.features) in {0, data.train.x.shape[1]}
+
+
+@given(
+    examples=st.integers(20, 60),
+    classes=st.sampled_from([0, 2, 3]),
+    validation=st.sampled_from([0.0, 0.2, 0.35]),
+    stratify=st.booleans(),
+    subsample=st.sampled_from([1.0, 0.6]),
+    seed=st.integers(0, 1000),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_test_or_validation_row_influences_the_training_part(
+    *, examples: int, classes: int, validation: float, stratify: bool, subsample: float, seed: int
+) -> None:
+    table = make_table(examples, classes, seed)
+    dataset = Given(
+        table=table,
+        validation_size=validation,
+        stratify=stratify,
+        subsample=subsample,
+        split_seed=seed,
+        standardize_targets=table.task.kind == "regression",
+    )
+    train, *_ = rows_of(dataset)
+    outside = np.setdiff1d(np.arange(examples), train)
+    x, targets = table.x.copy(), table.targets.copy()
+    x[outside] = 1e6 * x[outside] - 1e9
+    if table.task.kind == "regression":
+        targets[outside] = 1e6 * targets[outside] - 1e9
+    one, other = dataset.load(), replace(dataset, table=replace(table, x=x, targets=targets)).load()
+    assert_same_bits(one, other)
+    assert one.target_scaling is None or one.target_scaling.offset == fit_scaling(table.targets[train]).offset
+    assert (one.test.x != other.test.x).all()
+
+
+@pytest.mark.parametrize("missing", ["mean", "median", "most_frequent"])
+@pytest.mark.parametrize("seed", range(3))
+def test_no_test_or_validation_row_influences_what_is_filled_in(tmp_path: Path, missing: Any, seed: int) -> None:  # noqa: ANN401
+    generator = np.random.default_rng(seed)
+    table = make_table(60, 2, seed)
+    holes = generator.random(table.x.shape) < 0.3
+    dataset = Given(table=table, validation_size=0.2)
+    train, *others = rows_of(dataset)
+    outside = np.concatenate(others)
+
+    def load(x: Array) -> Data:
+        frame = pd.DataFrame(x).round(1).assign(label=table.targets)
+        frame.to_csv(tmp_path / "table.csv", index=False)
+        return Csv(path=str(tmp_path / "table.csv"), missing=missing, validation_size=0.2).load()
+
+    x = np.where(holes, np.nan, table.x)
+    changed = x.copy()
+    changed[outside] = np.where(generator.random(changed[outside].shape) < 0.5, np.nan, 1e6)
+    one, other = load(x), load(changed)
+    assert np.isnan(x[train]).any()
+    assert_same_bits(one, other)
+    assert one.test.x.tobytes() != other.test.x.tobytes()
+
+
+@every_classification
+def test_stratified_parts_keep_the_share_of_each_class(dataset: TableDataset) -> None:
+    data = replace(dataset, validation_size=0.2).load()
+    assert data.validation is not None
+    counts = {
+        name: np.bincount(part.targets.astype(int))
+        for name, part in {"train": data.train, **data.parts()}.items()
+        if name != "test" or isinstance(dataset, Collection)
+    }
+    total = np.sum(list(counts.values()), axis=0)
+    for count in counts.values():
+        assert (np.abs(count - total * count.sum() / total.sum()) < 2).all()
+
+
+@every_collection
+def test_without_stratification_the_split_is_another(dataset: Collection) -> None:
+    anyhow = replace(dataset, stratify=False)
+    one, other = counted(dataset.load().test), counted(anyhow.load().test)
+    assert (one == other) == (dataset.examples().task.kind == "regression")
+
+
+@every_table
+def test_the_parts_share_no_example_and_leave_none_out(dataset: TableDataset) -> None:
+    raw = replace(dataset, standardize=False)
+    whole, data = raw.load(), replace(raw, validation_size=0.2).load()
+    assert data.validation is not None
+    assert counted(data.train, data.validation) == counted(whole.train)
+    assert counted(data.test) == counted(whole.test)
+    # The share is of all examples, or where the test part comes apart from them, of all others.
+    of = len(whole.train) + (len(whole.test) if isinstance(dataset, Collection) else 0)
+    assert abs(len(data.validation) - 0.2 * of) < 1
+
+
+@every_table
+def test_a_subsample_leaves_the_other_parts_whole(dataset: TableDataset) -> None:
+    raw = replace(dataset, standardize=False, validation_size=0.1)
+    whole, data = raw.load(), replace(raw, subsample=0.5).load()
+    assert len(data.train) == len(whole.train) // 2
+    assert counted(data.train) <= counted(whole.train)
+    for name, part in data.parts().items():
+        assert counted(part) == counted(whole.parts()[name])
+    if data.task.kind == "classification":
+        count, of = (np.bincount(part.targets.astype(int)) for part in (data.train, whole.train))
+        assert (np.abs(count - of / 2) <= 1).all()
+
+
+@every_classification
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.99])
+def test_label_noise_changes_its_share_of_the_training_labels_alone(dataset: TableDataset, share: float) -> None:
+    quiet = replace(dataset, validation_size=0.1)
+    clean, data = quiet.load(), replace(quiet, label_noise=share).load()
+    assert (data.train.targets != clean.train.targets).sum() == round(share * len(clean.train))
+    assert set(data.train.targets.tolist()) <= set(range(len(data.task.classes)))
+    assert data.train.x.tobytes() == clean.train.x.tobytes()
+    for name, part in data.parts().items():
+        np.testing.assert_array_equal(part.targets, clean.parts()[name].targets)
+
+
+def test_wrong_labels_are_each_other_class_as_likely() -> None:
+    labels = np.full(30_000, 2)
+    counts = np.bincount(noisy(labels, Task(tuple("abcd")), 0.9, 0), minlength=4)
+    assert counts[2] == 3_000
+    np.testing.assert_allclose(counts[[0, 1, 3]], 9_000, rtol=0.03)
+
+
+@every_regression
+def test_targets_are_scaled_by_the_training_part(dataset: TableDataset) -> None:
+    raw, data = dataset.load(), replace(dataset, standardize_targets=True).load()
+    assert raw.target_scaling is None
+    assert data.target_scaling is not None
+    np.testing.assert_allclose(data.target_scaling.offset, raw.train.targets.mean(axis=0))
+    np.testing.assert_allclose(data.target_scaling.factor, raw.train.targets.std(axis=0))
+    for one, other in ((data.train, raw.train), (data.test, raw.test)):
+        np.testing.assert_allclose(
+            data.target_scaling.undo(one.targets.astype(float)), other.targets, rtol=1e-12, atol=1e-12
+        )
+    np.testing.assert_allclose([data.train.targets.mean(), data.train.targets.std()], [0, 1], atol=1e-12)
+
+
+@given(
+    examples=st.integers(5, 200),
+    size=st.floats(0.05, 0.8),
+    seed=st.integers(0, 2**32 - 1),
+    classes=st.integers(0, 3),
+)
+@settings(max_examples=60, deadline=None)
+def test_the_plain_split_and_scaling_are_those_of_scikit_learn(
+    examples: int, size: float, seed: int, classes: int
+) -> None:
+    table = make_table(examples, classes)
+    assume(plain(size * examples) and np.ceil(size * examples) < examples)
+    data = Given(table=table, test_size=size, split_seed=seed, stratify=False).load()
+    x, x_test, y, y_test = train_test_split(table.x, table.targets, test_size=size, random_state=seed)
+    scaler = StandardScaler().fit(x)
+    np.testing.assert_array_equal(data.train.x, scaler.transform(x))
+    np.testing.assert_array_equal(data.test.x, scaler.transform(x_test))
+    np.testing.assert_array_equal(data.train.targets, y)
+    np.testing.assert_array_equal(data.test.targets, y_test)
+
+
+@given(examples=st.integers(20, 100), size=st.floats(0.2, 0.7), seed=st.integers(0, 1000))
+@settings(max_examples=30, deadline=None)
+def test_the_stratified_split_is_that_of_scikit_learn(examples: int, size: float, seed: int) -> None:
+    assume(plain(size * examples))
+    table = make_table(examples, 3)
+    data = Given(table=table, test_size=size, split_seed=seed, standardize=False).load()
+    expected, _ = train_test_split(table.x, test_size=size, random_state=seed, stratify=table.targets)
+    np.testing.assert_array_equal(data.train.x, expected)
+
+
+@pytest.mark.skipif("NNEXP_HEART_CSV" not in os.environ, reason="NNEXP_HEART_CSV is the table of the tutorial")
+def test_the_split_of_reference_r0() -> None:
+    path = os.environ["NNEXP_HEART_CSV"]
+    data = Heart(path=path, stratify=False).load()
+    frame = pd.read_csv(path)
+    x, x_test, y, y_test = train_test_split(
+        frame.to_numpy(float)[:, :-1], frame["output"].to_numpy(), test_size=0.2, random_state=42
+    )
+    scaler = StandardScaler().fit(x)
+    np.testing.assert_array_equal(data.train.x, scaler.transform(x))
+    np.testing.assert_array_equal(data.test.x, scaler.transform(x_test))
+    np.testing.assert_array_equal(data.train.targets, y)
+    np.testing.assert_array_equal(data.test.targets, y_test)
+    assert (len(frame), len(data.test)) == (303, 61)
+    assert round(100 * np.bincount(data.test.targets.astype(int)).max() / 61, 2) == 52.46
+
+
+def test_a_table_of_many_chunks_is_scaled_as_a_whole() -> None:
+    x = 100 + np.random.default_rng(0).standard_normal((2 * CHUNK + 5, 2))
+    scaling = fit_scaling(x)
+    np.testing.assert_allclose(scaling.offset, x.mean(axis=0))
+    np.testing.assert_allclose(scaling.factor, x.std(axis=0))
+    expected = (x - scaling.offset) / scaling.factor
+    scaling.apply(x)
+    np.testing.assert_array_equal(x, expected)
+
+
+def one_of_a_class() -> Table:
+    table = make_table(20, 2)
+    return replace(table, targets=(np.arange(20) == 7).astype(int))
+
+
+REFUSED: list[tuple[Table, dict[str, Any], str]] = [
+    (make_table(20, 0), {"label_noise": 0.1}, "dataset.label_noise=0.1: must be 0.0 for data with numbers"),
+    (make_table(20, 2), {"standardize_targets": True}, "standardize_targets=true: must be false for data with 2 cl"),
+    (one_of_a_class(), {}, "dataset.stratify=true: must be false, for class b has only 1 of 20 examples"),
+    (make_table(5, 4), {}, "dataset.test_size=0.2: must leave an example of each of 4 classes on either side"),
+    (make_table(20, 4), {"test_size": 0.9}, "dataset.test_size=0.9: must leave an example of each of 4 classes"),
+    (make_table(1, 0), {}, "dataset.test_size=0.2: must leave an example on either side, and there are 1 in all"),
+    (make_table(20, 4), {"validation_size": 0.05}, "dataset.validation_size=0.05: must leave an example of each of 4"),
+    (make_table(20, 4), {"subsample": 0.1}, "dataset.subsample=0.1: must leave an example of each of 4 classes"),
+]
+
+
+@pytest.mark.parametrize(("table", "fields", "sentence"), REFUSED, ids=lambda value: str(value)[:40])
+def test_settings_that_do_not_fit_the_examples_are_refused(table: Table, fields: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError) as error:
+        Given(table=table, **fields).load()
+    assert sentence in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"test_size": 0.5, "validation_size": 0.5},
+        {"test_size": 0.9, "validation_size": 0.2},
+        {"test_size": 0.0},
+        {"test_size": 1.0},
+        {"validation_size": -0.1},
+        {"label_noise": 1.0},
+        {"subsample": 0.0},
+        {"split_seed": -1},
+    ],
+    ids=str,
+)
+def test_shares_that_make_no_sense_are_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidFieldError, match=f"^{list(fields)[-1]}="):
+        Iris(**fields)

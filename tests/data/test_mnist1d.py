@@ -1,0 +1,33 @@
+import random
+import sys
+
+import numpy as np
+import pytest
+
+from nnexp.data.mnist1d import MNIST1D
+from nnexp.errors import UserError
+
+
+def test_signals_have_forty_numbers_and_a_fifth_is_for_testing() -> None:
+    data = MNIST1D(examples=300).load()
+    assert (data.train.x.shape, data.test.x.shape) == ((240, 40), (60, 40))
+    assert data.task.classes == tuple("0123456789")
+
+
+def test_another_seed_makes_other_signals() -> None:
+    one, other = (MNIST1D(examples=100, seed=seed).load() for seed in (0, 1))
+    assert (one.train.x != other.train.x).all(axis=1).any()
+
+
+def test_global_random_states_are_left_alone() -> None:
+    plain, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
+    MNIST1D(examples=100).load()
+    assert random.getstate() == plain
+    np.testing.assert_equal(np.random.get_state(legacy=False), numpy)  # noqa: NPY002
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "mnist1d.data", raising=False)
+    monkeypatch.setitem(sys.modules, "mnist1d", None)
+    with pytest.raises(UserError, match=r"must have the package mnist1d.*pip install 'nnexp\[mnist1d\]'$"):
+        MNIST1D().load()

@@ -18,6 +18,8 @@ REDRAW_SECONDS = 0.1
 MANY = 10_000
 WIDE = 115
 """Columns from which a progress bar has room for accuracies."""
+PIPED_WIDTH = 100
+"""Columns of a table where there is no terminal to ask."""
 PIPED_LINES = 10
 """How many lines of progress are printed where there is no terminal."""
 
@@ -33,7 +35,9 @@ def console() -> "Console":
     """Return the console of standard output; in a pipe it writes plain text."""
     from rich.console import Console
 
-    return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
+    return (
+        Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=PIPED_WIDTH)
+    )
 
 
 @contextmanager
@@ -175,7 +179,7 @@ def _table(*headers: str) -> "Table":
 
     table = Table(box=box.SIMPLE, pad_edge=False)
     for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index else "left")
+        table.add_column(header, justify="right" if index else "left", overflow="fold")
     return table
 
 

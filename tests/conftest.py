@@ -1,5 +1,6 @@
 """What many tests need: small data sets, and the command line as a real process."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.global_hydra import GlobalHydra
 
 from nnexp.data.dataset import Data, Part, Scaling
 from nnexp.data.task import Task
@@ -92,3 +94,29 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], P
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     return lambda: tmp_path
+
+
+@pytest.fixture
+def typed(
+    in_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Finished]:
+    """Return the command line as a function, for many commands: the same from its arguments on, but no new process."""
+
+    def run(*arguments: str) -> Finished:
+        from nnexp.__main__ import main
+
+        in_folder()
+        monkeypatch.setattr(sys, "argv", ["nnexp", *arguments])
+        GlobalHydra.instance().clear()
+        status: object = 0
+        try:
+            main()
+        except SystemExit as end:
+            status = end.code
+        finally:
+            GlobalHydra.instance().clear()
+            gc.enable()
+        assert isinstance(status, int)
+        return Finished(["nnexp", *arguments], status, *capsys.readouterr())
+
+    return run

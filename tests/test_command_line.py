@@ -5,14 +5,14 @@ import signal
 import socket
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests.conftest import CommandLine
+from tests.conftest import CommandLine, Finished
 
 QUICK = ("trainer.epochs=3", "tracking=none")
 
@@ -69,6 +69,34 @@ MISTAKES = [
         ["loss.class_weights=[1,2,3]"],
         r"loss\.class_weights=\[1\.0, 2\.0, 3\.0\]: must be a list of 2, one for each class",
     ),
+    (["dataset=csv"], r"dataset\.path=null: must be the path of a table, dataset\.path=my\.csv"),
+    (
+        ["dataset=csv", "dataset.path=none.csv"],
+        r"dataset\.path=none\.csv: must be a file that can be read",
+    ),
+    (
+        ["dataset=heart", "dataset.target=diseas"],
+        r"dataset\.target=diseas: must be a column of the table, age, .*more",
+    ),
+    (["dataset=heart", "dataset.missing=refuse"], r"dataset\.missing=refuse: must be mean, .* \(ca 4, thal 2\)"),
+    (["dataset=heart", "dataset.kind=number"], r"dataset\.kind=number: must be classification or regression"),
+    (
+        ["dataset=sine"],
+        r"loss=binary_cross_entropy: needs 2 classes .* use loss=mean_squared_error",
+    ),
+    (["dataset=pairs"], r"loss=binary_cross_entropy: needs 2 classes and the data has pairs: use loss=contrastive"),
+    (["dataset=triplets", "loss=triplet"], r"architecture\.outputs=null: must be the number of dimensions"),
+    (["dataset=pairs", "dataset.source=diabetes", "loss=contrastive"], r"source=diabetes: must be a classification"),
+    (["dataset=pairs", "dataset.source=digts"], r"dataset\.source=digts: must be one of .*, did you mean digits\?"),
+    (["dataset.test_size=1"], r"dataset\.test_size=1\.0: must be a number greater than 0 and less than 1"),
+    (
+        ["dataset.test_size=0.9", "dataset.validation_size=0.2"],
+        r"validation_size=0\.2: must be less than 1 - ",
+    ),
+    (["dataset.standardize_targets=true"], r"standardize_targets=true: must be false for data with 2 classes"),
+    (["dataset.test_size=0.001"], r"dataset\.test_size=0\.001: must leave an example of each of 2 classes on either"),
+    (["-m", "sweep.over=3"], r"sweep\.over=3: must be keys and their values, or a list of such"),
+    (["-m", "seed=interval(0,1)"], r"seed=interval\(0,1\): must be a list or range of values, not an interval"),
     (["schedule=cosin"], r"schedule=cosin: must be one of constant, cosine"),
     (
         ["-m", "optimizer.learning_rate=0.1,-1", *QUICK],
@@ -80,12 +108,22 @@ MISTAKES = [
 @pytest.mark.parametrize(
     ("arguments", "sentence"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
-def test_a_mistake_is_one_line_and_status_2(nnexp: CommandLine, arguments: list[str], sentence: str) -> None:
-    result = nnexp(*arguments)
+def test_a_mistake_is_one_line_and_status_2(
+    typed: Callable[..., Finished], tmp_path: Path, arguments: list[str], sentence: str
+) -> None:
+    result = typed(*arguments)
     assert result.returncode == 2, result.stderr
     assert re.fullmatch(f"nnexp: .*{sentence}.*\n", result.stderr), result.stderr
     if "-m" not in arguments:
-        assert list(nnexp.folder.iterdir()) == []
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES[::10], ids=lambda value: str(value)[:30])
+def test_a_mistake_ends_a_real_process_likewise(nnexp: CommandLine, arguments: list[str], sentence: str) -> None:
+    result = nnexp(*arguments)
+    assert result.returncode == 2, result.stderr
+    assert re.fullmatch(f"nnexp: .*{sentence}.*\n", result.stderr), result.stderr
+    assert list(nnexp.folder.iterdir()) == []
 
 
 def test_an_output_folder_that_cannot_be_written(nnexp: CommandLine) -> None:
@@ -186,10 +224,12 @@ def test_a_diverged_run_says_where_and_fails(nnexp: CommandLine) -> None:
 def test_a_sweep_of_jobs_goes_on_after_a_diverged_one(nnexp: CommandLine) -> None:
     result = nnexp("-m", "initializer.scale=1e200,0.1", "architecture.activation=relu", *QUICK, "verbose=false")
     assert result.returncode == 0, result.stderr
-    first, second = result.stdout.splitlines()
+    first, second, *answer = result.stdout.splitlines()
     assert "scale=1e+200" in first
     assert first.endswith("diverged at step 1")
     assert "test/loss" in second
+    assert any(line.split()[:2] == ["scale=1e+200", "diverged"] for line in answer)
+    assert answer[-2].startswith("Best: scale=0.1, test/loss ")
     written = {path.relative_to(nnexp.folder).parts[0] for path in nnexp.folder.rglob("*")}
     assert written == {"outputs"}
     names = [path.name for path in (nnexp.folder / "outputs" / "digits_binary").iterdir()]

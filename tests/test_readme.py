@@ -1,15 +1,18 @@
-"""Every command of the README works, shortened but otherwise as it stands."""
+"""Every command of the README, and of the one of the experiments, works, shortened but otherwise as it stands."""
 
 import re
 import shlex
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.conftest import CommandLine
+from tests.conftest import CommandLine, Finished
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -17,14 +20,32 @@ def blocks(language: str) -> list[str]:
 
 
 LINES = [line for block in blocks("bash") for line in block.splitlines()]
-COMMANDS = [line.removeprefix("python -m nnexp").strip() for line in LINES if line.startswith("python -m nnexp")]
+IN_README = [line for line in LINES if line.startswith("python -m nnexp")]
+IN_EXPERIMENTS = sorted({*re.findall(r"`(python -m nnexp[^`]*)`", EXPERIMENTS)} - {*IN_README})
+LENGTH = ("trainer.epochs=", "trainer.iterations=", "seed=")
+FLATS = "size,city,price\n" + "".join(f"{50 + row},{'north' if row % 2 else 'south'},{3 * row}\n" for row in range(20))
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", IN_README)
 def test_command(nnexp: CommandLine, command: str) -> None:
-    arguments = shlex.split(command)
-    kept = [argument for argument in arguments if not argument.startswith("trainer.epochs")]
-    result = nnexp(*kept, "trainer.epochs=2", "tracking=none")
+    check(command, nnexp, nnexp.folder)
+
+
+@pytest.mark.parametrize("command", IN_EXPERIMENTS)
+def test_command_of_an_experiment(typed: Callable[..., Finished], tmp_path: Path, command: str) -> None:
+    check(command, typed, tmp_path)
+
+
+def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
+    """Run a command, shortened, beside the tables it may want."""
+    (folder / "flats.csv").write_text(FLATS)
+    shutil.copy(ROOT / "nnexp" / "data" / "tables" / "heart.csv", folder / "heart.csv")
+    words = shlex.split(command.removeprefix("python -m nnexp"))
+    kept = [argument for argument in words if not argument.startswith(LENGTH)]
+    length = "trainer.iterations=2" if "experiment=heart" in kept else "trainer.epochs=2"
+    if "-m" in kept and any(argument.startswith("experiment=") for argument in kept):
+        kept += ["sweep.over=null", "seed=0,1"]  # all of its jobs are composed in tests/sweep
+    result = nnexp(*kept, length, "tracking=none", "figures=false")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
 

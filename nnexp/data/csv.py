@@ -330,6 +330,8 @@ class _Rows:
 
     def add(self, piece: Array) -> None:
         """Append rows."""
+        if not len(piece):
+            return
         if len(piece) > self._free:
             rows = max(len(piece), BLOCK // (piece.itemsize * max(1, piece.shape[1])))
             self._blocks = [*self._blocks[:-1], *(block[: len(block) - self._free] for block in self._blocks[-1:])]

@@ -82,7 +82,7 @@ class ReLU(Activation):
 
     def forward(self, z: Array, a: Array) -> Array:
         """Write max(0, z) into `a`."""
-        return np.maximum(z, 0, out=a)
+        return np.maximum(z, 0.0, out=a)
 
     def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
         """Return gradient where z > 0, else 0."""

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 DARK_CELL = 0.5
 """The share of its row from which a cell of the confusion matrix is dark, so that its number is written in white."""
+LONG_LABEL = 25
+"""Characters of class names from which the labels of the ROC curve take two lines."""
 LONG = 3
 """Characters of a class name from which the names below a matrix are turned."""
 
@@ -32,7 +34,8 @@ def confusion_matrix(predictions: ClassPredictions, name: str) -> "Figure":
         dark = shares[row, column] > DARK_CELL
         axes.text(column, row, str(count), ha="center", va="center", color="white" if dark else "black")
     ticks = range(len(counts))
-    axes.set(title=f"Confusion matrix of {name}, test", xlabel="predicted class", ylabel="true class")
+    figure.suptitle(f"Confusion matrix of {name}, test", y=1 - 0.1 / height, va="top")
+    axes.set(xlabel="predicted class", ylabel="true class")
     axes.set_xticks(ticks, predictions.classes, rotation=90 if longest > LONG else 0)
     axes.set_yticks(ticks, predictions.classes)
     scale = figure.add_axes((1 - 1.0 / width, bottom / height, 0.18 / width, side / height))
@@ -42,16 +45,17 @@ def confusion_matrix(predictions: ClassPredictions, name: str) -> "Figure":
 
 def roc(predictions: ClassPredictions, name: str) -> "Figure":
     """Draw what share of each class is called the second class, from the strictest threshold to the mildest."""
-    figure = new_figure(5.4, 5.2, (0.8, 0.65, 0.2, 0.5))
+    first, second = predictions.classes
+    line = "\n" if 2 * max(len(first), len(second)) > LONG_LABEL else " "
+    figure = new_figure(5.6, 5.4, (1.0, 0.85, 0.2, 0.5))
     axes = figure.subplots()
     wrong, right, area = predictions.roc()
     axes.plot(wrong, right, label=f"area {area:.3f}", clip_on=False)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":", label="by chance, area 0.5")
-    first, second = predictions.classes
     axes.set(
         title=f"ROC curve of {name}, test",
-        xlabel=f"share of class {first} taken for {second}",
-        ylabel=f"share of class {second} taken for {second}",
+        xlabel=f"share of class {first}{line}taken for {second}",
+        ylabel=f"share of class {second}{line}taken for {second}",
         xlim=(0, 1),
         ylim=(0, 1.02),
     )

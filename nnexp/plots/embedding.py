@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnexp.component import Array
-from nnexp.plots.style import class_colours, new_figure
+from nnexp.plots.style import class_colours, legend_size, new_figure
 from nnexp.training.predictions import Embeddings
 
 if TYPE_CHECKING:
@@ -18,7 +18,8 @@ PLANE = 2
 def embedding(embedded: Embeddings, name: str) -> "Figure":
     """Draw the test examples at their embeddings, those of more than two dimensions along their widest two."""
     points, share = flattened(embedded.points)
-    figure = new_figure(7.4, 5.4, (0.8, 0.65, 1.5, 0.5))
+    columns, width = legend_size([*embedded.classes, "class"])
+    figure = new_figure(5.9 + width, 5.4, (0.8, 0.65, width, 0.5))
     axes = figure.subplots()
     colours = class_colours(len(embedded.classes))
     for label, title in enumerate(embedded.classes):
@@ -28,7 +29,7 @@ def embedding(embedded: Embeddings, name: str) -> "Figure":
     seen = f" ({share:.0%} of the spread of {dimensions} dimensions)" if dimensions > PLANE else ""
     axes.set(title=f"Embedding of {name}, test{seen}", xlabel="first dimension", ylabel="second dimension")
     axes.set_aspect("equal", adjustable="datalim")
-    axes.legend(title="class", loc="upper left", bbox_to_anchor=(1, 1))
+    axes.legend(title="class", loc="upper left", bbox_to_anchor=(1, 1), ncols=columns)
     return figure
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnexp.component import Array
-from nnexp.plots.style import grid_of, new_figure
+from nnexp.plots.style import grid_of, legend_size, new_figure
 from nnexp.training.predictions import NumberPredictions
 from nnexp.training.trained import Trained
 
@@ -22,8 +22,9 @@ FINE = 500
 
 def fit(moments: Mapping[str, Trained]) -> "Figure":
     """Draw targets and predictions over the only feature, side by side for several moments of a training."""
-    name = next(iter(moments.values())).data.name
-    figure, panels = grid_of(len(moments), (3.6, 2.8), f"{name}: actual and predicted", 2.1)
+    data = next(iter(moments.values())).data
+    _, width = legend_size([f"actual {column} (training)" for column in data.task.columns])
+    figure, panels = grid_of(len(moments), (3.6, 2.8), f"{data.name}: actual and predicted", width)
     for axes, (title, trained) in zip(panels, moments.items(), strict=True):
         _fit(axes, trained)
         axes.set_title(title if len(moments) > 1 else "")

@@ -7,7 +7,7 @@ import numpy as np
 
 from nnexp.component import Array, Labels
 from nnexp.data.dataset import Part
-from nnexp.plots.style import class_colours, grid_of
+from nnexp.plots.style import class_colours, grid_of, legend_size
 from nnexp.training.trained import Trained
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ STEPS = 200
 """Points of the grid along each axis."""
 MARGIN = 0.06
 """Of the range of the points, drawn around them."""
+CLASS_TITLE = "class (x: test)"
 PALE = 0.75
 """How much of the background's colour is white where the network is sure."""
 
@@ -25,12 +26,13 @@ PALE = 0.75
 def decision_regions(moments: Mapping[str, Trained]) -> "Figure":
     """Draw regions in the colour of the likeliest class, paler where it is less sure, with all examples on them."""
     data = next(iter(moments.values())).data
-    figure, panels = grid_of(len(moments), (4.0, 3.8), f"Decision regions of {data.name}", 1.5)
+    columns, width = legend_size([*data.task.classes, CLASS_TITLE])
+    figure, panels = grid_of(len(moments), (4.0, 3.8), f"Decision regions of {data.name}", width)
     for axes, (title, trained) in zip(panels, moments.items(), strict=True):
         _regions(axes, trained)
         axes.set_title(title if len(moments) > 1 else "")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="center right", title="class")
+    figure.legend(handles, labels, loc="center right", title=CLASS_TITLE, ncols=columns)
     return figure
 
 
@@ -50,11 +52,11 @@ def _regions(axes: "Axes", trained: Trained) -> None:
         aspect="auto",
         interpolation="bilinear",
     )
-    for part, marker, suffix in ((data.train, "o", ""), (data.test, "x", ", test")):
+    for part, marker in ((data.train, "o"), (data.test, "x")):
         raw, labels = data.scaling.undo(part.x), _labels(part)
         for label, name in enumerate(data.task.classes):
             mine = raw[labels == label]
-            axes.plot(*mine.T, marker, color=colours[label], markersize=3.5, label=f"{name}{suffix}")
+            axes.plot(*mine.T, marker, color=colours[label], markersize=3.5, label=name if marker == "o" else None)
     names = data.features or ("first feature", "second feature")
     axes.set(xlabel=names[0], ylabel=names[1])
     axes.grid(visible=False)

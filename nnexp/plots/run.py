@@ -49,7 +49,7 @@ def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | N
 def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predictions) -> Figures:
     data = trained.data
     moments = {
-        f"after {time} {outcome.history.unit}s": Trained(trained.recipe, learned, data)
+        f"after {time} {outcome.history.unit}{'' if time == 1 else 's'}": Trained(trained.recipe, learned, data)
         for time, learned in outcome.snapshots.items()
     }
     inputs = data.train.x.shape[-1]
@@ -57,7 +57,7 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
     if isinstance(predictions, ClassPredictions):
         classified = predictions
         figures["confusion_matrix"] = lambda: confusion_matrix(classified, data.name)
-        if len(classified.classes) == BINARY:
+        if len(classified.classes) == BINARY == len(np.unique(classified.labels)):
             figures["roc"] = lambda: roc(classified, data.name)
         if data.image_shape is not None:
             figures["predictions"] = lambda: sample_predictions(data, classified)
@@ -92,6 +92,7 @@ def curves(history: History, name: str) -> "Figure":
         unit = UNITS.get(metric, "mean over examples")
         title = metric.replace("_", " ")
         axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit})")
+        axes.locator_params("x", integer=True)
         axes.legend(title=f"dotted: best {history.unit}, {best}")
         values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])
         if UNITS.get(metric) == "share of examples":

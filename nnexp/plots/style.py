@@ -1,6 +1,6 @@
 """The canvas that every figure starts from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,8 @@ Margins = tuple[float, float, float, float]
 
 GOOD, BAD = "#009E73", "#D55E00"
 """Green and red that are told apart by every kind of colour vision."""
+LEGEND_ROWS = 20
+"""The most entries of a legend that stand one below the other."""
 LEFT, RIGHT = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
@@ -40,6 +42,12 @@ def class_colours(classes: int) -> Array:
     return np.asarray(colormaps["turbo"](np.linspace(0.05, 0.95, classes)))[:, :3]
 
 
+def legend_size(labels: Sequence[str]) -> tuple[int, float]:
+    """Return in how many columns a legend beside the axes is set, and how wide it is, in inches."""
+    columns = -(-len(labels) // LEGEND_ROWS)
+    return columns, columns * (0.6 + 0.095 * max(len(label) for label in labels))
+
+
 def grid_of(panels: int, size: tuple[float, float], title: str, right: float) -> tuple["Figure", list["Axes"]]:
     """Return a figure with panels of one size, and their axes.
 
@@ -58,12 +66,13 @@ def grid_of(panels: int, size: tuple[float, float], title: str, right: float) ->
     width, height = (1.5 * length for length in size) if panels == 1 else size
     columns = min(panels, 3)
     rows = -(-panels // columns)
-    high = 0.65 + rows * height + 0.95 * (rows - 1) + 0.95
+    across, down, top = 0.9, 0.95, 0.95 if panels > 1 else 0.55
+    high = 0.65 + rows * height + down * (rows - 1) + top
     figure = new_figure(
-        0.9 + columns * width + 0.7 * (columns - 1) + right,
+        0.9 + columns * width + across * (columns - 1) + right,
         high,
-        (0.9, 0.65, right, 0.95),
-        (0.7 / width, 0.95 / height),
+        (0.9, 0.65, right, top),
+        (across / width, down / height),
     )
     figure.suptitle(title, y=1 - 0.15 / high, va="top")
     grid = figure.subplots(rows, columns, squeeze=False)

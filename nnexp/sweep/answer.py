@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 
 from nnexp import terminal
+from nnexp.config.identity import without_effect
 from nnexp.runs import Result, run_name
 from nnexp.sweep.expand import Job
 from nnexp.training.history import chosen_by
@@ -59,19 +60,34 @@ class Setting:
         """Return a metric at the end of every run that did not diverge."""
         return [run.metrics[metric] for run in self.finished if metric in run.metrics]
 
+    def baselines(self, metric: str) -> list[float]:
+        """Return what a metric is to be compared with, which all runs agree on, if any of them knows."""
+        return [run.baselines[metric] for run in self.runs if metric in run.baselines][:1]
+
 
 def settings_of(jobs: Sequence[Job], objectives: Sequence[Objective]) -> list[Setting]:
     """Return the runs of a sweep by what they differ in, seeds apart."""
     shared = set.intersection(*[set(job) for job in jobs])
-    groups: dict[str, list[Objective]] = {}
+    groups: dict[tuple[str, ...], list[Objective]] = {}
     for job, objective in zip(jobs, objectives, strict=True):
-        differing = [override for override in job if override not in shared and override.split("=")[0] != SEED]
-        groups.setdefault(run_name(differing), []).append(objective)
-    return [Setting(name, runs) for name, runs in groups.items()]
+        differing = [override for override in job if override not in shared and not _same_setting(override)]
+        groups.setdefault(tuple(differing), []).append(objective)
+    return [Setting(run_name(differing), runs) for differing, runs in groups.items()]
 
 
-def show_answer(question: str | None, jobs: Sequence[Job], objectives: Sequence[Objective]) -> None:
-    """Print the question, a table of all settings in the order of the sweep, and which is best and how sure that is."""
+def _same_setting(override: str) -> bool:
+    """Tell whether runs that differ in an override are still of one setting."""
+    key = override.lstrip("+").partition("=")[0]
+    return key == SEED or without_effect(key)
+
+
+def show_answer(
+    question: str | None, jobs: Sequence[Job], objectives: Sequence[Objective], metric: str | None = None
+) -> None:
+    """Print the question, a table of all settings in the order of the sweep, and which is best and how sure that is.
+
+    The metric says what is best; null is the loss on the part for choosing.
+    """
     names = next((list(run.metrics) for run in objectives if run.metrics), [])
     if not names:
         terminal.show_lines(["", "Nothing was evaluated: every run diverged."])
@@ -88,12 +104,16 @@ def show_answer(question: str | None, jobs: Sequence[Job], objectives: Sequence[
         diverged = len(setting.runs) - len(setting.finished)
         count = f"{len(setting.runs)}" + (f" ({diverged} diverged)" if diverged else "")
         cells = [spread(setting.values(metric)) if setting.finished else "diverged" for metric in metrics]
-        guesses = [terminal.number(setting.runs[0].baselines[name]) for name in columns]
+        guesses = [spread(setting.baselines(name)) for name in columns]
         rows.append([setting.name or "all", *([count] if several else []), *cells, *guesses])
     terminal.show_lines(["", *([question] if question else [])])
     terminal.show_table([name.replace("/", " ").replace("_", " ") for name in header], rows)
     known = [f"{name} {terminal.number(values[0])}" for name, values in baselines.items() if len(values) == 1]
-    terminal.show_lines(verdict(settings, chosen_by(names)))
+    common = set.intersection(*[set(run.metrics) for run in objectives if run.metrics])
+    if columns:
+        terminal.show_lines(["The settings differ in their data: compare each with its baseline."])
+    elif (metric or chosen_by(list(common))) in common:
+        terminal.show_lines(verdict(settings, metric or chosen_by(list(common))))
     if known:
         terminal.show_lines([f"Baseline: {', '.join(known)}."])
 
@@ -103,7 +123,7 @@ def spread(values: Sequence[float]) -> str:
     if not values:
         return ""
     mean = terminal.number(fmean(values))
-    return f"{mean} ± {stdev(values):.2g}" if len(values) > 1 else mean
+    return f"{mean} ± {terminal.number(stdev(values))}" if len(values) > 1 else mean
 
 
 def verdict(settings: Sequence[Setting], metric: str) -> list[str]:
@@ -117,7 +137,7 @@ def verdict(settings: Sequence[Setting], metric: str) -> list[str]:
     if others:
         gap = abs(fmean(others[0].values(metric)) - fmean(best.values(metric)))
         lines[0] += f" Next: {others[0].name}, {terminal.number(gap)} behind."
-        if len(best.values(metric)) > 1:
-            larger = gap > stdev(best.values(metric))
-            lines.append(f"That is {'more' if larger else 'less'} than the spread over seeds.")
+        spreads = [stdev(setting.values(metric)) for setting in (best, others[0]) if len(setting.values(metric)) > 1]
+        if spreads:
+            lines.append(f"That is {'more' if gap > max(spreads) else 'no more'} than the spread over seeds.")
     return lines

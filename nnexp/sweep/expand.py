@@ -11,7 +11,7 @@ from itertools import product
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Override, Quote, QuotedString
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
@@ -22,8 +22,8 @@ Job = list[str]
 Axes = dict[str, list[str]]
 """The values of every key, as Hydra's command line has them."""
 EXPERIMENT = "experiment"
-PLAIN = re.compile(r"[\w./+-]+")
-"""Text that needs no quotes on the command line."""
+PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
+"""Text that needs no quotes on the command line, and is not taken for a number or the like."""
 
 
 def all_jobs(arguments: Sequence[str], loader: ConfigLoader) -> list[Job]:
@@ -44,10 +44,13 @@ def all_jobs(arguments: Sequence[str], loader: ConfigLoader) -> list[Job]:
         chosen = {EXPERIMENT: [experiment]} if experiment else {}
         constant = [f"{key}={values[0]}" for key, values in {**chosen, **given}.items() if len(values) == 1]
         config = loader.load_configuration("config", constant, RunMode.RUN)
+        keys = {key.lstrip("+") for key in given}
         for block in _blocks(_plain(config.sweep.over)):
             axes = {**chosen, **given}
             for key, values in block.items():
-                if key not in given:
+                if values == []:
+                    raise UserError(f"sweep.over.{key}=[]: must have a value")
+                if key not in keys:
                     axes |= _axis(*parser.parse_overrides([f"{key}={_choice(values)}"]))
             jobs += [
                 [f"{key}={value}" for key, value in zip(axes, row, strict=True)] for row in product(*axes.values())
@@ -62,7 +65,7 @@ def _plain(node: object) -> object:
 def _blocks(over: object) -> list[dict[str, object]]:
     """Return the mappings of a union, a single empty one where nothing is to be varied."""
     blocks: list[dict[str, object]] = []
-    for block in over if isinstance(over, list) else [over or {}]:
+    for block in over if over and isinstance(over, list) else [over or {}]:
         if not isinstance(block, Mapping):
             raise UserError(f"sweep.over={block}: must be keys and their values, or a list of such")
         blocks.append({str(key): values for key, values in block.items()})
@@ -92,5 +95,5 @@ def _element(value: object) -> str:
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{_element(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
-        return value if PLAIN.fullmatch(value) else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
+        return value if PLAIN.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
     return json.dumps(value)

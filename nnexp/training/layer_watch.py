@@ -39,18 +39,17 @@ class LayerWatch:
     rounds
         The rounds of the training; none, to watch nothing.
 
-    Examples
-    --------
+    inputs
         The training examples.
 
     """
 
-    def __init__(self, runs: int, rounds: Sequence[Round], examples: Examples) -> None:
+    def __init__(self, runs: int, rounds: Sequence[Round], inputs: Examples) -> None:
         chosen = np.linspace(0, len(rounds) - 1, min(TIMES, len(rounds))).round().astype(int).tolist()
         self._times = {rounds[index].time for index in chosen}
         self._runs = np.arange(runs)
-        rows = np.linspace(0, len(examples) - 1, min(ROWS, len(examples))).round().astype(np.intp)
-        self._examples = examples.take(rows) if rounds else examples
+        rows = np.linspace(0, len(inputs) - 1, min(ROWS, len(inputs))).round().astype(np.intp)
+        self._examples = inputs.take(rows) if rounds else inputs
         self._before: Array = np.empty(0)
         self._looks: list[Look] = []
         self._layers: tuple[str, ...] = ()
@@ -83,7 +82,7 @@ class LayerWatch:
         """Return the sizes, root mean squares over a layer, after a round."""
         runs = len(stack)
         slots = [slot for slot in stack.layout.parameters if slot.start == "weight"]
-        self._layers = tuple(f"{slot.fan_in} → {slot.fan_out}" for slot in slots)
+        self._layers = tuple(f"{slot.shape[0]} → {slot.shape[1]}" for slot in slots)
         z = stack.network.forward(self._examples.rows())
         activations = [(layer.activation, cell.saved["a"]) for layer, cell in stack.network.activations()]
         sizes = [np.broadcast_to(root_mean_square(a, (-2, -1)), runs) for _, a in activations]
@@ -93,6 +92,8 @@ class LayerWatch:
             if isinstance(activation, ReLU)
         ]
         slope = stack.loss.backward(z, self._examples.y) / len(self._examples)
+        if self._examples.weights is not None:
+            slope = slope * self._examples.weights.repeat(self._examples.views, axis=-1)[..., None]
         gradient = stack.network.backward(slope)
 
         def by_layer(flat: Array) -> Array:
@@ -108,8 +109,10 @@ class LayerWatch:
 
 
 def root_mean_square(array: Array, axes: int | tuple[int, ...]) -> Array:
-    """Return sqrt(mean(x^2)) over some axes."""
-    size: Array = np.sqrt((array * array).mean(axis=axes))
+    """Return sqrt(mean(x^2)) over some axes, taken relative to the largest |x|, whose square may be too large."""
+    largest = np.abs(array).max(axis=axes, keepdims=True)
+    relative = array / np.where(largest > 0, largest, 1)
+    size: Array = np.sqrt((relative * relative).mean(axis=axes)) * largest.squeeze(axes)
     return size
 
 

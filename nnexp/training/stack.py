@@ -102,7 +102,8 @@ class Stack:
         slope = self.loss.backward(z, batch.y)
         if batch.weights is not None:
             slope = slope * batch.weights.repeat(batch.views, axis=-1)[..., None]
-        gradient = self.network.backward(slope / (z.shape[-2] / batch.views))
+        slope /= z.shape[-2] / batch.views
+        gradient = self.network.backward(slope)
         self.regularization.restrain(gradient, self.theta, self._penalised)
 
         self.steps += 1

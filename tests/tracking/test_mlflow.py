@@ -21,6 +21,7 @@ from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.config.identity import resolved
 from nnexp.runs import Result
+from nnexp.training.predictions import ClassPredictions
 
 METRICS = {"train/loss", "test/loss", "train/accuracy", "test/accuracy"}
 
@@ -154,7 +155,7 @@ def test_from_python_a_run_returns_everything(in_folder: Callable[[], Path]) -> 
     ]
     result = run(overrides)
     assert result.history.times.tolist() == [1, 2, 3]
-    assert result.predictions is not None
+    assert isinstance(result.predictions, ClassPredictions)
     assert result.predictions.probabilities.shape == (360, 10)
     accuracy = (result.predictions.predicted == result.predictions.labels).mean()
     assert accuracy == result.history.metrics["test/accuracy"][-1]

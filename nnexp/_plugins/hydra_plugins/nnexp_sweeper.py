@@ -26,7 +26,7 @@ class NNexpSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Get ready for a sweep."""
-        self._loader, self._question = hydra_context.config_loader, config.question
+        self._loader, self._question, self._metric = hydra_context.config_loader, config.question, config.sweep.metric
         self._launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
@@ -38,5 +38,5 @@ class NNexpSweeper(Sweeper):
 
         jobs = all_jobs(arguments, self._loader)
         returns = self._launcher.launch(jobs, initial_job_idx=0)
-        show_answer(self._question, jobs, [job.return_value for job in returns])
+        show_answer(self._question, jobs, [job.return_value for job in returns], self._metric)
         return returns

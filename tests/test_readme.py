@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from nnexp.config.compose import compose_experiment
 from tests.conftest import CommandLine, Finished
 
 ROOT = Path(__file__).parent.parent
@@ -34,6 +35,14 @@ def test_command(nnexp: CommandLine, command: str) -> None:
 @pytest.mark.parametrize("command", IN_EXPERIMENTS)
 def test_command_of_an_experiment(typed: Callable[..., Finished], tmp_path: Path, command: str) -> None:
     check(command, typed, tmp_path)
+
+
+@pytest.mark.parametrize("row", re.findall(r"^\|.*`python -m nnexp experiment=.*\|$", EXPERIMENTS, re.MULTILINE))
+def test_what_to_try_next_makes_sense(row: str) -> None:
+    experiment, *words = re.findall(r"`([^`]*=[^`]*)`", row)
+    assert words or "challenges" in row
+    for word in words:
+        compose_experiment([*shlex.split(experiment)[3:], *shlex.split(word)])
 
 
 def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
@@ -68,10 +77,16 @@ def test_python_example(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> 
     assert "result" in names
 
 
-def test_links_and_pictures_lead_somewhere() -> None:
-    targets = [target for target in re.findall(r"\]\(([^)]+)\)", README) if "://" not in target]
+@pytest.mark.parametrize(
+    ("text", "home"), [(README, ROOT), (EXPERIMENTS, ROOT / "experiments")], ids=["", "experiments"]
+)
+def test_links_and_pictures_lead_somewhere(text: str, home: Path) -> None:
+    targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
     assert targets
     for target in targets:
-        assert (ROOT / target).is_file(), target
+        assert (home / target).is_file(), target
+
+
+def test_folders_are_there() -> None:
     for folder in re.findall(r"`((?:nnexp|conf|experiments)/[\w/.]*)`", README):
         assert (ROOT / folder).exists(), folder

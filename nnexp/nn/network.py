@@ -155,6 +155,7 @@ class Network:
         for slot in layout.statistics:
             self._cell_at(slot.path).statistics[slot.name] = _view(statistics, slot)
         self._first = min(slot.path[0] for slot in layout.parameters)
+        self._above = self.layers[self._first + 1 :], self._cells[self._first + 1 :]
 
     def _cell_at(self, path: tuple[int, ...]) -> Cell:
         cell = self._cells[path[0]]
@@ -181,8 +182,8 @@ class Network:
 
     def backward(self, gradient: Array) -> Array:
         """Return dL/dtheta for `gradient` = dL/dlogits of the last forward pass; the next call overwrites it."""
-        above = self._first + 1
-        gradient = backward(self.layers[above:], gradient, self._cells[above:])
+        layers, cells = self._above
+        gradient = backward(layers, gradient, cells)
         # Nobody asks for the gradient with respect to the data, so the first layer that learns is spared that product.
         self.layers[self._first].differentiate(gradient, self._cells[self._first])
         return self.gradient

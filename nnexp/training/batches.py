@@ -59,7 +59,7 @@ class RunStreams:
         return numbers
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Examples:
     """Features, encoded targets, targets as they are, and weights; shape (examples, ...) or (runs, examples, ...)."""
 

@@ -44,12 +44,13 @@ def train(
 
     rounds = trainer.rounds(len(examples))
     watch = LayerWatch(len(recipes), rounds if watch_layers else [], examples)
+    steps = rounds[-1].steps_by_then
     for number, this in enumerate(rounds):
         outputs, batches = [], sampler.batches(this.steps)
         watch.begin(this, stack)
         for rows in batches:
             batch = examples.take(rows)
-            z = stack.step(batch, Time(stack.steps, number, rounds[-1].steps_by_then, len(rounds)))
+            z = stack.step(batch, Time(stack.steps, number, steps, len(rounds)))
             outputs.append(z.copy())
 
         z, seen = joined(outputs), examples.answers(batches)

@@ -85,6 +85,7 @@ class Stack:
     def _bind(self) -> None:
         """Make the network and cut theta into blocks, as views that steps can use again and again."""
         self.network = Network(self.layers, self.layout, self.theta, self.statistics, self._dropout.uniform)
+        self._moment, self._rate = -1, self.theta[:, :0]
         width = max(1, BLOCK // len(self.theta))
         self._blocks = [
             (
@@ -107,8 +108,7 @@ class Stack:
         self.regularization.restrain(gradient, self.theta, self._penalised)
 
         self.steps += 1
-        factor = self.schedule.factor(time, self.schedule_state)
-        learning_rate = np.multiply(self.optimizer.learning_rate, factor).astype(self.theta.dtype)
+        learning_rate = self._learning_rate(time)
         for columns, theta, gradient_block, state in self._blocks:
             direction = self.optimizer.update(gradient_block, state, self.steps)
             if self.regularization.weight_decay is not None:
@@ -116,6 +116,15 @@ class Stack:
             rate = learning_rate if self._factors is None else learning_rate * self._factors[columns]
             theta -= rate * direction  # noqa: PLW2901 - in place
         return z
+
+    def _learning_rate(self, time: Time) -> Array:
+        """Return the learning rate of each run, which changes once an epoch under most schedules."""
+        moment = time.step if self.schedule.per == "step" else time.epoch
+        if moment != self._moment:
+            factor = self.schedule.factor(time, self.schedule_state)
+            self._rate = np.multiply(self.optimizer.learning_rate, factor).astype(self.theta.dtype)
+            self._moment = moment
+        return self._rate
 
     def observe(self, row: Mapping[str, Array]) -> None:
         """Let the schedule take notice of the loss of the training part after a round."""

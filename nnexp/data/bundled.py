@@ -20,11 +20,7 @@ class Iris(Collection):
 
     def examples(self) -> Table:
         """Return 4 lengths and widths of each flower, and its species."""
-        from sklearn.datasets import load_iris
-
-        bunch = load_iris()
-        task = Task(tuple(map(str, bunch.target_names)))
-        return Table(bunch.data, bunch.target, task, tuple(bunch.feature_names))
+        return _labelled("iris")
 
 
 @dataclass(frozen=True)
@@ -39,11 +35,7 @@ class Wine(Collection):
 
     def examples(self) -> Table:
         """Return what was measured of each wine, and its grower."""
-        from sklearn.datasets import load_wine
-
-        bunch = load_wine()
-        task = Task(tuple(map(str, bunch.target_names)))
-        return Table(bunch.data, bunch.target, task, tuple(bunch.feature_names))
+        return _labelled("wine")
 
 
 @dataclass(frozen=True)
@@ -58,11 +50,7 @@ class BreastCancer(Collection):
 
     def examples(self) -> Table:
         """Return what was measured in each image, and the diagnosis."""
-        from sklearn.datasets import load_breast_cancer
-
-        bunch = load_breast_cancer()
-        task = Task(tuple(map(str, bunch.target_names)))
-        return Table(bunch.data, bunch.target, task, tuple(map(str, bunch.feature_names)))
+        return _labelled("breast_cancer")
 
 
 @dataclass(frozen=True)
@@ -82,3 +70,12 @@ class Diabetes(Collection):
         bunch = load_diabetes(scaled=False)
         task = Task(kind="regression", columns=("progression",))
         return Table(bunch.data, bunch.target.astype(np.float64)[:, None], task, tuple(bunch.feature_names))
+
+
+def _labelled(name: str) -> Table:
+    """Return a classification of scikit-learn by its name there."""
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{name}")()
+    task = Task(tuple(map(str, bunch.target_names)))
+    return Table(bunch.data, bunch.target, task, tuple(map(str, bunch.feature_names)))

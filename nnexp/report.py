@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from nnexp.config.identity import flat, without_effect
-from nnexp.terminal import metric_rows, number
+from nnexp.terminal import class_rows, error_rows, metric_rows
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 
@@ -43,8 +43,6 @@ class RunReport:
         What was done to the data.
     figures
         The names of the figures, in `figures/`.
-    changes
-        The overrides of the run, for its question where none is given.
 
     """
 
@@ -101,17 +99,10 @@ class RunReport:
 
     def _predictions(self) -> list[str]:
         if isinstance(self.predictions, ClassPredictions):
-            rows = [
-                (score.name, f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}", str(score.examples))
-                for score in self.predictions.class_scores()
-            ]
-            return [table(("class, test", "precision", "recall", "F1", "examples"), rows)]
+            return [table(("class, test", "precision", "recall", "F1", "examples"), class_rows(self.predictions))]
         if isinstance(self.predictions, NumberPredictions):
-            errors = [
-                (column, number(error), number(baseline))
-                for column, error, baseline in self.predictions.typical_errors()
-            ]
-            return [table(("test", "typical error (root mean square)", "of the training mean"), errors)]
+            titles = ("test", "typical error (root mean square)", "of the training mean")
+            return [table(titles, error_rows(self.predictions))]
         return []
 
 

@@ -76,12 +76,12 @@ def show_results(
     if diverged_step is not None:
         out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
     if len(history):
-        out.print(_metrics_table(history, predictions))
+        out.print(_table(("", *history.parts()), metric_rows(history, predictions)))
     if isinstance(predictions, ClassPredictions):
-        out.print(_confusion_table(predictions))
-        out.print(_class_table(predictions))
+        out.print(_table(("true \\ predicted", *predictions.classes), _confusion_rows(predictions)))
+        out.print(_table(("class", "precision", "recall", "F1", "examples"), class_rows(predictions)))
     elif isinstance(predictions, NumberPredictions):
-        out.print(_error_table(predictions))
+        out.print(_table(("test", "typical error", "of the training mean"), error_rows(predictions)))
     for note in notes:
         out.print(f"Data    {note}", soft_wrap=True, markup=False)
     for line in where:
@@ -96,10 +96,7 @@ def show_lines(lines: Sequence[str]) -> None:
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table, its first column to the left and the others to the right."""
-    table = _table(*header)
-    for row in rows:
-        table.add_row(*row)
-    console().print(table)
+    console().print(_table(header, rows))
 
 
 def summary(history: History, diverged_step: int | None) -> str:
@@ -128,6 +125,19 @@ def metric_rows(history: History, predictions: Predictions | None) -> list[tuple
             row = [number(value) if part == "test" else "" for part in parts]
             rows.append((f"{metric.replace('_', ' ')}, {title}", *row))
     return rows
+
+
+def class_rows(predictions: ClassPredictions) -> list[tuple[str, ...]]:
+    """Return the name of every class, its precision, recall and F1, and the number of its test examples."""
+    return [
+        (score.name, *[f"{share:.3f}" for share in (score.precision, score.recall, score.f1)], str(score.examples))
+        for score in predictions.class_scores()
+    ]
+
+
+def error_rows(predictions: NumberPredictions) -> list[tuple[str, ...]]:
+    """Return the name of every target, its typical error in the test part, and that of the training mean."""
+    return [(column, number(error), number(mean)) for column, error, mean in predictions.typical_errors()]
 
 
 def number(value: float) -> str:
@@ -173,41 +183,20 @@ def _line(time: int, trainer: Trainer, metrics: Mapping[str, float]) -> str:
     return f"{trainer.unit} {time:{width}}/{trainer.length}  {_short(metrics)}"
 
 
-def _table(*headers: str) -> "Table":
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
     from rich import box
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for index, header in enumerate(headers):
-        table.add_column(header, justify="right" if index else "left", overflow="fold")
-    return table
-
-
-def _metrics_table(history: History, predictions: Predictions | None) -> "Table":
-    """Return a row for each metric, a column for each part."""
-    table = _table("", *history.parts())
-    for row in metric_rows(history, predictions):
+    for index, title in enumerate(header):
+        table.add_column(title, justify="right" if index else "left", overflow="fold")
+    for row in rows:
         table.add_row(*row)
     return table
 
 
-def _error_table(predictions: NumberPredictions) -> "Table":
-    table = _table("test", "typical error", "of the training mean")
-    for column, error, baseline in predictions.typical_errors():
-        table.add_row(column, number(error), number(baseline))
-    return table
-
-
-def _confusion_table(predictions: ClassPredictions) -> "Table":
-    table = _table("true \\ predicted", *predictions.classes)
-    for name, row in zip(predictions.classes, predictions.confusion(), strict=True):
-        table.add_row(name, *[str(count) for count in row])
-    return table
-
-
-def _class_table(predictions: ClassPredictions) -> "Table":
-    table = _table("class", "precision", "recall", "F1", "examples")
-    for score in predictions.class_scores():
-        numbers = (score.precision, score.recall, score.f1)
-        table.add_row(score.name, *[f"{number:.3f}" for number in numbers], str(score.examples))
-    return table
+def _confusion_rows(predictions: ClassPredictions) -> list[tuple[str, ...]]:
+    return [
+        (name, *[str(count) for count in row])
+        for name, row in zip(predictions.classes, predictions.confusion(), strict=True)
+    ]

@@ -1,7 +1,7 @@
 """Composing configs outside of the command line, and what both ways need from Hydra."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
 
@@ -38,7 +38,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
     """
     register()
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
-    with nullcontext() if GlobalHydra.instance().is_initialized() else _initialized():
+    with _initialized():
         try:
             config = compose("config", [*overrides, *own])
         except (HydraException, OmegaConfBaseException) as error:
@@ -48,8 +48,9 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
 
 @cache
 def default_config() -> Mapping[str, object]:
-    """Return the resolved config of a run without overrides."""
-    return resolved(compose_experiment())
+    """Return the resolved config of a run without overrides, from within a run or outside of one."""
+    within = GlobalHydra.instance().is_initialized()
+    return resolved(check(compose("config")) if within else compose_experiment())
 
 
 def check(config: DictConfig) -> Experiment:

@@ -51,11 +51,13 @@ class Scaling:
         """Return the map that changes nothing."""
         return cls(np.zeros(columns), np.ones(columns))
 
-    def apply(self, x: Array) -> None:
-        """Scale columns in place, for a second large table might not fit beside the first."""
+    def apply(self, x: Array | Labels) -> Array:
+        """Scale columns and return them, in place, for a second large table might not fit; whole numbers are copied."""
+        scaled: Array = x.astype(np.result_type(x, np.float32), copy=False)
         for begin in range(0, len(x), CHUNK):
             rows = slice(begin, begin + CHUNK)
-            x[rows] = (x[rows] - self.offset) / self.factor
+            scaled[rows] = (scaled[rows] - self.offset) / self.factor
+        return scaled
 
     def undo(self, x: Array) -> Array:
         """Return the raw columns."""
@@ -218,10 +220,8 @@ class TableDataset(Dataset):
         target_scaling = fit_scaling(train.targets) if self.standardize_targets else None
 
         def part(table: Table) -> Part:
-            scaling.apply(table.x)
-            if target_scaling is not None:
-                target_scaling.apply(table.targets.astype(np.float64, copy=False))
-            return Part(table.x, table.targets)
+            targets = table.targets if target_scaling is None else target_scaling.apply(table.targets)
+            return Part(scaling.apply(table.x), targets)
 
         return Data(
             self.name,

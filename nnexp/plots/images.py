@@ -53,7 +53,7 @@ def sample_predictions(data: Data, predictions: ClassPredictions) -> "Figure":
 def first_layer(trained: Trained) -> "Figure":
     """Draw the weights of the first layer's units as images: what makes a unit larger, and what smaller."""
     slot = next(slot for slot in trained.layout.parameters if slot.start == "weight")
-    weight = trained.learned.theta[slot.begin : slot.end].reshape(slot.shape).T[:UNITS]
+    weight = trained.parameters()[slot.title].T[:UNITS]
     columns = min(8, len(weight))
     rows = -(-len(weight) // columns)
     width, height = max(1.1 * columns, 4.5) + 1.2, 1.3 * rows + 0.8

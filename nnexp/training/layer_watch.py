@@ -38,7 +38,6 @@ class LayerWatch:
         How many runs the stack begins with.
     rounds
         The rounds of the training; none, to watch nothing.
-
     inputs
         The training examples.
 
@@ -91,10 +90,7 @@ class LayerWatch:
             for activation, a in activations
             if isinstance(activation, ReLU)
         ]
-        slope = stack.loss.backward(z, self._examples.y) / len(self._examples)
-        if self._examples.weights is not None:
-            slope = slope * self._examples.weights.repeat(self._examples.views, axis=-1)[..., None]
-        gradient = stack.network.backward(slope)
+        gradient = stack.network.backward(stack.slope(z, self._examples))
 
         def by_layer(flat: Array) -> Array:
             return _columns([root_mean_square(flat[:, _place(slot)], -1) for slot in slots], runs)

@@ -100,11 +100,7 @@ class Stack:
     def step(self, batch: Examples, time: Time) -> Array:
         """Descend once along the gradient of a batch's mean loss; return the logits from before, in a buffer."""
         z = self.network.forward(batch.rows(), training=True)
-        slope = self.loss.backward(z, batch.y)
-        if batch.weights is not None:
-            slope = slope * batch.weights.repeat(batch.views, axis=-1)[..., None]
-        slope /= z.shape[-2] / batch.views
-        gradient = self.network.backward(slope)
+        gradient = self.network.backward(self.slope(z, batch))
         self.regularization.restrain(gradient, self.theta, self._penalised)
 
         self.steps += 1
@@ -116,6 +112,14 @@ class Stack:
             rate = learning_rate if self._factors is None else learning_rate * self._factors[columns]
             theta -= rate * direction  # noqa: PLW2901 - in place
         return z
+
+    def slope(self, z: Array, batch: Examples) -> Array:
+        """Return the gradient of a batch's mean loss with respect to its logits."""
+        slope = self.loss.backward(z, batch.y)
+        if batch.weights is not None:
+            slope = slope * batch.weights.repeat(batch.views, axis=-1)[..., None]
+        slope /= z.shape[-2] / batch.views
+        return slope
 
     def _learning_rate(self, time: Time) -> Array:
         """Return the learning rate of each run, which changes once an epoch under most schedules."""

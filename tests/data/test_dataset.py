@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 from nnexp.component import Array, InvalidFieldError, Labels
 from nnexp.data.bundled import BreastCancer, Diabetes, Iris, Wine
 from nnexp.data.csv import Csv, Heart
-from nnexp.data.dataset import CHUNK, Collection, Data, Part, Table, TableDataset, fit_scaling, noisy
+from nnexp.data.dataset import CHUNK, Collection, Data, Part, Scaling, Table, TableDataset, fit_scaling, noisy
 from nnexp.data.digits import Digits
 from nnexp.data.mnist1d import MNIST1D
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
@@ -372,3 +372,17 @@ def test_settings_that_do_not_fit_the_examples_are_refused(table: Table, fields:
 def test_shares_that_make_no_sense_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(InvalidFieldError, match=f"^{list(fields)[-1]}="):
         Iris(**fields)
+
+
+def test_scaling_is_never_lost_whatever_the_type_of_the_numbers() -> None:
+    scaling = Scaling(np.array([2.0]), np.array([4.0]))
+    for dtype in (np.float64, np.float32, np.int64, np.uint8):
+        raw: Array = np.array([[6.0], [10.0]]).astype(dtype)
+        np.testing.assert_array_equal(scaling.apply(raw), [[1.0], [2.0]])
+
+
+def test_targets_of_a_table_in_float32_are_scaled(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text("size,price\n" + "".join(f"{row},{100 + 7 * row}\n" for row in range(40)))
+    data = Csv(path=str(path), kind="regression", dtype="float32", standardize_targets=True).load()
+    np.testing.assert_allclose([data.train.targets.mean(), data.train.targets.std()], [0, 1], atol=1e-6)

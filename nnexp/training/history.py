@@ -156,6 +156,10 @@ class Recorder:
             self._metrics[name][runs, self._evaluations[runs]] = values
         self._evaluations[runs] += 1
 
+    def latest(self, run: int, name: str) -> float:
+        """Return a metric at the last evaluation of a run."""
+        return float(self._metrics[name][run, self._evaluations[run] - 1])
+
     def snapshot(self, run: int, time: int, learned: Parameters) -> None:
         """Keep the parameters of a run at a time."""
         self._snapshots[run][time] = learned

@@ -63,6 +63,10 @@ class LayerWatch:
         if this.time in self._times and len(staying):
             values = {name: array[staying] for name, array in self._look(stack).items()}
             self._looks.append(Look(this.time, self._runs[staying], values))
+        self.keep(staying)
+
+    def keep(self, staying: npt.NDArray[np.intp]) -> None:
+        """Go on with a part of the runs."""
         self._runs = self._runs[staying]
 
     def told(self, outcomes: Sequence[Outcome]) -> list[Outcome]:

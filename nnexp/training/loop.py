@@ -15,18 +15,17 @@ from nnexp.training.batches import Examples, Sampler
 from nnexp.training.evaluator import TRAIN, Evaluator, joined, losses_of
 from nnexp.training.history import Outcome
 from nnexp.training.layer_watch import LayerWatch
-from nnexp.training.roster import Observer, Roster
+from nnexp.training.roster import Observer, Roster, unobserved
 from nnexp.training.stack import Recipe, Stack
-from nnexp.training.trainer import Trainer
+from nnexp.training.trainer import Round, Trainer
 
 
-@np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a run that diverges is known by its loss
 def train(
     recipes: Sequence[Recipe],
     data: Data,
     trainer: Trainer,
     dtype: npt.DTypeLike,
-    observe: Observer = lambda *_: None,
+    observe: Observer = unobserved,
     *,
     watch_layers: bool = False,
 ) -> list[Outcome]:
@@ -36,21 +35,68 @@ def train(
     step; those of the other parts are taken after the round. Penalties are no part of them. A run whose loss is no
     longer finite leaves the stack, and so does one that stops early. Watching the layers changes no numbers.
     """
-    stack = Stack(recipes, data.train.x.shape[-1], dtype)
-    examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
-    sampler = Sampler([recipe.seed for recipe in recipes], len(examples), trainer)
-    evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
-    roster = Roster(len(recipes), trainer, evaluator.names, observe)
+    training = Training(recipes, data, trainer, dtype, observe, watch_layers=watch_layers)
+    training.advance()
+    return training.outcomes()
 
-    rounds = trainer.rounds(len(examples))
-    watch = LayerWatch(len(recipes), rounds if watch_layers else [], examples)
-    steps = rounds[-1].steps_by_then
-    for number, this in enumerate(rounds):
-        outputs, batches = [], sampler.batches(this.steps)
-        watch.begin(this, stack)
+
+class Training:
+    """A stack of runs on its way: it can pause between two rounds, and then be pickled and go on elsewhere.
+
+    Arguments
+    ---------
+    recipes
+        What each run is made of.
+    data
+        What all of them learn.
+    trainer
+        How long, and in which portions.
+    dtype
+        float64 or float32.
+    observe
+        Who is told of every evaluation.
+    watch_layers
+        Whether to look into the layers.
+
+    """
+
+    def __init__(
+        self,
+        recipes: Sequence[Recipe],
+        data: Data,
+        trainer: Trainer,
+        dtype: npt.DTypeLike,
+        observe: Observer = unobserved,
+        *,
+        watch_layers: bool = False,
+    ) -> None:
+        self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
+        self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
+        self._sampler = Sampler([recipe.seed for recipe in recipes], len(self._examples), trainer)
+        self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
+        self._roster = Roster(len(recipes), trainer, self._evaluator.names, observe)
+        self._rounds = trainer.rounds(len(self._examples))
+        self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
+        self._number = 0
+
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a run that diverges is known by its loss
+    def advance(self, time: int | None = None) -> None:
+        """Train until a time, in epochs or iterations, or to the end."""
+        while len(self._roster) and self._number < len(self._rounds):
+            this = self._rounds[self._number]
+            if time is not None and this.time > time:
+                return
+            self._round(this)
+            self._number += 1
+        self._roster.end_all(self._stack)
+
+    def _round(self, this: Round) -> None:
+        stack, examples, steps = self._stack, self._examples, self._rounds[-1].steps_by_then
+        outputs, batches = [], self._sampler.batches(this.steps)
+        self._watch.begin(this, stack)
         for rows in batches:
             batch = examples.take(rows)
-            z = stack.step(batch, Time(stack.steps, number, steps, len(rounds)))
+            z = stack.step(batch, Time(stack.steps, self._number, steps, len(self._rounds)))
             outputs.append(z.copy())
 
         z, seen = joined(outputs), examples.answers(batches)
@@ -58,13 +104,26 @@ def train(
         row = {f"{TRAIN}/loss": losses.mean(axis=-1)}
         stack.observe(row)
         if this.evaluated:
-            row |= evaluator.scores(TRAIN, stack, z, seen) | evaluator.other_parts(stack)
-        staying = roster.settle(this, stack, losses, row)
-        watch.end(this, stack, staying)
-        if not len(staying):
-            return watch.told(roster.outcomes())
-        if len(staying) < len(stack):
-            stack.keep(staying)
-            sampler.keep(staying)
-    roster.end_all(stack)
-    return watch.told(roster.outcomes())
+            row |= self._evaluator.scores(TRAIN, stack, z, seen) | self._evaluator.other_parts(stack)
+        staying = self._roster.settle(this, stack, losses, row)
+        self._watch.end(this, stack, staying)
+        self._keep(staying)
+
+    def stop(self, runs: Sequence[int], reason: str) -> None:
+        """End some of the runs before their time; the others are not touched."""
+        staying = self._roster.dismiss(self._stack, runs, reason)
+        self._watch.keep(staying)
+        self._keep(staying)
+
+    def _keep(self, staying: npt.NDArray[np.intp]) -> None:
+        if 0 < len(staying) < len(self._stack):
+            self._stack.keep(staying)
+            self._sampler.keep(staying)
+
+    def latest(self, metric: str) -> dict[int, float]:
+        """Return a metric at the last evaluation of every run that has not ended."""
+        return self._roster.latest(metric)
+
+    def outcomes(self) -> list[Outcome]:
+        """Return the outcome of every run, once all have ended."""
+        return self._watch.told(self._roster.outcomes())

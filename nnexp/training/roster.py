@@ -20,6 +20,10 @@ Observer = Callable[[int, Sequence[int], Row], None]
 """Called after every evaluation with the time, the runs that are still training, and their metrics."""
 
 
+def unobserved(_time: int, _runs: Sequence[int], _row: Row) -> None:
+    """Take no notice of an evaluation."""
+
+
 class Roster:
     """The runs of a stack by their numbers, from the first round to the outcome of each.
 
@@ -78,10 +82,26 @@ class Roster:
         self._runs = self._runs[staying]
         return staying
 
+    def __len__(self) -> int:
+        """Return the number of runs that are still training."""
+        return len(self._runs)
+
+    def latest(self, metric: str) -> dict[int, float]:
+        """Return a metric at the last evaluation of every run that is still training."""
+        return {run: self._recorder.latest(run, metric) for run in self._runs.tolist()}
+
+    def dismiss(self, stack: Stack, runs: Sequence[int], reason: str) -> Indices:
+        """End some of the runs that are still training, and return which of the stack stay, as indices into it."""
+        leaving = np.isin(self._runs, runs)
+        staying = self._leave(stack, np.arange(len(self._runs)), leaving, reason)
+        self._runs = self._runs[staying]
+        return staying
+
     def end_all(self, stack: Stack) -> None:
         """End the runs that trained to the end."""
         for index in range(len(self._runs)):
             self._end(stack, index)
+        self._runs = self._runs[:0]
 
     def outcomes(self) -> list[Outcome]:
         """Return the outcome of every run, in their order."""

@@ -97,6 +97,15 @@ class Stack:
             for begin in range(0, self.theta.shape[1], width)
         ]
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return everything but the views into theta, which a pickle would turn into copies."""
+        return {name: value for name, value in vars(self).items() if name not in ("network", "_blocks")}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        """Make the views anew."""
+        vars(self).update(state)
+        self._bind()
+
     def step(self, batch: Examples, time: Time) -> Array:
         """Descend once along the gradient of a batch's mean loss; return the logits from before, in a buffer."""
         z = self.network.forward(batch.rows(), training=True)

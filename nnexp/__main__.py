@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config.messages import one_line
 from nnexp.config.search_path import folder, register
+from nnexp.config.sweep_functions import replacing
 from nnexp.errors import UserError
 
 MISTAKE, DIVERGED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
@@ -33,19 +34,19 @@ def job(config: DictConfig) -> float:
 
     from nnexp.config.compose import check
     from nnexp.runs import execute
-    from nnexp.sweep.answer import Objective
+    from nnexp.sweep.objective import Objective, swept
 
     context = HydraConfig.get()
     try:
         alone = context.mode is not RunMode.MULTIRUN
-        result = execute(check(config), list(context.overrides.task), alone=alone)
+        result = execute(check(config), list(context.overrides.task), alone=alone, parent=config.sweep.parent)
         gc.enable()
     except UserError as error:
         # An exit passes through Hydra, where an exception would be printed together with the overrides.
         sys.exit(_mistake(error))
     if result.diverged_step is not None and alone:
         sys.exit(DIVERGED)
-    return Objective.of(result)
+    return Objective.of(swept(result))
 
 
 def main() -> None:
@@ -53,7 +54,7 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
     register()
     sys.argv[0] = "nnexp"  # the name in Hydra's usage line
-    sys.argv[1:] = sorted(sys.argv[1:], key=lambda argument: OVERRIDE.match(argument) is not None)
+    sys.argv[1:] = sorted(replacing(sys.argv[1:]), key=lambda argument: OVERRIDE.match(argument) is not None)
     try:
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
     except UserError as error:

@@ -1,6 +1,5 @@
 """One run, from its config to its logged results."""
 
-import csv
 import hashlib
 import json
 import re
@@ -16,29 +15,30 @@ from tempfile import TemporaryFile
 from types import FrameType
 
 import numpy as np
-from omegaconf import OmegaConf
 
-from nnexp import terminal
+from nnexp import __version__, terminal
 from nnexp.component import Array
 from nnexp.config.compose import compose_experiment, default_config
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, flat, resolved, without_effect
-from nnexp.data.dataset import Data
+from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
 from nnexp.files import atomically, new_folder, write_text
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import styled
 from nnexp.report import RunReport
+from nnexp.run_folder import RunSummary, write_history, write_parameters, write_yaml
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun
 from nnexp.training.history import History, Outcome, Row
 from nnexp.training.loop import train
+from nnexp.training.metrics import lower_is_better
 from nnexp.training.predictions import Predictions, predict
 from nnexp.training.roster import Observer
+from nnexp.training.stack import Recipe
 from nnexp.training.trained import Trained
+from nnexp.training.worker import BLAS_THREADS
 
-BLAS_THREADS = 1
-"""Matrices are small, and a thread count that varies could change the last bits of a product."""
 SLUG_LENGTH = 60
 """The most characters of a run's name in the name of its folder."""
 
@@ -80,6 +80,8 @@ class Result:
         What was done to the data that a person should know.
     links
         How to open MLflow on the run, as pairs of a title and a line; empty without tracking.
+    summary
+        The result in a few numbers.
 
     """
 
@@ -96,10 +98,7 @@ class Result:
     folder: Path
     notes: Sequence[str]
     links: Sequence[tuple[str, str]]
-
-    def best_loss(self) -> float | None:
-        """Return the lowest test loss, or None where nothing was evaluated."""
-        return self.history.at(self.history.best())["test/loss"] if len(self.history) else None
+    summary: RunSummary
 
 
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
@@ -121,7 +120,157 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     return execute(compose_experiment(overrides, config_dir), overrides)
 
 
-def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True) -> Result:
+@dataclass(frozen=True)
+class Ready:
+    """A run that is checked and can be trained.
+
+    Attributes
+    ----------
+    experiment
+        What to train.
+    overrides
+        What was asked for.
+    name
+        What sets the run apart.
+    data, dataset
+        What it is trained on, and what is recorded of that.
+    recipe
+        What the training loop needs.
+    config_hash
+        The run's identity.
+
+    """
+
+    experiment: Experiment
+    overrides: Sequence[str]
+    name: str
+    data: Data
+    dataset: DatasetFacts
+    recipe: Recipe
+    config_hash: str
+
+    @property
+    def command(self) -> str:
+        """Return the command that does this run."""
+        return shlex.join(["python", "-m", "nnexp", *self.overrides])
+
+    @property
+    def folder_name(self) -> str:
+        """Return the name of the run's folder, but for the time."""
+        return f"{slug(self.name)}_{self.config_hash}"
+
+    def facts(self, tags: Mapping[str, str]) -> RunFacts:
+        """Return what a tracker is told before the training."""
+        config = flat(resolved(self.experiment))
+        return RunFacts(
+            group=self.data.name,
+            name=self.name,
+            parameters={key: value for key, value in config.items() if not without_effect(key)},
+            tags={**tags, "config_hash": self.config_hash},
+            dataset=self.dataset,
+        )
+
+    def trained(self, outcome: Outcome) -> Trained:
+        """Return the trained network."""
+        return Trained(self.recipe, outcome.learned, self.data)
+
+    def result(self, outcome: Outcome, folder: Path, seconds: float, links: Sequence[tuple[str, str]] = ()) -> Result:
+        """Return the result of the training."""
+        trained = self.trained(outcome)
+        predictions = predict(trained) if outcome.diverged_step is None else None
+        return Result(
+            name=self.name,
+            command=self.command,
+            config=resolved(self.experiment),
+            config_hash=self.config_hash,
+            history=outcome.history,
+            predictions=predictions,
+            parameters=trained.parameters(),
+            diverged_step=outcome.diverged_step,
+            stopped=outcome.stopped,
+            snapshots={
+                moment: Trained(self.recipe, learned, self.data).parameters()
+                for moment, learned in outcome.snapshots.items()
+            },
+            folder=folder,
+            notes=self.data.notes,
+            links=links,
+            summary=self._summary(outcome, predictions, seconds),
+        )
+
+    def _summary(self, outcome: Outcome, predictions: Predictions | None, seconds: float) -> RunSummary:
+        history, known = outcome.history, {} if predictions is None else predictions.baselines()
+        return RunSummary(
+            config_hash=self.config_hash,
+            data_digest=self.dataset.digest,
+            version=__version__,
+            unit=history.unit,
+            length=self.experiment.trainer.length,
+            end=history.at(-1) if len(history) else {},
+            best={
+                name: float(values.min() if lower_is_better(name) else values.max())
+                for name, values in (history.metrics.items() if len(history) else ())
+            },
+            best_time=int(history.times[history.best()]) if len(history) else None,
+            at_best=history.at(history.best()) if len(history) else {},
+            baselines={f"test/{metric}": value for metric, (_, value) in known.items()},
+            diverged_step=outcome.diverged_step,
+            stopped=outcome.stopped,
+            seconds=seconds,
+        )
+
+
+def prepare(
+    experiment: Experiment,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    loaded: tuple[Data, DatasetFacts] | None = None,
+) -> Ready:
+    """Return a checked experiment as a run that can be trained.
+
+    Arguments
+    ---------
+    experiment
+        What to train.
+    overrides
+        What was asked for; they name and explain the run.
+    name
+        What sets the run apart; None makes it of the overrides.
+    loaded
+        The data, where another run has loaded it before.
+
+    Raises
+    ------
+    UserError
+        If data and the rest do not go together.
+
+    """
+    data, dataset = loaded or load(experiment.dataset)
+    return Ready(
+        experiment,
+        overrides,
+        name or run_name(overrides) or data.name,
+        data,
+        dataset,
+        experiment.recipe(data),
+        config_hash(experiment),
+    )
+
+
+def load(dataset: Dataset) -> tuple[Data, DatasetFacts]:
+    """Return the data and what is recorded of it: the digest is of the training and test arrays, split and scaled."""
+    data = dataset.load()
+    digest = hashlib.sha256()
+    for part in (data.train, data.test):
+        for array in (part.x, part.targets):
+            digest.update(np.ascontiguousarray(array).data)  # without a copy
+    schema = {"train": [*data.train.x.shape], "test": [*data.test.x.shape], "classes": [*data.task.classes]}
+    return data, DatasetFacts(data.name, digest.hexdigest()[:8], json.dumps(resolved(dataset)), schema)
+
+
+def execute(
+    experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True, parent: str | None = None
+) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
     Arguments
@@ -132,6 +281,8 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
         What was asked for.
     alone
         Whether figures are drawn and tables shown where the config leaves it open.
+    parent
+        The run that explains this one, where the tracker knows such.
 
     Raises
     ------
@@ -141,54 +292,32 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
     """
     from threadpoolctl import threadpool_limits
 
-    data = experiment.dataset.load()
-    recipe = experiment.recipe(data)
+    ready = prepare(experiment, overrides)
     experiment.tracking.check()
     output_dir = writable_folder(experiment.output_dir)
     tracker = experiment.tracking.open(output_dir)
     figures, verbose = (alone if choice is None else choice for choice in (experiment.figures, experiment.verbose))
-    name = run_name(overrides) or data.name
-    identity = config_hash(experiment)
-    with threadpool_limits(BLAS_THREADS), _sigterm_interrupts():
-        facts = RunFacts(
-            group=data.name,
-            name=name,
-            parameters={key: value for key, value in flat(resolved(experiment)).items() if not without_effect(key)},
-            tags={**environment(), "config_hash": identity},
-            dataset=dataset_facts(experiment, data),
-        )
-        with _tracked(tracker.start(facts, experiment.trainer.evaluations())) as tracked:
+    with threadpool_limits(BLAS_THREADS), sigterm_interrupts():
+        facts = ready.facts(environment())
+        with _tracked(tracker.start(facts, experiment.trainer.evaluations(), parent)) as tracked:
+            started = time.monotonic()
             with terminal.progress(experiment.trainer, verbose=verbose) as show:
                 observe = _observer(tracked, show)
-                (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype, observe, watch_layers=figures)
-            trained = Trained(recipe, outcome.learned, data)
-            result = Result(
-                name=name,
-                command=shlex.join(["python", "-m", "nnexp", *overrides]),
-                config=resolved(experiment),
-                config_hash=identity,
-                history=outcome.history,
-                predictions=predict(trained) if outcome.diverged_step is None else None,
-                parameters=trained.parameters(),
-                diverged_step=outcome.diverged_step,
-                stopped=outcome.stopped,
-                snapshots={
-                    time: Trained(recipe, learned, data).parameters() for time, learned in outcome.snapshots.items()
-                },
-                folder=new_folder(
-                    output_dir / data.name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{slug(name)}_{identity}"
-                ),
-                notes=data.notes,
-                links=tracked.where(),
+                (outcome,) = train(
+                    [ready.recipe], ready.data, experiment.trainer, experiment.dtype, observe, watch_layers=figures
+                )
+            seconds = time.monotonic() - started
+            folder = new_folder(
+                output_dir / ready.data.name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}"
             )
-            write_files(result)
-            drawn = draw_figures(result, trained, outcome) if figures else []
-            write_text(result.folder / "report.md", report(result, experiment.question, drawn).markdown())
-            tracked.finish(best_metrics(result), outcome_tags(result), describe(result), result.folder)
+            result = ready.result(outcome, folder, seconds, tracked.where())
+            write_run(ready, outcome, result, figures=figures)
+            description = describe(result.command, result.history, result.diverged_step, folder)
+            tracked.finish(best_metrics(result.summary), outcome_tags(result.summary), description, folder)
     if verbose:
         terminal.show_results(result.history, result.predictions, result.diverged_step, result.notes, where(result))
     else:
-        terminal.show_line(name, result.history, result.diverged_step)
+        terminal.show_line(result.name, result.history, result.diverged_step)
     return result
 
 
@@ -226,28 +355,17 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.=+-]+", "_", name).strip("_.")[:SLUG_LENGTH]
 
 
-def dataset_facts(experiment: Experiment, data: Data) -> DatasetFacts:
-    """Return what identifies the data of a run: its digest is of the training and test arrays, split and scaled."""
-    digest = hashlib.sha256()
-    for part in (data.train, data.test):
-        for array in (part.x, part.targets):
-            digest.update(np.ascontiguousarray(array).data)  # without a copy
-    schema = {"train": [*data.train.x.shape], "test": [*data.test.x.shape], "classes": [*data.task.classes]}
-    return DatasetFacts(data.name, digest.hexdigest()[:8], json.dumps(resolved(experiment.dataset)), schema)
-
-
-def write_files(result: Result) -> None:
-    """Write config, history and parameters into the run's folder."""
-    write_text(result.folder / "config.yaml", OmegaConf.to_yaml(OmegaConf.create(dict(result.config))))
-    with atomically(result.folder / "history.csv") as path, path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow([result.history.unit, *result.history.metrics])
-        writer.writerows(zip(result.history.times, *result.history.metrics.values(), strict=True))
-    with atomically(result.folder / "parameters.npz") as path:
-        np.savez(path, allow_pickle=False, **result.parameters)
+def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) -> None:
+    """Write everything about a run into its folder, its summary last."""
+    folder = result.folder
+    write_yaml(folder / "config.yaml", result.config)
+    write_history(folder, result.history)
+    write_parameters(folder / "parameters.npz", result.parameters)
     for moment, snapshot in result.snapshots.items():
-        with atomically(result.folder / f"parameters_{result.history.unit}_{moment}.npz") as path:
-            np.savez(path, allow_pickle=False, **snapshot)
+        write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
+    drawn = draw_figures(result, ready.trained(outcome), outcome) if figures else []
+    write_text(folder / "report.md", report(result, ready.experiment.question, drawn).markdown())
+    result.summary.write(folder)
 
 
 def draw_figures(result: Result, trained: Trained, outcome: Outcome) -> list[str]:
@@ -278,31 +396,25 @@ def report(result: Result, question: str | None, figures: Sequence[str]) -> RunR
     )
 
 
-def best_metrics(result: Result) -> dict[str, float]:
+def best_metrics(summary: RunSummary) -> dict[str, float]:
     """Return the metrics of the best epoch under names of their own."""
-    if not len(result.history):
+    if summary.best_time is None:
         return {}
-    best = result.history.best()
-    metrics = {f"best/{name}": value for name, value in result.history.at(best).items()}
-    return {**metrics, f"best/{result.history.unit}": float(result.history.times[best])}
+    metrics = {f"best/{name}": value for name, value in summary.at_best.items()}
+    return {**metrics, f"best/{summary.unit}": float(summary.best_time)}
 
 
-def outcome_tags(result: Result) -> dict[str, str]:
+def outcome_tags(summary: RunSummary) -> dict[str, str]:
     """Return the tags by which diverged runs are found; not a number is never logged as a metric."""
-    tags = {"diverged": str(result.diverged_step is not None).lower()}
-    if result.diverged_step is not None:
-        tags["diverged_step"] = str(result.diverged_step)
-    return tags if result.stopped is None else {**tags, "stopped": result.stopped}
+    tags = {"diverged": str(summary.diverged_step is not None).lower()}
+    if summary.diverged_step is not None:
+        tags["diverged_step"] = str(summary.diverged_step)
+    return tags if summary.stopped is None else {**tags, "stopped": summary.stopped}
 
 
-def describe(result: Result) -> str:
-    """Return the run in a few lines of Markdown."""
-    lines = [
-        f"    {result.command}",
-        terminal.summary(result.history, result.diverged_step),
-        f"Files: `{result.folder}`",
-    ]
-    return "\n\n".join(lines)
+def describe(command: str, history: History, diverged_step: int | None, folder: Path) -> str:
+    """Return a run in a few lines of Markdown."""
+    return f"    {command}\n\n{terminal.summary(history, diverged_step)}\n\nFiles: `{folder}`"
 
 
 def where(result: Result) -> list[str]:
@@ -335,7 +447,7 @@ def _tracked(run: TrackedRun) -> Iterator[TrackedRun]:
 
 
 @contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
+def sigterm_interrupts() -> Iterator[None]:
     """Let SIGTERM end the block as Ctrl-C does; only the main thread of a process can."""
     if threading.current_thread() is not threading.main_thread():
         yield

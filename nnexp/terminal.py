@@ -1,7 +1,7 @@
 """What a person sees in the terminal: a progress bar on a terminal, plain lines in a pipe, and a table at the end."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
@@ -59,6 +59,37 @@ def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
         yield show
 
 
+@contextmanager
+def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
+    """Yield what shows how many of the runs of a sweep are done: a bar with the time left, or a few lines in a pipe."""
+    if not sys.stdout.isatty():
+        marks = {max(1, total * mark // PIPED_LINES) for mark in range(1, PIPED_LINES + 1)}
+        done = 0
+
+        def count(runs: int) -> None:
+            nonlocal done
+            if any(done < mark <= done + runs for mark in marks):
+                print(f"{done + runs}/{total} runs", flush=True)
+            done += runs
+
+        yield count
+    else:
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bars
+
+        columns = (
+            MofNCompleteColumn(),
+            TextColumn("runs"),
+            BarColumn(bar_width=20),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(compact=True),
+            TextColumn("left"),
+        )
+        with Bars(*columns, transient=True) as bars:
+            task = bars.add_task("", total=total)
+            yield lambda runs: bars.advance(task, runs)
+
+
 def show_line(name: str, history: History, diverged_step: int | None) -> None:
     """Print the result of a run in one line."""
     console().print(f"{name}: {summary(history, diverged_step)}", soft_wrap=True, markup=False)
@@ -88,15 +119,42 @@ def show_results(
         out.print(line, soft_wrap=True, markup=False)
 
 
+def warn(line: str) -> None:
+    """Print a line that a person should see beside the output."""
+    print(f"nnexp: {line}", file=sys.stderr)
+
+
 def show_lines(lines: Sequence[str]) -> None:
     """Print lines of text."""
     for line in lines:
         console().print(line, soft_wrap=True, markup=False)
 
 
+def show_sentences(lines: Sequence[str]) -> None:
+    """Print sentences, on a terminal wrapped between words."""
+    for line in lines:
+        console().print(line, markup=False)
+
+
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table, its first column to the left and the others to the right."""
     console().print(_table(header, rows))
+
+
+def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]) -> None:
+    """Print a table without as many of the spare columns, the first ones first, as the terminal is too narrow for."""
+    from rich.markup import escape
+
+    out = console()
+    longest = max((len(word) for row in rows for word in row[0].split()), default=0)
+    widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(header) if i}
+    kept, leaving = list(header), list(spare)
+    while leaving and longest + sum(3 + widths[name] for name in kept[1:]) + 2 > out.width:
+        kept.remove(leaving.pop(0))
+    places = [place for place, name in enumerate(header) if name in kept]
+    table = _table(kept, [[escape(row[place]) for place in places] for row in rows])
+    table.columns[0].min_width = min(longest, out.width // 2)
+    out.print(table)
 
 
 def summary(history: History, diverged_step: int | None) -> str:

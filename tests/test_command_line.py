@@ -96,7 +96,7 @@ MISTAKES = [
     (["dataset.standardize_targets=true"], r"standardize_targets=true: must be false for data with 2 classes"),
     (["dataset.test_size=0.001"], r"dataset\.test_size=0\.001: must leave an example of each of 2 classes on either"),
     (["-m", "sweep.over=3"], r"sweep\.over=3: must be keys and their values, or a list of such"),
-    (["-m", "seed=interval(0,1)"], r"seed=interval\(0,1\): must be a list or range of values, not an interval"),
+    (["-m", "seed=interval(0,1)"], r"seed=0\.636962: must be a whole number of at least 0"),
     (["schedule=cosin"], r"schedule=cosin: must be one of constant, cosine"),
     (
         ["-m", "optimizer.learning_rate=0.1,-1", *QUICK],
@@ -178,6 +178,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
         "history.csv",
         "parameters.npz",
         "report.md",
+        "result.json",
         "figures",
     }
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
@@ -224,15 +225,13 @@ def test_a_diverged_run_says_where_and_fails(nnexp: CommandLine) -> None:
 def test_a_sweep_of_jobs_goes_on_after_a_diverged_one(nnexp: CommandLine) -> None:
     result = nnexp("-m", "initializer.scale=1e200,0.1", "architecture.activation=relu", *QUICK, "verbose=false")
     assert result.returncode == 0, result.stderr
-    first, second, *answer = result.stdout.splitlines()
-    assert "scale=1e+200" in first
-    assert first.endswith("diverged at step 1")
-    assert "test/loss" in second
-    assert any(line.split()[:2] == ["scale=1e+200", "diverged"] for line in answer)
-    assert answer[-2].startswith("Best: scale=0.1, test/loss ")
+    lines = result.stdout.splitlines()
+    assert any(line.split()[:2] == ["scale=1e+200", "diverged"] for line in lines)
+    assert any(line.startswith("Best: scale=0.1, test/loss ") for line in lines)
+    assert "Diverged: 1 of 2 runs; 1 of 1 with scale=1e+200." in lines
     written = {path.relative_to(nnexp.folder).parts[0] for path in nnexp.folder.rglob("*")}
     assert written == {"outputs"}
-    names = [path.name for path in (nnexp.folder / "outputs" / "digits_binary").iterdir()]
+    names = [path.name for path in (nnexp.folder / "outputs" / "sweeps").glob("*/runs/*")]
     assert sorted("scale=1e+200" in name for name in names) == [False, True]
 
 

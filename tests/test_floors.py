@@ -14,7 +14,7 @@ FLOORS = [
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
-    ["config", "report", "runs"],
+    ["config", "report", "runs", "run_folder"],
     ["__main__", "__init__", "sweep", "_plugins"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
@@ -30,6 +30,10 @@ HEAVY = {
     "filelock",
     "threadpoolctl",
     "urllib3",
+    "joblib",
+    "distributed",
+    "ray",
+    "optuna",
 }
 """Imported late, where used: never at the top of a module."""
 GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d"}
@@ -41,6 +45,10 @@ HOME = {
     "pandas": "data",
     "mnist1d": "data",
     "hydra": ("config", "__main__", "sweep", "_plugins"),
+    "joblib": "sweep",
+    "distributed": "sweep",
+    "ray": "sweep",
+    "optuna": "sweep",
 }
 """The only places that may import these libraries at all."""
 

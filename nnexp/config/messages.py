@@ -1,18 +1,23 @@
 """The wording of mistakes: proposals for misspelt words, and Hydra's own errors said in one line."""
 
+import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 from hydra.errors import MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
+
+from nnexp.config.sweep_functions import create_functions
 
 
 def no_such_key(path: str, known: Iterable[str]) -> str:
     """Return a line about an unknown key, with the closest known one or, where none is close, all of them."""
     known = sorted(known)
     proposal = did_you_mean(path.rpartition(".")[2], known)
-    return f"{path}: no such key{proposal}" if proposal else f"{path}: no such key, known are {', '.join(known)}"
+    if not proposal and known:
+        proposal = f", known are {', '.join(known)}"
+    return f"{path}: no such key{proposal}"
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
@@ -28,11 +33,30 @@ def one_line(error: Exception) -> str:
         choices = ", ".join(error.options or ())
         return f"{group or 'config'}={name}: must be one of {choices}" if choices else _first_line(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: not a valid override, must be key=value ({_first_line(error)})"
+        return f"{error.override}: {_wrong_value(error)}"
     cause = error.__cause__
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key and isinstance(cause.parent_node, DictConfig):
-        return no_such_key(cause.full_key, [str(key) for key in cause.parent_node])
+    if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and isinstance(cause.parent_node, DictConfig):
+        return no_such_key(str(cause.full_key), [str(key) for key in cause.parent_node])
+    if isinstance(cause, ValidationError) and "Sweep" in str(cause):
+        override = str(error).removeprefix("Error merging override ")
+        return f"{override}: must have its functions in quotes, such as 'range(3)'"
     return _first_line(error)
+
+
+def _wrong_value(error: OverrideParseException) -> str:
+    """Say what is wrong with a value that Hydra's grammar or one of its functions refuses."""
+    cause = error.__cause__
+    unknown = re.search(r"Unknown function '(.*)'\nAvailable: (.*)", str(error))
+    called = re.search(r"while evaluating '(\w+)", str(error))
+    if unknown:
+        names = unknown[2].split(",")
+        return f"{unknown[1]} is no function{did_you_mean(unknown[1], names) or ', known are ' + ', '.join(names)}"
+    if isinstance(cause, TypeError) and called:
+        parameters = ",".join(create_functions().definitions[called[1]].parameters)
+        return f"must be {called[1]}({parameters}) ({cause})"
+    if isinstance(cause, ValueError):
+        return str(cause)
+    return f"not a valid override, must be key=value ({_first_line(error)})"
 
 
 def _first_line(error: Exception) -> str:

@@ -14,6 +14,8 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 
+from nnexp.config import sweep_functions
+
 GROUP = "experiment"
 
 
@@ -63,12 +65,13 @@ class ExperimentSearchPath(SearchPathPlugin):
 
 
 def register() -> None:
-    """Make Hydra know the config source, the search path and the sweeper; calling it again changes nothing."""
+    """Make Hydra know config source, search path, sweeper and functions; calling it again changes nothing."""
     plugins = str(Path(__file__).resolve().parent.parent / "_plugins")
     if plugins not in sys.path:
         sys.path.append(plugins)
     for plugin in (ExperimentSource, ExperimentSearchPath):
         Plugins.instance().register(plugin)
+    sweep_functions.install()
 
 
 def _is_experiment(config_path: str) -> bool:

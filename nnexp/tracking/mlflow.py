@@ -12,6 +12,7 @@ import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,23 +20,29 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-import numpy as np
-
 from nnexp.errors import UserError
+from nnexp.files import atomically
+from nnexp.tracking import view
 from nnexp.tracking.environment import user
-from nnexp.tracking.tracker import RunFacts, Status, Tracking
+from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, SweepFacts, SweepView, Tracking
+from nnexp.training.history import evenly
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import DatasetInput, Param, Run
 
 POINTS = 200
 """Points of a curve that are delivered; the full history is an artifact."""
+SWEEP_POINTS = 40
+"""Points of a curve of a run within a sweep, of which there are many, and each point costs 0.1 ms."""
 DELIVER_SECONDS = 5.0
 """Time between two deliveries while a run trains."""
 REACH_SECONDS = 5.0
 """How long a server may take to answer before anything is trained."""
 BATCH = 1000
 """Metrics in one call, the most that MLflow takes."""
+PAGE = 1000
+"""Runs in one answer to a search."""
 SERVER_ERROR = 500
 WEB = ("http", "https")
 
@@ -103,20 +110,31 @@ class MLflowTracker:
     def __init__(self, client: "MlflowClient", uri: str, artifacts: str | None, experiment: str | None) -> None:
         self._client, self._uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
 
-    def start(self, facts: RunFacts, epochs: Sequence[int]) -> "MLflowRun":
+    def start(self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None) -> "MLflowRun":
         """Create the run with its params, tags and data set."""
-        from mlflow.entities import Dataset, DatasetInput, InputTag, Param
-
         experiment = self._experiment_id(self._experiment or facts.group)
-        tags = {**facts.tags, "mlflow.user": user(), "mlflow.source.name": "nnexp"}
-        run = self._client.create_run(experiment, tags=tags, run_name=facts.name)
-        run_id = run.info.run_id
-        params = [Param(key, str(value)) for key, value in facts.parameters.items()]
-        self._client.log_batch(run_id, params=params)
-        data = facts.dataset
-        dataset = Dataset(data.name, data.digest, "code", data.source, schema=json.dumps(data.schema))
-        self._client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
+        tags = facts.tags if parent is None else {**facts.tags, **child_tags(parent)}
+        if parent is not None:  # nested runs are shown below their parent only where both are in one experiment
+            experiment = self._client.get_run(parent).info.experiment_id
+        run_id = self._client.create_run(experiment, tags=source_tags(tags), run_name=facts.name).info.run_id
+        self._client.log_batch(run_id, params=params_of(facts))
+        self._client.log_inputs(run_id, inputs_of(facts))
         return MLflowRun(self._client, self._uri, experiment, run_id, epochs)
+
+    def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
+        """Create the run that explains the runs of a sweep, or open it again."""
+        from mlflow.exceptions import MlflowException
+
+        if run_id is not None:
+            with suppress(MlflowException):  # somebody may have deleted it, or have begun another store
+                info = self._client.get_run(run_id).info
+                if info.lifecycle_stage == "active":
+                    self._client.update_run(run_id, status="RUNNING")
+                    return MLflowSweep(self._client, self._uri, info.experiment_id, run_id)
+        experiment = self._experiment_id(self._experiment or facts.group)
+        tags = {**source_tags(facts.tags), "mlflow.note.content": facts.description}
+        run_id = self._client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
+        return MLflowSweep(self._client, self._uri, experiment, run_id)
 
     def _experiment_id(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -153,8 +171,7 @@ class MLflowRun:
 
         self._client, self._uri, self._metric = client, uri, Metric
         self.experiment_id, self.run_id = experiment_id, run_id
-        chosen = np.linspace(0, len(epochs) - 1, min(POINTS, len(epochs))).round().astype(int)
-        self._epochs = {epochs[index] for index in chosen}
+        self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS)}
         self._pending: list[Metric] = []
         self._delivered = time.monotonic()
 
@@ -194,13 +211,152 @@ class MLflowRun:
 
     def where(self) -> Sequence[tuple[str, str]]:
         """Return the command that opens MLflow, and the link to the run in it."""
-        # Without the workflow type a first visit lands in another part of MLflow, where runs like these are not shown.
-        page = f"#/experiments/{self.experiment_id}/runs/{self.run_id}?workflowType=machine_learning"
-        if urlsplit(self._uri).scheme in WEB:
-            return [("MLflow", f"{self._uri.rstrip('/')}/{page}")]
-        mlflow = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
-        command = f"{mlflow} ui --backend-store-uri {shlex.quote(self._uri)}"
-        return [("MLflow", command), ("then", f"http://127.0.0.1:5000/{page}")]
+        return links(self._uri, {"then": view.run_link(self.experiment_id, self.run_id)})
+
+
+class MLflowSweep:
+    """A sweep in an MLflow store: a parent run, whose tag on all of its runs finds them, wherever they were trained.
+
+    Arguments
+    ---------
+    client, uri
+        The store.
+    experiment_id, run_id
+        The parent.
+
+    """
+
+    def __init__(self, client: "MlflowClient", uri: str, experiment_id: str, run_id: str) -> None:
+        self._client, self.uri = client, uri
+        self.experiment_id, self.run_id = experiment_id, run_id
+
+    def recorded(self) -> Mapping[str, str]:
+        """Return the finished children by config hash, and delete those that were not recorded to their end."""
+        condition, found, page = f"tags.`mlflow.parentRunId` = '{self.run_id}'", {}, None
+        runs: list[Run] = []
+        while page != "":
+            result = self._client.search_runs([self.experiment_id], condition, max_results=PAGE, page_token=page)
+            runs, page = [*runs, *result], result.token or ""
+        for run in runs:
+            if run.info.status == "FINISHED":
+                found[run.data.tags["config_hash"]] = run.info.run_id
+            else:
+                self._client.delete_run(run.info.run_id)
+        return found
+
+    def record(self, run: FinishedRun) -> str | None:
+        """Write a whole run at once, which takes a tenth of what its calls one by one would."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        begin = now - int(1000 * run.seconds)
+        tags = {
+            **source_tags(run.facts.tags),
+            **child_tags(self.run_id),
+            **run.tags,
+            "mlflow.note.content": run.description,
+        }
+        run_id = self._client.create_run(
+            self.experiment_id, start_time=begin, tags=tags, run_name=run.facts.name
+        ).info.run_id
+        params = params_of(run.facts)
+        history = run.history.thinned(SWEEP_POINTS)
+        metrics = [
+            Metric(name, value, now, epoch)
+            for name, values in history.metrics.items()
+            for epoch, value in zip(history.times.tolist(), values.tolist(), strict=True)
+        ]
+        metrics += [Metric(name, value, now, 0) for name, value in run.metrics.items()]
+        for start in range(0, max(len(metrics), len(params)), BATCH):
+            here = slice(start, start + BATCH)
+            self._client.log_batch(run_id, metrics=metrics[here], params=params[here])
+        self._client.log_inputs(run_id, inputs_of(run.facts))
+        if run.folder is not None:
+            self._client.log_artifacts(run_id, str(run.folder))
+        self._client.set_terminated(run_id, run.status)
+        return str(run_id)
+
+    def reuse(self, run_id: str) -> bool:
+        """Tag a run as one of this sweep, unless somebody has deleted it."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            run = self._client.get_run(run_id)
+        except MlflowException:
+            return False
+        if run.info.lifecycle_stage != "active":
+            return False
+        for key, value in membership(self.run_id).items():
+            if run.data.tags.get(key) != value:
+                self._client.set_tag(run_id, key, value)
+        return True
+
+    def finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
+        """Deliver what is known of the sweep, and prepare the page that its link opens."""
+        from mlflow.entities import Metric, RunTag
+
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            self.run_id,
+            metrics=[Metric(name, value, now, 0) for name, value in shown.numbers.items()],
+            tags=[RunTag("mlflow.note.content", description)],
+        )
+        state = view.shared_view(self.run_id, shown.parameters, f"best/{shown.metric}", shown.metrics)
+        self._client.set_experiment_tag(self.experiment_id, view.tag_name(self.run_id), state)
+        for path in files:
+            if path.is_dir():
+                self._client.log_artifacts(self.run_id, str(path), path.name)
+            else:
+                self._client.log_artifact(self.run_id, str(path))
+        self._client.set_terminated(self.run_id, status)
+
+    def where(self) -> Sequence[tuple[str, str]]:
+        """Return the command that opens MLflow, and the links to the runs and to the report in it."""
+        pages = {
+            "Runs": view.runs_link(self.experiment_id, self.run_id),
+            "Report": view.run_link(self.experiment_id, self.run_id),
+        }
+        return links(self.uri, pages)
+
+
+def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """Return the address of pages of MLflow by their titles, and before them how to start it where it is no server."""
+    if urlsplit(uri).scheme in WEB:
+        return [(title if len(pages) > 1 else "MLflow", f"{uri.rstrip('/')}/{page}") for title, page in pages.items()]
+    mlflow = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
+    command = f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
+    return [("MLflow", command), *[(title, f"http://127.0.0.1:5000/{page}") for title, page in pages.items()]]
+
+
+def source_tags(tags: Mapping[str, str]) -> dict[str, str]:
+    """Return tags with those that MLflow itself shows."""
+    return {**tags, "mlflow.user": user(), "mlflow.source.name": "nnexp"}
+
+
+def child_tags(parent: str) -> dict[str, str]:
+    """Return the tags of a run that a sweep trained."""
+    return {"mlflow.parentRunId": parent, "sweep": parent, **membership(parent)}
+
+
+def membership(sweep: str) -> dict[str, str]:
+    """Return the tag of all runs of a sweep, also of those that another one trained."""
+    return {f"sweep.{sweep}": "yes"}
+
+
+def params_of(facts: RunFacts) -> list["Param"]:
+    """Return the resolved config as MLflow keeps it."""
+    from mlflow.entities import Param
+
+    return [Param(key, str(value)) for key, value in facts.parameters.items()]
+
+
+def inputs_of(facts: RunFacts) -> list["DatasetInput"]:
+    """Return the data set as MLflow keeps it."""
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    data = facts.dataset
+    dataset = Dataset(data.name, data.digest, "code", data.source, schema=json.dumps(data.schema))
+    return [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
 
 
 def _check_server(uri: str) -> None:
@@ -235,6 +391,10 @@ def _client(uri: str) -> "MlflowClient":
     path = Path(uri.removeprefix("sqlite:///")) if uri.startswith("sqlite:///") else None
     try:
         with FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
+            if path is not None and not path.exists():
+                # Whoever is interrupted in the middle would leave a database that nothing opens any more.
+                with atomically(path) as temporary:
+                    MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, OSError) as error:

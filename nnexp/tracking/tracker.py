@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from nnexp.component import Component
+from nnexp.training.history import History
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -47,6 +48,64 @@ class RunFacts:
     dataset: DatasetFacts
 
 
+@dataclass(frozen=True)
+class FinishedRun:
+    """A run that has been trained, with all that is to be kept of it.
+
+    Attributes
+    ----------
+    facts
+        What was known before.
+    history
+        Its metrics over time.
+    metrics
+        Metrics of the run as a whole, such as those of its best epoch.
+    tags
+        How it ended.
+    description
+        In Markdown.
+    folder
+        Its files; None if it has none.
+    seconds
+        How long it trained.
+    status
+        How it ended.
+
+    """
+
+    facts: RunFacts
+    history: History
+    metrics: Mapping[str, float]
+    tags: Mapping[str, str]
+    description: str
+    folder: Path | None
+    seconds: float
+    status: Status = "FINISHED"
+
+
+@dataclass(frozen=True)
+class SweepFacts:
+    """What is known of a sweep before it trains.
+
+    Attributes
+    ----------
+    group
+        The name under which its runs are collected.
+    name
+        What is varied.
+    description
+        What was asked, in Markdown.
+    tags
+        Where the sweep comes from.
+
+    """
+
+    group: str
+    name: str
+    description: str
+    tags: Mapping[str, str]
+
+
 class TrackedRun(Protocol):
     """One run while it is being tracked."""
 
@@ -65,11 +124,64 @@ class TrackedRun(Protocol):
         """Return what a person needs to look at the run, as pairs of a title and a line to copy."""
 
 
+class TrackedSweep(Protocol):
+    """A sweep while it is being tracked: a run that explains others."""
+
+    @property
+    def uri(self) -> str:
+        """Return where the tracker keeps things."""
+
+    @property
+    def run_id(self) -> str | None:
+        """Return what the tracker calls the sweep; None where it keeps nothing."""
+
+    def recorded(self) -> Mapping[str, str]:
+        """Return the runs of the sweep that an earlier command recorded in full, by config hash; remove all others."""
+
+    def record(self, run: FinishedRun) -> str | None:
+        """Keep a run of the sweep, and return what the tracker calls it."""
+
+    def reuse(self, run_id: str) -> bool:
+        """Let a run that was recorded before be one of this sweep, too; return whether it is still there."""
+
+    def finish(self, shown: "SweepView", description: str, files: Sequence[Path], status: Status) -> None:
+        """Close the sweep, with a description in Markdown, and files and folders."""
+
+    def where(self) -> Sequence[tuple[str, str]]:
+        """Return what a person needs to look at the sweep, as pairs of a title and a line to copy."""
+
+
+@dataclass(frozen=True)
+class SweepView:
+    """What a person should see first of a sweep.
+
+    Attributes
+    ----------
+    parameters
+        The keys that were varied.
+    metric
+        What tells which run is best.
+    metrics
+        All metrics.
+    numbers
+        What is known of the sweep as a whole, such as the number of its runs.
+
+    """
+
+    parameters: Sequence[str]
+    metric: str
+    metrics: Sequence[str]
+    numbers: Mapping[str, float]
+
+
 class Tracker(Protocol):
     """A place that keeps runs."""
 
-    def start(self, facts: RunFacts, epochs: Sequence[int]) -> TrackedRun:
-        """Begin a run that will be evaluated at the given epochs."""
+    def start(self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None) -> TrackedRun:
+        """Begin a run that will be evaluated at the given epochs; the parent is a sweep's `run_id`."""
+
+    def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> TrackedSweep:
+        """Begin a sweep, or go on with the one that has this `run_id`, if it is still there."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +222,7 @@ class NoTracking(Tracking):
 class Untracked:
     """Keeps nothing; both the tracker and its runs."""
 
-    def start(self, facts: RunFacts, epochs: Sequence[int]) -> "Untracked":  # noqa: ARG002
+    def start(self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None) -> "Untracked":  # noqa: ARG002
         """Return itself."""
         return self
 
@@ -123,6 +235,35 @@ class Untracked:
         """Do nothing."""
 
     def end(self, status: Status) -> None:
+        """Do nothing."""
+
+    def where(self) -> Sequence[tuple[str, str]]:
+        """Return nothing."""
+        return []
+
+    def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "UntrackedSweep":  # noqa: ARG002
+        """Return a sweep that keeps nothing."""
+        return UntrackedSweep()
+
+
+class UntrackedSweep:
+    """Keeps nothing of a sweep."""
+
+    uri: str = ""
+    run_id: str | None = None
+
+    def recorded(self) -> Mapping[str, str]:
+        """Return nothing."""
+        return {}
+
+    def record(self, run: FinishedRun) -> str | None:
+        """Do nothing."""
+
+    def reuse(self, run_id: str) -> bool:  # noqa: ARG002
+        """Do nothing."""
+        return True
+
+    def finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
         """Do nothing."""
 
     def where(self) -> Sequence[tuple[str, str]]:

@@ -43,9 +43,20 @@ class History:
         """Return the index of the evaluation with the lowest loss, the first of several, by the part for choosing."""
         return int(np.argmin(self.metrics[chosen_by(self.metrics)]))
 
+    def thinned(self, most: int) -> "History":
+        """Return at most so many evaluations, evenly spread, and the best one."""
+        places = evenly(len(self), most)
+        chosen = sorted({*places, self.best()}) if places else []
+        return History(self.times[chosen], {name: values[chosen] for name, values in self.metrics.items()}, self.unit)
+
     def at(self, index: int) -> dict[str, float]:
         """Return the metrics of one evaluation."""
         return {name: float(values[index]) for name, values in self.metrics.items()}
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return at most so many places out of so many, evenly spread, the first and the last among them."""
+    return sorted({round(place) for place in np.linspace(0, count - 1, min(most, count)).tolist()})
 
 
 def chosen_by(names: Mapping[str, object] | Sequence[str]) -> str:
@@ -170,17 +181,17 @@ class Recorder:
         """Note how a run ended."""
         self._ends[run] = learned, diverged_step, stopped
 
-    def outcomes(self) -> list[Outcome]:
-        """Return the outcome of every run, in their order."""
-        return [
-            Outcome(
+    def outcomes(self) -> dict[int, Outcome]:
+        """Return the outcome of every run that has ended, in their order."""
+        return {
+            run: Outcome(
                 History(
-                    self._times[:count],
-                    {name: values[run, :count] for name, values in self._metrics.items()},
+                    self._times[: self._evaluations[run]],
+                    {name: values[run, : self._evaluations[run]] for name, values in self._metrics.items()},
                     self._unit,
                 ),
                 *self._ends[run],
                 self._snapshots[run],
             )
-            for run, count in enumerate(self._evaluations)
-        ]
+            for run in sorted(self._ends)
+        }

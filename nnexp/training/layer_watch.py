@@ -1,6 +1,6 @@
 """What happens inside a network while it trains: how large activations, gradients and updates are, layer by layer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -69,9 +69,9 @@ class LayerWatch:
         """Go on with a part of the runs."""
         self._runs = self._runs[staying]
 
-    def told(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
-        """Return the outcomes of all runs with what was seen of each."""
-        return [replace(outcome, layers=self._history(run)) for run, outcome in enumerate(outcomes)]
+    def told(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
+        """Return the outcomes of runs with what was seen of each."""
+        return {run: replace(outcome, layers=self._history(run)) for run, outcome in outcomes.items()}
 
     def _history(self, run: int) -> LayerHistory | None:
         looks = [(look, int(np.flatnonzero(look.runs == run)[0])) for look in self._looks if run in look.runs]

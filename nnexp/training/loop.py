@@ -19,6 +19,9 @@ from nnexp.training.roster import Observer, Roster, unobserved
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Round, Trainer
 
+UNWARNED = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""A run that diverges is known by its loss."""
+
 
 def train(
     recipes: Sequence[Recipe],
@@ -37,7 +40,7 @@ def train(
     """
     training = Training(recipes, data, trainer, dtype, observe, watch_layers=watch_layers)
     training.advance()
-    return training.outcomes()
+    return list(training.outcomes().values())
 
 
 class Training:
@@ -60,6 +63,7 @@ class Training:
 
     """
 
+    @UNWARNED
     def __init__(
         self,
         recipes: Sequence[Recipe],
@@ -79,7 +83,7 @@ class Training:
         self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
         self._number = 0
 
-    @np.errstate(over="ignore", invalid="ignore", divide="ignore")  # a run that diverges is known by its loss
+    @UNWARNED
     def advance(self, time: int | None = None) -> None:
         """Train until a time, in epochs or iterations, or to the end."""
         while len(self._roster) and self._number < len(self._rounds):
@@ -120,10 +124,15 @@ class Training:
             self._stack.keep(staying)
             self._sampler.keep(staying)
 
+    @property
+    def times(self) -> list[int]:
+        """Return the times of all rounds, between which it can pause."""
+        return [this.time for this in self._rounds]
+
     def latest(self, metric: str) -> dict[int, float]:
         """Return a metric at the last evaluation of every run that has not ended."""
         return self._roster.latest(metric)
 
-    def outcomes(self) -> list[Outcome]:
-        """Return the outcome of every run, once all have ended."""
+    def outcomes(self) -> dict[int, Outcome]:
+        """Return the outcome of every run that has ended, in their order."""
         return self._watch.told(self._roster.outcomes())

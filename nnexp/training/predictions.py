@@ -6,7 +6,7 @@ import numpy as np
 
 from nnexp.component import Array, Labels
 from nnexp.training.evaluator import NEIGHBOURS
-from nnexp.training.metrics import neighbour_accuracy
+from nnexp.training.metrics import class_counts, neighbour_accuracy, share
 from nnexp.training.trained import Trained
 
 
@@ -65,15 +65,10 @@ class ClassPredictions:
 
     def class_scores(self) -> list[ClassScore]:
         """Return the scores of every class; a class that is never predicted has precision 0."""
-        from sklearn.metrics import precision_recall_fscore_support
-
-        columns = precision_recall_fscore_support(
-            self.labels, self.predicted, labels=np.arange(len(self.classes)), zero_division=0
-        )
-        return [
-            ClassScore(name, float(precision), float(recall), float(f1), int(examples))
-            for name, precision, recall, f1, examples in zip(self.classes, *columns, strict=True)
-        ]
+        right, called, true = class_counts(self.predicted, self.labels, len(self.classes))
+        columns = [share(right, called), share(right, true), share(2 * right, called + true), true.astype(np.intp)]
+        rows = zip(*(column.tolist() for column in columns), strict=True)
+        return [ClassScore(name, *row) for name, row in zip(self.classes, rows, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -103,8 +103,8 @@ class Roster:
             self._end(stack, index)
         self._runs = self._runs[:0]
 
-    def outcomes(self) -> list[Outcome]:
-        """Return the outcome of every run, in their order."""
+    def outcomes(self) -> dict[int, Outcome]:
+        """Return the outcome of every run that has ended, in their order."""
         return self._recorder.outcomes()
 
     def _leave(self, stack: Stack, indices: Indices, leaving: npt.NDArray[np.bool_], reason: str) -> Indices:

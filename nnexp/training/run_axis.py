@@ -3,7 +3,7 @@
 This is the only place that turns components into stacks of components; the components themselves do not know.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import fields, replace
 from typing import TypeVar, cast, get_args
 
@@ -62,6 +62,20 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
             for field in fields(first)
         },
     )
+
+
+def shape_of(component: Component) -> Hashable:
+    """Return what components must agree in to be stacked: everything but their numbers."""
+    hints = annotations(type(component))
+
+    def shape(value: object, hint: object) -> Hashable:
+        if isinstance(value, Component):
+            return shape_of(value)
+        if isinstance(value, tuple):
+            return tuple(shape(item, get_args(bare(hint))[0]) for item in value)
+        return float if bare(hint) is float and value is not None else repr(value)
+
+    return type(component), *[shape(getattr(component, name), hint) for name, hint in hints.items()]
 
 
 def taken(component: C, runs: npt.NDArray[np.intp]) -> C:

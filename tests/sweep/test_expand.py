@@ -1,5 +1,6 @@
 """The jobs of a sweep against plain products, and every value through Hydra's own parser."""
 
+import re
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import ConfigCompositionException
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
@@ -14,7 +16,8 @@ from omegaconf import OmegaConf
 from nnexp.config.compose import check
 from nnexp.config.search_path import folder, register
 from nnexp.errors import UserError
-from nnexp.sweep.expand import Job, all_jobs
+from nnexp.sweep.expand import all_jobs, search_of
+from nnexp.sweep.search import Job
 
 EXPERIMENTS = folder("experiments")
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
@@ -38,8 +41,8 @@ def jobs_for(over: object, folder: Path, *arguments: str) -> list[Job]:
     text = OmegaConf.to_yaml(OmegaConf.create({"sweep": {"over": over}}))
     (folder / "experiment" / "mine.yaml").write_text(f"# @package _global_\n{text}", encoding="utf-8")
     jobs = jobs_of(f"hydra.searchpath=[file://{folder}]", "experiment=mine", *arguments)
-    assert all({"hydra.searchpath", "experiment"} <= {override.split("=")[0] for override in job} for job in jobs)
-    return [[override for override in job if not override.startswith(("hydra.", "experiment="))] for job in jobs]
+    assert all(job[0] == "experiment=mine" for job in jobs)
+    return [job[1:] for job in jobs]
 
 
 def products(**axes: list[str]) -> list[Job]:
@@ -86,7 +89,47 @@ OVER: list[tuple[object, list[str], list[Job]]] = [
     ({"seed": [0, 1]}, ["seed=5"], [["seed=5"]]),
     ({"seed": [0, 1]}, ["++seed=5"], [["++seed=5"]]),
     ({"seed": [0, 1]}, ["trainer.epochs=2,3"], products(trainer__epochs=["2", "3"], seed=["0", "1"])),
-    ({"seed": [0, 1]}, ["sweep.over=null"], [["sweep.over=null"]]),
+    ({"seed": [0, 1]}, ["sweep.over=null"], [[]]),
+    ({"seed": [0, 1]}, ["sweep.over={dtype:float32}"], [["dtype=float32"]]),
+    ({"seed": [0, 1]}, ["sweep.over=[{dtype:[float32]},{}]"], [["dtype=float32"], []]),
+    ({"seed": [0, 1]}, ["++sweep.over={dtype:float32}"], products(seed=["0", "1"], dtype=["float32"])),
+    (
+        None,
+        ["sweep.over=[{initializer.scale:[0.1,1]},{initializer:glorot_normal}]"],
+        [["initializer.scale=0.1"], ["initializer.scale=1"], ["initializer=glorot_normal"]],
+    ),
+    (
+        None,
+        ["sweep.over={optimizer.learning_rate:'logspace(0.1,10,3)'}"],
+        products(optimizer__learning_rate=["0.1", "1.0", "10.0"]),
+    ),
+    ({"seed": "linspace(0,4,3)"}, [], products(seed=["0", "2", "4"])),
+    (None, ["seed=0,1,0"], products(seed=["0", "1"])),
+    ([{"seed": [0, 1]}, {"seed": [1, 2]}], [], products(seed=["0", "1", "2"])),
+    ([{"seed": 0, "dtype": "float32"}, {"dtype": "float32", "seed": 0}], [], [["seed=0", "dtype=float32"]]),
+    (
+        {"seed": "zip(1,2)", "figures": [True, False], "trainer.epochs": "zip(range(5,7))"},
+        [],
+        [
+            [f"seed={seed}", f"trainer.epochs={epochs}", f"figures={figures}"]
+            for seed, epochs in [(1, 5), (2, 6)]
+            for figures in (True, False)
+        ],
+    ),
+    ({"seed": "zip(1,2)"}, ["dtype=zip(float32,float64)"], [["dtype=float32", "seed=1"], ["dtype=float64", "seed=2"]]),
+    (None, ["sweep.repeats=3"], products(seed=["0", "1", "2"])),
+    (None, ["sweep.repeats=1", "seed=9"], [["seed=9"]]),
+    (
+        {"dtype": ["float32", "float64"]},
+        ["seed=5", "sweep.repeats=2"],
+        products(dtype=["float32", "float64"], seed=["5", "6"]),
+    ),
+    ({"seed": 7}, ["sweep.repeats=2"], products(seed=["7", "8"])),
+    (
+        None,
+        ["sweep.plan=true", "sweep.draws=3", "sweep.sampler=sobol", "sweep.metric=test/loss", "seed=1,2"],
+        products(seed=["1", "2"]),
+    ),
 ]
 """What is varied, what the command line says beside it, and the jobs."""
 
@@ -97,11 +140,25 @@ def test_jobs_are_all_combinations(over: object, arguments: list[str], expected:
 
 
 REFUSED: list[tuple[object, list[str], str]] = [
-    (None, ["seed=interval(0,1)"], r"seed=interval\(0,1\): must be a list or range of values, not an interval"),
-    ({"seed": "interval(0,1)"}, [], r"seed=interval\(0,1\): must be a list or range of values, not an interval"),
     (3, [], r"sweep\.over=3: must be keys and their values, or a list of such"),
     (["seed"], [], r"sweep\.over=seed: must be keys and their values, or a list of such"),
     ({"seed": []}, [], r"sweep\.over\.seed=\[\]: must have a value"),
+    ({"seed": "range(3,1)"}, [], r"seed=range\(3,1\): must have a value"),
+    ({"seed": "range(0,1,0)"}, [], r"seed=range\(0,1,0\): must have a step other than 0"),
+    ({"seed": "interval(1,0)"}, [], r"seed=interval\(1,0\): must have its lower bound first"),
+    ({"seed": "tag(log,interval(0,1))"}, [], r"seed=tag\(log,interval\(0,1\)\): must have bounds greater than 0"),
+    ({"seed": "lgspace(1,2,2)"}, [], r"seed=lgspace\(1,2,2\): lgspace is no function, did you mean logspace\?"),
+    ({"optimizer": "uniform(0,1)"}, [], r"optimizer=uniform\(0,1\): must be a list of options, not an interval"),
+    (
+        {"seed": "zip(1,2)", "trainer.epochs": "zip(1,2,3)"},
+        [],
+        r"seed=zip\(1,2\) and trainer\.epochs=zip\(1,2,3\): must have as many values, not 2 and 3",
+    ),
+    ({"sweep.draws": [1, 2]}, [], r"sweep\.draws=1,2: must be a single value, for it is about the sweep itself"),
+    ({"sweep.draws": 3}, [], r"sweep\.draws=3: must not be varied, for it is no part of a run"),
+    ({"seed": [1, 2]}, ["sweep.repeats=3"], r"seed=1,2: must be a single value under sweep\.repeats=3"),
+    ({"seed": "integers(1,9)"}, ["sweep.repeats=3"], r"seed=integers\(1,9\): must be a single value under"),
+    ({"dtype": "float32"}, ["seed=a", "sweep.repeats=3"], r"seed=a: must be a whole number of at least 0"),
 ]
 
 
@@ -125,6 +182,66 @@ def test_several_experiments_bring_each_its_own_sweep() -> None:
         for experiment, key, value in own
         if experiment == name
     ]
+
+
+def test_experiments_cannot_be_drawn() -> None:
+    with pytest.raises(UserError, match=r"experiment=uniform\(0,1\): must be a list or range of values"):
+        jobs_of("experiment=uniform(0,1)")
+
+
+@pytest.mark.parametrize("argument", ["optimizer.learing_rate=1,2", "optimiser=sgd,adam", "no.such=uniform(0,1)"])
+def test_a_key_that_does_not_exist_is_refused_before_anything_is_run(argument: str) -> None:
+    with pytest.raises(ConfigCompositionException):
+        jobs_of(argument)
+
+
+def test_a_key_may_exist_only_in_an_option_that_is_chosen() -> None:
+    expected = [["optimizer=momentum", f"optimizer.momentum={value}"] for value in ("0.5", "0.9")]
+    assert jobs_of("sweep.over=[{optimizer:momentum,optimizer.momentum:[0.5,0.9]}]") == expected
+
+
+def test_every_draw_comes_with_all_that_is_listed() -> None:
+    arguments = [
+        "optimizer.learning_rate=loguniform(0.01,1)",
+        "dtype=float32,float64",
+        "initializer.scale=uniform(1,2)",
+    ]
+    few = jobs_of(*arguments, "sweep.draws=3", "sweep.repeats=2")
+    assert len(few) == 3 * 2 * 2
+    points = list(dict.fromkeys((job[0], job[1]) for job in few))
+    assert [point[0].split("=")[0] for point in points] == ["optimizer.learning_rate"] * 3
+    assert [point[1].split("=")[0] for point in points] == ["initializer.scale"] * 3
+    assert few == [
+        [*point, f"dtype={dtype}", f"seed={seed}"]
+        for point in points
+        for dtype in ("float32", "float64")
+        for seed in (0, 1)
+    ]
+    assert jobs_of(*arguments, "sweep.draws=5", "sweep.repeats=2")[: len(few)] == few
+    assert jobs_of(*arguments, "sweep.draws=3", "sweep.repeats=2", "sweep.draw_seed=1") != few
+
+
+@pytest.mark.parametrize(
+    ("interval", "low", "high"),
+    [("loguniform(1,1000000)", 1, 1e6), ("tag(log,int(interval(1000,1000000)))", 999.5, 1e6 + 0.5)],
+)
+def test_logarithmic_draws_have_as_many_on_either_side_of_the_geometric_mean(
+    interval: str, low: float, high: float
+) -> None:
+    jobs = jobs_of(f"optimizer.learning_rate={interval}", "sweep.draws=64", "sweep.sampler=sobol")
+    assert sum(float(override.partition("=")[2]) < (low * high) ** 0.5 for (override,) in jobs) == 32
+
+
+def test_sampler_optuna_searches_each_block_with_intervals_and_lists_the_others_first() -> None:
+    search = search_of(
+        ["sweep.over=[{dtype:[float32,float64]},{seed:'integers(0,99)'}]", "sweep.sampler=optuna", "sweep.batch=4"],
+        GlobalHydra.instance().config_loader(),
+    )
+    assert search.total == 2 + 16
+    first = search.ask()
+    assert first[:2] == products(dtype=["float32", "float64"])
+    assert 1 <= len(first[2:]) <= 4
+    assert all(re.fullmatch(r"seed=\d{1,2}", override) for (override,) in first[2:])
 
 
 texts = st.text(st.characters(exclude_categories=["C", "Zl", "Zp"], exclude_characters="$?"), max_size=8)

@@ -1,0 +1,125 @@
+"""The sweeper and the launcher that `-m` uses: thin shells around nnexp.sweep.
+
+Hydra takes plugins from the package `hydra_plugins` alone, so they live here. It reads this file at every start, so
+whatever is slow to import is imported late.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn, JobStatus
+from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+
+if TYPE_CHECKING:
+    from nnexp.sweep.session import Session
+
+
+@dataclass
+class SweeperConfig:
+    """What Hydra has to know to make the sweeper."""
+
+    _target_: str = "hydra_plugins.nnexp_sweep.NNexpSweeper"
+
+
+@dataclass
+class LauncherConfig:
+    """The fields of `hydra.launcher`; nnexp.sweep.workers says what they mean, and checks them."""
+
+    _target_: str = "hydra_plugins.nnexp_sweep.NNexpLauncher"
+    backend: str = "loky"
+    jobs: int | None = None
+    address: str | None = None
+    stack_megabytes: float = 3.0
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="nnexp", node=SweeperConfig, provider="nnexp")
+ConfigStore.instance().store(group="hydra/launcher", name="nnexp", node=LauncherConfig, provider="nnexp")
+
+
+class NNexpLauncher(Launcher):
+    """Trains jobs as stacks, in several processes, after all of them have been checked.
+
+    Arguments
+    ---------
+    fields
+        Those of `hydra.launcher`.
+
+    """
+
+    session: "Session | None" = None
+    """The sweep that the jobs belong to; without one, as from another's sweeper, every batch is a sweep of its own."""
+
+    def __init__(self, **fields: object) -> None:
+        self._fields = fields
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:  # noqa: ARG002
+        """Get ready to launch."""
+        self._loader, self._config = hydra_context.config_loader, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
+        """Train jobs, and return the objective of each."""
+        from nnexp.config.build import build
+        from nnexp.config.compose import options
+        from nnexp.sweep.compose import experiments_of
+        from nnexp.sweep.objective import Objective
+        from nnexp.sweep.session import Session, running
+        from nnexp.sweep.workers import Workers
+
+        jobs = [list(job) for job in job_overrides]
+        experiments = experiments_of(jobs, self._loader, self._config)
+        workers = build(self._fields, Workers, "hydra.launcher", options)
+        if self.session is not None:
+            runs = self.session.launch(jobs, experiments, workers)
+        else:
+            with running(Session.of(self._config, len(jobs))) as session:
+                runs = session.launch(jobs, experiments, workers)
+        return [
+            JobReturn(
+                overrides=run.job,
+                status=JobStatus.COMPLETED if run.error is None else JobStatus.FAILED,
+                _return_value=Objective.of(run) if run.error is None else RuntimeError(run.error),
+            )
+            for run in runs
+        ]
+
+
+class NNexpSweeper(Sweeper):
+    """Asks a search for jobs, lets the launcher do them, and tells the search what came out."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Get ready for a sweep."""
+        self._loader, self._config = hydra_context.config_loader, config
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
+    def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
+        """Launch all jobs; the session reports on them in the end."""
+        from nnexp.sweep.expand import search_of
+        from nnexp.sweep.session import Session, running
+
+        search = search_of([*self._config.hydra.overrides.hydra, *arguments], self._loader)
+        returns: list[JobReturn] = []
+        with running(Session.of(self._config, search.total)) as session:
+            while jobs := search.ask():
+                returns += self._launch(session, jobs, len(returns))
+                search.tell(session.scores(jobs))
+        return returns
+
+    def _launch(self, session: "Session", jobs: list[list[str]], number: int) -> Sequence[JobReturn]:
+        """Let the launcher do jobs: ours knows the session, another's is told of it with every job."""
+        from nnexp.sweep.compose import experiments_of
+
+        if isinstance(self._launcher, NNexpLauncher):
+            self._launcher.session = session
+            return self._launcher.launch(jobs, initial_job_idx=number)
+        experiments = experiments_of(jobs, self._loader, self._config)
+        return session.launch_elsewhere(
+            jobs, experiments, lambda told: self._launcher.launch(told, initial_job_idx=number)
+        )

@@ -1,0 +1,155 @@
+"""What Hydra's command line learns for sweeps: `logspace`, `linspace`, `zip`, `uniform`, `loguniform` and `integers`.
+
+Each returns what Hydra's own `choice` or `interval` would. Nothing heavy is imported: every command passes here.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import isfinite
+
+from hydra._internal.grammar.functions import Functions
+from hydra.core.override_parser import overrides_parser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, ParsedElementType, RangeSweep, Sweep
+
+from nnexp.errors import UserError
+
+OVER = "sweep.over"
+LOGARITHMIC = "log"
+"""The tag of an interval that is drawn from evenly on a logarithmic axis."""
+DIGITS = 12
+"""Significant digits of spaced values: enough for any use, and few enough that 0.1 is 0.1."""
+
+
+@dataclass
+class ZipSweep(ChoiceSweep):
+    """Values that move together with those of the other keys that are zipped."""
+
+
+def between(low: float, high: float, share: float, *, logarithmic: bool) -> float:
+    """Return the point that lies a share of the way from low to high, within them whatever is rounded.
+
+    low (1 - t) + high t, or, on a logarithmic axis, low^(1 - t) high^t.
+    """
+    point = low ** (1 - share) * high**share if logarithmic else low * (1 - share) + high * share
+    return min(max(point, min(low, high)), max(low, high))
+
+
+def logspace(start: object, stop: object, count: object) -> ChoiceSweep:
+    """Return so many values from start to stop, each the same multiple of the one before."""
+    return _spaced(_number(start), _number(stop), count, logarithmic=True)
+
+
+def linspace(start: object, stop: object, count: object) -> ChoiceSweep:
+    """Return so many values from start to stop, each as far from the one before."""
+    return _spaced(_number(start), _number(stop), count, logarithmic=False)
+
+
+def zipped(*values: ParsedElementType | Sweep) -> ZipSweep:
+    """Return values, or those of a list or range, that move together with those of other keys."""
+    match values:
+        case [ChoiceSweep() as choice]:
+            return ZipSweep(list=choice.list)
+        case [RangeSweep() as numbers]:
+            return ZipSweep(list=list(numbers.range()))
+    listed = [value for value in values if not isinstance(value, Sweep)]
+    if len(listed) < max(1, len(values)):
+        raise UserError("must have values, or a single list or range of them")
+    return ZipSweep(list=listed)
+
+
+def uniform(low: object, high: object) -> IntervalSweep:
+    """Return an interval that is drawn from evenly."""
+    return _checked(IntervalSweep(start=float(_number(low)), end=float(_number(high))))
+
+
+def loguniform(low: object, high: object) -> IntervalSweep:
+    """Return an interval that is drawn from evenly on a logarithmic axis."""
+    return _checked(IntervalSweep(start=float(_number(low)), end=float(_number(high)), tags={LOGARITHMIC}))
+
+
+def integers(low: object, high: object) -> IntervalSweep:
+    """Return the whole numbers from low to high, both of them included."""
+    if not (_whole(low) and _whole(high)):
+        raise UserError("must have whole numbers for bounds")
+    return _checked(IntervalSweep(start=_number(low), end=_number(high)))
+
+
+def bounds(interval: IntervalSweep) -> tuple[float, float]:
+    """Return the bounds of an interval that can be drawn from.
+
+    Raises
+    ------
+    UserError
+        If they are not two finite numbers, the lower one first, and greater than 0 on a logarithmic axis.
+
+    """
+    low, high = _number(interval.start), _number(interval.end)
+    if low >= high:
+        raise UserError("must have its lower bound first")
+    if LOGARITHMIC in interval.tags and low <= 0:
+        raise UserError("must have bounds greater than 0")
+    return low, high
+
+
+FUNCTIONS: dict[str, Callable[..., ChoiceSweep | IntervalSweep]] = {
+    "logspace": logspace,
+    "linspace": linspace,
+    "zip": zipped,
+    "uniform": uniform,
+    "loguniform": loguniform,
+    "integers": integers,
+}
+
+_hydras_own = overrides_parser.create_functions
+
+
+def create_functions() -> Functions:
+    """Return the functions that Hydra knows, and those above."""
+    functions = _hydras_own()
+    for name, function in FUNCTIONS.items():
+        functions.register(name, function)
+    return functions
+
+
+def install() -> None:
+    """Teach Hydra these functions; calling it again changes nothing."""
+    # Hydra has no official way, but every parser that it makes asks this one function for what there is.
+    overrides_parser.create_functions = create_functions
+
+
+def replacing(arguments: Sequence[str]) -> list[str]:
+    """Return arguments whose `sweep.over=...` replaces that of an experiment, with which Hydra would merge it."""
+    return [
+        part
+        for argument in arguments
+        for part in ([f"{OVER}=null", argument] if argument.startswith(f"{OVER}=") else [argument])
+    ]
+
+
+def _spaced(start: float, stop: float, count: object, *, logarithmic: bool) -> ChoiceSweep:
+    if logarithmic and min(start, stop) <= 0:
+        raise UserError("must have bounds greater than 0")
+    if not isinstance(count, int) or not _whole(count) or count < 2:  # noqa: PLR2004 - both bounds are among them
+        raise UserError("must have a count that is a whole number of at least 2")
+    low, high = min(start, stop), max(start, stop)
+    inner = [between(start, stop, step / (count - 1), logarithmic=logarithmic) for step in range(1, count - 1)]
+    values = [start, *[min(max(float(f"{value:.{DIGITS}g}"), low), high) for value in inner], stop]
+    if len(set(values)) < count:
+        raise UserError("must have bounds that are further apart")
+    whole = _whole(start) and _whole(stop)
+    return ChoiceSweep(list=[int(value) if whole and value == int(value) else float(value) for value in values])
+
+
+def _checked(interval: IntervalSweep) -> IntervalSweep:
+    bounds(interval)
+    return interval
+
+
+def _number(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value):
+        raise UserError("must have numbers for bounds")
+    return value
+
+
+def _whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

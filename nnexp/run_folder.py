@@ -1,0 +1,118 @@
+"""The files of a run: its config, history and parameters, and its result in a few numbers."""
+
+import csv
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from nnexp.component import Array
+from nnexp.files import atomically, write_text
+from nnexp.training.history import History
+
+SUMMARY, HISTORY = "result.json", "history.csv"
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """What came out of a run, small enough to keep a thousand of them.
+
+    Attributes
+    ----------
+    config_hash, data_digest, version
+        What was run: the hash of the config, the digest of the data, and the version of nnexp.
+    unit, length
+        What was trained for: so many epochs, or iterations.
+    end
+        Every metric at the end; empty where nothing was evaluated.
+    best
+        The best value over the training of every metric: the lowest loss, the highest accuracy.
+    best_time
+        The epoch, or iteration, of the lowest loss on the part for choosing; None where nothing was evaluated.
+    at_best
+        Every metric at that time.
+    baselines
+        What metrics are to be compared with.
+    diverged_step, stopped
+        How it ended, if not as usual.
+    seconds
+        How long the training took; of a stack, the run's share.
+
+    """
+
+    config_hash: str
+    data_digest: str
+    version: str
+    unit: str
+    length: int
+    end: Mapping[str, float]
+    best: Mapping[str, float]
+    best_time: int | None
+    at_best: Mapping[str, float]
+    baselines: Mapping[str, float]
+    diverged_step: int | None
+    stopped: str | None
+    seconds: float
+
+    def write(self, folder: Path) -> None:
+        """Write the summary into a run's folder, as the last of its files: its presence says that all are there."""
+        write_text(folder / SUMMARY, json.dumps(asdict(self), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunSummary | None":
+        """Return the summary of a run's folder; None where the run did not get that far, or wrote something else."""
+        try:
+            return cls(**json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return None
+
+
+def write_yaml(path: Path, config: Mapping[str, object]) -> None:
+    """Write a resolved config, which Hydra can read again."""
+    write_text(path, yaml.dump(config, Dumper=_dumper(), sort_keys=False, allow_unicode=True))
+
+
+@cache
+def _dumper() -> type[yaml.SafeDumper]:
+    """Return YAML's fastest writer, made to quote what OmegaConf would take for a number, such as 1e3."""
+
+    def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+        try:
+            float(text)
+        except ValueError:
+            return dumper.represent_str(text)
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, "'")
+
+    base: type[yaml.SafeDumper] = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # the first needs a C library
+    dumper: type[yaml.SafeDumper] = type("Dumper", (base,), {})
+    dumper.add_representer(str, represent)
+    return dumper
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Write all evaluations, a line each."""
+    with atomically(folder / HISTORY) as path, path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow([history.unit, *history.metrics])
+        writer.writerows(zip(history.times.tolist(), *(row.tolist() for row in history.metrics.values()), strict=True))
+
+
+def read_history(folder: Path) -> History:
+    """Return all evaluations, as exact as they were written."""
+    with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
+        (unit, *names), *rows = csv.reader(file)
+    times, *columns = zip(*rows, strict=True) if rows else [() for _ in range(len(names) + 1)]
+    metrics: dict[str, Array] = {
+        name: np.array(column, np.float64) for name, column in zip(names, columns, strict=True)
+    }
+    return History(np.array(times, np.intp), metrics, unit)
+
+
+def write_parameters(path: Path, parameters: Mapping[str, Array]) -> None:
+    """Write parameters by name."""
+    with atomically(path) as temporary:
+        np.savez(temporary, allow_pickle=False, **parameters)

@@ -1,0 +1,65 @@
+"""The keys of `sweep` in `conf/config.yaml`, but for `over`."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import annotated_types as at
+from omegaconf import DictConfig, OmegaConf
+
+from nnexp.component import Component, Count, Seed
+from nnexp.config.build import build
+from nnexp.config.compose import options
+from nnexp.errors import UserError
+
+
+@dataclass(frozen=True)
+class SweepOptions(Component):
+    """What `-m` does beside combining values.
+
+    Attributes
+    ----------
+    repeats
+        So many seeds of every setting; null is one.
+    metric
+        Which one tells what is best; null is the loss on the validation or test part.
+    sampler, draws, draw_seed
+        How intervals are drawn from, how often, and the seed of it.
+    batch
+        How many draws are made before the sampler learns from them.
+    halving, rungs
+        The share of runs that goes on at every rung, and how many rungs there are; null lets all go to the end.
+    plan
+        Whether only to say what would be done.
+    reuse
+        Whether what has been trained before is taken from there.
+    parent
+        The run that explains this one where tracking knows such; set by sweeps whose jobs run on their own.
+
+    """
+
+    repeats: Count | None = None
+    metric: str | None = None
+    sampler: Literal["random", "sobol", "optuna"] = "random"
+    draws: Count = 16
+    draw_seed: Seed = 0
+    batch: Count = 8
+    halving: Annotated[float, at.Interval(gt=0, lt=1)] | None = None
+    rungs: Count = 3
+    plan: bool = False
+    reuse: bool = True
+    parent: str | None = None
+
+
+def sweep_options(config: DictConfig) -> SweepOptions:
+    """Return the checked options of a composed config, `sweep.over` apart.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, or a value has the wrong type or is out of range.
+
+    """
+    content = OmegaConf.to_container(config.sweep, resolve=True) if OmegaConf.is_dict(config.sweep) else None
+    if not isinstance(content, dict):
+        raise UserError(f"sweep={config.sweep}: must be keys and their values")
+    return build({key: value for key, value in content.items() if key != "over"}, SweepOptions, "sweep", options)

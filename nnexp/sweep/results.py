@@ -1,0 +1,294 @@
+"""What a sweep leaves behind: its runs, each reduced to what an answer, a report and a figure need."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from math import isfinite, log
+from pathlib import Path
+from statistics import median
+
+from nnexp.config.identity import without_effect
+from nnexp.run_folder import RunSummary
+from nnexp.runs import run_name
+from nnexp.sweep.search import Job
+from nnexp.training.history import History, chosen_by
+from nnexp.training.metrics import lower_is_better
+
+SEED = "seed"
+POINTS = 200
+"""Evaluations of a run that a sweep keeps in memory; the run's folder has all."""
+HALVING = "halving"
+"""How the reason begins for which a run was stopped by successive halving."""
+DECADE = 10
+MANY = 12
+"""From more numbers than these on, they are taken to be drawn from an interval."""
+
+
+@dataclass(frozen=True)
+class SweepRun:
+    """One run of a sweep.
+
+    Attributes
+    ----------
+    job
+        Its overrides.
+    name
+        What sets it apart from the others, as in `learning_rate=0.3 scale=0.1 seed=2`.
+    summary
+        What came out; None if it failed.
+    curves
+        Its history, thinned to a few hundred evaluations; None if it failed.
+    error
+        Why it failed; None if it did not.
+    reused
+        Whether it was trained by an earlier command.
+    folder
+        Where its files are.
+
+    """
+
+    job: tuple[str, ...]
+    name: str
+    summary: RunSummary | None = None
+    curves: History | None = None
+    error: str | None = None
+    reused: bool = False
+    folder: Path | None = None
+
+    @property
+    def diverged(self) -> bool:
+        """Tell whether its loss was no longer finite at some step."""
+        return self.summary is not None and self.summary.diverged_step is not None
+
+    @property
+    def halved(self) -> bool:
+        """Tell whether successive halving stopped it before its end."""
+        return self.summary is not None and (self.summary.stopped or "").startswith(HALVING)
+
+    def value(self, key: str) -> str | None:
+        """Return the value that an override gave to a key, as it was written; None where none did."""
+        return dict(_pair(override) for override in self.job).get(key)
+
+    def score(self, metric: str) -> float | None:
+        """Return the best value of a metric over the training; None if it failed, diverged or was not evaluated."""
+        return None if self.summary is None or self.diverged else self.summary.best.get(metric)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """What a sweep varies.
+
+    Attributes
+    ----------
+    key
+        As on the command line, such as `optimizer.learning_rate`.
+    values
+        Its values as on the command line: numbers in ascending order, others in the order of the sweep.
+
+    """
+
+    key: str
+    values: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return its short name, such as `learning_rate`."""
+        return self.key.replace("/", ".").rpartition(".")[2]
+
+    @cached_property
+    def numbers(self) -> tuple[float, ...] | None:
+        """Return the values as numbers; None where one of them is none."""
+        numbers = [_number(value) for value in self.values]
+        return tuple(number for number in numbers if number is not None) if None not in numbers else None
+
+    @property
+    def drawn(self) -> bool:
+        """Tell whether it has so many numbers that they must have been drawn from an interval."""
+        return self.numbers is not None and len(self.numbers) > MANY
+
+    @property
+    def logarithmic(self) -> bool:
+        """Tell whether it is shown best on a logarithmic axis: positive, and over more than a factor of ten.
+
+        Drawn numbers also have to lie more evenly there: their median is nearer to the middle of the axis.
+        """
+        if self.numbers is None or not 0 < DECADE * self.numbers[0] < self.numbers[-1]:
+            return False
+        logarithms = [log(number) for number in self.numbers]
+        return not self.drawn or _off_centre(logarithms) < _off_centre(self.numbers)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Runs that differ in nothing but their seed.
+
+    Attributes
+    ----------
+    name
+        What sets it apart from other settings; empty where there is only one.
+    runs
+        One for each seed.
+
+    """
+
+    name: str
+    runs: tuple[SweepRun, ...]
+
+    @property
+    def finished(self) -> list[SweepRun]:
+        """Return the runs that neither failed nor diverged."""
+        return [run for run in self.runs if run.summary is not None and not run.diverged]
+
+    @property
+    def halved(self) -> bool:
+        """Tell whether none of its finished runs went to the end."""
+        return all(run.halved for run in self.finished)
+
+    def ends(self, metric: str) -> list[float]:
+        """Return a metric at the end of every finished run."""
+        return [run.summary.end[metric] for run in self.finished if run.summary and metric in run.summary.end]
+
+    def scores(self, metric: str) -> list[float]:
+        """Return the best value of a metric over the training of every finished run."""
+        return [score for run in self.finished if (score := run.score(metric)) is not None]
+
+
+@dataclass(frozen=True)
+class SweepResults:
+    """All runs of a sweep, and what was asked.
+
+    Attributes
+    ----------
+    question
+        What the sweep is to find out, or None.
+    command
+        The command that does the same.
+    runs
+        The runs that were trained, failed or were reused, in the order of the sweep.
+    missing
+        How many jobs were not done, because the sweep was interrupted.
+    wanted
+        The metric that is to tell what is best; None is the loss on the part for choosing.
+
+    """
+
+    question: str | None
+    command: str
+    runs: tuple[SweepRun, ...]
+    missing: int = 0
+    wanted: str | None = None
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        """Return the metrics that every evaluated run has, losses first."""
+        evaluated = [run.summary.best for run in self.runs if run.summary is not None and run.summary.best]
+        return [name for name in (evaluated or [{}])[0] if all(name in best for best in evaluated)]
+
+    @property
+    def metric(self) -> str | None:
+        """Return the metric that tells what is best; None where not all runs have it."""
+        metric = self.wanted or chosen_by(self.metrics)
+        return metric if metric in self.metrics else None
+
+    @property
+    def sign(self) -> int:
+        """Return 1 where a lower value of the metric is better, else -1."""
+        return 1 if self.metric is None or lower_is_better(self.metric) else -1
+
+    @property
+    def total(self) -> int:
+        """Return how many runs there would be in the whole sweep."""
+        return len(self.runs) + self.missing
+
+    @cached_property
+    def failed(self) -> list[SweepRun]:
+        """Return the runs that failed."""
+        return [run for run in self.runs if run.summary is None]
+
+    @cached_property
+    def diverged(self) -> list[SweepRun]:
+        """Return the runs that diverged."""
+        return [run for run in self.runs if run.diverged]
+
+    @property
+    def complete(self) -> bool:
+        """Tell whether every job was done and none failed; a run that diverged is a result."""
+        return not self.missing and not self.failed
+
+    @cached_property
+    def baselines(self) -> dict[str, list[float]]:
+        """Return what metrics are to be compared with: one value each where all runs have the same data."""
+        known = [run.summary.baselines for run in self.runs if run.summary is not None]
+        names = dict.fromkeys(name for baselines in known for name in baselines)
+        return {name: sorted({baselines[name] for baselines in known if name in baselines}) for name in names}
+
+    @property
+    def comparable(self) -> bool:
+        """Tell whether values can be compared between runs, as far as the baselines of their data tell."""
+        return all(len(values) == 1 for values in self.baselines.values())
+
+    @cached_property
+    def fixed(self) -> list[str]:
+        """Return the overrides that all runs share, but for those that change no number."""
+        shared = set.intersection(*[set(run.job) for run in self.runs]) if self.runs else set()
+        return [over for over in (self.runs[0].job if self.runs else ()) if over in shared and _matters(over)]
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """Return what each parameter is called, by its key: its short name, or all of the key where two share that."""
+        names = [parameter.name for parameter in self.parameters]
+        return {one.key: one.name if names.count(one.name) == 1 else one.key for one in self.parameters}
+
+    @cached_property
+    def parameters(self) -> list[Parameter]:
+        """Return what is varied, in the order of the overrides; what changes no number is left out."""
+        keys = dict.fromkeys(_pair(override)[0] for run in self.runs for override in run.job)
+        varied = []
+        for key in keys:
+            values = list(dict.fromkeys(run.value(key) for run in self.runs))
+            if len(values) > 1 and not without_effect(key):
+                given = [value for value in values if value is not None]
+                numbers = [_number(value) for value in given]
+                ordered = None not in numbers
+                varied.append(Parameter(key, tuple(sorted(given, key=float) if ordered else given)))
+        return varied
+
+    @cached_property
+    def settings(self) -> list[Setting]:
+        """Return the runs by what they differ in, seeds apart, in the order of the sweep."""
+        keys = [parameter.key for parameter in self.parameters if parameter.key != SEED]
+        groups: dict[tuple[str | None, ...], list[SweepRun]] = {}
+        for run in self.runs:
+            groups.setdefault(tuple(run.value(key) for key in keys), []).append(run)
+        return [
+            Setting(run_name([f"{key}={value}" for key, value in zip(keys, values, strict=True) if value]), tuple(runs))
+            for values, runs in groups.items()
+        ]
+
+
+def names_of(jobs: Sequence[Job]) -> list[str]:
+    """Return what sets each job apart from the others, its overrides with short keys."""
+    shared = set.intersection(*[set(job) for job in jobs]) if len(jobs) > 1 else set()
+    return [run_name([override for override in job if override not in shared]) for job in jobs]
+
+
+def _pair(override: str) -> tuple[str, str]:
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
+
+
+def _matters(override: str) -> bool:
+    return not without_effect(_pair(override)[0])
+
+
+def _off_centre(numbers: Sequence[float]) -> float:
+    """Return how far the median of ascending numbers is from the middle of their range, as a share of the range."""
+    return abs((median(numbers) - numbers[0]) / (numbers[-1] - numbers[0]) - 0.5)
+
+
+def _number(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if isfinite(number) else None

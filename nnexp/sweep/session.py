@@ -1,0 +1,364 @@
+"""One sweep, from its first batch of jobs to its report: what was trained before is reused, the rest trained and kept.
+
+Nothing that is done can be lost: a run's files are written when its stack is done, its summary last; then it is
+recorded with the tracker. The same command, given again, finds both, and does what is missing.
+"""
+
+import gc
+import hashlib
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from nnexp import terminal
+from nnexp.config.experiment import Experiment
+from nnexp.config.identity import resolved
+from nnexp.data.dataset import Data
+from nnexp.errors import UserError
+from nnexp.files import write_text
+from nnexp.run_folder import read_history
+from nnexp.runs import Ready, load, prepare, run_name, sigterm_interrupts, slug, writable_folder, write_run
+from nnexp.sweep import ledger
+from nnexp.sweep.answer import show_answer
+from nnexp.sweep.insight import flags, incompleteness, verdict
+from nnexp.sweep.objective import Objective
+from nnexp.sweep.options import SweepOptions, sweep_options
+from nnexp.sweep.plan import show_plan
+from nnexp.sweep.recorder import Kept, Recorder
+from nnexp.sweep.report import write_report
+from nnexp.sweep.results import POINTS, SweepResults, SweepRun, names_of
+from nnexp.sweep.search import Job
+from nnexp.sweep.stacks import stacks_of
+from nnexp.sweep.sweep_folder import SweepFolder
+from nnexp.sweep.training import Halving, Results, train_halving, train_stacks
+from nnexp.sweep.workers import Failure, Pool, Workers
+from nnexp.tracking.environment import environment
+from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
+from nnexp.training.evaluator import metric_names
+from nnexp.training.history import chosen_by
+from nnexp.training.worker import BLAS_THREADS
+
+ERROR, PARENT = "error.txt", "sweep.parent"
+KEY_LENGTH = 8
+SECONDS_TO_END = 0.5
+"""How long an interrupted sweep may go on recording."""
+
+
+class Session:
+    """A sweep while it runs.
+
+    Arguments
+    ---------
+    command
+        The command that was given.
+    question
+        What the sweep is to find out, or None.
+    options
+        The keys of `sweep`.
+    total
+        How many jobs there will be, all batches together.
+
+    """
+
+    def __init__(self, command: str, question: str | None, options: SweepOptions, total: int) -> None:
+        self._command, self._question, self._options, self._total = command, question, options, total
+        self._swept: dict[int, SweepRun] = {}
+        self._asked = 0
+        self._loaded: dict[str, tuple[Data, DatasetFacts]] = {}
+        self._trained: set[str] = set()
+        self._folder: SweepFolder | None = None
+        self._recorder: Recorder | None = None
+
+    @classmethod
+    def of(cls, config: DictConfig, total: int) -> "Session":
+        """Return the session of a sweep's config and its number of jobs."""
+        command = shlex.join(["python", "-m", "nnexp", *sys.argv[1:]])
+        return cls(command, config.question, sweep_options(config), total)
+
+    def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
+        """Train what is to be trained of a batch of jobs, and return what came of each; a plan trains nothing.
+
+        Raises
+        ------
+        UserError
+            Before anything is trained or written, if a job cannot be.
+
+        """
+        runs = self._ready(jobs, experiments)
+        folder = None if self._options.plan else self._open(jobs, runs)
+        twins = twins_of(runs)
+        kept = self._kept_before(runs, twins, folder)
+        missing = [place for place in twins if place not in kept]
+        if folder is None:
+            show_plan(jobs, [runs[place] for place in missing], self._total, workers)
+            return []
+        begin, self._asked = self._asked, self._asked + len(jobs)
+        with ExitStack() as resources:
+            results: Results = iter(())
+            if missing:
+                pool = resources.enter_context(workers.start())
+                results = self._begin(runs, missing, kept, pool, workers.stack_bytes)
+            recorder = self._record_with(jobs, runs[0], folder)
+            progress = resources.enter_context(terminal.runs_progress(len(missing)))
+            for place, one in chain(list(kept.items()), self._written(runs, results, folder.runs)):
+                for twin in twins[place]:
+                    self._swept[begin + twin] = one.swept(jobs[twin], reused=one.run.config_hash not in self._trained)
+                recorder.put(one)
+                progress(int(place in missing))
+        return [self._swept[begin + place] for place in range(len(jobs))]
+
+    def launch_elsewhere(
+        self, jobs: Sequence[Job], experiments: Iterator[Experiment], launch: Callable[[list[Job]], Sequence[JobReturn]]
+    ) -> Sequence[JobReturn]:
+        """Let a launcher that is not ours run jobs, each of which trains and records itself.
+
+        Raises
+        ------
+        UserError
+            If something is asked for that only our launcher does.
+
+        """
+        for name, value, usual in (("plan", self._options.plan, False), ("halving", self._options.halving, None)):
+            if value != usual:
+                raise UserError(f"sweep.{name}={value}: must be {str(usual).lower()} but for hydra/launcher=nnexp")
+        first = prepare(next(experiments), jobs[0])
+        folder = self._open(jobs, [first])
+        parent = self._record_with(jobs, first, folder).begun().run_id
+        told = [] if parent is None else [f"{PARENT}={parent}"]
+        returns = launch([[*job, *told] for job in jobs])
+        for job, returned in zip(jobs, returns, strict=True):
+            outcome = returned._return_value  # noqa: SLF001 - the property raises what went wrong
+            if isinstance(outcome, Objective):
+                run = replace(outcome.run, job=tuple(job))
+            else:
+                run = SweepRun(tuple(job), run_name(job), error=f"{type(outcome).__name__}: {outcome}")
+            self._swept[self._asked] = run
+            self._asked += 1
+        return returns
+
+    def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
+        """Return what came of jobs, lower is better; None of those that failed or diverged."""
+        results = self.results()
+        known = {run.job: run.score(results.metric) for run in results.runs if results.metric is not None}
+        return {tuple(job): None if (score := known.get(tuple(job))) is None else results.sign * score for job in jobs}
+
+    def results(self) -> SweepResults:
+        """Return all runs so far."""
+        runs = tuple(self._swept[place] for place in sorted(self._swept))
+        return SweepResults(self._question, self._command, runs, max(0, self._total - len(runs)), self._options.metric)
+
+    def discard(self) -> None:
+        """End a sweep that could not begin, and leave nothing behind."""
+        if self._folder is not None:
+            self._folder.close()
+            if not self._swept and not self._folder.runs.exists():
+                shutil.rmtree(self._folder.path)
+
+    def close(self, status: Status) -> bool:
+        """Write and show the report, end the sweep with a status, and return whether all went well.
+
+        One that is interrupted is given a second to record what is under way, and gets a report without figures.
+
+        Raises
+        ------
+        UserError
+            If the tracker could not be opened.
+
+        """
+        if self._folder is None:
+            return True
+        path, results = self._folder.path, self.results()
+        recorder, links, errors = self._recorder, [], []
+        if recorder is not None:
+            errors = recorder.abandon(SECONDS_TO_END) if status == "KILLED" else recorder.close()
+        if results.runs:
+            write_report(results, path, figures=status == "FINISHED")
+        if recorder is not None and recorder.tracked is not None:
+            files = [path / name for name in ("report.md", "runs.csv", "figures") if (path / name).exists()]
+            recorder.tracked.finish(view_of(results), self._description(results), files, status)
+            links = [*recorder.tracked.where()]
+        self._folder.note(status, self._folder.parent)
+        self._folder.close()
+
+        if results.runs:
+            show_answer(results)
+        lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
+        lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
+        if errors or not results.complete:
+            lines.append(f"To go on: {self._command}")
+        terminal.show_lines(lines)
+        return results.complete and not errors
+
+    def _description(self, results: SweepResults) -> str:
+        """Return what was asked and what came out, in Markdown."""
+        missing = incompleteness(results)
+        lines = [self._question, f"    {self._command}", missing, *verdict(results), *flags(results)]
+        return "\n\n".join(line for line in [*lines, "The whole report is `report.md`, below."] if line)
+
+    def _ready(self, jobs: Sequence[Job], experiments: Iterable[Experiment]) -> list[Ready]:
+        """Return all jobs checked, with their data."""
+        runs: list[Ready] = []
+        for job, name, experiment in zip(jobs, names_of(jobs), experiments, strict=True):
+            source = json.dumps(resolved(experiment.dataset))
+            if source not in self._loaded:
+                self._loaded[source] = load(experiment.dataset)
+            runs.append(prepare(experiment, job, name, self._loaded[source]))
+        first = runs[0].experiment
+        for run in runs:
+            if (run.experiment.output_dir, run.experiment.tracking) != (first.output_dir, first.tracking):
+                raise UserError("output_dir, tracking: must be the same for all runs of a sweep")
+        for run in {run.dataset.source: run for run in runs}.values():
+            names = metric_names(run.data, run.experiment.trainer.metrics)
+            if self._options.metric is not None and self._options.metric not in names:
+                raise UserError(f"sweep.metric={self._options.metric}: must be {' or '.join(names)}")
+        if self._options.halving is not None:
+            check_halving(runs, self._options.halving)
+        first.tracking.check()
+        return runs
+
+    def _open(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
+        """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
+        if self._folder is None:
+            options = resolved(replace(self._options, plan=False, reuse=True))
+            meaning = json.dumps([list(jobs), [run.config_hash for run in runs], options, self._total])
+            key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
+            output_dir = writable_folder(runs[0].experiment.output_dir)
+            name = slug(sweep_name(jobs))
+            self._folder = SweepFolder.begin(output_dir, name, key, self._command, again=self._options.reuse)
+            self._folder.note(None, self._folder.parent)
+        return self._folder
+
+    def _kept_before(self, runs: Sequence[Ready], places: Iterable[int], own: SweepFolder | None) -> dict[int, Kept]:
+        """Return the runs that need not be trained, by their places."""
+        if not self._options.reuse:
+            return {}
+        output_dir = Path(runs[0].experiment.output_dir).expanduser().absolute()
+        own_runs = None if own is None else own.runs
+        folders, kept = ledger.folders_by_hash(output_dir, own_runs), {}
+        for place in places:
+            found = ledger.finished(runs[place], folders, own_runs)
+            if found is not None:
+                folder, summary = found
+                kept[place] = Kept(runs[place], folder, summary, read_history(folder).thinned(POINTS))
+        return kept
+
+    def _begin(
+        self, runs: Sequence[Ready], missing: Sequence[int], kept: Mapping[int, Kept], pool: Pool, stack_bytes: int
+    ) -> Results:
+        """Let the workers begin."""
+        places = stacks_of([runs[place] for place in missing], stack_bytes, pool.count)
+        stacks = [[missing[index] for index in stack] for stack in places]
+        if self._options.halving is None:
+            return train_stacks(runs, stacks, pool)
+        metric = self._options.metric or chosen_by(metric_names(runs[0].data, runs[0].experiment.trainer.metrics))
+        halving = Halving(self._options.halving, self._options.rungs, metric)
+        known = {place: read_history(one.folder) for place, one in kept.items()}
+        return train_halving(runs, stacks, pool, halving, known)
+
+    def _written(self, runs: Sequence[Ready], results: Results, own: Path) -> Iterator[tuple[int, Kept]]:
+        """Write the files of every run that comes from the workers."""
+        for place, result in results:
+            run, folder = runs[place], own / runs[place].folder_name
+            folder.mkdir(parents=True, exist_ok=True)
+            self._trained.add(run.config_hash)
+            if isinstance(result, Failure):
+                write_text(folder / ERROR, result.details)
+                yield place, Kept(run, folder, None, None, result.reason)
+            else:
+                whole = run.result(result.outcome, folder, result.seconds)
+                write_run(run, result.outcome, whole, figures=run.experiment.figures is True)
+                yield place, Kept(run, folder, whole.summary, whole.history.thinned(POINTS))
+
+    def _record_with(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> Recorder:
+        """Return the recorder, which the first time begins to open the tracker."""
+        if self._recorder is None:
+            from threadpoolctl import threadpool_limits
+
+            with threadpool_limits(BLAS_THREADS):
+                tags = environment()
+            facts = SweepFacts(
+                first.data.name,
+                f"{sweep_name(jobs)} ({self._total} runs)",
+                f"{self._question or ''}\n\n    {self._command}",
+                {**tags, "sweep_key": folder.key},
+            )
+
+            def start() -> TrackedSweep:
+                tracked = first.experiment.tracking.open(folder.path.parent.parent).start_sweep(facts, folder.parent)
+                folder.note(None, tracked.run_id)
+                return tracked
+
+            self._recorder = Recorder(start, tags)
+        return self._recorder
+
+
+@contextmanager
+def running(session: Session) -> Iterator[Session]:
+    """Close a session when the block ends, however that is; exit with status 1 if not all went well."""
+    gc.enable()  # which start-up went without
+    with sigterm_interrupts():
+        try:
+            yield session
+            well = session.close("FINISHED")
+        except UserError:
+            session.discard()
+            raise
+        except KeyboardInterrupt:
+            session.close("KILLED")
+            raise
+        except BaseException:
+            session.close("FAILED")
+            raise
+    if not well:
+        sys.exit(1)
+
+
+def twins_of(runs: Sequence[Ready]) -> dict[int, list[int]]:
+    """Return for the first run of every config hash the places of all runs that have it, its own among them."""
+    by_hash: dict[str, list[int]] = {}
+    for place, run in enumerate(runs):
+        by_hash.setdefault(run.config_hash, []).append(place)
+    return {places[0]: places for places in by_hash.values()}
+
+
+def check_halving(runs: Sequence[Ready], share: float) -> None:
+    """Make sure that runs can be compared on their way.
+
+    Raises
+    ------
+    UserError
+        If they train for different times, or until a time that depends on the machine.
+
+    """
+    trainers = [run.experiment.trainer for run in runs]
+    if len({(trainer.unit, trainer.length, tuple(trainer.evaluations())) for trainer in trainers}) > 1:
+        raise UserError(f"sweep.halving={share}: must be null where runs train or are evaluated at different times")
+    if any(trainer.max_seconds is not None for trainer in trainers):
+        raise UserError(f"sweep.halving={share}: must be null where trainer.max_seconds is not")
+
+
+def sweep_name(jobs: Sequence[Job]) -> str:
+    """Return what a sweep varies, as in `learning_rate x scale`, or the names of its experiments."""
+    plain = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs))
+    names = [parameter.name for parameter in plain.parameters]
+    return " x ".join(names) or "one run"
+
+
+def view_of(results: SweepResults) -> SweepView:
+    """Return what a person should see first."""
+    numbers = {"runs": len(results.runs), "failed": len(results.failed), "diverged": len(results.diverged)}
+    return SweepView(
+        [parameter.key.replace("/", ".") for parameter in results.parameters],
+        results.metric or chosen_by(results.metrics),
+        sorted(results.metrics, key=lambda name: not name.startswith("test/")),
+        {name: float(value) for name, value in numbers.items()},
+    )

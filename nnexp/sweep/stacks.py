@@ -1,0 +1,75 @@
+"""Which runs of a sweep are trained together: those of one shape, as many as the cache has room for."""
+
+from collections.abc import Hashable, Sequence
+from math import ceil
+
+import numpy as np
+
+from nnexp.config.identity import resolved
+from nnexp.nn.network import Layout, outputs, size
+from nnexp.runs import Ready
+from nnexp.training.run_axis import shape_of
+
+PASSES = 3
+"""Arrays as large as the activations: their inputs, their outputs, and the gradients."""
+
+Places = list[int]
+"""Which runs of a sequence make a stack."""
+
+
+def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Places]:
+    """Return the runs as stacks: no larger than the budget, and no fewer than there are workers to train them.
+
+    Arguments
+    ---------
+    runs
+        What is to be trained.
+    stack_bytes
+        How much memory a stack may work on in one step; what does not fit the processor's cache slows it down.
+    workers
+        How many stacks are trained at the same time.
+
+    """
+    groups: dict[Hashable, Places] = {}
+    for place, run in enumerate(runs):
+        groups.setdefault(stack_key(run), []).append(place)
+    share = ceil(len(runs) / workers)
+    stacks = []
+    for places in groups.values():
+        most = max(1, min(stack_bytes // bytes_of(runs[places[0]]), share, len(places)))
+        count = ceil(len(places) / most)
+        stacks += [part.tolist() for part in np.array_split(np.array(places), count)]
+    return stacks
+
+
+def stack_key(run: Ready) -> Hashable:
+    """Return what runs must agree in to share a stack: data, trainer, and everything about a recipe but its numbers.
+
+    Starting weights are made for each run alone, so initializers may differ.
+    """
+    experiment, recipe = run.experiment, run.recipe
+    trainer = {key: value for key, value in resolved(experiment.trainer).items() if key != "regularization"}
+    parts = (recipe.loss, recipe.optimizer, recipe.schedule, recipe.regularization)
+    return (
+        run.dataset.source,
+        run.dataset.digest,
+        experiment.dtype,
+        repr(trainer),
+        recipe.base_width,
+        experiment.figures is True,
+        *[shape_of(layer) for layer in recipe.layers],
+        *[shape_of(part) for part in parts],
+    )
+
+
+def bytes_of(run: Ready) -> int:
+    """Return about how much memory one run works on in a step: parameters, gradient, state, and activations."""
+    fan_in, dtype = run.data.train.x.shape[-1], np.dtype(run.experiment.dtype)
+    parameters = size(Layout.of(run.recipe.layers, fan_in).parameters)
+    state = run.recipe.optimizer.init(np.empty((1, 0), dtype))
+    examples = run.experiment.trainer.examples_per_step(len(run.data.train))
+    units, width = 0, fan_in
+    for layer in run.recipe.layers:
+        width = outputs([layer], width)
+        units += width
+    return int(dtype.itemsize * (parameters * (2 + len(state)) + PASSES * examples * units))

@@ -1,0 +1,101 @@
+"""What MLflow shows of a sweep, and the links that open it.
+
+MLflow keeps a view of an experiment's runs (filter, order, columns, charts) in a tag of the experiment, and opens it
+for whoever has its key. Such a view is usually arranged by hand and saved there; here it is written.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
+
+from nnexp.training.metrics import lower_is_better
+
+TAG_LENGTH = 20_000
+"""The longest value of an experiment's tag in MLflow 3.17, which refuses longer ones."""
+SCATTERED = 2
+"""Parameters that get a chart of their own."""
+CURVES = 4
+"""Metrics that are drawn over time, before those that MLflow adds."""
+WORKFLOW = "workflowType=machine_learning"
+"""Without it a first visit lands in another part of MLflow, where runs like these are not shown."""
+
+
+def tag_name(sweep: str) -> str:
+    """Return the name of the experiment's tag that keeps the view of a sweep."""
+    return f"mlflow.sharedViewState.{sweep}"
+
+
+def shared_view(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> str:
+    """Return the view of a sweep: its runs, the best first, and charts of what was varied.
+
+    Arguments
+    ---------
+    sweep
+        Runs that belong to it have the tag `sweep.<sweep>`, also those that an earlier one trained.
+    parameters, metric
+        What is varied, the most interesting first, and what tells which is best, such as `best/test/loss`. The last
+        parameters are left out where the tag would be too long.
+    metrics
+        The curves to draw, the most interesting first; MLflow itself adds those that are left out.
+
+    """
+    for count in range(len(parameters), -1, -1):
+        text = _json(_state(sweep, parameters[:count], metric, metrics[:CURVES]))
+        if len(text) <= TAG_LENGTH:
+            break
+    return text
+
+
+def runs_link(experiment_id: str, sweep: str) -> str:
+    """Return the page of a sweep's runs, after the address of MLflow."""
+    return f"#/experiments/{experiment_id}/runs?{WORKFLOW}&compareRunsMode=CHART&viewStateShareKey={quote(sweep)}"
+
+
+def run_link(experiment_id: str, run_id: str) -> str:
+    """Return the page of one run, after the address of MLflow."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW}"
+
+
+def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> Mapping[str, object]:
+    # Children are folded away below their parent unless runs are in an order of their own, such as that of a metric.
+    return {
+        "searchFilter": f"tags.`sweep.{sweep}` = 'yes'",
+        "orderByKey": f"metrics.`{metric}`",
+        "orderByAsc": lower_is_better(metric),
+        "runsHiddenMode": "SHOW_ALL",
+        "selectedColumns": [f"metrics.`{metric}`", *(f"params.`{name}`" for name in parameters)],
+        # Without it the groups of charts are sorted by name, and those of single metrics may come first.
+        "isAccordionReordered": True,
+        "compareRunSections": [
+            _section("all", "What was varied", 1),
+            _section("each", "Each on its own", 2),
+            _section("curves", "Curves", 2),
+        ],
+        "compareRunCharts": [
+            _chart("PARALLEL", "all", 0, selectedParams=list(parameters), selectedMetrics=[metric], showAllRuns=True),
+            *[
+                _chart("SCATTER", "each", number, xaxis=_axis("PARAM", name), yaxis=_axis("METRIC", metric))
+                for number, name in enumerate(parameters[:SCATTERED])
+            ],
+            *[
+                _chart("LINE", "curves", number, metricKey=name, selectedMetricKeys=[name])
+                for number, name in enumerate(metrics)
+            ],
+        ],
+    }
+
+
+def _section(key: str, name: str, columns: int) -> Mapping[str, object]:
+    return {"uuid": key, "name": name, "display": True, "isReordered": True, "columns": columns, "cardHeight": 320}
+
+
+def _chart(kind: str, section: str, number: int, **settings: object) -> Mapping[str, object]:
+    return {"uuid": f"{section}{number}", "type": kind, "metricSectionId": section, **settings}
+
+
+def _axis(kind: str, key: str) -> Mapping[str, str]:
+    return {"key": key, "type": kind}
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

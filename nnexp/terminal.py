@@ -12,6 +12,7 @@ from nnexp.training.trainer import Trainer
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bars
     from rich.table import Table
 
 REDRAW_SECONDS = 0.1
@@ -74,20 +75,36 @@ def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
 
         yield count
     else:
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-        from rich.progress import Progress as Bars
-
-        columns = (
-            MofNCompleteColumn(),
-            TextColumn("runs"),
-            BarColumn(bar_width=20),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(compact=True),
-            TextColumn("left"),
-        )
-        with Bars(*columns, transient=True) as bars:
+        with _counting("runs") as bars:
             task = bars.add_task("", total=total)
             yield lambda runs: bars.advance(task, runs)
+
+
+@contextmanager
+def waiting(what: str, left: Callable[[], int]) -> Iterator[Callable[[], None]]:
+    """Yield what shows how much is left of something that is done elsewhere; in a pipe it shows nothing."""
+    if not sys.stdout.isatty() or left() == 0:
+        yield lambda: None
+    else:
+        with _counting(what) as bars:
+            total = left()
+            task = bars.add_task("", total=total)
+            yield lambda: bars.update(task, completed=total - left())
+
+
+def _counting(what: str) -> "Bars":
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        MofNCompleteColumn(),
+        TextColumn(what),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(compact=True),
+        TextColumn("left"),
+    )
+    return Bars(*columns, transient=True)
 
 
 def show_line(name: str, history: History, diverged_step: int | None) -> None:

@@ -14,7 +14,7 @@ FLOORS = [
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
-    ["config", "report", "runs", "run_folder"],
+    ["config", "report", "html", "runs", "run_folder"],
     ["__main__", "__init__", "sweep", "_plugins"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
@@ -26,6 +26,7 @@ HEAVY = {
     "sklearn",
     "scipy",
     "rich",
+    "markdown_it",
     "sqlalchemy",
     "filelock",
     "threadpoolctl",

@@ -8,6 +8,7 @@ from threading import Event, Thread
 
 import numpy as np
 
+from nnexp import terminal
 from nnexp.run_folder import RunSummary
 from nnexp.runs import Ready, best_metrics, describe, outcome_tags
 from nnexp.sweep import ledger
@@ -17,6 +18,8 @@ from nnexp.tracking.tracker import FinishedRun, TrackedSweep
 from nnexp.training.history import History
 
 ERROR_TAG = "error"
+SHOW_SECONDS = 0.2
+"""How often it is shown how much is left to record."""
 NOTHING = History(np.empty(0, np.intp), {})
 """The history of a run that failed."""
 
@@ -132,7 +135,10 @@ class Recorder(Thread):
 
         """
         self._queue.put(None)
-        self.join()
+        with terminal.waiting("runs recorded", self._queue.qsize) as show:
+            while self.is_alive():
+                self.join(SHOW_SECONDS)
+                show()
         if self._failure is not None:
             raise self._failure
         return self._errors

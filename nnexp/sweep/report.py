@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnexp.files import atomically, write_text
+from nnexp.html import page
 from nnexp.plots.style import styled
 from nnexp.report import table
 from nnexp.sweep.answer import baseline, failures, settings_table, title
@@ -25,6 +26,8 @@ from nnexp.sweep.insight import (
 from nnexp.sweep.results import SEED, Parameter, SweepResults, SweepRun
 from nnexp.terminal import number
 
+FILES = ("report.html", "report.md", "runs.csv", "figures")
+"""What a report consists of."""
 ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
 CAPTIONS = {
@@ -205,7 +208,7 @@ def runs_csv(results: SweepResults) -> str:
 
 
 def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -> None:
-    """Write `report.md`, `runs.csv` and the figures of a sweep into its folder."""
+    """Write the report of a sweep as Markdown and as a page, `runs.csv` and the figures into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = sweep_figures(results) if figures else {}
     if drawn:
@@ -215,7 +218,9 @@ def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -
             with atomically(folder / "figures" / f"{name}.png") as path:
                 draw().savefig(path)
     write_text(folder / "runs.csv", runs_csv(results))
-    write_text(folder / "report.md", SweepReport(results).markdown(list(drawn)))
+    text = SweepReport(results).markdown(list(drawn))
+    write_text(folder / "report.md", text)
+    write_text(folder / "report.html", page(text, folder))
 
 
 def _by_rank(results: SweepResults) -> list[SweepRun]:

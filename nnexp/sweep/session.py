@@ -34,8 +34,8 @@ from nnexp.sweep.objective import Objective
 from nnexp.sweep.options import SweepOptions, sweep_options
 from nnexp.sweep.plan import show_plan
 from nnexp.sweep.recorder import Kept, Recorder
-from nnexp.sweep.report import write_report
-from nnexp.sweep.results import POINTS, SweepResults, SweepRun, names_of
+from nnexp.sweep.report import FILES, write_report
+from nnexp.sweep.results import POINTS, SEED, SweepResults, SweepRun, names_of
 from nnexp.sweep.search import Job
 from nnexp.sweep.stacks import stacks_of
 from nnexp.sweep.sweep_folder import SweepFolder
@@ -101,6 +101,8 @@ class Session:
         if folder is None:
             show_plan(jobs, [runs[place] for place in missing], self._total, workers)
             return []
+        if kept:
+            terminal.show_lines([f"Reused: {len(kept)} of {len(twins)} runs were trained before."])
         begin, self._asked = self._asked, self._asked + len(jobs)
         with ExitStack() as resources:
             results: Results = iter(())
@@ -183,7 +185,7 @@ class Session:
         if results.runs:
             write_report(results, path, figures=status == "FINISHED")
         if recorder is not None and recorder.tracked is not None:
-            files = [path / name for name in ("report.md", "runs.csv", "figures") if (path / name).exists()]
+            files = [path / name for name in FILES if (path / name).exists()]
             recorder.tracked.finish(view_of(results), self._description(results), files, status)
             links = [*recorder.tracked.where()]
         self._folder.note(status, self._folder.parent)
@@ -200,9 +202,10 @@ class Session:
 
     def _description(self, results: SweepResults) -> str:
         """Return what was asked and what came out, in Markdown."""
+        where = "The whole report, with figures, is `report.html` among the artifacts."
         missing = incompleteness(results)
-        lines = [self._question, f"    {self._command}", missing, *verdict(results), *flags(results)]
-        return "\n\n".join(line for line in [*lines, "The whole report is `report.md`, below."] if line)
+        lines = [self._question, f"    {self._command}", missing, *verdict(results), *flags(results), where]
+        return "\n\n".join(line for line in lines if line)
 
     def _ready(self, jobs: Sequence[Job], experiments: Iterable[Experiment]) -> list[Ready]:
         """Return all jobs checked, with their data."""
@@ -347,10 +350,10 @@ def check_halving(runs: Sequence[Ready], share: float) -> None:
 
 
 def sweep_name(jobs: Sequence[Job]) -> str:
-    """Return what a sweep varies, as in `learning_rate x scale`, or the names of its experiments."""
+    """Return what a sweep varies, as in `learning_rate x scale`; seeds alone are worth a word."""
     plain = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs))
-    names = [parameter.name for parameter in plain.parameters]
-    return " x ".join(names) or "one run"
+    names = {parameter.key: parameter.name for parameter in plain.parameters}
+    return " x ".join(name for key, name in names.items() if key != SEED) or (SEED if names else "one run")
 
 
 def view_of(results: SweepResults) -> SweepView:

@@ -314,7 +314,7 @@ class MLflowSweep:
         """Return the command that opens MLflow, and the links to the runs and to the report in it."""
         pages = {
             "Runs": view.runs_link(self.experiment_id, self.run_id),
-            "Report": view.run_link(self.experiment_id, self.run_id),
+            "Report": view.artifact_link(self.experiment_id, self.run_id, "report.html"),
         }
         return links(self.uri, pages)
 

@@ -56,6 +56,11 @@ def run_link(experiment_id: str, run_id: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW}"
 
 
+def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
+    """Return the page of a file of a run, after the address of MLflow."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}?{WORKFLOW}"
+
+
 def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> Mapping[str, object]:
     # Children are folded away below their parent unless runs are in an order of their own, such as that of a metric.
     return {

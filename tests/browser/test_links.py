@@ -142,4 +142,8 @@ def test_the_report_of_a_sweep_has_its_name_and_its_answer(browser: Chrome, link
     browser.get(links["Report"])
     name = "learning_rate x scale (4 runs)"
     eventually(browser, lambda page: texts(page, "[data-testid=runs-header]") == [name], "the name of the sweep")
+    eventually(browser, lambda page: bool(page.find_elements(By.TAG_NAME, "iframe")), "its report")
+    browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
     eventually(browser, lambda page: links["best"] in page.find_element(By.TAG_NAME, "body").text, "its answer")
+    widths = "return [...document.images].map((image) => image.naturalWidth)"
+    eventually(browser, lambda page: min(page.execute_script(widths), default=0) > 0, "its pictures")

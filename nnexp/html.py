@@ -1,0 +1,33 @@
+"""A Markdown report as one HTML file with its figures inside, for readers that open no files beside it."""
+
+import re
+from base64 import b64encode
+from pathlib import Path
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 62em; margin: 2em auto; padding: 0 1em; color: #222; }
+table { border-collapse: collapse; margin: 1em 0; }
+th, td { border-bottom: 1px solid #ddd; padding: 0.25em 0.8em; white-space: nowrap; }
+pre { background: #f5f5f5; padding: 0.8em; white-space: pre-wrap; }
+img { max-width: 100%; }
+"""
+
+
+def page(markdown: str, folder: Path) -> str:
+    """Return a report as a page of its own; its pictures are those of the folder.
+
+    MLflow, for one, shows the pictures of a page, but not those that Markdown refers to.
+    """
+    from markdown_it import MarkdownIt
+
+    text = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    body = re.sub(r'src="([^"]+\.png)"', lambda found: f'src="{_embedded(folder / found[1])}"', text)
+    title = markdown.partition("\n")[0].lstrip("# ")
+    return (
+        f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
+    )
+
+
+def _embedded(path: Path) -> str:
+    return f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"

@@ -39,7 +39,8 @@ def job(config: DictConfig) -> float:
     context = HydraConfig.get()
     try:
         alone = context.mode is not RunMode.MULTIRUN
-        result = execute(check(config), list(context.overrides.task), alone=alone, parent=config.sweep.parent)
+        overrides = [override for override in context.overrides.task if not override.startswith("sweep.")]
+        result = execute(check(config), overrides, alone=alone, parent=config.sweep.parent)
         gc.enable()
     except UserError as error:
         # An exit passes through Hydra, where an exception would be printed together with the overrides.

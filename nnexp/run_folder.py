@@ -14,7 +14,7 @@ from nnexp.component import Array
 from nnexp.files import atomically, write_text
 from nnexp.training.history import History
 
-SUMMARY, HISTORY = "result.json", "history.csv"
+SUMMARY, HISTORY, TRACKED = "result.json", "history.csv", "tracked.json"
 
 
 @dataclass(frozen=True)
@@ -116,3 +116,17 @@ def write_parameters(path: Path, parameters: Mapping[str, Array]) -> None:
     """Write parameters by name."""
     with atomically(path) as temporary:
         np.savez(temporary, allow_pickle=False, **parameters)
+
+
+def note_tracked(folder: Path, uri: str, run_id: str) -> None:
+    """Note beside a run's files what a store calls the run."""
+    write_text(folder / TRACKED, json.dumps({"uri": uri, "run_id": run_id}) + "\n")
+
+
+def tracked_as(folder: Path, uri: str) -> str | None:
+    """Return what a store calls a run, if it was recorded there."""
+    try:
+        noted = json.loads((folder / TRACKED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return str(noted.get("run_id")) if isinstance(noted, dict) and noted.get("uri") == uri else None

@@ -27,7 +27,7 @@ from nnexp.files import atomically, new_folder, write_text
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import styled
 from nnexp.report import RunReport
-from nnexp.run_folder import RunSummary, write_history, write_parameters, write_yaml
+from nnexp.run_folder import RunSummary, note_tracked, write_history, write_parameters, write_yaml
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun
 from nnexp.training.history import History, Outcome, Row
@@ -314,6 +314,8 @@ def execute(
             write_run(ready, outcome, result, figures=figures)
             description = describe(result.command, result.history, result.diverged_step, folder)
             tracked.finish(best_metrics(result.summary), outcome_tags(result.summary), description, folder)
+    if tracked.run_id is not None:
+        note_tracked(folder, tracked.uri, tracked.run_id)
     if verbose:
         terminal.show_results(result.history, result.predictions, result.diverged_step, result.notes, where(result))
     else:

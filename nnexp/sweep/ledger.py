@@ -1,19 +1,19 @@
 """What has been trained before, found by config hash in the folders of earlier runs and sweeps."""
 
-import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from nnexp import __version__
-from nnexp.files import write_text
-from nnexp.run_folder import RunSummary
+from nnexp.run_folder import RunSummary, read_history
 from nnexp.runs import Ready
+from nnexp.sweep.results import POINTS
+from nnexp.training.history import History
 
-SWEEPS, RUNS = "sweeps", "runs"
+SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
 FOLDER = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
 """The name of a run's folder, which ends in its config hash, numbered where the name was taken."""
-TRACKED = "tracked.json"
 HALVING = "halving"
 """How the reason begins for which halving ends a run."""
 
@@ -30,10 +30,14 @@ def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]
     return found
 
 
-def finished(run: Ready, folders: Mapping[str, list[Path]], own: Path | None) -> tuple[Path, RunSummary] | None:
-    """Return the folder and the summary of a run that was trained before by the same version on the same data.
+def finished(
+    run: Ready, folders: Mapping[str, list[Path]], own: Path | None
+) -> tuple[Path, RunSummary, History] | None:
+    """Return the folder, the summary and the thinned history of a run that was trained before, if it was.
 
-    A run that halving ended early is none, but within its own sweep, where it would end early again.
+    It counts when it was trained by the same version of nnexp on the same data. One without figures is none where
+    figures are asked for, and one that halving ended early is none but within its own sweep, where it would end early
+    again.
     """
     for folder in folders.get(run.config_hash, []):
         summary = RunSummary.read(folder)
@@ -41,21 +45,9 @@ def finished(run: Ready, folders: Mapping[str, list[Path]], own: Path | None) ->
             summary is not None
             and (summary.config_hash, summary.data_digest) == (run.config_hash, run.dataset.digest)
             and summary.version == __version__
+            and (run.experiment.figures is not True or (folder / FIGURES).is_dir())
             and (folder.parent == own or not (summary.stopped or "").startswith(HALVING))
         ):
-            return folder, summary
+            with suppress(OSError, ValueError):  # a history that somebody has damaged is none
+                return folder, summary, read_history(folder).thinned(POINTS)
     return None
-
-
-def remember(folder: Path, uri: str, run_id: str) -> None:
-    """Note beside a run's files where it was recorded."""
-    write_text(folder / TRACKED, json.dumps({"uri": uri, "run_id": run_id}) + "\n")
-
-
-def recorded(folder: Path, uri: str) -> str | None:
-    """Return what a store calls a run, if it was recorded there."""
-    try:
-        noted = json.loads((folder / TRACKED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return str(noted.get("run_id")) if isinstance(noted, dict) and noted.get("uri") == uri else None

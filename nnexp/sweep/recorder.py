@@ -9,9 +9,8 @@ from threading import Event, Thread
 import numpy as np
 
 from nnexp import terminal
-from nnexp.run_folder import RunSummary
+from nnexp.run_folder import RunSummary, note_tracked, tracked_as
 from nnexp.runs import Ready, best_metrics, describe, outcome_tags
-from nnexp.sweep import ledger
 from nnexp.sweep.results import SweepRun
 from nnexp.sweep.search import Job
 from nnexp.tracking.tracker import FinishedRun, TrackedSweep
@@ -154,8 +153,10 @@ class Recorder(Thread):
     def _record(self, tracked: TrackedSweep, kept: Kept) -> None:
         run, summary = kept.run, kept.summary
         if run.config_hash in self._known:
+            if tracked_as(kept.folder, tracked.uri) is None:
+                note_tracked(kept.folder, tracked.uri, self._known[run.config_hash])
             return
-        earlier = ledger.recorded(kept.folder, tracked.uri)
+        earlier = tracked_as(kept.folder, tracked.uri)
         if earlier is not None and tracked.reuse(earlier):
             return
         curves, diverged_step = kept.curves or NOTHING, None if summary is None else summary.diverged_step
@@ -172,4 +173,4 @@ class Recorder(Thread):
             )
         )
         if recorded is not None and summary is not None:
-            ledger.remember(kept.folder, tracked.uri, recorded)
+            note_tracked(kept.folder, tracked.uri, recorded)

@@ -19,14 +19,14 @@ from pathlib import Path
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from nnexp import terminal
+from nnexp import __version__, terminal
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import resolved
 from nnexp.data.dataset import Data
 from nnexp.errors import UserError
 from nnexp.files import write_text
 from nnexp.run_folder import read_history
-from nnexp.runs import Ready, load, prepare, run_name, sigterm_interrupts, slug, writable_folder, write_run
+from nnexp.runs import Ready, load, prepare, sigterm_interrupts, slug, writable_folder, write_run
 from nnexp.sweep import ledger
 from nnexp.sweep.answer import show_answer
 from nnexp.sweep.insight import flags, incompleteness, verdict
@@ -119,33 +119,39 @@ class Session:
         return [self._swept[begin + place] for place in range(len(jobs))]
 
     def launch_elsewhere(
-        self, jobs: Sequence[Job], experiments: Iterator[Experiment], launch: Callable[[list[Job]], Sequence[JobReturn]]
-    ) -> Sequence[JobReturn]:
-        """Let a launcher that is not ours run jobs, each of which trains and records itself.
+        self, jobs: Sequence[Job], experiments: Iterable[Experiment], launch: Callable[[list[Job]], Sequence[JobReturn]]
+    ) -> list[SweepRun]:
+        """Let a launcher that is not ours run what is to be trained; each job then trains and records itself.
 
         Raises
         ------
         UserError
-            If something is asked for that only our launcher does.
+            If a job cannot be trained, or something is asked for that only our launcher does.
 
         """
         for name, value, usual in (("plan", self._options.plan, False), ("halving", self._options.halving, None)):
             if value != usual:
                 raise UserError(f"sweep.{name}={value}: must be {str(usual).lower()} but for hydra/launcher=nnexp")
-        first = prepare(next(experiments), jobs[0])
-        folder = self._open(jobs, [first])
-        parent = self._record_with(jobs, first, folder).begun().run_id
+        runs = self._ready(jobs, experiments)
+        folder, twins = self._open(jobs, runs), twins_of(runs)
+        kept = self._kept_before(runs, twins, folder)
+        missing = [place for place in twins if place not in kept]
+        recorder = self._record_with(jobs, runs[0], folder)
+        parent = recorder.begun().run_id
         told = [] if parent is None else [f"{PARENT}={parent}"]
-        returns = launch([[*job, *told] for job in jobs])
-        for job, returned in zip(jobs, returns, strict=True):
+        begin, self._asked = self._asked, self._asked + len(jobs)
+        for place, one in kept.items():
+            recorder.put(one)
+            for twin in twins[place]:
+                self._swept[begin + twin] = one.swept(jobs[twin], reused=True)
+        returns = launch([[*jobs[place], *told] for place in missing]) if missing else []
+        for place, returned in zip(missing, returns, strict=True):
             outcome = returned._return_value  # noqa: SLF001 - the property raises what went wrong
-            if isinstance(outcome, Objective):
-                run = replace(outcome.run, job=tuple(job))
-            else:
-                run = SweepRun(tuple(job), run_name(job), error=f"{type(outcome).__name__}: {outcome}")
-            self._swept[self._asked] = run
-            self._asked += 1
-        return returns
+            failed = SweepRun((), runs[place].name, error=f"{type(outcome).__name__}: {outcome}")
+            run = outcome.run if isinstance(outcome, Objective) else failed
+            for twin in twins[place]:
+                self._swept[begin + twin] = replace(run, job=tuple(jobs[twin]), name=runs[twin].name)
+        return [self._swept[begin + place] for place in range(len(jobs))]
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return what came of jobs, lower is better; None of those that failed or diverged."""
@@ -168,7 +174,7 @@ class Session:
     def close(self, status: Status) -> bool:
         """Write and show the report, end the sweep with a status, and return whether all went well.
 
-        One that is interrupted is given a second to record what is under way, and gets a report without figures.
+        One that is interrupted, or ends in an error, records what is under way, and gets a report without figures.
 
         Raises
         ------
@@ -181,7 +187,7 @@ class Session:
         path, results = self._folder.path, self.results()
         recorder, links, errors = self._recorder, [], []
         if recorder is not None:
-            errors = recorder.abandon(SECONDS_TO_END) if status == "KILLED" else recorder.close()
+            errors = recorder.close() if status == "FINISHED" else recorder.abandon(SECONDS_TO_END)
         if results.runs:
             write_report(results, path, figures=status == "FINISHED")
         if recorder is not None and recorder.tracked is not None:
@@ -224,7 +230,7 @@ class Session:
             if self._options.metric is not None and self._options.metric not in names:
                 raise UserError(f"sweep.metric={self._options.metric}: must be {' or '.join(names)}")
         if self._options.halving is not None:
-            check_halving(runs, self._options.halving)
+            check_halving(runs, self._options)
         first.tracking.check()
         return runs
 
@@ -232,7 +238,8 @@ class Session:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         if self._folder is None:
             options = resolved(replace(self._options, plan=False, reuse=True))
-            meaning = json.dumps([list(jobs), [run.config_hash for run in runs], options, self._total])
+            identities = [[run.config_hash, run.dataset.digest] for run in runs]
+            meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
             output_dir = writable_folder(runs[0].experiment.output_dir)
             name = slug(sweep_name(jobs))
@@ -250,8 +257,7 @@ class Session:
         for place in places:
             found = ledger.finished(runs[place], folders, own_runs)
             if found is not None:
-                folder, summary = found
-                kept[place] = Kept(runs[place], folder, summary, read_history(folder).thinned(POINTS))
+                kept[place] = Kept(runs[place], *found)
         return kept
 
     def _begin(
@@ -333,18 +339,20 @@ def twins_of(runs: Sequence[Ready]) -> dict[int, list[int]]:
     return {places[0]: places for places in by_hash.values()}
 
 
-def check_halving(runs: Sequence[Ready], share: float) -> None:
+def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
     """Make sure that runs can be compared on their way.
 
     Raises
     ------
     UserError
-        If they train for different times, or until a time that depends on the machine.
+        If they train for different times, until a time that depends on the machine, or are ranked by different parts.
 
     """
-    trainers = [run.experiment.trainer for run in runs]
+    share, trainers = options.halving, [run.experiment.trainer for run in runs]
     if len({(trainer.unit, trainer.length, tuple(trainer.evaluations())) for trainer in trainers}) > 1:
         raise UserError(f"sweep.halving={share}: must be null where runs train or are evaluated at different times")
+    if len({run.data.validation is None for run in runs}) > 1 and options.metric is None:
+        raise UserError(f"sweep.halving={share}: must have a sweep.metric where only some runs have a validation part")
     if any(trainer.max_seconds is not None for trainer in trainers):
         raise UserError(f"sweep.halving={share}: must be null where trainer.max_seconds is not")
 

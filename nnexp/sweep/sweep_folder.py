@@ -3,8 +3,9 @@
 import json
 import shutil
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from nnexp.files import new_folder, write_text
@@ -42,6 +43,7 @@ class SweepFolder:
     command: str
     lock: "BaseFileLock"
     parent: str | None = None
+    _noting: Lock = field(default_factory=Lock)
 
     @classmethod
     def begin(cls, output_dir: Path, name: str, key: str, command: str, *, again: bool) -> "SweepFolder":
@@ -79,10 +81,11 @@ class SweepFolder:
         return self.path / RUNS
 
     def note(self, status: Status | None, parent: str | None) -> None:
-        """Write down where the sweep stands; None is under way."""
-        self.parent = parent
-        state = {"key": self.key, "command": self.command, "status": status or "RUNNING", "parent": parent}
-        write_text(self.path / STATE, json.dumps(state, indent=1) + "\n")
+        """Write down where the sweep stands; None is under way. Threads may do so at the same time."""
+        with self._noting:
+            self.parent = parent
+            state = {"key": self.key, "command": self.command, "status": status or "RUNNING", "parent": parent}
+            write_text(self.path / STATE, json.dumps(state, indent=1) + "\n")
 
     def close(self) -> None:
         """Let others go on with the sweep."""
@@ -90,7 +93,7 @@ class SweepFolder:
 
     def _remove_unfinished(self) -> None:
         for folder in self.runs.iterdir() if self.runs.is_dir() else ():
-            if not (folder / SUMMARY).exists():
+            if folder.is_dir() and not (folder / SUMMARY).exists():
                 shutil.rmtree(folder)
 
 

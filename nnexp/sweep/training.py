@@ -10,10 +10,11 @@ Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparamete
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from math import ceil
+from typing import Self
 
 import numpy as np
 
@@ -114,41 +115,103 @@ def train_halving(
         The histories of runs that have been trained before, which are ranked among the others.
 
     """
-    begins: dict[int, Begin] = {number: beginning(runs, stack) for number, stack in enumerate(stacks)}
-    seconds = dict.fromkeys(begins, 0.0)
-    ended: set[int] = set()
-    for time_ in halving.times(runs[0].experiment.trainer):
-        numbers = list(begins)
-        legs: dict[int, Leg] = {}
-        for index, result in pool.begin([partial(train_until, begins[number], time_) for number in numbers]):
-            if isinstance(result, Failure):
-                del begins[numbers[index]]
-                yield from ((place, result) for place in stacks[numbers[index]] if place not in ended)
+    trainer = runs[0].experiment.trainer
+    going = [_Going(tuple(stack), beginning(runs, stack)) for stack in stacks]
+    for moment in [*halving.times(trainer), None]:
+        going, failed = _advanced(runs, going, pool, moment)
+        yield from failed.items()
+        if moment is not None:
+            known = _halved(going, known, halving, moment, f"{HALVING} at {trainer.unit} {moment}")
+        for stack in going:
+            yield from stack.ended()
+        going = [stack for stack in going if stack.left]
+
+
+@dataclass
+class _Going:
+    """A stack on its way from rung to rung.
+
+    Attributes
+    ----------
+    places
+        The places of its runs in the sweep.
+    begin
+        Where it goes on.
+    training
+        The same, once it has begun.
+    seconds
+        How long it has trained.
+    told
+        The places of the runs that have ended and are known to have.
+
+    """
+
+    places: tuple[int, ...]
+    begin: Begin
+    training: Training | None = None
+    seconds: float = 0.0
+    told: set[int] = field(default_factory=set)
+
+    @property
+    def left(self) -> list[int]:
+        """Return the places of the runs that have not ended."""
+        return [place for place in self.places if place not in self.told]
+
+    def reached(self, leg: Leg) -> Self:
+        """Return the stack after another leg."""
+        seconds = self.seconds + leg.seconds
+        return replace(self, begin=partial(unchanged, leg.training), training=leg.training, seconds=seconds)
+
+    def latest(self, metric: str) -> dict[int, float]:
+        """Return a metric at the last evaluation of every run that goes on, by its place."""
+        found = {} if self.training is None else self.training.latest(metric)
+        return {self.places[index]: value for index, value in found.items()}
+
+    def stop(self, places: Collection[int], reason: str) -> None:
+        """End some of the runs before their time."""
+        if self.training is not None:
+            self.training.stop([index for index, place in enumerate(self.places) if place in places], reason)
+
+    def ended(self) -> Iterator[tuple[int, TrainedRun]]:
+        """Yield the runs that have ended since they were last asked for."""
+        for index, outcome in ({} if self.training is None else self.training.outcomes()).items():
+            if self.places[index] not in self.told:
+                self.told.add(self.places[index])
+                yield self.places[index], TrainedRun(outcome, self.seconds / len(self.places))
+
+
+def _advanced(
+    runs: Sequence[Ready], going: Sequence[_Going], pool: Pool, moment: int | None
+) -> tuple[list[_Going], dict[int, Failure]]:
+    """Return stacks at the next rung, and the runs that cannot get there; a stack that fails goes on run by run."""
+    there: list[_Going] = []
+    failed: dict[int, Failure] = {}
+    while going:
+        again: list[_Going] = []
+        for number, leg in pool.begin([partial(train_until, stack.begin, moment) for stack in going]):
+            stack = going[number]
+            if not isinstance(leg, Failure):
+                there.append(stack.reached(leg))
+            elif len(stack.places) > 1:
+                again += [_Going((place,), beginning(runs, [place])) for place in stack.left]
             else:
-                legs[numbers[index]] = result
-        earlier = {place: _at(history, time_, halving.metric) for place, history in known.items()}
-        values = {place: value for place, value in earlier.items() if value is not None}
-        for number, leg in legs.items():
-            latest = leg.training.latest(halving.metric)
-            values |= {stacks[number][index]: value for index, value in latest.items()}
-        staying = halving.going_on(values)
-        for number, leg in legs.items():
-            leaving = [index for index in leg.training.latest(halving.metric) if stacks[number][index] not in staying]
-            leg.training.stop(leaving, f"{HALVING} at {runs[0].experiment.trainer.unit} {time_}")
-            seconds[number] += leg.seconds
-            for index, outcome in leg.training.outcomes().items():
-                if stacks[number][index] not in ended:
-                    ended.add(stacks[number][index])
-                    yield stacks[number][index], TrainedRun(outcome, seconds[number] / len(stacks[number]))
-            begins[number] = partial(unchanged, leg.training)
-            if all(place in ended for place in stacks[number]):
-                del begins[number]
-        known = {place: history for place, history in known.items() if place in staying}
-    numbers = list(begins)
-    for index, rest in pool.begin([partial(train_to_the_end, begins[number]) for number in numbers]):
-        stack = stacks[numbers[index]]
-        last: Sequence[TrainedRun | Failure] = [rest] * len(stack) if isinstance(rest, Failure) else rest
-        yield from ((place, run) for place, run in zip(stack, last, strict=True) if place not in ended)
+                failed |= dict.fromkeys(stack.left, leg)
+        going = again
+    return there, failed
+
+
+def _halved(
+    going: Sequence[_Going], known: Mapping[int, History], halving: Halving, moment: int, reason: str
+) -> dict[int, History]:
+    """End the worse of all runs at a rung; of those that were trained before, return the ones that would go on."""
+    earlier = {place: _at(history, moment, halving.metric) for place, history in known.items()}
+    values = {place: value for place, value in earlier.items() if value is not None}
+    for stack in going:
+        values |= stack.latest(halving.metric)
+    staying = halving.going_on(values)
+    for stack in going:
+        stack.stop(stack.latest(halving.metric).keys() - staying, reason)
+    return {place: history for place, history in known.items() if place in staying}
 
 
 def _at(history: History, time_: int, metric: str) -> float | None:

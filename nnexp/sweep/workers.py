@@ -291,10 +291,12 @@ class DaskPool(ClusterPool["distributed.Future"]):
                     self._client = Client(
                         n_workers=workers.jobs,
                         threads_per_worker=1,
-                        dashboard_address=None,
+                        dashboard_address="127.0.0.1:0",
+                        scheduler_kwargs={"dashboard": False},
                         silence_logs=logging.CRITICAL,
                     )
             else:
+                _knock(workers.address)
                 self._client = Client(workers.address, timeout=SECONDS_TO_ANSWER)
                 self._client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
         except (OSError, ValueError) as error:
@@ -378,9 +380,10 @@ def _counts(workers: Workers, most: int) -> tuple[int, int]:
 
 
 def _knock(address: str) -> None:
-    """Raise if nobody listens at an address with a port; Ray itself would wait for minutes."""
-    host, _, port = address.rpartition("/")[2].rpartition(":")
-    if host and port.isdigit():
+    """Raise if nobody listens at an address with a port; Ray itself would ask for minutes."""
+    scheme, _, place = address.rpartition("://")
+    host, _, port = place.rpartition(":")
+    if scheme in ("", "tcp", "tls", "ray") and host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 

@@ -41,6 +41,8 @@ REACH_SECONDS = 5.0
 """How long a server may take to answer before anything is trained."""
 BATCH = 1000
 """Metrics in one call, the most that MLflow takes."""
+TEXT = 8000
+"""Characters of a tag."""
 PAGE = 1000
 """Runs in one answer to a search."""
 SERVER_ERROR = 500
@@ -132,7 +134,7 @@ class MLflowTracker:
                     self._client.update_run(run_id, status="RUNNING")
                     return MLflowSweep(self._client, self._uri, info.experiment_id, run_id)
         experiment = self._experiment_id(self._experiment or facts.group)
-        tags = {**source_tags(facts.tags), "mlflow.note.content": facts.description}
+        tags = {**source_tags(facts.tags), "mlflow.note.content": cut(facts.description)}
         run_id = self._client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
         return MLflowSweep(self._client, self._uri, experiment, run_id)
 
@@ -169,7 +171,7 @@ class MLflowRun:
     ) -> None:
         from mlflow.entities import Metric
 
-        self._client, self._uri, self._metric = client, uri, Metric
+        self._client, self.uri, self._metric = client, uri, Metric
         self.experiment_id, self.run_id = experiment_id, run_id
         self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS)}
         self._pending: list[Metric] = []
@@ -211,7 +213,7 @@ class MLflowRun:
 
     def where(self) -> Sequence[tuple[str, str]]:
         """Return the command that opens MLflow, and the link to the run in it."""
-        return links(self._uri, {"then": view.run_link(self.experiment_id, self.run_id)})
+        return links(self.uri, {"then": view.run_link(self.experiment_id, self.run_id)})
 
 
 class MLflowSweep:
@@ -253,8 +255,8 @@ class MLflowSweep:
         tags = {
             **source_tags(run.facts.tags),
             **child_tags(self.run_id),
-            **run.tags,
-            "mlflow.note.content": run.description,
+            **{key: cut(value) for key, value in run.tags.items()},
+            "mlflow.note.content": cut(run.description),
         }
         run_id = self._client.create_run(
             self.experiment_id, start_time=begin, tags=tags, run_name=run.facts.name
@@ -299,7 +301,7 @@ class MLflowSweep:
         self._client.log_batch(
             self.run_id,
             metrics=[Metric(name, value, now, 0) for name, value in shown.numbers.items()],
-            tags=[RunTag("mlflow.note.content", description)],
+            tags=[RunTag("mlflow.note.content", cut(description))],
         )
         state = view.shared_view(self.run_id, shown.parameters, f"best/{shown.metric}", shown.metrics)
         self._client.set_experiment_tag(self.experiment_id, view.tag_name(self.run_id), state)
@@ -326,6 +328,11 @@ def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     mlflow = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
     command = f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
     return [("MLflow", command), *[(title, f"http://127.0.0.1:5000/{page}") for title, page in pages.items()]]
+
+
+def cut(text: str) -> str:
+    """Return as much of a text as MLflow keeps in a tag; of more it warns."""
+    return text if len(text) <= TEXT else f"{text[: TEXT - 4]} ..."
 
 
 def source_tags(tags: Mapping[str, str]) -> dict[str, str]:

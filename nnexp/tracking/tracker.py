@@ -109,6 +109,14 @@ class SweepFacts:
 class TrackedRun(Protocol):
     """One run while it is being tracked."""
 
+    @property
+    def uri(self) -> str:
+        """Return where the tracker keeps things."""
+
+    @property
+    def run_id(self) -> str | None:
+        """Return what the tracker calls the run; None where it keeps nothing."""
+
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Keep the metrics of an epoch; they may be delivered later, together with others."""
 
@@ -221,6 +229,9 @@ class NoTracking(Tracking):
 
 class Untracked:
     """Keeps nothing; both the tracker and its runs."""
+
+    uri: str = ""
+    run_id: str | None = None
 
     def start(self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None) -> "Untracked":  # noqa: ARG002
         """Return itself."""

@@ -1,13 +1,18 @@
 """A run as MLflow has it, in a SQLite store and behind a real server."""
 
 import csv
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -21,6 +26,10 @@ from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.config.identity import resolved
 from nnexp.runs import Result
+from nnexp.tracking import mlflow
+from nnexp.tracking.mlflow import MLflowSweep, MLflowTracking
+from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
+from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions
 
 METRICS = {"train/loss", "test/loss", "train/accuracy", "test/accuracy"}
@@ -103,8 +112,8 @@ def free_port() -> int:
         return port
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
+@contextmanager
+def serving(tmp_path: Path) -> Iterator[str]:
     """Yield the address of a real tracking server."""
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
@@ -125,8 +134,17 @@ def server(tmp_path: Path) -> Iterator[str]:
                     break
             except (URLError, OSError):
                 time.sleep(0.1)
+        try:
+            yield address
+        finally:
+            os.killpg(process.pid, 15)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[str]:
+    """Yield the address of a real tracking server."""
+    with serving(tmp_path) as address:
         yield address
-        os.killpg(process.pid, 15)
 
 
 def test_a_run_on_a_server(in_folder: Callable[[], Path], server: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,3 +179,185 @@ def test_from_python_a_run_returns_everything(in_folder: Callable[[], Path]) -> 
     assert accuracy == result.history.metrics["test/accuracy"][-1]
     assert result.config == resolved(compose_experiment(overrides))
     assert result.folder.parent == in_folder() / "x" / "digits"
+
+
+def finished(key: str = "0123456789ab", status: Status = "FINISHED", **changes: object) -> FinishedRun:
+    """Return a run of 300 epochs whose loss is lowest at epoch 100, by 1 / 1000 at every epoch."""
+    times = np.arange(1, 301)
+    loss = 1 + np.abs(times - 100) / 1000
+    facts = RunFacts(
+        group="moons",
+        name=f"seed={key}",
+        parameters={"optimizer": "SGD", "architecture.hidden": [4, 2], "seed": 3},
+        tags={"config_hash": key, "version.numpy": "2"},
+        dataset=DatasetFacts("moons", "d1935700", "{}", {"train": [10, 2]}),
+    )
+    whole = FinishedRun(
+        facts,
+        History(times, {"test/loss": loss, "train/loss": loss / 2}),
+        {"best/test/loss": 1.0},
+        {"diverged": "false"},
+        "what it is",
+        None,
+        12.5,
+        status,
+    )
+    return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+class Opened(NamedTuple):
+    sweep: MLflowSweep
+    client: MlflowClient
+
+    def run(self, run_id: str | None) -> Run:
+        assert run_id is not None
+        return self.client.get_run(run_id)
+
+    def begin(self, status: str, parent: str, key: str) -> str:
+        """Leave a child with a status."""
+        tags = {"mlflow.parentRunId": parent, "config_hash": key}
+        run_id = str(self.client.create_run(self.sweep.experiment_id, tags=tags).info.run_id)
+        if status != "RUNNING":
+            self.client.set_terminated(run_id, status)
+        return run_id
+
+
+SWEEP = SweepFacts("moons", "seed (3 runs)", "why?", {"sweep_key": "abcd"})
+
+
+def open_sweep(output_dir: Path, run_id: str | None = None) -> Opened:
+    sweep = MLflowTracking().open(output_dir).start_sweep(SWEEP, run_id)
+    assert sweep.uri == f"sqlite:///{output_dir}/mlflow.db"
+    return Opened(sweep, MlflowClient(sweep.uri))
+
+
+@pytest.fixture
+def opened(in_folder: Callable[[], Path]) -> Opened:
+    """Return a sweep that has begun in a new store."""
+    return open_sweep(in_folder())
+
+
+def test_a_sweep_records_a_whole_run(opened: Opened, tmp_path: Path) -> None:
+    folder = tmp_path / "a_run"
+    (folder / "figures").mkdir(parents=True)
+    (folder / "result.json").write_text("{}")
+    (folder / "figures" / "curves.png").touch()
+    parent = opened.run(opened.sweep.run_id)
+    assert (parent.info.status, parent.info.run_name) == ("RUNNING", "seed (3 runs)")
+    assert parent.data.tags["mlflow.note.content"] == "why?"
+    assert parent.data.tags["sweep_key"] == "abcd"
+
+    child = opened.run(opened.sweep.record(finished(folder=folder)))
+    assert (child.info.status, child.info.run_name) == ("FINISHED", "seed=0123456789ab")
+    assert child.info.end_time - child.info.start_time == pytest.approx(12500, abs=5000)
+    assert child.data.params == {"optimizer": "SGD", "architecture.hidden": "[4, 2]", "seed": "3"}
+    assert child.data.metrics["best/test/loss"] == 1
+    tags = {key: value for key, value in child.data.tags.items() if key != "mlflow.user"}
+    assert tags == {
+        "config_hash": "0123456789ab",
+        "version.numpy": "2",
+        "diverged": "false",
+        "mlflow.note.content": "what it is",
+        "mlflow.runName": "seed=0123456789ab",
+        "mlflow.source.name": "nnexp",
+        "mlflow.parentRunId": opened.sweep.run_id,
+        "sweep": opened.sweep.run_id,
+        f"sweep.{opened.sweep.run_id}": "yes",
+    }
+    assert child.inputs is not None
+    (data,) = child.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("moons", "d1935700")
+    points = opened.client.get_metric_history(child.info.run_id, "train/loss")
+    assert 38 <= len(points) <= 41
+    assert {1, 100, 300} <= {point.step for point in points}
+    assert all(point.value == (1 + abs(point.step - 100) / 1000) / 2 for point in points)
+    assert {one.path for one in opened.client.list_artifacts(child.info.run_id)} == {"figures", "result.json"}
+    assert {one.path for one in opened.client.list_artifacts(child.info.run_id, "figures")} == {"figures/curves.png"}
+
+
+def test_a_sweep_records_a_run_that_failed_with_a_long_error_and_many_parameters(opened: Opened) -> None:
+    nothing = History(np.empty(0, np.intp), {})
+    facts = replace(finished().facts, parameters={f"key{number}": number for number in range(1500)})
+    run = finished(
+        status="FAILED",
+        facts=facts,
+        history=nothing,
+        metrics={},
+        tags={"error": "E" * 20_000},
+        description="D" * 90_000,
+    )
+    child = opened.run(opened.sweep.record(run))
+    assert child.info.status == "FAILED"
+    assert child.data.metrics == {}
+    assert child.data.params == {f"key{number}": str(number) for number in range(1500)}
+    for key, letter in (("error", "E"), ("mlflow.note.content", "D")):
+        assert re.fullmatch(rf"{letter}{{4000,}}\W*", child.data.tags[key])
+
+
+def test_what_was_not_recorded_to_its_end_is_deleted(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mlflow, "PAGE", 2)
+    assert opened.sweep.recorded() == {}
+    other = open_sweep(Path.cwd())
+    theirs = other.begin("RUNNING", other.sweep.run_id, "cc")
+    whole = [opened.sweep.record(finished(key)) for key in ("aa", "bb", "cc", "dd", "ee")]
+    half = [opened.begin(status, opened.sweep.run_id, "ff") for status in ("RUNNING", "FAILED", "KILLED")]
+    assert opened.sweep.recorded() == dict(zip(("aa", "bb", "cc", "dd", "ee"), whole, strict=True))
+    stages = {key: opened.run(key).info.lifecycle_stage for key in [theirs, opened.sweep.run_id, *whole, *half] if key}
+    assert {key for key, stage in stages.items() if stage == "deleted"} == set(half)
+    assert opened.sweep.recorded() == dict(zip(("aa", "bb", "cc", "dd", "ee"), whole, strict=True))
+
+
+def test_a_run_of_another_sweep_becomes_one_of_this_unless_it_is_deleted(opened: Opened) -> None:
+    other = open_sweep(Path.cwd())
+    kept, deleted = other.sweep.record(finished("aa")), other.sweep.record(finished("bb"))
+    assert kept is not None
+    assert deleted is not None
+    other.client.delete_run(deleted)
+    assert [opened.sweep.reuse(run_id) for run_id in (kept, kept, deleted, "0" * 32)] == [True, True, False, False]
+    members = [key for key in opened.run(kept).data.tags if key.startswith("sweep.")]
+    assert sorted(members) == sorted([f"sweep.{opened.sweep.run_id}", f"sweep.{other.sweep.run_id}"])
+    assert opened.run(kept).data.tags["mlflow.parentRunId"] == other.sweep.run_id
+    assert f"sweep.{opened.sweep.run_id}" not in opened.run(deleted).data.tags
+    assert opened.sweep.recorded() == {}
+    assert other.sweep.recorded() == {"aa": kept}
+
+
+def test_a_sweep_is_finished_with_a_view_and_its_files(opened: Opened, tmp_path: Path) -> None:
+    (tmp_path / "report.md").write_text("# Report")
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "figures" / "map.png").touch()
+    shown = SweepView(["seed", "optimizer.learning_rate"], "test/loss", ["test/loss"], {"runs": 3.0, "failed": 1.0})
+    files = [tmp_path / "report.md", tmp_path / "figures"]
+    opened.sweep.finish(shown, "long " * 20_000, files, "KILLED")
+    parent = opened.run(opened.sweep.run_id)
+    assert parent.info.status == "KILLED"
+    assert parent.data.metrics == {"runs": 3, "failed": 1}
+    assert re.fullmatch(r"(long ){800,}.{0,20}", parent.data.tags["mlflow.note.content"])
+    paths = [one.path for name in ("", "figures") for one in opened.client.list_artifacts(parent.info.run_id, name)]
+    assert sorted(paths) == ["figures", "figures/map.png", "report.md"]
+    tags = opened.client.get_experiment(parent.info.experiment_id).tags
+    state = json.loads(tags[f"mlflow.sharedViewState.{opened.sweep.run_id}"])
+    assert state["searchFilter"] == f"tags.`sweep.{opened.sweep.run_id}` = 'yes'"
+    found = opened.client.search_runs([parent.info.experiment_id], state["searchFilter"])
+    assert [one.info.run_id for one in found] == []
+    child = opened.sweep.record(finished())
+    found = opened.client.search_runs([parent.info.experiment_id], state["searchFilter"])
+    assert [one.info.run_id for one in found] == [child]
+    pages = dict(opened.sweep.where())
+    assert pages["Runs"].endswith(f"viewStateShareKey={opened.sweep.run_id}")
+    assert f"/runs/{opened.sweep.run_id}" in pages["Report"]
+
+
+def test_a_sweep_is_opened_again_and_made_anew_where_it_was_deleted(opened: Opened) -> None:
+    first = opened.sweep.run_id
+    opened.sweep.finish(SweepView([], "test/loss", [], {}), "so far", [], "KILLED")
+    again = open_sweep(Path.cwd(), first)
+    assert again.sweep.run_id == first
+    assert again.run(first).info.status == "RUNNING"
+    again.client.delete_run(first)
+    anew = open_sweep(Path.cwd(), first)
+    assert anew.sweep.run_id != first
+    assert anew.run(anew.sweep.run_id).info.status == "RUNNING"
+    assert anew.run(first).info.lifecycle_stage == "deleted"
+    unknown = open_sweep(Path.cwd(), "0" * 32)
+    assert unknown.sweep.run_id not in {first, anew.sweep.run_id, "0" * 32}

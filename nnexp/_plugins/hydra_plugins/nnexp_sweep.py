@@ -17,6 +17,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 if TYPE_CHECKING:
+    from nnexp.sweep.results import SweepRun
     from nnexp.sweep.session import Session
 
 
@@ -67,7 +68,6 @@ class NNexpLauncher(Launcher):
         from nnexp.config.build import build
         from nnexp.config.compose import options
         from nnexp.sweep.compose import experiments_of
-        from nnexp.sweep.objective import Objective
         from nnexp.sweep.session import Session, running
         from nnexp.sweep.workers import Workers
 
@@ -79,14 +79,16 @@ class NNexpLauncher(Launcher):
         else:
             with running(Session.of(self._config, len(jobs))) as session:
                 runs = session.launch(jobs, experiments, workers)
-        return [
-            JobReturn(
-                overrides=run.job,
-                status=JobStatus.COMPLETED if run.error is None else JobStatus.FAILED,
-                _return_value=Objective.of(run) if run.error is None else RuntimeError(run.error),
-            )
-            for run in runs
-        ]
+        return [returned(run) for run in runs]
+
+
+def returned(run: "SweepRun") -> JobReturn:
+    """Return a run as Hydra knows it: with its objective, or with what went wrong."""
+    from nnexp.sweep.objective import Objective
+
+    if run.error is not None:
+        return JobReturn(overrides=run.job, status=JobStatus.FAILED, _return_value=RuntimeError(run.error))
+    return JobReturn(overrides=run.job, status=JobStatus.COMPLETED, _return_value=Objective.of(run))
 
 
 class NNexpSweeper(Sweeper):
@@ -120,6 +122,7 @@ class NNexpSweeper(Sweeper):
             self._launcher.session = session
             return self._launcher.launch(jobs, initial_job_idx=number)
         experiments = experiments_of(jobs, self._loader, self._config)
-        return session.launch_elsewhere(
+        runs = session.launch_elsewhere(
             jobs, experiments, lambda told: self._launcher.launch(told, initial_job_idx=number)
         )
+        return [returned(run) for run in runs]

@@ -179,6 +179,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
         "parameters.npz",
         "report.md",
         "result.json",
+        "tracked.json",
         "figures",
     }
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)

@@ -129,9 +129,10 @@ class Session:
             If a job cannot be trained, or something is asked for that only our launcher does.
 
         """
-        for name, value, usual in (("plan", self._options.plan, False), ("halving", self._options.halving, None)):
-            if value != usual:
-                raise UserError(f"sweep.{name}={value}: must be {str(usual).lower()} but for hydra/launcher=nnexp")
+        if self._options.plan:
+            raise UserError("sweep.plan=true: must be false but for hydra/launcher=nnexp")
+        if self._options.halving is not None:
+            raise UserError(f"sweep.halving={self._options.halving}: must be null but for hydra/launcher=nnexp")
         runs = self._ready(jobs, experiments)
         folder, twins = self._open(jobs, runs), twins_of(runs)
         kept = self._kept_before(runs, twins, folder)

@@ -28,6 +28,8 @@ from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import Trainer
 from nnexp.training.worker import Begin, Leg, TrainedRun, train_to_the_end, train_until, unchanged
 
+DIGITS = 9
+"""Decimals of a product of shares that count: 200 * 0.1 * 0.1 is 2, not a little more."""
 Results = Iterator[tuple[int, TrainedRun | Failure]]
 """The place of a run in the sweep, and what came of it."""
 
@@ -82,14 +84,14 @@ class Halving:
     def times(self, trainer: Trainer) -> list[int]:
         """Return the times of the rungs, at length * share^rungs, ..., length * share, or the next evaluation."""
         evaluations = trainer.evaluations()
-        wanted = [trainer.length * self.share ** (self.rungs - rung) for rung in range(self.rungs)]
+        wanted = [round(trainer.length * self.share ** (self.rungs - rung), DIGITS) for rung in range(self.rungs)]
         return sorted({evaluations[bisect_left(evaluations, time)] for time in wanted} - {trainer.length})
 
     def going_on(self, values: Mapping[int, float]) -> set[int]:
         """Return the runs that go on, given the metric of each; of equal ones the first."""
         sign = 1 if lower_is_better(self.metric) else -1
         ranked = sorted(values, key=lambda place: (sign * values[place], place))
-        return set(ranked[: ceil(self.share * len(ranked))])
+        return set(ranked[: ceil(round(self.share * len(ranked), DIGITS))])
 
 
 def train_halving(

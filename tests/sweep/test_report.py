@@ -140,7 +140,10 @@ def test_files_are_written_and_none_is_left_over(tmp_path: Path, name: str) -> N
     text = (tmp_path / "sweep" / "report.md").read_text(encoding="utf-8")
     named = {f"figures/{figure}.png" for figure in re.findall(r"figures/(\w+)\.png", text)}
     files = {str(path.relative_to(tmp_path / "sweep")) for path in (tmp_path / "sweep").rglob("*") if path.is_file()}
-    assert files == {"report.md", "runs.csv", *named}
+    assert files == {"report.html", "report.md", "runs.csv", *named}
+    page = (tmp_path / "sweep" / "report.html").read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(named)
+    assert "figures/" not in re.sub("<p>.*?</p>", "", page)
     assert bool(named) == (name == "union")
 
 

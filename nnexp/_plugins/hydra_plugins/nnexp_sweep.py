@@ -111,6 +111,8 @@ class NNexpSweeper(Sweeper):
         with running(Session.of(self._config, search.total)) as session:
             while jobs := search.ask():
                 returns += self._launch(session, jobs, len(returns))
+                if self._config.sweep.plan:  # what comes next depends on results that a plan does not have
+                    break
                 search.tell(session.scores(jobs))
         return returns
 

@@ -400,6 +400,8 @@ def _client(uri: str) -> "MlflowClient":
         with FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
             if path is not None and not path.exists():
                 # Whoever is interrupted in the middle would leave a database that nothing opens any more.
+                for left in path.parent.glob(f".{path.stem}.*{path.suffix}*"):
+                    left.unlink()  # by somebody who was killed, as we hold the lock
                 with atomically(path) as temporary:
                     MlflowClient(f"sqlite:///{temporary}").search_experiments(max_results=1)
             client = MlflowClient(uri)

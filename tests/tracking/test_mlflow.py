@@ -361,3 +361,10 @@ def test_a_sweep_is_opened_again_and_made_anew_where_it_was_deleted(opened: Open
     assert anew.run(first).info.lifecycle_stage == "deleted"
     unknown = open_sweep(Path.cwd(), "0" * 32)
     assert unknown.sweep.run_id not in {first, anew.sweep.run_id, "0" * 32}
+
+
+def test_what_a_killed_process_left_of_a_new_store_is_removed(tmp_path: Path) -> None:
+    for name in (".mlflow.17.db", ".mlflow.17.db-journal"):
+        (tmp_path / name).touch()
+    MLflowTracking().open(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}

@@ -530,7 +530,7 @@ def check_kills(nnexp: CommandLine, sweep: Sweep, runs: int, kills: int) -> None
 
 
 def test_a_sweep_that_is_killed_loses_nothing_that_is_done(nnexp: CommandLine, sweep: Sweep) -> None:
-    check_kills(nnexp, sweep, runs=12, kills=3)
+    check_kills(nnexp, sweep, runs=8, kills=2)
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ from nnexp.component import Array
 from nnexp.files import atomically, write_text
 from nnexp.training.history import History
 
+HALVING = "halving"
+"""How the reason begins for which successive halving stops a run."""
 SUMMARY, HISTORY, TRACKED = "result.json", "history.csv", "tracked.json"
 
 
@@ -57,6 +59,11 @@ class RunSummary:
     diverged_step: int | None
     stopped: str | None
     seconds: float
+
+    @property
+    def halved(self) -> bool:
+        """Tell whether successive halving stopped the run before its end."""
+        return (self.stopped or "").startswith(HALVING)
 
     def write(self, folder: Path) -> None:
         """Write the summary into a run's folder, as the last of its files: its presence says that all are there."""

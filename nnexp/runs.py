@@ -23,9 +23,9 @@ from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, flat, resolved, without_effect
 from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
-from nnexp.files import atomically, new_folder, write_text
+from nnexp.files import new_folder, write_text
 from nnexp.plots.run import run_figures
-from nnexp.plots.style import styled
+from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
 from nnexp.run_folder import RunSummary, note_tracked, write_history, write_parameters, write_yaml
 from nnexp.tracking.environment import environment
@@ -365,20 +365,12 @@ def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) 
     write_parameters(folder / "parameters.npz", result.parameters)
     for moment, snapshot in result.snapshots.items():
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
-    drawn = draw_figures(result, ready.trained(outcome), outcome) if figures else []
+    drawn: list[str] = []
+    if figures:
+        (folder / "figures").mkdir(exist_ok=True)  # also where nothing can be drawn: it says that figures were wanted
+        drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / "figures")
     write_text(folder / "report.md", report(result, ready.experiment.question, drawn).markdown())
     result.summary.write(folder)
-
-
-def draw_figures(result: Result, trained: Trained, outcome: Outcome) -> list[str]:
-    """Draw the figures of a run into its folder, and return their names."""
-    (result.folder / "figures").mkdir()
-    figures = run_figures(trained, outcome, result.predictions)
-    with styled():
-        for name, draw in figures.items():
-            with atomically(result.folder / "figures" / f"{name}.png") as path:
-                draw().savefig(path)
-    return list(figures)
 
 
 def report(result: Result, question: str | None, figures: Sequence[str]) -> RunReport:

@@ -1,6 +1,6 @@
 """The canvas that every figure starts from."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnexp.component import Array
+from nnexp.files import atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,6 +30,17 @@ def styled() -> Iterator[None]:
 
     with mpl.rc_context(fname=str(Path(__file__).with_name("nnexp.mplstyle"))):
         yield
+
+
+def save_figures(figures: Mapping[str, Callable[[], "Figure"]], folder: Path) -> list[str]:
+    """Draw figures into a folder, which is made if there are any, and return their names."""
+    if figures:
+        folder.mkdir(exist_ok=True)
+    with styled():
+        for name, draw in figures.items():
+            with atomically(folder / f"{name}.png") as path:
+                draw().savefig(path)
+    return list(figures)
 
 
 def class_colours(classes: int) -> Array:

@@ -54,7 +54,7 @@ def shown_first(results: SweepResults) -> list[Setting]:
 
 def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Table:
     """Return a row for every setting: metrics at the end, and the best value over training of the one that ranks."""
-    names = [name for name in results.metrics if name == "train/loss" or not name.startswith("train/")]
+    names = results.listed
     several = any(len(setting.runs) > 1 for setting in results.settings)
     ranks = [results.metric] if results.metric is not None else []
     differing = [name for name, values in results.baselines.items() if len(values) > 1]

@@ -14,8 +14,6 @@ from nnexp.training.history import History
 SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
 FOLDER = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
 """The name of a run's folder, which ends in its config hash, numbered where the name was taken."""
-HALVING = "halving"
-"""How the reason begins for which halving ends a run."""
 
 
 def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]:
@@ -46,7 +44,7 @@ def finished(
             and (summary.config_hash, summary.data_digest) == (run.config_hash, run.dataset.digest)
             and summary.version == __version__
             and (run.experiment.figures is not True or (folder / FIGURES).is_dir())
-            and (folder.parent == own or not (summary.stopped or "").startswith(HALVING))
+            and (folder.parent == own or not summary.halved)
         ):
             with suppress(OSError, ValueError):  # a history that somebody has damaged is none
                 return folder, summary, read_history(folder).thinned(POINTS)

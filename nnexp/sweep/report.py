@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnexp.files import atomically, write_text
+from nnexp.files import write_text
 from nnexp.html import page
-from nnexp.plots.style import styled
+from nnexp.plots.style import save_figures
 from nnexp.report import table
 from nnexp.sweep.answer import baseline, failures, settings_table, title
 from nnexp.sweep.figures import sweep_figures
@@ -154,7 +154,7 @@ class SweepReport:
     def _runs(self) -> str:
         results = self.results
         runs = _by_rank(results)
-        names = [name for name in results.metrics if name == "train/loss" or not name.startswith("train/")]
+        names = results.listed
         scored = [results.metric] if results.metric is not None else []
         header = ("run", *[f"best {title(name)}" for name in scored], *map(title, names), "best at", "ended", "folder")
         rows = [
@@ -210,15 +210,9 @@ def runs_csv(results: SweepResults) -> str:
 def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -> None:
     """Write the report of a sweep as Markdown and as a page, `runs.csv` and the figures into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = sweep_figures(results) if figures else {}
-    if drawn:
-        (folder / "figures").mkdir(exist_ok=True)
-    with styled():
-        for name, draw in drawn.items():
-            with atomically(folder / "figures" / f"{name}.png") as path:
-                draw().savefig(path)
+    drawn = save_figures(sweep_figures(results) if figures else {}, folder / "figures")
     write_text(folder / "runs.csv", runs_csv(results))
-    text = SweepReport(results).markdown(list(drawn))
+    text = SweepReport(results).markdown(drawn)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", page(text, folder))
 

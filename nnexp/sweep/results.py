@@ -17,8 +17,6 @@ from nnexp.training.metrics import lower_is_better
 SEED = "seed"
 POINTS = 200
 """Evaluations of a run that a sweep keeps in memory; the run's folder has all."""
-HALVING = "halving"
-"""How the reason begins for which a run was stopped by successive halving."""
 DECADE = 10
 MANY = 12
 """From more numbers than these on, they are taken to be drawn from an interval."""
@@ -63,7 +61,7 @@ class SweepRun:
     @property
     def halved(self) -> bool:
         """Tell whether successive halving stopped it before its end."""
-        return self.summary is not None and (self.summary.stopped or "").startswith(HALVING)
+        return self.summary is not None and self.summary.halved
 
     def value(self, key: str) -> str | None:
         """Return the value that an override gave to a key, as it was written; None where none did."""
@@ -189,6 +187,11 @@ class SweepResults:
         """Return the metric that tells what is best; None where not all runs have it."""
         metric = self.wanted or chosen_by(self.metrics)
         return metric if metric in self.metrics else None
+
+    @property
+    def listed(self) -> list[str]:
+        """Return the metrics that have a column in tables: of the training part only the loss."""
+        return [name for name in self.metrics if name == "train/loss" or not name.startswith("train/")]
 
     @property
     def sign(self) -> int:

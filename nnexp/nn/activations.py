@@ -85,8 +85,8 @@ class ReLU(Activation):
         return np.maximum(z, 0.0, out=a)
 
     def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
-        """Return gradient where z > 0, else 0."""
-        gradient *= z > 0
+        """Return gradient times sign(a), which is 1 where z > 0, else 0, and needs no other type on the way."""
+        gradient *= np.sign(a)
         return gradient
 
 

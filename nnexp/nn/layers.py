@@ -1,9 +1,9 @@
 """Layers: the steps of a network, each a forward and a backward pass that can be read on its own.
 
 A layer is a frozen dataclass and holds no arrays. The arrays that belong to it in a stack of runs are in its `Cell`:
-its parameters and gradients, which are views into the flat arrays of the stack, its running statistics, what its
-backward pass has to remember, and the buffers it writes into. What passes through has the shape (runs, rows, units),
-or (rows, units) where all runs see the same data; nothing in a layer depends on the number of runs.
+its parameters and gradients, which are views into the flat arrays of the stack, its running statistics, and what its
+backward pass has to remember. What passes through has the shape (runs, rows, units), or (rows, units) where all runs
+see the same data; nothing in a layer depends on the number of runs.
 """
 
 from abc import abstractmethod
@@ -50,14 +50,6 @@ class Cell:
     statistics: dict[str, Array] = field(default_factory=dict)
     saved: dict[str, Array] = field(default_factory=dict)
     children: list["Cell"] = field(default_factory=list)
-    buffers: dict[tuple[str, Shape], Array] = field(default_factory=dict)
-
-    def buffer(self, name: str, shape: Shape, like: Array) -> Array:
-        """Return the buffer of this name and shape, of the dtype of `like`; its content is whatever was left in it."""
-        buffer = self.buffers.get((name, shape))
-        if buffer is None:
-            buffer = self.buffers[name, shape] = np.empty(shape, like.dtype)
-        return buffer
 
 
 @dataclass(frozen=True)
@@ -113,30 +105,25 @@ class Dense(Layer):
 
     def forward(self, x: Array, cell: Cell) -> Array:
         """Return x W + b."""
-        weight = cell.parameters["weight"]
         cell.saved["x"] = x
-        z = np.matmul(x, weight, out=cell.buffer("z", (len(weight), x.shape[-2], self.units), weight))
+        z: Array = x @ cell.parameters["weight"]
         if self.bias:
             z += cell.parameters["bias"]
         return z
 
     def differentiate(self, gradient: Array, cell: Cell) -> None:
         """Write x^T g and the sum of g."""
-        if gradient.shape[-2] == 1:
-            # One example: an outer product and no sum, for which NumPy has calls that take half the time.
-            np.multiply(cell.saved["x"].mT, gradient, out=cell.gradients["weight"])
-            if self.bias:
-                np.copyto(cell.gradients["bias"], gradient)
-            return
         np.matmul(cell.saved["x"].mT, gradient, out=cell.gradients["weight"])
-        if self.bias:
-            np.add.reduce(gradient, axis=-2, keepdims=True, out=cell.gradients["bias"])
+        if self.bias and gradient.shape[-2] == 1:
+            np.copyto(cell.gradients["bias"], gradient)
+        elif self.bias:
+            # A sum over the rows, as a product, which takes a quarter of the time: 1.3 us against 5.8 us for 288 x 16.
+            np.matmul(np.ones((1, gradient.shape[-2]), gradient.dtype), gradient, out=cell.gradients["bias"])
 
     def backward(self, gradient: Array, cell: Cell) -> Array:
         """Return g W^T."""
-        weight = cell.parameters["weight"]
-        out = cell.buffer("gradient", (*gradient.shape[:-1], weight.shape[-2]), weight)
-        return np.matmul(gradient, weight.mT, out=out)
+        through: Array = gradient @ cell.parameters["weight"].mT
+        return through
 
 
 @dataclass(frozen=True)
@@ -147,7 +134,7 @@ class Activate(Layer):
 
     def forward(self, x: Array, cell: Cell) -> Array:
         """Return f(x)."""
-        a = self.activation.forward(x, cell.buffer("a", x.shape, x))
+        a = self.activation.forward(x, np.empty_like(x))
         cell.saved.update(z=x, a=a)
         return a
 

@@ -14,7 +14,7 @@ import numpy as np
 from nnexp.component import Array, Component, Fraction, Labels, NonNegative, Positive
 from nnexp.data.task import Task
 from nnexp.errors import UserError
-from nnexp.nn.activations import Sigmoid, Softmax, Softplus
+from nnexp.nn.activations import Sigmoid, Softmax
 
 BINARY = 2
 
@@ -112,8 +112,8 @@ class ElementwiseLoss(Loss):
 
     def backward(self, z: Array, y: Array) -> Array:
         """Return the derivative at the difference, over the number of outputs."""
-        gradient: Array = self.derivative(z - y) / z.shape[-1]
-        return gradient
+        derivative = self.derivative(z - y)
+        return derivative if z.shape[-1] == 1 else derivative / z.shape[-1]
 
     @abstractmethod
     def value(self, difference: Array) -> Array:
@@ -205,13 +205,14 @@ class CrossEntropy(Loss):
         """Return targets y as (1 - s) y + s / classes."""
         return y if self.label_smoothing is None else y * (1 - self.label_smoothing) + self.label_smoothing / classes
 
-    def _weight(self, y: Array) -> Array | float:
-        """Return the weight of each example, shape (..., examples, 1), for targets with one column a class."""
+    def _weighted(self, values: Array, y: Array) -> Array:
+        """Return values of each example times the weight of its class; y has one column a class, or that of class 1."""
         if self.class_weights is None:
-            return 1.0
+            return values
+        shares = np.concatenate([1 - y, y], axis=-1) if y.shape[-1] == 1 else y
         weights = np.concatenate([np.atleast_1d(weight) for weight in self.class_weights], axis=-1)
-        weight: Array = (y * weights).sum(axis=-1, keepdims=True)
-        return weight
+        weighted: Array = values * (shares * weights).sum(axis=-1, keepdims=True)
+        return weighted
 
 
 @dataclass(frozen=True)
@@ -234,16 +235,14 @@ class BinaryCrossEntropy(CrossEntropy):
 
     def forward(self, z: Array, y: Array) -> Array:
         """Return softplus(z) - y z, a form that cannot overflow."""
-        softplus = Softplus().forward(z, np.empty_like(z))
-        loss: Array = self._weight_of(y) * (softplus - self._smooth(y, BINARY) * z)
-        return loss[..., 0]
+        softplus = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+        loss: Array = softplus - self._smooth(y, BINARY) * z
+        return self._weighted(loss, y)[..., 0]
 
     def backward(self, z: Array, y: Array) -> Array:
         """Return p - y."""
-        return self._weight_of(y) * (Sigmoid().forward(z, np.empty_like(z)) - self._smooth(y, BINARY))
-
-    def _weight_of(self, y: Array) -> Array | float:
-        return 1.0 if self.class_weights is None else self._weight(np.concatenate([1 - y, y], axis=-1))
+        gradient: Array = Sigmoid().forward(z, np.empty_like(z)) - self._smooth(y, BINARY)
+        return self._weighted(gradient, y)
 
     def predict(self, z: Array) -> Array:
         """Return the columns 1 - p and p."""
@@ -278,12 +277,11 @@ class CategoricalCrossEntropy(CrossEntropy):
         target = self._smooth(y, z.shape[-1])
         log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
         loss = log_sum - (shifted * target).sum(axis=-1, keepdims=True)
-        weighted: Array = self._weight(y) * loss
-        return weighted[..., 0]
+        return self._weighted(loss, y)[..., 0]
 
     def backward(self, z: Array, y: Array) -> Array:
         """Return p - y."""
-        return self._weight(y) * (self.predict(z) - self._smooth(y, z.shape[-1]))
+        return self._weighted(self.predict(z) - self._smooth(y, z.shape[-1]), y)
 
     def predict(self, z: Array) -> Array:
         """Return softmax(z)."""

@@ -7,6 +7,7 @@ statistics are a second flat array of the same kind.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -134,6 +135,8 @@ class Network:
         The running statistics, shape (runs, statistics), which the network changes while it trains.
     uniform
         Where random numbers come from, see `Mode`.
+    gradient
+        Where the gradient goes, of the shape of theta; None makes an array when there is a gradient.
 
     """
 
@@ -144,18 +147,26 @@ class Network:
         theta: Array,
         statistics: Array,
         uniform: Callable[[Shape], Array] | None = None,
+        gradient: Array | None = None,
     ) -> None:
         self.layers, self.theta = tuple(layers), theta
-        self.gradient = np.zeros_like(theta)
+        self._layout, self._gradient = layout, gradient
         self._mode = Mode(uniform=uniform)
         self._cells = [_cell(layer, self._mode) for layer in layers]
         for slot in layout.parameters:
-            cell = self._cell_at(slot.path)
-            cell.parameters[slot.name], cell.gradients[slot.name] = _view(theta, slot), _view(self.gradient, slot)
+            self._cell_at(slot.path).parameters[slot.name] = _view(theta, slot)
         for slot in layout.statistics:
             self._cell_at(slot.path).statistics[slot.name] = _view(statistics, slot)
         self._first = min(slot.path[0] for slot in layout.parameters)
         self._above = self.layers[self._first + 1 :], self._cells[self._first + 1 :]
+
+    @cached_property
+    def gradient(self) -> Array:
+        """Return the array of the gradient, into which the layers write."""
+        flat = np.zeros_like(self.theta) if self._gradient is None else self._gradient
+        for slot in self._layout.parameters:
+            self._cell_at(slot.path).gradients[slot.name] = _view(flat, slot)
+        return flat
 
     def _cell_at(self, path: tuple[int, ...]) -> Cell:
         cell = self._cells[path[0]]
@@ -164,16 +175,13 @@ class Network:
         return cell
 
     def forward(self, x: Array, *, training: bool = False) -> Array:
-        """Return the logits, shape (runs, rows, outputs), for inputs (rows, features), shared or one set a run.
-
-        The result is a buffer that the next call with as many rows overwrites.
-        """
+        """Return the logits, shape (runs, rows, outputs), for inputs (rows, features), shared or one set a run."""
         self._mode.training = training
         return forward(self.layers, x, self._cells)
 
     def predict(self, x: Array) -> Array:
-        """Return the logits in a new array, some rows at a time, so that no hidden layer ever holds a whole table."""
-        chunks = [self.forward(x[..., begin : begin + CHUNK, :]).copy() for begin in range(0, x.shape[-2], CHUNK)]
+        """Return the logits, made some rows at a time, so that no hidden layer ever holds a whole table."""
+        chunks = [self.forward(x[..., begin : begin + CHUNK, :]) for begin in range(0, x.shape[-2], CHUNK)]
         return chunks[0] if len(chunks) == 1 else np.concatenate(chunks, axis=-2)
 
     def activations(self) -> Iterator[tuple[Activate, Cell]]:
@@ -183,10 +191,11 @@ class Network:
     def backward(self, gradient: Array) -> Array:
         """Return dL/dtheta for `gradient` = dL/dlogits of the last forward pass; the next call overwrites it."""
         layers, cells = self._above
+        whole = self.gradient
         gradient = backward(layers, gradient, cells)
         # Nobody asks for the gradient with respect to the data, so the first layer that learns is spared that product.
         self.layers[self._first].differentiate(gradient, self._cells[self._first])
-        return self.gradient
+        return whole
 
 
 def _activations(layers: Sequence[Layer], cells: Sequence[Cell]) -> Iterator[tuple[Activate, Cell]]:

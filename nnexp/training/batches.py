@@ -11,6 +11,7 @@ from nnexp.component import Array, Labels
 from nnexp.data.dataset import Part
 from nnexp.data.task import Task
 from nnexp.nn.losses import Loss
+from nnexp.tape import See
 from nnexp.training.trainer import Trainer
 
 Rows = npt.NDArray[np.intp] | slice
@@ -25,6 +26,8 @@ def stream(seed: int, name: StreamName) -> np.random.Generator:
 
 
 A = TypeVar("A", bound=npt.NDArray[np.number])
+Copy = tuple[npt.NDArray[np.number], npt.NDArray[np.number]]
+"""An array, and where some of its rows go."""
 
 
 class RunStreams:
@@ -55,11 +58,50 @@ class RunStreams:
 
     def uniform(self, shape: tuple[int, ...]) -> Array:
         """Return numbers from U(0, 1)."""
-        numbers: Array = self.draw(lambda generator: generator.random(shape)).astype(np.float64, copy=False)
+        numbers = np.empty(shape if self.shared else (len(self._seeds), *shape))
+        self.fill(numbers)
         return numbers
 
+    def fill(self, numbers: Array) -> None:
+        """Fill what `uniform` returned with the next numbers."""
+        numbers[...] = self.draw(
+            lambda generator: generator.random(numbers.shape if self.shared else numbers.shape[1:])
+        )
 
-@dataclass(slots=True)
+
+class Noise:
+    """The random numbers of one step, in the order in which layers ask for them; they are drawn anew before each step.
+
+    Arguments
+    ---------
+    streams
+        Where they are drawn from.
+
+    """
+
+    def __init__(self, streams: RunStreams) -> None:
+        self._streams = streams
+        self._arrays: list[Array] = []
+        self._asked = 0
+
+    def renew(self) -> None:
+        """Draw new numbers for all that was asked for so far."""
+        for array in self._arrays:
+            self._streams.fill(array)
+
+    def rewind(self) -> None:
+        """Answer from the beginning."""
+        self._asked = 0
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        """Return the next numbers from U(0, 1)."""
+        if self._asked == len(self._arrays):
+            self._arrays.append(self._streams.uniform(shape))
+        self._asked += 1
+        return self._arrays[self._asked - 1]
+
+
+@dataclass(slots=True, eq=False)
 class Examples:
     """Features, encoded targets, targets as they are, and weights; shape (examples, ...) or (runs, examples, ...)."""
 
@@ -90,22 +132,70 @@ class Examples:
         x, y, targets = self.x.take(rows, axis=0), self.y.take(rows, axis=0), self.targets.take(rows, axis=0)
         return Examples(x, y, targets, weights, self.views)
 
-    def answers(self, batches: Sequence[Rows]) -> "Examples":
-        """Return the examples of several batches, one after another, without their features."""
-        axis = -1 - (self.targets.ndim - 1)  # that of the examples, behind a run axis if the batches have one
-        weights = None if self.weights is None else _gathered(self.weights, batches, -1)
-        y, targets = _gathered(self.y, batches, -2), _gathered(self.targets, batches, axis)
-        return Examples(np.empty(0), y, targets, weights, self.views)
+    def seen(self, see: See) -> "Examples":
+        """Return the examples with all their arrays seen through a function."""
+        weights = None if self.weights is None else see(self.weights)
+        return Examples(see(self.x), see(self.y), see(self.targets), weights, self.views)
 
     def rows(self) -> Array:
         """Return the features of all views of all examples, one in a row."""
         return self.x if self.views == 1 else self.x.reshape(*self.x.shape[:-3], -1, self.x.shape[-1])
 
 
-def _gathered(array: A, batches: Sequence[Rows], axis: int) -> A:
-    """Return the rows of successive batches, along the axis that these rows have in the result."""
-    pieces = [array[rows] if isinstance(rows, slice) else array.take(rows, axis=0) for rows in batches]
-    return cast("A", pieces[0] if len(pieces) == 1 else np.concatenate(pieces, axis=axis))
+class Portions:
+    """Parts of the training examples, gathered into arrays that all parts of the same shape use.
+
+    Arguments
+    ---------
+    whole
+        The training examples.
+
+    """
+
+    def __init__(self, whole: Examples) -> None:
+        self._examples = whole
+        self._rooms: dict[tuple[str, tuple[int, ...]], tuple[Examples, list[Copy]]] = {}
+
+    def __reduce__(self) -> tuple[type["Portions"], tuple[Examples]]:
+        """Leave the arrays behind."""
+        return Portions, (self._examples,)
+
+    def batch(self, rows: Rows) -> Examples:
+        """Return the examples of a step, without the targets that only metrics want."""
+        if isinstance(rows, slice) and rows.stop - rows.start == len(self._examples):
+            return self._examples
+        return self._gathered("step", rows)
+
+    def answers(self, batches: Sequence[Rows]) -> Examples:
+        """Return the examples of several batches, one after another, without their features."""
+        slices, whole = [rows for rows in batches if isinstance(rows, slice)], len(self._examples)
+        if slices and slices[0].start == 0 and sum(rows.stop - rows.start for rows in slices) == whole:
+            return self._examples
+        arrays = [np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows for rows in batches]
+        return self._gathered("answers", arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1))
+
+    def _gathered(self, purpose: Literal["step", "answers"], rows: Rows) -> Examples:
+        shape = (rows.stop - rows.start,) if isinstance(rows, slice) else rows.shape
+        if (purpose, shape) not in self._rooms:
+            self._rooms[purpose, shape] = self._room(purpose, shape)
+        examples, copies = self._rooms[purpose, shape]
+        for source, out in copies:
+            if isinstance(rows, slice):
+                np.copyto(out, source[rows])
+            else:
+                source.take(rows, axis=0, out=out, mode="clip")  # all rows exist; to make sure takes NumPy another copy
+        return examples
+
+    def _room(self, purpose: Literal["step", "answers"], shape: tuple[int, ...]) -> tuple[Examples, list[Copy]]:
+        whole, copies = self._examples, list[Copy]()
+
+        def room(array: A) -> A:
+            copies.append((array, np.empty(shape + array.shape[1:], array.dtype)))
+            return cast("A", copies[-1][1])
+
+        weights = None if whole.weights is None else room(whole.weights)
+        x, targets = (room(whole.x), whole.targets[:0]) if purpose == "step" else (whole.x[:0], room(whole.targets))
+        return Examples(x, room(whole.y), targets, weights, whole.views), copies
 
 
 class Sampler:
@@ -144,8 +234,11 @@ class Sampler:
 
     def _epoch(self) -> list[Rows]:
         """Return the batches that follow each other until every example could have been seen."""
-        cuts = [slice(start, start + self._batch_size) for start in range(0, self._examples, self._batch_size)]
-        if self._sampling == "order" or (self._sampling == "shuffled" and len(cuts) == 1):
+        size, count = self._batch_size, self._examples
+        if size >= count and self._sampling != "replacement":
+            return [slice(0, count)]
+        cuts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
+        if self._sampling == "order":
             return list(cuts)
         drawn = self._streams.draw(
             lambda generator: (

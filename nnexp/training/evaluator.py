@@ -1,6 +1,6 @@
 """Evaluating a stack: losses and metrics of all its runs, part by part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,10 @@ import numpy.typing as npt
 from nnexp.component import Array
 from nnexp.data.dataset import Data, Part
 from nnexp.nn.losses import Loss
+from nnexp.nn.network import Network
+from nnexp.tape import Results, See
 from nnexp.training.batches import Examples
+from nnexp.training.history import Row
 from nnexp.training.metrics import MetricName, evaluate, metrics_for, neighbour_accuracy
 from nnexp.training.stack import Stack
 
@@ -45,25 +48,52 @@ class Evaluator:
         self._dtype = dtype
         self.names = metric_names(data, chosen)
 
-    def scores(self, part: str, stack: Stack, z: Array, examples: Examples) -> dict[str, Array]:
+    def evaluate(self, stack: Stack, z: Array, seen: Examples, *, fully: bool) -> tuple[Array, Row]:
+        """Return the loss of every training example of a round, shape (runs, examples), and the row of metrics.
+
+        Arguments
+        ---------
+        stack
+            The stack after the round.
+        z, seen
+            The logits of the round, each from before its step, and the examples that they are of.
+        fully
+            Whether all metrics of all parts are taken; otherwise `train/loss` alone.
+
+        """
+
+        def bind(read: See, _change: See) -> Callable[[], Results]:
+            network, logits = stack.look(read), read(z)
+            training = seen.seen(read)
+            parts = {name: examples.seen(read) for name, examples in self._parts.items()}
+
+            def scores() -> Results:
+                losses = losses_of(stack.loss, logits, training)
+                row = {"losses": losses, f"{TRAIN}/loss": losses.mean(axis=-1)}
+                if not fully:
+                    return row
+                row |= self._scores(TRAIN, stack, network, logits, training)
+                for name, examples in parts.items():
+                    predicted = network.predict(examples.rows())
+                    row[f"{name}/loss"] = losses_of(stack.loss, predicted, examples).mean(axis=-1)
+                    row |= self._scores(name, stack, network, predicted, examples)
+                return row
+
+            return scores
+
+        row = dict(stack.repeated((seen, fully), bind))
+        return row.pop("losses"), row
+
+    def _scores(self, part: str, stack: Stack, network: Network, z: Array, examples: Examples) -> Results:
         """Return the metrics of a part beside its loss, given its logits."""
         if part in self._labelled:
-            return {f"{part}/{name}": self._neighbours(stack, self._labelled[part]) for name in self._metrics}
+            return {f"{part}/{name}": self._neighbours(network, self._labelled[part]) for name in self._metrics}
         return {f"{part}/{name}": evaluate(name, stack.loss, z, examples.targets, self._task) for name in self._metrics}
 
-    def other_parts(self, stack: Stack) -> dict[str, Array]:
-        """Return loss and metrics of the parts that are not trained on."""
-        row: dict[str, Array] = {}
-        for name, examples in self._parts.items():
-            z = stack.network.predict(examples.rows())
-            row[f"{name}/loss"] = losses_of(stack.loss, z, examples).mean(axis=-1)
-            row |= self.scores(name, stack, z, examples)
-        return row
-
-    def _neighbours(self, stack: Stack, part: Part) -> Array:
+    def _neighbours(self, network: Network, part: Part) -> Array:
         """Return the neighbour accuracy among the embeddings of the first examples of a part."""
         x, labels = part.x[:NEIGHBOURS].astype(self._dtype), part.targets[:NEIGHBOURS].astype(np.intp)
-        return neighbour_accuracy(stack.network.predict(x), labels)
+        return neighbour_accuracy(network.predict(x), labels)
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:
@@ -93,8 +123,3 @@ def diverged_step(losses: Array, before: int, steps: int) -> int:
     """
     bad = np.flatnonzero(~np.isfinite(losses))
     return before + 1 + int(bad[0]) // -(-len(losses) // steps) if len(bad) else before + steps
-
-
-def joined(outputs: Sequence[Array]) -> Array:
-    """Return the logits of successive batches as one array."""
-    return outputs[0] if len(outputs) == 1 else np.concatenate(outputs, axis=-2)

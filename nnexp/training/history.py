@@ -156,20 +156,20 @@ class Recorder:
 
     def __init__(self, runs: int, times: Sequence[int], names: Sequence[str], unit: str) -> None:
         self._times, self._unit = np.array(times), unit
-        self._evaluations = np.zeros(runs, np.intp)
-        self._metrics = {name: np.empty((runs, len(times))) for name in names}
+        self._names, self._evaluations = list(names), 0
+        self._metrics = np.empty((len(names), len(times), runs))
         self._snapshots: list[dict[int, Parameters]] = [{} for _ in range(runs)]
+        self._lengths: dict[int, int] = {}
         self._ends: dict[int, tuple[Parameters, int | None, str | None]] = {}
 
     def record(self, runs: npt.NDArray[np.intp], row: Row) -> None:
         """Add the next evaluation of the runs that are still training."""
-        for name, values in row.items():
-            self._metrics[name][runs, self._evaluations[runs]] = values
-        self._evaluations[runs] += 1
+        self._metrics[:, self._evaluations, runs] = [row[name] for name in self._names]
+        self._evaluations += 1
 
     def latest(self, run: int, name: str) -> float:
-        """Return a metric at the last evaluation of a run."""
-        return float(self._metrics[name][run, self._evaluations[run] - 1])
+        """Return a metric of a run that is still training, at the last evaluation."""
+        return float(self._metrics[self._names.index(name), self._evaluations - 1, run])
 
     def snapshot(self, run: int, time: int, learned: Parameters) -> None:
         """Keep the parameters of a run at a time."""
@@ -180,14 +180,18 @@ class Recorder:
     ) -> None:
         """Note how a run ended."""
         self._ends[run] = learned, diverged_step, stopped
+        self._lengths[run] = self._evaluations
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""
         return {
             run: Outcome(
                 History(
-                    self._times[: self._evaluations[run]],
-                    {name: values[run, : self._evaluations[run]] for name, values in self._metrics.items()},
+                    self._times[: self._lengths[run]],
+                    {
+                        name: values[: self._lengths[run], run].copy()
+                        for name, values in zip(self._names, self._metrics, strict=True)
+                    },
                     self._unit,
                 ),
                 *self._ends[run],

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from nnexp.component import Array
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
-from nnexp.training.batches import Examples, Sampler
-from nnexp.training.evaluator import TRAIN, Evaluator, joined, losses_of
+from nnexp.training.batches import Examples, Portions, Sampler
+from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import Outcome
 from nnexp.training.layer_watch import LayerWatch
 from nnexp.training.roster import Observer, Roster, unobserved
@@ -81,6 +82,7 @@ class Training:
         self._roster = Roster(len(recipes), trainer, self._evaluator.names, observe)
         self._rounds = trainer.rounds(len(self._examples))
         self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
+        self._portions, self._outputs = Portions(self._examples), dict[int, Array]()
         self._number = 0
 
     @UNWARNED
@@ -95,23 +97,30 @@ class Training:
         self._roster.end_all(self._stack)
 
     def _round(self, this: Round) -> None:
-        stack, examples, steps = self._stack, self._examples, self._rounds[-1].steps_by_then
-        outputs, batches = [], self._sampler.batches(this.steps)
+        stack, steps = self._stack, self._rounds[-1].steps_by_then
+        batches = self._sampler.batches(this.steps)
+        seen = self._portions.answers(batches)
+        outputs = self._room(seen.y.shape[-2] * seen.views)
         self._watch.begin(this, stack)
+        begin = 0
         for rows in batches:
-            batch = examples.take(rows)
-            z = stack.step(batch, Time(stack.steps, self._number, steps, len(self._rounds)))
-            outputs.append(z.copy())
+            if begin == 0 or stack.schedule.per == "step":
+                stack.pace(Time(stack.steps, self._number, steps, len(self._rounds)))
+            z = stack.step(self._portions.batch(rows))
+            outputs[:, begin : begin + z.shape[1]] = z
+            begin += z.shape[1]
 
-        z, seen = joined(outputs), examples.answers(batches)
-        losses = losses_of(stack.loss, z, seen)
-        row = {f"{TRAIN}/loss": losses.mean(axis=-1)}
+        losses, row = self._evaluator.evaluate(stack, outputs, seen, fully=this.evaluated)
         stack.observe(row)
-        if this.evaluated:
-            row |= self._evaluator.scores(TRAIN, stack, z, seen) | self._evaluator.other_parts(stack)
         staying = self._roster.settle(this, stack, losses, row)
         self._watch.end(this, stack, staying)
         self._keep(staying)
+
+    def _room(self, rows: int) -> Array:
+        """Return space for the logits of so many rows, the same for every round that has as many."""
+        if rows not in self._outputs:
+            self._outputs[rows] = np.empty((len(self._stack), rows, self._stack.outputs), self._stack.theta.dtype)
+        return self._outputs[rows]
 
     def stop(self, runs: Sequence[int], reason: str) -> None:
         """End some of the runs before their time; the others are not touched."""
@@ -123,6 +132,7 @@ class Training:
         if 0 < len(staying) < len(self._stack):
             self._stack.keep(staying)
             self._sampler.keep(staying)
+            self._outputs = {}
 
     @property
     def times(self) -> list[int]:

@@ -62,12 +62,17 @@ class Roster:
             The metrics after it.
 
         """
-        finite = np.logical_and.reduce([np.isfinite(values) for values in row.values()])
-        for index in np.flatnonzero(~finite).tolist():
-            self._end(stack, index, diverged_step=diverged_step(losses[index], stack.steps - this.steps, this.steps))
-        staying = np.flatnonzero(finite)
+        staying = np.arange(len(self._runs))
+        finite = np.isfinite(np.array([*row.values()])).all(axis=0)
+        if not finite.all():
+            for index in staying[~finite].tolist():
+                self._end(
+                    stack, index, diverged_step=diverged_step(losses[index], stack.steps - this.steps, this.steps)
+                )
+            staying = staying[finite]
         if this.evaluated and len(staying):
-            row = {name: values[staying] for name, values in row.items()}
+            if len(staying) < len(self._runs):
+                row = {name: values[staying] for name, values in row.items()}
             self._recorder.record(self._runs[staying], row)
             self._observe(this.time, self._runs[staying].tolist(), row)
         if this.snapshot:
@@ -77,8 +82,8 @@ class Roster:
             learned = [partial(stack.learned, index) for index in staying.tolist()]
             over = self._patience.over(self._runs[staying], row, learned)
             staying = self._leave(stack, staying, over, "early stopping")
-        late = np.full(len(staying), time.monotonic() > self._deadline)
-        staying = self._leave(stack, staying, late, "time limit")
+        if time.monotonic() > self._deadline:
+            staying = self._leave(stack, staying, np.full(len(staying), fill_value=True), "time limit")
         self._runs = self._runs[staying]
         return staying
 

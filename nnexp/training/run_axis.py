@@ -78,7 +78,7 @@ def shape_of(component: Component) -> Hashable:
     return type(component), *[shape(getattr(component, name), hint) for name, hint in hints.items()]
 
 
-def taken(component: C, runs: npt.NDArray[np.intp]) -> C:
+def taken(component: C, runs: npt.NDArray[np.intp] | slice) -> C:
     """Return a stacked component for a part of its runs."""
 
     def take(value: object) -> object:

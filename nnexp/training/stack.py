@@ -1,7 +1,8 @@
 """A stack: runs of one shape that are trained together, one step at a time."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,17 +11,28 @@ from nnexp.component import Array
 from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
-from nnexp.nn.network import Layout, Network, size
+from nnexp.nn.network import Layout, Network, outputs, size
 from nnexp.nn.parametrization import learning_rate_factors, told_of_base_width
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
-from nnexp.training.batches import Examples, RunStreams, stream
+from nnexp.tape import Bind, Repeated, Results, See
+from nnexp.training.batches import Examples, Noise, RunStreams, stream
 from nnexp.training.history import Parameters
 from nnexp.training.run_axis import stacked, taken
 
 BLOCK = 32_768
 """Elements of theta that are updated at a time, so that an optimizer's temporaries stay in the cache."""
+
+
+def blocks_of(runs: int, parameters: int) -> list[tuple[slice, slice]]:
+    """Return theta in blocks that are updated one after the other: whole runs if they are small, else parts of one."""
+    height, width = max(1, BLOCK // parameters), min(BLOCK, parameters)
+    return [
+        (slice(run, run + height), slice(begin, begin + width))
+        for run in range(0, runs, height)
+        for begin in range(0, parameters, width)
+    ]
 
 
 @dataclass(frozen=True)
@@ -42,6 +54,8 @@ class Recipe:
 
 class Stack:
     """The parameters of runs of one shape, and all that changes them.
+
+    What it does again and again, a step or an evaluation, it records in the first call and plays in later ones.
 
     Arguments
     ---------
@@ -69,7 +83,7 @@ class Stack:
         self.statistics = np.tile(self.layout.initial_statistics().astype(dtype), (len(recipes), 1))
         self.state = self.optimizer.init(self.theta)
         self.schedule_state = self.schedule.init(len(recipes))
-        self.steps = 0
+        self.steps, self.outputs = 0, outputs(first.layers, fan_in)
 
         self._dropout = RunStreams([recipe.seed for recipe in recipes], "dropout")
         self._penalised = np.ones(self.theta.shape[1], dtype)
@@ -83,61 +97,88 @@ class Stack:
         self._bind()
 
     def _bind(self) -> None:
-        """Make the network and cut theta into blocks, as views that steps can use again and again."""
-        self.network = Network(self.layers, self.layout, self.theta, self.statistics, self._dropout.uniform)
-        self._moment, self._rate = -1, self.theta[:, :0]
-        width = max(1, BLOCK // len(self.theta))
-        self._blocks = [
-            (
-                slice(begin, begin + width),
-                self.theta[:, begin : begin + width],
-                self.network.gradient[:, begin : begin + width],
-                {name: array[:, begin : begin + width] for name, array in self.state.items()},
-            )
-            for begin in range(0, self.theta.shape[1], width)
-        ]
+        """Make what looks at theta, and what was recorded with it."""
+        self.network = Network(self.layers, self.layout, self.theta, self.statistics)
+        self._rate = np.empty((len(self.theta), 1), self.theta.dtype)
+        self._count = np.array(self.steps, self.theta.dtype)
+        self._steps: dict[Examples, tuple[Noise, Repeated]] = {}
+        self._repeated: dict[Hashable, Repeated] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Return everything but the views into theta, which a pickle would turn into copies."""
-        return {name: value for name, value in vars(self).items() if name not in ("network", "_blocks")}
+        """Return everything but what looks at theta, of which a pickle would make a copy."""
+        return {name: value for name, value in vars(self).items() if name not in ("network", "_repeated", "_steps")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Make the views anew."""
+        """Look at theta anew."""
         vars(self).update(state)
         self._bind()
 
-    def step(self, batch: Examples, time: Time) -> Array:
-        """Descend once along the gradient of a batch's mean loss; return the logits from before, in a buffer."""
-        z = self.network.forward(batch.rows(), training=True)
-        gradient = self.network.backward(self.slope(z, batch))
-        self.regularization.restrain(gradient, self.theta, self._penalised)
+    def repeated(self, what: Hashable, bind: Bind) -> Results:
+        """Call a function of this stack, which is recorded the first time; `what` tells it from others."""
+        if what not in self._repeated:
+            self._repeated[what] = Repeated(bind)
+        return self._repeated[what]()
 
+    def look(self, read: See) -> Network:
+        """Return a network that sees the parameters through a function, and does not change them."""
+        return Network(self.layers, self.layout, read(self.theta), read(self.statistics))
+
+    def pace(self, time: Time) -> None:
+        """Set the learning rates of the steps to come; a schedule that counts steps wants that before each of them."""
+        factor = self.schedule.factor(time, self.schedule_state)
+        self._rate[:] = np.multiply(self.optimizer.learning_rate, factor)
+
+    def step(self, batch: Examples) -> Array:
+        """Descend once along the gradient of a batch's mean loss; return the logits from before.
+
+        Batches of one shape are the same object, whose arrays are filled anew for each step; so are the logits.
+        """
         self.steps += 1
-        learning_rate = self._learning_rate(time)
-        for columns, theta, gradient_block, state in self._blocks:
-            direction = self.optimizer.update(gradient_block, state, self.steps)
-            if self.regularization.weight_decay is not None:
-                direction = direction + self.regularization.decay(theta, self._penalised[columns])
-            rate = learning_rate if self._factors is None else learning_rate * self._factors[columns]
-            theta -= rate * direction  # noqa: PLW2901 - in place
-        return z
+        self._count[...] = self.steps
+        noise, descend = self._steps.get(batch) or self._new_step(batch)
+        noise.renew()
+        return descend()["logits"]
+
+    def _new_step(self, batch: Examples) -> tuple[Noise, Repeated]:
+        noise = Noise(self._dropout)
+        self._steps[batch] = noise, Repeated(partial(self._descent, batch, noise))
+        return self._steps[batch]
+
+    def _descent(self, batch: Examples, noise: Noise, read: See, change: See) -> Callable[[], Results]:
+        theta, statistics = change(self.theta), change(self.statistics)
+        state = {name: change(array) for name, array in self.state.items()}
+        rate, count, batch = read(self._rate), read(self._count), batch.seen(read)
+        uniform, gradient = (lambda shape: read(noise.uniform(shape))), read(np.zeros_like(self.theta))
+        network = Network(self.layers, self.layout, theta, statistics, uniform, gradient)
+        blocks = [
+            (runs, columns, taken(self.optimizer, runs), taken(self.regularization, runs))
+            for runs, columns in blocks_of(*theta.shape)
+        ]
+
+        def descend() -> Results:
+            noise.rewind()
+            z = network.forward(batch.rows(), training=True)
+            network.backward(self.slope(z, batch))
+            self.regularization.restrain(gradient, theta, self._penalised)
+            for runs, columns, optimizer, regularization in blocks:
+                part, slope = theta[runs, columns], gradient[runs, columns]
+                direction = optimizer.update(slope, {name: all_[runs, columns] for name, all_ in state.items()}, count)
+                if regularization.weight_decay is not None:
+                    direction = direction + regularization.decay(part, self._penalised[columns])
+                learning_rate = rate[runs] if self._factors is None else rate[runs] * self._factors[columns]
+                part -= np.multiply(learning_rate, direction, out=slope)  # in the place of the gradient, now done with
+            return {"logits": z}
+
+        return descend
 
     def slope(self, z: Array, batch: Examples) -> Array:
         """Return the gradient of a batch's mean loss with respect to its logits."""
         slope = self.loss.backward(z, batch.y)
         if batch.weights is not None:
-            slope = slope * batch.weights.repeat(batch.views, axis=-1)[..., None]
-        slope /= z.shape[-2] / batch.views
-        return slope
-
-    def _learning_rate(self, time: Time) -> Array:
-        """Return the learning rate of each run, which changes once an epoch under most schedules."""
-        moment = time.step if self.schedule.per == "step" else time.epoch
-        if moment != self._moment:
-            factor = self.schedule.factor(time, self.schedule_state)
-            self._rate = np.multiply(self.optimizer.learning_rate, factor).astype(self.theta.dtype)
-            self._moment = moment
-        return self._rate
+            grouped = slope.reshape(*slope.shape[:-2], -1, batch.views, slope.shape[-1])
+            slope = (grouped * batch.weights[..., None, None]).reshape(slope.shape)
+        count = z.shape[-2] // batch.views
+        return slope if count == 1 else slope / count
 
     def observe(self, row: Mapping[str, Array]) -> None:
         """Let the schedule take notice of the loss of the training part after a round."""

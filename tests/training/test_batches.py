@@ -7,7 +7,7 @@ import pytest
 from nnexp.data.dataset import Part
 from nnexp.data.task import Task
 from nnexp.nn.losses import SparseCategoricalCrossEntropy, Triplet
-from nnexp.training.batches import STREAMS, Examples, Rows, RunStreams, Sampler, stream
+from nnexp.training.batches import STREAMS, Examples, Noise, Portions, Rows, RunStreams, Sampler, stream
 from nnexp.training.trainer import Trainer
 from tests.conftest import make_data
 
@@ -72,14 +72,30 @@ def test_batches_are_parts_of_the_examples() -> None:
     part = Part(data.train.x, data.train.targets, np.arange(10.0))
     examples = Examples.of(part, data.task, SparseCategoricalCrossEntropy(), "float32")
     order = np.random.default_rng(0).permutation(10)
-    for rows in (order[:4], np.stack([order[:4], order[4:8]]), slice(2, 5)):
-        batch = examples.take(rows)
-        np.testing.assert_array_equal(batch.x, examples.x[rows])
-        np.testing.assert_array_equal(batch.targets, part.targets[rows])
-        np.testing.assert_array_equal(batch.weights, np.arange(10.0)[rows])
-    joined = examples.answers([order[:4], order[4:]])
-    np.testing.assert_array_equal(joined.y, examples.y[order])
-    np.testing.assert_array_equal(joined.targets, part.targets[order])
+    portions = Portions(examples)
+    for rows in (order[:4], order[4:8], np.stack([order[:4], order[4:8]]), slice(2, 5), slice(0, 10)):
+        for batch in (examples.take(rows), portions.batch(rows)):
+            np.testing.assert_array_equal(batch.x, examples.x[rows])
+            np.testing.assert_array_equal(batch.y, examples.y[rows])
+            np.testing.assert_array_equal(batch.weights, np.arange(10.0)[rows])
+        np.testing.assert_array_equal(examples.take(rows).targets, part.targets[rows])
+    assert portions.batch(order[:4]) is portions.batch(order[4:8]), "one object for all batches of a shape"
+    for batches in ([order[:4], order[4:]], [slice(0, 4), slice(4, 10)], [slice(4, 10), slice(0, 4)], [slice(2, 5)]):
+        answers, rows = portions.answers(batches), np.concatenate([np.arange(10)[rows] for rows in batches])
+        np.testing.assert_array_equal(answers.y, examples.y[rows])
+        np.testing.assert_array_equal(answers.targets, part.targets[rows])
+        np.testing.assert_array_equal(answers.weights, np.arange(10.0)[rows])
+
+
+def test_the_noise_of_a_step_is_drawn_before_it() -> None:
+    noise, streams = Noise(RunStreams([1, 2], "dropout")), RunStreams([1, 2], "dropout")
+    first, second = noise.uniform((3,)).copy(), noise.uniform((2,)).copy()
+    np.testing.assert_array_equal(first, streams.uniform((3,)))
+    np.testing.assert_array_equal(second, streams.uniform((2,)))
+    noise.renew()
+    noise.rewind()
+    np.testing.assert_array_equal(noise.uniform((3,)), streams.uniform((3,)))
+    np.testing.assert_array_equal(noise.uniform((2,)), streams.uniform((2,)))
 
 
 def test_the_views_of_an_example_are_rows_in_succession() -> None:

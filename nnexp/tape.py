@@ -1,0 +1,336 @@
+"""A tape: the NumPy calls that a function makes, recorded once and made again on the same arrays.
+
+A step of a small network spends most of its time in Python, on the way from one NumPy call to the next. The calls are
+the same in every step, so they are recorded in the first one, together with the arrays they work on, and later only
+played. The formulas stay where they are and know nothing of it; the bits are the same, as the calls are.
+
+Whatever a function no longer holds is used for its next result, as memory would be: a tape works in few buffers.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Protocol, TypeAlias, TypeVar, cast
+from weakref import finalize
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.component import Array
+
+Bits: TypeAlias = npt.NDArray[np.generic]
+"""An array of anything."""
+N = TypeVar("N", bound=Bits)
+Results: TypeAlias = Mapping[str, Array]
+Options: TypeAlias = Mapping[str, object]
+Call: TypeAlias = tuple[Callable[..., object], Sequence[object]]
+"""A function and its arguments."""
+
+
+class See(Protocol):
+    """Through what a function sees the arrays that it works on."""
+
+    def __call__(self, array: N, /) -> N:
+        """Return an array with the same numbers."""
+
+
+Bind: TypeAlias = Callable[[See, See], Callable[[], Results]]
+
+BY_NAME = (np.maximum, np.minimum)
+"""Functions of NumPy that want the array for their result by its name."""
+THROUGH = frozenset(
+    {np.sum, np.mean, np.var, np.max, np.min, np.any, np.all, np.clip}
+    | {np.reshape, np.squeeze, np.expand_dims, np.swapaxes, np.moveaxis, np.transpose, np.shape, np.ndim, np.size}
+)
+"""Functions of NumPy that call others, which are recorded, or that look at the same numbers in another way."""
+
+
+class UnrecordableError(Exception):
+    """A function does something that a tape cannot repeat."""
+
+
+class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
+    """An array that tells its tape what is done with it."""
+
+    tape: "Tape"
+
+    def __array_finalize__(self, source: object) -> None:
+        """Belong to the tape of the array of which this one is a view."""
+        if isinstance(source, Recorded):
+            self.tape = source.tape
+
+    def __array_ufunc__(
+        self, ufunc: np.ufunc, method: str, *inputs: object, out: Sequence[object] = (), **options: object
+    ) -> "Recorded":
+        """Call a universal function, and record it."""
+        return self.tape.call(ufunc, method, inputs, out, options)
+
+    def __array_function__(
+        self, function: Callable[..., object], types: object, arguments: Iterable[object], options: Options
+    ) -> object:
+        """Call another function of NumPy, and record it if that is possible."""
+        if function in THROUGH:
+            return super().__array_function__(function, types, arguments, options)  # type: ignore[arg-type]
+        if function not in self.tape.functions:
+            raise UnrecordableError(f"np.{function.__name__}")
+        return self.tape.functions[function](*arguments, **options)
+
+    def __getitem__(self, key: object) -> "Recorded":
+        """Return a view of a part; a choice of elements would not be a view."""
+        part: object = super().__getitem__(key)  # type: ignore[call-overload]
+        if not isinstance(part, Recorded) or _owner(part) is part:
+            raise UnrecordableError("a choice of elements")
+        return part
+
+    def __setitem__(self, key: object, value: object) -> None:
+        """Copy numbers into a part."""
+        self.tape.copy_to(self[key], value)
+
+    def astype(self, dtype: npt.DTypeLike, *_: object, copy: bool = True, **__: object) -> "Recorded":  # type: ignore[override]
+        """Return the array with numbers of another type."""
+        return self if not copy and self.dtype == dtype else self.tape.copied(self, dtype)
+
+    def copy(self, *_: object, **__: object) -> "Recorded":
+        """Return a copy."""
+        return self.tape.copied(self, self.dtype)
+
+    def argmax(self, axis: int, *_: object, **__: object) -> "Recorded":  # type: ignore[override]
+        """Return the places of the largest elements along an axis."""
+        return self.tape.along(np.argmax, self, axis)
+
+    def _refuse(self, *_: object, **__: object) -> "Recorded":
+        raise UnrecordableError("something that depends on the numbers, or of which NumPy does not tell")
+
+    __bool__ = __float__ = __int__ = __index__ = __iter__ = item = tolist = _refuse  # type: ignore[assignment]
+    take = repeat = sort = argsort = argmin = choose = compress = dot = cumsum = cumprod = round = _refuse  # type: ignore[assignment]
+
+
+class Tape:
+    """The calls of a function, in their order, and the buffers for their results."""
+
+    def __init__(self) -> None:
+        self.calls: list[Call] = []
+        self.functions: dict[Callable[..., object], Callable[..., object]] = {
+            np.copyto: self.copy_to,
+            np.where: self.where,
+            np.concatenate: partial(self.along, np.concatenate),
+            np.stack: partial(self.along, np.stack),
+            np.broadcast_to: self.broadcast,
+            np.empty_like: self.empty,
+            np.zeros_like: self.zeros,
+        }
+        self._owners: dict[int, object] = {}
+        self._free: dict[int, list[Bits]] = {}
+
+    def watch(self, array: Bits) -> Recorded:
+        """Return an array whose use is recorded; its numbers may be others when the tape is played."""
+        owner = _owner(array)
+        self._owners[id(owner)] = owner
+        recorded = array.view(Recorded)
+        recorded.tape = self
+        return recorded
+
+    def call(
+        self, ufunc: np.ufunc, method: str, inputs: Sequence[object], out: Sequence[object], options: Options
+    ) -> Recorded:
+        """Call a universal function, or a method of it, and record it."""
+        if ufunc.nout > 1 or method == "at" or any(not isinstance(array, Recorded) for array in out):
+            raise UnrecordableError(f"{ufunc.__name__}.{method}, or a result in an array that is not recorded")
+        function = ufunc if method == "__call__" else getattr(ufunc, method)
+        options = {name: value for name, value in options.items() if not (name == "where" and value is True)}
+        arrays = [self._known(value) for value in inputs]
+        if out:
+            result = cast("Recorded", out[0])
+            function(*arrays, out=self._known(result), **options)
+        else:
+            result = self._new(np.asarray(function(*arrays, **options)))
+        place: object = bare(result)
+        if method == "__call__":
+            arrays, place, options = _lean(ufunc, arrays, bare(result), options)
+        if method == "reduce" and options.keys() <= {"axis", "dtype", "keepdims"}:
+            how = options.get("axis", 0), options.get("dtype"), place, options.get("keepdims", False)
+            self.calls.append((function, (*arrays, *how)))
+        elif method == "__call__" and not options and ufunc not in BY_NAME:
+            self.calls.append((function, (*arrays, place)))
+        else:
+            self.calls.append((partial(function, *arrays, out=place, **options), ()))
+        return result
+
+    def along(self, function: Callable[..., Bits], arrays: object, axis: int = 0) -> Recorded:
+        """Call a function that works along an axis and takes `out`, and record it."""
+        known = [self._known(one) for one in arrays] if isinstance(arrays, (list, tuple)) else self._known(arrays)
+        result = self._new(np.asarray(function(known, axis=axis)))
+        self.calls.append((partial(function, known, axis=axis, out=bare(result)), ()))
+        return result
+
+    def copy_to(self, target: object, source: object, **options: object) -> None:
+        """Copy numbers as `np.copyto` does, and record it."""
+        if not isinstance(target, Recorded):
+            raise UnrecordableError("a result in an array that is not recorded")
+        arrays = self._known(target), self._known(source)
+        copy = partial(cast("Callable[..., None]", np.copyto), **{k: self._known(v) for k, v in options.items()})
+        copy(*arrays)
+        self.calls.append((copy if options else np.copyto, arrays))
+
+    def copied(self, array: Recorded, dtype: npt.DTypeLike) -> Recorded:
+        """Return a copy of an array, with numbers of a type."""
+        result = self._new(np.empty(array.shape, dtype))
+        self.copy_to(result, array, casting="unsafe")
+        return result
+
+    def where(self, condition: Bits, one: Bits, other: Bits) -> Recorded:
+        """Return what `np.where` does, made by two copies, and record them."""
+        shape = np.broadcast_shapes(*(np.shape(value) for value in (condition, one, other)))
+        kind = np.result_type(*(cast("Bits", self._known(value)) for value in (one, other)))
+        result = self._new(np.empty(shape, kind))
+        self.copy_to(result, other)
+        self.copy_to(result, one, where=np.broadcast_to(condition, shape))
+        return result
+
+    def broadcast(self, array: Bits, shape: Sequence[int]) -> Recorded:
+        """Return a view with another shape."""
+        view = np.broadcast_to(bare(array), shape).view(Recorded)
+        view.tape = self
+        return view
+
+    def empty(self, like: Bits) -> Recorded:
+        """Return an array of the same shape and type."""
+        return self._new(np.empty(like.shape, like.dtype))
+
+    def zeros(self, like: Bits) -> Recorded:
+        """Return an array of zeros, and record that they are written."""
+        result = self.empty(like)
+        self.copy_to(result, 0)
+        return result
+
+    def _new(self, result: Bits) -> Recorded:
+        """Return an array with the numbers of a result, in a buffer that nobody holds any more or else in a new one."""
+        free = self._free.setdefault(result.nbytes, [])
+        buffer = free.pop() if free else np.empty(result.nbytes, np.uint8)
+        array: Bits = np.ndarray(result.shape, result.dtype, buffer, strides=np.empty_like(result).strides)
+        array[...] = result
+        recorded = self.watch(array)
+        finalize(recorded, free.append, buffer)
+        return recorded
+
+    def _known(self, value: object) -> object:
+        """Return the array behind a value, which must have come about in a way that was recorded."""
+        if not isinstance(value, Recorded):
+            return value
+        if id(_owner(value)) not in self._owners:
+            raise UnrecordableError("an array that was made in a way that is not recorded")
+        return bare(value)
+
+
+class Repeated:
+    """A function of the same arrays, called again and again: recorded in its first call, played from a tape later.
+
+    The second call is made both ways, on the arrays and on copies. Should the bits differ, or should something not be
+    recordable, then the function is called as it is from then on.
+
+    Arguments
+    ---------
+    bind
+        Is given two functions, `read` and `change`, through one of which it takes every array whose numbers are not the
+        same in every call, and returns the function to repeat, which returns arrays by name.
+
+    """
+
+    def __init__(self, bind: Bind) -> None:
+        self._bind = bind
+        self.calls: Sequence[Call] = ()
+        self._results: Results = {}
+        self._next: Callable[[], Results] = self._record
+
+    def __call__(self) -> Results:
+        """Return the results, in arrays that the next call may overwrite."""
+        return self._next()
+
+    def _record(self) -> Results:
+        tape, before = Tape(), list[tuple[Bits, Bits]]()
+
+        def read(array: N) -> N:
+            return cast("N", tape.watch(array))
+
+        def change(array: N) -> N:
+            before.append((array, array.copy()))
+            return read(array)
+
+        try:
+            self._results = {name: bare(array) for name, array in self._bind(read, change)().items()}
+        except Exception:  # noqa: BLE001 - whatever is really wrong is raised again without a tape
+            _copy_back(before)
+            return self._as_it_is()()
+        self.calls, self._next = tape.calls, self._check
+        return self._results
+
+    def _check(self) -> Results:
+        after = list[tuple[Bits, Bits]]()
+
+        def change(array: N) -> N:
+            twin = array.copy()
+            after.append((array, twin))
+            return twin
+
+        expected = self._bind(_itself, change)()
+        results = self._play()
+        pairs = [*after, *((results[name], array) for name, array in expected.items())]
+        if all(one.tobytes() == other.tobytes() for one, other in pairs):
+            self._next = self._play
+            return results
+        _copy_back(after)
+        self._as_it_is()
+        return expected
+
+    def _play(self) -> Results:
+        for function, arguments in self.calls:
+            function(*arguments)
+        return self._results
+
+    def _as_it_is(self) -> Callable[[], Results]:
+        self.calls, self._next = (), self._bind(_itself, _itself)
+        return self._next
+
+
+def bare(array: N) -> N:
+    """Return the array itself, which tells nobody."""
+    return cast("N", array.view(np.ndarray))
+
+
+def _itself(array: N) -> N:
+    return array
+
+
+def _copy_back(pairs: Sequence[tuple[Bits, Bits]]) -> None:
+    for array, kept in pairs:
+        array[...] = kept
+
+
+def _owner(array: object) -> object:
+    """Return the array that has the memory of a view."""
+    while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+def _lean(ufunc: np.ufunc, inputs: list[object], out: Bits, options: Options) -> tuple[list[object], Bits, Options]:
+    """Return a call in the form that NumPy makes fastest, with the same numbers.
+
+    A single number becomes an array without axes, of the right type, and a product of matrices of one run loses its run
+    axis: NumPy then has less to find out about the shapes.
+    """
+    if ufunc.signature is not None:
+        matrices = cast("list[Bits]", inputs)
+        if out.ndim != 3 or len(out) > 1:  # noqa: PLR2004
+            return inputs, out, options
+        return [array[0] if array.ndim > 2 else array for array in matrices], out[0], options  # noqa: PLR2004
+    kind = np.result_type(*cast("list[Bits]", inputs))
+    arrays: list[object] = []
+    for value in inputs:
+        if isinstance(value, (bool, int, float)) or (isinstance(value, np.generic) and kind == out.dtype):
+            arrays.append(np.array(value, kind))
+        elif isinstance(value, np.ndarray) and value.size == 1 < out.size:
+            arrays.append(value.reshape(()))
+        else:
+            arrays.append(value)
+    plain = kind == out.dtype and options.keys() <= {"casting", "subok"}
+    return arrays, out, {} if plain else options

@@ -90,6 +90,11 @@ class Work:
         return isinstance(self.base.optimizer, Adam)
 
     @property
+    def shuffled(self) -> bool:
+        """Tell whether examples are seen in a new order in every epoch."""
+        return self.base.trainer.sampling == "shuffled" and self.batch_size > 0
+
+    @property
     def mlp(self) -> MLP:
         """Return the architecture."""
         assert isinstance(self.base.architecture, MLP)
@@ -139,8 +144,7 @@ class Work:
     def orders(self) -> npt.NDArray[np.intp]:
         """Return the rows of every batch of every epoch, shape (epochs, steps, batch size)."""
         rows, generator = len(self.data.train), np.random.default_rng(0)
-        shuffled = self.base.trainer.sampling == "shuffled" and self.batch_size
-        epochs = [generator.permutation(rows) if shuffled else np.arange(rows) for _ in range(self.epochs)]
+        epochs = [generator.permutation(rows) if self.shuffled else np.arange(rows) for _ in range(self.epochs)]
         return np.stack(epochs).reshape(self.epochs, -1, self.batch_size or rows)
 
 
@@ -231,13 +235,13 @@ C = Work(
 )
 D = Work(
     "D",
-    "noise as images, 784-1024-1024-10 ReLU, 256 at a time, Adam, float32, 40 steps",
+    "noise as images, 784-1024-1024-10 ReLU, 256 at a time, Adam, float32, 80 steps",
     replace(
         B.base,
         dataset=RandomImages(),
         architecture=MLP(hidden=(1024, 1024), activation=ReLU()),
         initializer=VarianceScaling(gain=2.0),
-        trainer=Trainer(epochs=4, batch_size=256),
+        trainer=Trainer(epochs=8, batch_size=256),
         dtype="float32",
     ),
     Setting(0.001),

@@ -1,0 +1,285 @@
+"""The page and the pictures of a benchmark."""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nnexp.files import write_text
+from nnexp.plots.style import new_figure, save_figures
+from nnexp.tracking.environment import environment, installed
+from tests.benchmarks.growth import GROWTHS, Point
+from tests.benchmarks.measure import ONE_WORKER, OURS, PEERS, POOLED, Timing, cores, ratios
+from tests.benchmarks.whole import BARE, JAX, TRACKED
+from tests.benchmarks.work import WORKS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+BY_HAND = "<!-- What follows is written by hand, and stays when the page is made again. -->"
+NAMES = {
+    **PEERS,
+    "floor": "matrix products alone",
+}
+SWEEP_NAMES = {
+    ONE_WORKER: "nnexp on one core",
+    "plain": "plain loop, one by one",
+    POOLED: "plain loop, in a pool",
+    "scikit": "scikit-learn, in a pool",
+    "eager": "PyTorch, one by one",
+    "compiled": "JAX, vmap",
+}
+GOALS: dict[str, dict[str, float]] = {
+    "A": {"plain": 0.6, "scikit": 0.3, "eager": 0.3, "compiled": 0.8, "floor": 2},
+    "B": {"plain": 0.6, "scikit": 0.3, "eager": 0.2, "compiled": 1.5},
+    "C": {"plain": 0.4, "scikit": 0.2, "eager": 0.1},
+    "D": {"plain": 0.6, "scikit": 0.6, "eager": 1.0, "compiled": 1.3, "floor": 1.25},
+}
+TWICE = 1 / 1.8
+SWEEP_GOALS: dict[str, dict[str, float]] = {
+    "A": {ONE_WORKER: TWICE, "plain": 0.4, "scikit": 0.2, "eager": 0.2, "compiled": 1.0},
+    "B": {ONE_WORKER: TWICE, "plain": 0.3, "scikit": 0.1, "eager": 0.05, "compiled": 1.2},
+    "C": {ONE_WORKER: TWICE, "plain": 0.02, "scikit": 0.01, "eager": 0.005, "compiled": 2},
+    "D": {ONE_WORKER: TWICE},
+}
+"""What was aimed at."""
+WHOLE_GOAL = 0.7
+LEGEND = {**NAMES, ONE_WORKER: SWEEP_NAMES[ONE_WORKER], POOLED: SWEEP_NAMES[POOLED]}
+CONTENDERS = ("plain", "scikit", "eager", "compiled", ONE_WORKER, POOLED, "floor")
+COLOURS = {name: f"C{number}" for number, name in enumerate(CONTENDERS)}
+"""Each contender has the same colour in both pictures."""
+HOW = (
+    "Every contender does the same work in the same precision, from the same starting weights, with one thread a "
+    "process, all in turn; the first call, which warms up and compiles, is told apart. A ratio is our time over that "
+    "of the other, the median of the rounds with their range: below 1 nnexp is ahead. The goal stands in parentheses; "
+    "bold is reached."
+)
+
+
+@dataclass
+class Measured:
+    """All that a benchmark measured so far."""
+
+    command: str
+    alone: dict[str, Mapping[str, Timing]] = field(default_factory=dict)
+    sweep: dict[str, Mapping[str, Timing]] = field(default_factory=dict)
+    whole: dict[str, Mapping[str, Sequence[float]]] = field(default_factory=dict)
+    default_run: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    growth: dict[str, Sequence[Point]] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> None:
+        """Write the page and its pictures; what was written by hand below the page stays."""
+        pictures: dict[str, Callable[[], Figure]] = {}
+        if self.alone or self.sweep:
+            pictures["benchmark_ratios"] = self._ratios
+        if self._lines():
+            pictures["benchmark_growth"] = self._growth
+        folder.mkdir(parents=True, exist_ok=True)
+        save_figures(pictures, folder / "pictures")
+        path = folder / "benchmarks.md"
+        kept = path.read_text(encoding="utf-8").partition(BY_HAND)[2].strip() if path.exists() else ""
+        write_text(path, "\n\n".join(part for part in (*self._parts(), BY_HAND, kept) if part) + "\n")
+
+    def _parts(self) -> list[str]:
+        return [
+            "# Benchmarks",
+            f"Made by `{self.command}` on {processor()}, {cores()} cores. {versions()}",
+            HOW,
+            "![Our time over that of others, for every work](pictures/benchmark_ratios.png)" if self.alone else "",
+            self._table("One run, on one core", self.alone, NAMES, GOALS, "step"),
+            self._table("A sweep, per run, on all cores", self.sweep, SWEEP_NAMES, SWEEP_GOALS, "run"),
+            self._first(),
+            self._whole(),
+            self._default_run(),
+            self._growth_text(),
+        ]
+
+    def _table(
+        self,
+        title: str,
+        measured: Mapping[str, Mapping[str, Timing]],
+        names: Mapping[str, str],
+        goals: Mapping[str, Mapping[str, float]],
+        unit: str,
+    ) -> str:
+        if not measured:
+            return ""
+        rows = [
+            f"## {title}",
+            "",
+            f"| | nnexp, a {unit} | {' | '.join(names.values())} |",
+            "|---" * (len(names) + 2) + "|",
+        ]
+        for work, timings in measured.items():
+            seconds = median(timings[OURS].later) / (WORKS[work].steps if unit == "step" else 1)
+            cells = [ratio_cell(timings, name, goals.get(work, {}).get(name)) for name in names]
+            rows.append(f"| {work} | {duration(seconds)} | {' | '.join(cells)} |")
+        works = [f"- {work}: {WORKS[work].title}" for work in measured] if unit == "step" else []
+        return "\n".join([*rows, "", *works]).rstrip()
+
+    def _first(self) -> str:
+        measured = [(work, "alone", timings, NAMES) for work, timings in self.alone.items()]
+        measured += [(work, "sweep", timings, SWEEP_NAMES) for work, timings in self.sweep.items()]
+        if not measured:
+            return ""
+        peers = [name for name in PEERS if name != "floor"]
+        rows = ["## The first call, in seconds", "", f"| | nnexp | {' | '.join(PEERS[name] for name in peers)} |"]
+        rows.append("|---" * (len(peers) + 2) + "|")
+        for work, mode, timings, _ in measured:
+            cells = [f"{timings[name].first:.2f}" if name in timings else "" for name in (OURS, *peers)]
+            rows.append(f"| {work} {mode} | {' | '.join(cells)} |")
+        return "\n".join(rows)
+
+    def _whole(self) -> str:
+        if not self.whole:
+            return ""
+        rows = [
+            "## A sweep as a whole, from prompt to prompt",
+            "",
+            f"| | {BARE} | {TRACKED} | {JAX} | ratio, without MLflow |",
+        ]
+        rows.append("|---" * 5 + "|")
+        for work, times in self.whole.items():
+            shown = [f"{median(times[name]):.1f} s" if name in times else "" for name in (BARE, TRACKED, JAX)]
+            cell = ""
+            if JAX in times:
+                cell = spread([ours / other for ours, other in zip(times[BARE], times[JAX], strict=True)], WHOLE_GOAL)
+            rows.append(f"| {work} | {' | '.join(shown)} | {cell} |")
+        return "\n".join(rows)
+
+    def _default_run(self) -> str:
+        if not self.default_run:
+            return ""
+        part = {name: median(values) for name, values in self.default_run.items()}
+        rest = part["whole"] - part["imports"] - part["training"] - part["drawing"]
+        names = ", ".join(f"{name} {part[name]:.1f} s" for name in ("imports", "training", "drawing"))
+        return (
+            "## The default run\n\n"
+            f"`python -m nnexp` with a database that is there: {part['whole']:.1f} s, of which {names}, "
+            f"and {rest:.1f} s for all the rest: configs, data, files, MLflow."
+        )
+
+    def _growth_text(self) -> str:
+        if not self._lines():
+            return ""
+        rows = ["## Growth", "", "![Time and memory as sizes grow](pictures/benchmark_growth.png)", ""]
+        rows += ["| what grows | of | sizes | time | slope | memory | slope |", "|---" * 7 + "|"]
+        for name, points in self._lines().items():
+            growth, sizes = GROWTHS[name], f"{points[0].size:,} to {points[-1].size:,}"
+            time_, memory = [point.seconds for point in points], [point.megabytes for point in points]
+            rows.append(
+                f"| {growth.axis} | {growth.what} | {sizes} | {duration(time_[0])} to {duration(time_[-1])} | "
+                f"{slope(points, time_):.2f} | {memory[0]:.0f} to {memory[-1]:.0f} MB | {slope(points, memory):.2f} |"
+            )
+        rows += ["", "A slope is that of the line between the last two sizes on log-log axes: 1 is in proportion."]
+        return "\n".join(rows)
+
+    def _lines(self) -> dict[str, Sequence[Point]]:
+        """Return what has been measured in more than one size."""
+        return {name: points for name, points in self.growth.items() if len(points) > 1}
+
+    def _ratios(self) -> "Figure":
+        figure = new_figure(12, 4.8, (0.95, 0.65, 2.6, 0.55), (0.25, 0))
+        left, right = figure.subplots(1, 2)
+        dots(left, self.alone, NAMES, "One run")
+        dots(right, self.sweep, SWEEP_NAMES, "A sweep, per run")
+        shown = {name for timings in (*self.alone.values(), *self.sweep.values()) for name in timings}
+        for name in CONTENDERS:
+            if name in shown:
+                left.plot([], [], "o", color=COLOURS[name], label=LEGEND[name])
+        figure.legend(*left.get_legend_handles_labels(), loc="center right")
+        return figure
+
+    def _growth(self) -> "Figure":
+        from matplotlib.ticker import NullFormatter
+
+        lines = self._lines()
+        figure = new_figure(14, 5.8, (0.95, 0.65, 0.2, 0.6), (0.14, 0.12))
+        grid = figure.subplots(2, len(lines), squeeze=False, sharex="col", sharey="row")
+        for column, (name, points) in enumerate(lines.items()):
+            sizes = [point.size for point in points]
+            for row, values in enumerate(([p.seconds for p in points], [p.megabytes for p in points])):
+                axes, colour = grid[row, column], f"C{row}"
+                axes.loglog(sizes, values, "o-", color=colour, markersize=5)
+                at = (0.05, 0.9)
+                axes.annotate(f"slope {slope(points, values):.2f}", at, xycoords="axes fraction", color=colour)
+                axes.xaxis.set_minor_formatter(NullFormatter())
+            grid[1, column].set_xlabel(GROWTHS[name].axis)
+        for axes, label, extent in zip(grid[:, 0], ("time (s)", "peak memory (MB)"), self._extent(), strict=True):
+            axes.set(ylabel=label, ylim=extent)
+            axes.yaxis.set_minor_formatter(NullFormatter())
+        figure.suptitle("How time and memory grow")
+        return figure
+
+    def _extent(self) -> list[tuple[float, float]]:
+        """Return whole decades around all times and all memories."""
+        points = [point for line in self._lines().values() for point in line]
+        columns = [point.seconds for point in points], [point.megabytes for point in points]
+        return [(10 ** np.floor(np.log10(min(one))), 10 ** np.ceil(np.log10(max(one)) + 0.3)) for one in columns]
+
+
+def dots(axes: "Axes", measured: Mapping[str, Mapping[str, Timing]], names: Mapping[str, str], title: str) -> None:
+    """Draw the ratio to every contender, with its range, for every work."""
+    for number, name in enumerate(names):
+        for place, timings in enumerate(measured.values()):
+            if name in timings:
+                values = ratios(timings, name)
+                x = place + 0.09 * (number - (len(names) - 1) / 2)
+                axes.plot([x, x], [min(values), max(values)], color=COLOURS[name], linewidth=1.2)
+                axes.plot([x], [median(values)], "o", color=COLOURS[name], markersize=7)
+    axes.axhline(1, color="0.4", linewidth=1)
+    axes.set(title=title, yscale="log", ylabel="our time / time of the other", xticks=range(len(measured)))
+    axes.set_xticklabels([*measured])
+    axes.set_xlim(-0.6, max(1, len(measured)) - 0.4)
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.grid(visible=False, axis="x")
+
+
+def slope(points: Sequence[Point], values: Sequence[float]) -> float:
+    """Return the slope between the last two points on log-log axes."""
+    return float(np.log(values[-1] / values[-2]) / np.log(points[-1].size / points[-2].size))
+
+
+def ratio_cell(timings: Mapping[str, Timing], name: str, goal: float | None) -> str:
+    """Return a ratio as a cell of a table."""
+    return spread(ratios(timings, name), goal) if name in timings else ""
+
+
+def spread(values: Sequence[float], goal: float | None) -> str:
+    """Return a median with its range and its goal, bold where that is reached."""
+    middle = median(values)
+    text = f"{middle:.2g}" if middle < 0.1 else f"{middle:.2f}"
+    if goal is not None and middle <= goal:
+        text = f"**{text}**"
+    aim = "" if goal is None else f" (≤ {goal:.2g})"
+    return f"{text}{aim} <sub>{min(values):.2g} to {max(values):.2g}</sub>"
+
+
+def duration(seconds: float) -> str:
+    """Return a time with a unit that fits."""
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def processor() -> str:
+    """Return the name of the processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def versions() -> str:
+    """Return the versions of all that was measured."""
+    packages = ("numpy", "scikit-learn", "torch", "jax", "mlflow")
+    shown = [f"{package} {installed(package)}" for package in packages if installed(package) != "unknown"]
+    return f"Python {platform.python_version()}, {', '.join(shown)}; BLAS: {environment()['blas']}."

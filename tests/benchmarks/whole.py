@@ -1,0 +1,104 @@
+"""Whole processes, from the shell prompt to the last byte written."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+
+SWEEPS = {
+    "A": ["optimizer.learning_rate=logspace(0.03,3,8)", "initializer.scale=logspace(0.01,1,8)"],
+    "B": [
+        "experiment=digits",
+        "sweep.over=null",
+        "trainer.epochs=20",
+        "optimizer.learning_rate=logspace(1e-4,1e-2,8)",
+        "initializer.scale=logspace(0.03,0.3,8)",
+    ],
+    "C": [
+        "experiment=sine",
+        "sweep.over=null",
+        "trainer.epochs=10",
+        "trainer.snapshots=[]",
+        "optimizer.learning_rate=logspace(1e-3,1e-1,16)",
+        "initializer.scale=logspace(0.05,0.5,16)",
+    ],
+}
+"""The sweeps of the works of these names, as a user would type them."""
+BARE, TRACKED, JAX = "nnexp, with report", "nnexp, with report and MLflow", "JAX, training alone"
+IMPORTS = (
+    "import hydra, numpy, sklearn.datasets, sklearn.model_selection, sklearn.metrics, mlflow, sqlalchemy, alembic;"
+    "import rich.progress, rich.table, matplotlib.figure, matplotlib.backends.backend_agg, filelock;"
+    "import nnexp.runs, nnexp.plots.run; from mlflow import MlflowClient"
+)
+"""All that the default run imports."""
+
+
+def seconds(arguments: Sequence[str]) -> float:
+    """Return how long a Python process takes."""
+    begin = time.perf_counter()
+    result = subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+    if result.returncode:
+        sys.exit(result.stderr)
+    return time.perf_counter() - begin
+
+
+def sweeps(name: str, folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Return the times of a whole sweep, ours and JAX's alternating, on a database that is there."""
+    ours = ["-m", "nnexp", "-m", *SWEEPS[name], "sweep.reuse=false"]
+    calls = {
+        BARE: [*ours, "tracking=none", f"output_dir={folder / 'bare'}"],
+        TRACKED: [*ours, f"output_dir={folder / 'tracked'}"],
+    }
+    if find_spec("jax") is not None:
+        calls[JAX] = ["-m", "tests.benchmarks.compiled", name]
+    seconds(["-m", "nnexp", "trainer.epochs=1", f"output_dir={folder / 'tracked'}"])  # makes the database
+    times: dict[str, list[float]] = {contender: [] for contender in calls}
+    for _ in range(rounds):
+        for contender, arguments in calls.items():
+            times[contender].append(seconds(arguments))
+    return times
+
+
+def default_run(folder: Path, rounds: int) -> dict[str, list[float]]:
+    """Return the times of the default run on a database that is there, and of its parts."""
+    seconds(["-m", "nnexp", "trainer.epochs=1", f"output_dir={folder}"])
+    times: dict[str, list[float]] = {"whole": [], "imports": [], "training": [], "drawing": []}
+    for _ in range(rounds):
+        times["whole"].append(seconds(["-m", "nnexp", f"output_dir={folder}"]))
+        times["imports"].append(seconds(["-c", IMPORTS]))
+        command = [sys.executable, "-m", "tests.benchmarks.whole", f"output_dir={folder}"]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        for part, value in json.loads(result.stdout.splitlines()[-1]).items():
+            times[part].append(value)
+    return times
+
+
+def parts() -> None:
+    """Do the default run in this process, and print how long training and drawing took."""
+    from nnexp import runs
+    from nnexp.__main__ import main
+
+    taken: dict[str, float] = {}
+
+    def timed(part: str, function: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **options: object) -> object:
+            begin = time.perf_counter()
+            result = function(*arguments, **options)
+            taken[part] = time.perf_counter() - begin
+            return result
+
+        return call
+
+    for part, name in (("training", "train"), ("drawing", "save_figures")):
+        setattr(runs, name, timed(part, getattr(runs, name)))
+    main()
+    print(json.dumps(taken))  # noqa: T201
+
+
+if __name__ == "__main__":
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    parts()

@@ -120,6 +120,10 @@ class Work:
         """Return the same work for so many epochs."""
         return replace(self, base=replace(self.base, trainer=replace(self.base.trainer, epochs=epochs)))
 
+    def in_order(self) -> "Work":
+        """Return the same work with the examples in their order, whoever trains."""
+        return replace(self, base=replace(self.base, trainer=replace(self.base.trainer, sampling="order")))
+
     def experiment(self, setting: Setting) -> Experiment:
         """Return one run as our configs describe it."""
         initializer = replace(self.base.initializer, scale=setting.scale * self.base.initializer.scale)

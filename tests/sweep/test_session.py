@@ -493,7 +493,7 @@ def more_than(runs: int, output_dir: Path) -> Callable[[], bool]:
 
 def many(runs: int) -> tuple[str, ...]:
     """Return a sweep of stacks of one run, which are done one after another."""
-    size = ("architecture.hidden=[4]", "trainer.epochs=2000", "trainer.evaluate_every=20")
+    size = ("architecture.hidden=[4]", "trainer.epochs=4000", "trainer.evaluate_every=20")
     return (f"seed=range({runs})", *size, "hydra.launcher.jobs=2", "hydra.launcher.stack_megabytes=0.001")
 
 
@@ -545,7 +545,7 @@ def test_an_interrupted_sweep_says_how_to_go_on(nnexp: CommandLine) -> None:
         database = outputs / "mlflow.db"
         return database.exists() and count_runs(outputs) > 0 and bool(in_store(database)[0])
 
-    with group(nnexp, "-m", *many(12), "trainer.epochs=5000") as process:
+    with group(nnexp, "-m", *many(12), "trainer.epochs=16000") as process:
         wait_for(under_way, process)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=30) == 130

@@ -137,10 +137,10 @@ class Tape:
             raise UnrecordableError(f"{ufunc.__name__}.{method}, or a result in an array that is not recorded")
         function = ufunc if method == "__call__" else getattr(ufunc, method)
         options = {name: value for name, value in options.items() if not (name == "where" and value is True)}
-        arrays = [self._known(value) for value in inputs]
+        arrays = [self.known(value) for value in inputs]
         if out:
             result = cast("Recorded", out[0])
-            function(*arrays, out=self._known(result), **options)
+            function(*arrays, out=self.known(result), **options)
         else:
             result = self._new(np.asarray(function(*arrays, **options)))
         place: object = bare(result)
@@ -157,7 +157,7 @@ class Tape:
 
     def along(self, function: Callable[..., Bits], arrays: object, axis: int = 0) -> Recorded:
         """Call a function that works along an axis and takes `out`, and record it."""
-        known = [self._known(one) for one in arrays] if isinstance(arrays, (list, tuple)) else self._known(arrays)
+        known = [self.known(one) for one in arrays] if isinstance(arrays, (list, tuple)) else self.known(arrays)
         result = self._new(np.asarray(function(known, axis=axis)))
         self.calls.append((partial(function, known, axis=axis, out=bare(result)), ()))
         return result
@@ -166,8 +166,8 @@ class Tape:
         """Copy numbers as `np.copyto` does, and record it."""
         if not isinstance(target, Recorded):
             raise UnrecordableError("a result in an array that is not recorded")
-        arrays = self._known(target), self._known(source)
-        copy = partial(cast("Callable[..., None]", np.copyto), **{k: self._known(v) for k, v in options.items()})
+        arrays = self.known(target), self.known(source)
+        copy = partial(cast("Callable[..., None]", np.copyto), **{k: self.known(v) for k, v in options.items()})
         copy(*arrays)
         self.calls.append((copy if options else np.copyto, arrays))
 
@@ -180,7 +180,7 @@ class Tape:
     def where(self, condition: Bits, one: Bits, other: Bits) -> Recorded:
         """Return what `np.where` does, made by two copies, and record them."""
         shape = np.broadcast_shapes(*(np.shape(value) for value in (condition, one, other)))
-        kind = np.result_type(*(cast("Bits", self._known(value)) for value in (one, other)))
+        kind = np.result_type(*(cast("Bits", self.known(value)) for value in (one, other)))
         result = self._new(np.empty(shape, kind))
         self.copy_to(result, other)
         self.copy_to(result, one, where=np.broadcast_to(condition, shape))
@@ -212,7 +212,7 @@ class Tape:
         finalize(recorded, free.append, buffer)
         return recorded
 
-    def _known(self, value: object) -> object:
+    def known(self, value: object) -> object:
         """Return the array behind a value, which must have come about in a way that was recorded."""
         if not isinstance(value, Recorded):
             return value
@@ -258,7 +258,8 @@ class Repeated:
             return read(array)
 
         try:
-            self._results = {name: bare(array) for name, array in self._bind(read, change)().items()}
+            results = self._bind(read, change)()
+            self._results = {name: cast("Array", tape.known(array)) for name, array in results.items()}
         except Exception:  # noqa: BLE001 - whatever is really wrong is raised again without a tape
             _copy_back(before)
             return self._plainly()

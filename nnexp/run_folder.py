@@ -16,7 +16,7 @@ from nnexp.training.history import History
 
 HALVING = "halving"
 """How the reason begins for which successive halving stops a run."""
-SUMMARY, HISTORY, TRACKED = "result.json", "history.csv", "tracked.json"
+CONFIG, SUMMARY, HISTORY, TRACKED = "config.yaml", "result.json", "history.csv", "tracked.json"
 
 
 @dataclass(frozen=True)
@@ -132,8 +132,18 @@ def note_tracked(folder: Path, uri: str, run_id: str) -> None:
 
 def tracked_as(folder: Path, uri: str) -> str | None:
     """Return what a store calls a run, if it was recorded there."""
+    noted = _noted(folder / TRACKED)
+    return noted.get("run_id") if noted.get("uri") == uri else None
+
+
+def run_id_of(note: Path) -> str | None:
+    """Return what a store calls the run that a note is of, whichever store it is."""
+    return _noted(note).get("run_id")
+
+
+def _noted(note: Path) -> dict[str, str]:
     try:
-        noted = json.loads((folder / TRACKED).read_text(encoding="utf-8"))
+        noted = json.loads(note.read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return str(noted.get("run_id")) if isinstance(noted, dict) and noted.get("uri") == uri else None
+        return {}
+    return {key: str(value) for key, value in noted.items()} if isinstance(noted, dict) else {}

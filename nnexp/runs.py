@@ -27,7 +27,7 @@ from nnexp.files import new_folder, write_text
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
-from nnexp.run_folder import RunSummary, note_tracked, write_history, write_parameters, write_yaml
+from nnexp.run_folder import CONFIG, RunSummary, note_tracked, write_history, write_parameters, write_yaml
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun
 from nnexp.training.history import History, Outcome, Row
@@ -360,7 +360,7 @@ def slug(name: str) -> str:
 def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) -> None:
     """Write everything about a run into its folder, its summary last."""
     folder = result.folder
-    write_yaml(folder / "config.yaml", result.config)
+    write_yaml(folder / CONFIG, result.config)
     write_history(folder, result.history)
     write_parameters(folder / "parameters.npz", result.parameters)
     for moment, snapshot in result.snapshots.items():

@@ -14,8 +14,8 @@ FLOORS = [
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
-    ["config", "report", "html", "runs", "run_folder"],
-    ["__main__", "__init__", "sweep", "_plugins"],
+    ["config", "report", "html", "runs", "run_folder", "recorded_run"],
+    ["__main__", "__init__", "sweep", "_plugins", "compare"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
 HEAVY = {

@@ -89,6 +89,32 @@ class MLflowTracking(Tracking):
             uri, artifacts = f"sqlite:///{output_dir / 'mlflow.db'}", (output_dir / "mlartifacts").as_uri()
         return MLflowTracker(_client(uri), uri, artifacts, self.experiment)
 
+    def fetch(self, output_dir: Path, run_id: str, names: Sequence[str], to: Path) -> None:
+        """Copy files of a recorded run into a folder; what is no store yet is not made one.
+
+        Raises
+        ------
+        UserError
+            If the store has no such run, or the run no such file.
+
+        """
+        uri = self._configured_uri()
+        if uri is None and not (output_dir / "mlflow.db").is_file():
+            raise UserError(
+                f"run={run_id}: must be the folder of a run or its ID in MLflow; {output_dir} has no MLflow"
+            )
+        self.check()
+        client = _client(uri or f"sqlite:///{output_dir / 'mlflow.db'}")
+
+        from mlflow.exceptions import MlflowException
+
+        try:
+            for name in names:
+                client.download_artifacts(run_id, name, str(to))
+        except (MlflowException, OSError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow ({reason})") from error
+
     def _configured_uri(self) -> str | None:
         return os.environ.get("MLFLOW_TRACKING_URI") or self.uri
 

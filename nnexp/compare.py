@@ -1,0 +1,109 @@
+"""Runs side by side: `python -m nnexp.compare RUN RUN ...`."""
+
+import argparse
+import string
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nnexp import terminal
+from nnexp.errors import UserError
+from nnexp.files import new_folder
+from nnexp.recorded_run import RecordedRun, recorded_run
+from nnexp.runs import writable_folder
+
+MISTAKE = 2
+"""The exit status of a user's mistake."""
+LETTERS = string.ascii_uppercase
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Compare the runs that are named on the command line; a user's mistake is one line and exit status 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m nnexp.compare",
+        description="Print what differs in the configs of runs and their metrics side by side, and draw their curves.",
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
+    parser.add_argument("--output-dir", default="outputs", help="where runs were written, and the picture goes")
+    chosen = parser.parse_args(words)
+    try:
+        show(chosen.runs, writable_folder(chosen.output_dir))
+    except UserError as error:
+        print(f"nnexp: {error}", file=sys.stderr)  # noqa: T201
+        sys.exit(MISTAKE)
+
+
+def show(names: Sequence[str], output_dir: Path) -> None:
+    """Print and draw a comparison of runs, which are called A, B and so on.
+
+    Raises
+    ------
+    UserError
+        If one of them is no run, or there are too many.
+
+    """
+    if len(names) > len(LETTERS):
+        raise UserError(f"runs={len(names)}: must be at most {len(LETTERS)}")
+    runs = {letter: recorded_run(name, output_dir) for letter, name in zip(LETTERS, names, strict=False)}
+    terminal.show_lines([f"{letter}  {name}" for letter, name in zip(runs, names, strict=True)])
+    different = differences([run.config for run in runs.values()])
+    if different:
+        terminal.show_table(("config", *runs), different)
+    else:
+        terminal.show_lines(["The configs are the same."])
+    terminal.show_table(("metric", *runs), metric_rows([*runs.values()]))
+    if any(len(run.history) for run in runs.values()):
+        folder = new_folder(output_dir / "comparisons", time.strftime("%Y-%m-%d_%H-%M-%S"))
+        draw(runs, different, folder)
+        terminal.show_lines([f"Picture {folder / 'comparison.png'}"])
+
+
+def differences(configs: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:
+    """Return a row for every key that is not the same in all configs; what a config lacks is a dash."""
+    keys = dict.fromkeys(key for config in configs for key in config)
+    rows = [(key, *[str(config[key]) if key in config else "-" for config in configs]) for key in keys]
+    return [row for row in rows if len({*row[1:]}) > 1]
+
+
+def metric_rows(runs: Sequence[RecordedRun]) -> list[tuple[str, ...]]:
+    """Return the metrics of runs at the end and at their best, each with its difference from the first run."""
+    rows: list[tuple[str, ...]] = []
+    names = dict.fromkeys(name for run in runs for name in run.summary.end)
+    for kind in ("end", "best"):
+        for name in names:
+            values: list[Mapping[str, float]] = [getattr(run.summary, kind) for run in runs]
+            first = values[0].get(name)
+            rows.append((f"{name}, {kind}", *[_cell(one.get(name), first, place) for place, one in enumerate(values)]))
+    ends = [run.summary for run in runs]
+    rows.append(
+        ("trained for", *[f"{run.history.times[-1] if len(run.history) else 0} {run.summary.unit}s" for run in runs])
+    )
+    if any(end.diverged_step is not None for end in ends):
+        steps = ["" if end.diverged_step is None else str(end.diverged_step) for end in ends]
+        rows.append(("diverged at step", *steps))
+    return rows
+
+
+def _cell(value: float | None, first: float | None, place: int) -> str:
+    if value is None:
+        return "-"
+    if place == 0 or first is None:
+        return terminal.number(value)
+    return f"{terminal.number(value)} ({value - first:+.4f})"
+
+
+def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], folder: Path) -> None:
+    """Draw the curves, each run named by its letter and, where that is short, by what differs."""
+    from nnexp.plots.comparison import comparison
+    from nnexp.plots.style import save_figures
+
+    histories = {}
+    for place, (letter, run) in enumerate(runs.items(), 1):
+        words = ", ".join(f"{row[0].rpartition('.')[2]}={row[place]}" for row in different[:2])
+        histories[f"{letter}  {words}" if words else letter] = run.history
+    save_figures({"comparison": lambda: comparison(histories)}, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""A run that was recorded before, read again from its folder or from MLflow."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from nnexp.config.identity import flat
+from nnexp.errors import UserError
+from nnexp.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, RunSummary, read_history, run_id_of
+from nnexp.tracking.mlflow import MLflowTracking
+from nnexp.training.history import History
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What is kept of a run.
+
+    Attributes
+    ----------
+    config
+        The resolved config, with dotted keys.
+    history
+        Its metrics over time.
+    summary
+        What came out.
+
+    """
+
+    config: Mapping[str, object]
+    history: History
+    summary: RunSummary
+
+
+def recorded_run(run: str, output_dir: Path) -> RecordedRun:
+    """Return a run, given its folder or its ID in MLflow.
+
+    Files in the output folder are preferred, since MLflow takes seconds to start.
+
+    Raises
+    ------
+    UserError
+        If there is no such run, or its files are damaged.
+
+    """
+    folders = [Path(run), *(path.parent for path in _noted(output_dir) if run_id_of(path) == run)]
+    for folder in folders:
+        if (folder / SUMMARY).is_file():
+            return _read(run, folder)
+    if Path(run).exists():
+        raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
+    with TemporaryDirectory() as fetched:
+        MLflowTracking().fetch(output_dir, run, (CONFIG, HISTORY, SUMMARY), Path(fetched))
+        return _read(run, Path(fetched))
+
+
+def _noted(output_dir: Path) -> list[Path]:
+    """Return the notes beside runs' files that say what MLflow calls them."""
+    return [*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}")]
+
+
+def _read(run: str, folder: Path) -> RecordedRun:
+    summary = RunSummary.read(folder)
+    try:
+        config, history = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")), read_history(folder)
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"run={run}: must have files that nobody has changed ({reason})") from error
+    if summary is None or not isinstance(config, dict):
+        raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY}, {CONFIG})")
+    return RecordedRun(flat(config), history, summary)

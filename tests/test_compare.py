@@ -1,0 +1,110 @@
+"""Runs side by side, as a real process: by their folders, by their IDs, and from a store alone."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnexp.compare import differences, metric_rows
+from nnexp.plots.comparison import comparison
+from nnexp.recorded_run import recorded_run
+from nnexp.training.history import History
+from tests.conftest import CommandLine, Finished
+
+SHORT = ("trainer.epochs=3", "figures=false", "verbose=false")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an output folder with two runs in MLflow."""
+    folder = tmp_path_factory.mktemp("compare")
+    for override in ("seed=0", "optimizer.learning_rate=0.25"):
+        assert CommandLine(folder)(override, *SHORT).returncode == 0
+    return folder / "outputs"
+
+
+def folders_of(outputs: Path) -> list[Path]:
+    return sorted((outputs / "digits_binary").iterdir(), key=lambda folder: "learning_rate" in folder.name)
+
+
+def compare(outputs: Path, *runs: object) -> Finished:
+    command = [sys.executable, "-m", "nnexp.compare", *map(str, runs), "--output-dir", str(outputs)]
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=CommandLine(outputs).environment())
+
+
+def ids_of(outputs: Path) -> list[str]:
+    return [json.loads((folder / "tracked.json").read_text())["run_id"] for folder in folders_of(outputs)]
+
+
+@pytest.mark.parametrize("by", [folders_of, ids_of])
+def test_what_differs_and_by_how_much(outputs: Path, by: object) -> None:
+    result = compare(outputs, *(folders_of if by is folders_of else ids_of)(outputs))
+    assert (result.returncode, result.stderr) == (0, "")
+    lines = [line.split() for line in result.stdout.splitlines()]
+    assert [line for line in lines if line and "." in line[0] and line[0][0].isalpha()][:1] == [
+        ["optimizer.learning_rate", "0.5", "0.25"]
+    ]
+    first, second = (
+        json.loads((folder / "result.json").read_text())["end"]["test/loss"] for folder in folders_of(outputs)
+    )
+    (row,) = [line for line in lines if line[:2] == ["test/loss,", "end"]]
+    assert row[2:] == [f"{first:.4f}", f"{second:.4f}", f"({second - first:+.4f})"]
+    assert Path(result.stdout.split("Picture ")[1].strip()).stat().st_size > 10_000
+
+
+def test_runs_whose_files_are_gone_come_from_mlflow(outputs: Path, tmp_path: Path) -> None:
+    expected = [recorded_run(str(folder), outputs) for folder in folders_of(outputs)]
+    copy, ids = tmp_path / "outputs", ids_of(outputs)
+    copy.mkdir()
+    shutil.copy(outputs / "mlflow.db", copy)  # its artifacts stay where they were
+    for run_id, one in zip(ids, expected, strict=True):
+        fetched = recorded_run(run_id, copy)
+        assert (fetched.config, fetched.summary) == (one.config, one.summary)
+        np.testing.assert_array_equal(fetched.history.times, one.history.times)
+
+
+def test_mistakes(outputs: Path, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged"
+    shutil.copytree(folders_of(outputs)[0], damaged)
+    (damaged / "config.yaml").write_text("!!python/object/apply:os.system ['touch written']\n")
+    for run in ("nonsense", tmp_path, damaged):
+        result = compare(outputs, folders_of(outputs)[0], run)
+        assert result.returncode == 2
+        assert result.stderr.startswith(f"nnexp: run={run}: must ")
+        assert len(result.stderr.splitlines()) == 1
+    empty = tmp_path / "empty"
+    assert "has no MLflow" in compare(empty, "nonsense", "nonsense").stderr
+    assert not (empty / "mlflow.db").exists(), "no store is made"
+    assert not list(tmp_path.rglob("written"))
+
+
+def test_rows() -> None:
+    configs = [{"a": 1, "b": 2}, {"a": 1, "b": 3, "c": True}]
+    assert differences(configs) == [("b", "2", "3"), ("c", "-", "True")]
+    assert differences(configs[:1] * 2) == []
+
+
+def test_a_run_that_diverged_is_told_apart(outputs: Path, tmp_path: Path) -> None:
+    command = CommandLine(tmp_path)
+    assert command("initializer.scale=1e200", "architecture.activation=relu", "tracking=none", *SHORT).returncode == 1
+    (folder,) = (tmp_path / "outputs" / "digits_binary").iterdir()
+    runs = [recorded_run(str(one), outputs) for one in (folders_of(outputs)[0], folder)]
+    rows = {row[0]: row[1:] for row in metric_rows(runs)}
+    assert rows["diverged at step"] == ("", "1")
+    assert rows["test/loss, end"][1] == "-"
+
+
+def test_curves_of_each_run_and_part() -> None:
+    times = np.arange(1, 4)
+    histories = {
+        name: History(times, {f"{part}/loss": np.array([3.0, 2.0, 1.0]) + place for part in ("train", "test")})
+        for place, name in enumerate("ABC")
+    }
+    (axes,) = comparison(histories).axes
+    drawn = [line for line in axes.lines if len(line.get_xdata(orig=True))]  # type: ignore[arg-type]
+    assert len(drawn) == 6
+    assert len({tuple(line.get_color()) for line in drawn}) == 3

@@ -2,7 +2,6 @@
 
 import argparse
 import string
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,8 +12,6 @@ from nnexp.files import new_folder
 from nnexp.recorded_run import RecordedRun, recorded_run
 from nnexp.runs import writable_folder
 
-MISTAKE = 2
-"""The exit status of a user's mistake."""
 LETTERS = string.ascii_uppercase
 
 
@@ -27,11 +24,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
     parser.add_argument("--output-dir", default="outputs", help="where runs were written, and the picture goes")
     chosen = parser.parse_args(words)
-    try:
+    with terminal.user_errors():
         show(chosen.runs, writable_folder(chosen.output_dir))
-    except UserError as error:
-        print(f"nnexp: {error}", file=sys.stderr)  # noqa: T201
-        sys.exit(MISTAKE)
 
 
 def show(names: Sequence[str], output_dir: Path) -> None:
@@ -47,7 +41,7 @@ def show(names: Sequence[str], output_dir: Path) -> None:
         raise UserError(f"runs={len(names)}: must be at most {len(LETTERS)}")
     runs = {letter: recorded_run(name, output_dir) for letter, name in zip(LETTERS, names, strict=False)}
     terminal.show_lines([f"{letter}  {name}" for letter, name in zip(runs, names, strict=True)])
-    different = differences([run.config for run in runs.values()])
+    different = differences([run.flat_config for run in runs.values()])
     if different:
         terminal.show_table(("config", *runs), different)
     else:

@@ -21,17 +21,25 @@ class RecordedRun:
     Attributes
     ----------
     config
-        The resolved config, with dotted keys.
+        The resolved config.
     history
         Its metrics over time.
     summary
         What came out.
+    run_id
+        What MLflow calls it, None if it is not there.
 
     """
 
-    config: Mapping[str, object]
+    config: dict[str, object]
     history: History
     summary: RunSummary
+    run_id: str | None
+
+    @property
+    def flat_config(self) -> Mapping[str, object]:
+        """Return the config with dotted keys."""
+        return flat(self.config)
 
 
 def recorded_run(run: str, output_dir: Path) -> RecordedRun:
@@ -48,12 +56,12 @@ def recorded_run(run: str, output_dir: Path) -> RecordedRun:
     folders = [Path(run), *(path.parent for path in _noted(output_dir) if run_id_of(path) == run)]
     for folder in folders:
         if (folder / SUMMARY).is_file():
-            return _read(run, folder)
+            return _read(run, folder, run_id_of(folder / TRACKED))
     if Path(run).exists():
         raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
     with TemporaryDirectory() as fetched:
         MLflowTracking().fetch(output_dir, run, (CONFIG, HISTORY, SUMMARY), Path(fetched))
-        return _read(run, Path(fetched))
+        return _read(run, Path(fetched), run)
 
 
 def _noted(output_dir: Path) -> list[Path]:
@@ -61,7 +69,7 @@ def _noted(output_dir: Path) -> list[Path]:
     return [*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}")]
 
 
-def _read(run: str, folder: Path) -> RecordedRun:
+def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
     summary = RunSummary.read(folder)
     try:
         config, history = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")), read_history(folder)
@@ -70,4 +78,4 @@ def _read(run: str, folder: Path) -> RecordedRun:
         raise UserError(f"run={run}: must have files that nobody has changed ({reason})") from error
     if summary is None or not isinstance(config, dict):
         raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY}, {CONFIG})")
-    return RecordedRun(flat(config), history, summary)
+    return RecordedRun(config, history, summary, run_id)

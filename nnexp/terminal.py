@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
+from nnexp.errors import UserError
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 from nnexp.training.trainer import Trainer
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.table import Table
 
+MISTAKE = 2
+"""The exit status of a user's mistake."""
 REDRAW_SECONDS = 0.1
 MANY = 10_000
 WIDE = 115
@@ -134,6 +137,16 @@ def show_results(
         out.print(f"Data    {note}", soft_wrap=True, markup=False)
     for line in where:
         out.print(line, soft_wrap=True, markup=False)
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """End the process with one line and exit status 2 where the block finds a user's mistake."""
+    try:
+        yield
+    except UserError as error:
+        warn(str(error))
+        sys.exit(MISTAKE)
 
 
 def warn(line: str) -> None:

@@ -15,7 +15,7 @@ FLOORS = [
     ["training"],
     ["tracking", "plots", "terminal"],
     ["config", "report", "html", "runs", "run_folder", "recorded_run"],
-    ["__main__", "__init__", "sweep", "_plugins", "compare"],
+    ["__main__", "__init__", "sweep", "_plugins", "compare", "replay"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
 HEAVY = {

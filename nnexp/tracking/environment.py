@@ -20,10 +20,21 @@ def environment() -> dict[str, str]:
         **{f"version.{package}": installed(package) for package in PACKAGES},
         "version.python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
         "blas": ", ".join(sorted({f"{pool['internal_api']} {pool['version']}" for pool in blas})) or "unknown",
         "blas.threads": ", ".join(sorted({str(pool["num_threads"]) for pool in blas})) or "unknown",
         **commit(Path(__file__)),
     }
+
+
+def processor() -> str:
+    """Return the name of the processor, or of its kind where the system does not tell."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def installed(package: str) -> str:

@@ -11,8 +11,8 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +98,26 @@ class MLflowTracking(Tracking):
             If the store has no such run, or the run no such file.
 
         """
+        with self._asked(output_dir, run_id) as client:
+            for name in names:
+                client.download_artifacts(run_id, name, str(to))
+
+    def tags(self, output_dir: Path, run_id: str) -> Mapping[str, str]:
+        """Return the tags of a recorded run.
+
+        Raises
+        ------
+        UserError
+            If the store has no such run.
+
+        """
+        with self._asked(output_dir, run_id) as client:
+            tags: Mapping[str, str] = client.get_run(run_id).data.tags
+            return tags
+
+    @contextmanager
+    def _asked(self, output_dir: Path, run_id: str) -> Iterator["MlflowClient"]:
+        """Yield a client of a store that exists, and turn its refusal into a user's mistake."""
         uri = self._configured_uri()
         if uri is None and not (output_dir / "mlflow.db").is_file():
             raise UserError(
@@ -109,8 +129,7 @@ class MLflowTracking(Tracking):
         from mlflow.exceptions import MlflowException
 
         try:
-            for name in names:
-                client.download_artifacts(run_id, name, str(to))
+            yield client
         except (MlflowException, OSError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow ({reason})") from error

@@ -11,7 +11,7 @@ import numpy as np
 
 from nnexp.files import write_text
 from nnexp.plots.style import new_figure, save_figures
-from nnexp.tracking.environment import environment, installed
+from nnexp.tracking.environment import environment, installed, processor
 from tests.benchmarks.growth import GROWTHS, Point
 from tests.benchmarks.measure import ONE_WORKER, OURS, PEERS, POOLED, Timing, cores, ratios
 from tests.benchmarks.whole import BARE, JAX, TRACKED
@@ -266,16 +266,6 @@ def duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds * 1e6:.3g} µs"
-
-
-def processor() -> str:
-    """Return the name of the processor."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def versions() -> str:

@@ -1,0 +1,147 @@
+"""A run again, bit for bit: `python -m nnexp.replay RUN`."""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from nnexp import terminal
+from nnexp.config.build import build
+from nnexp.config.experiment import Experiment
+from nnexp.recorded_run import RecordedRun, recorded_run
+from nnexp.runs import Ready, prepare, sigterm_interrupts
+from nnexp.tracking.environment import environment
+from nnexp.tracking.mlflow import MLflowTracking
+from nnexp.training.history import History
+from nnexp.training.loop import train
+from nnexp.training.worker import BLAS_THREADS
+
+DIFFERENT, INTERRUPTED = 1, 130
+"""Exit statuses of a run that comes out differently, and of Ctrl-C."""
+OF_NUMBERS = ("version.", "platform", "processor", "blas", "git.")
+"""How the tags begin that say what the last bits may depend on."""
+
+
+class Difference(NamedTuple):
+    """The first evaluation at which two histories are not the same, and a metric in which they are not."""
+
+    time: int
+    metric: str
+    was: float | None
+    now: float | None
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Train a recorded run again; exit status 1 if it comes out differently, 2 at a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m nnexp.replay",
+        description="Train a recorded run again and compare every evaluation, bit for bit. Nothing is written.",
+    )
+    parser.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
+    parser.add_argument("--output-dir", default="outputs", help="where runs were written")
+    chosen = parser.parse_args(words)
+    try:
+        with terminal.user_errors():
+            same = replay(chosen.run, Path(chosen.output_dir).expanduser().absolute())
+    except KeyboardInterrupt:
+        print("\nnnexp: interrupted", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
+    if not same:
+        sys.exit(DIFFERENT)
+
+
+def replay(name: str, output_dir: Path) -> bool:
+    """Train a run again, say whether it came out the same, and return that.
+
+    Raises
+    ------
+    UserError
+        If there is no such run, or its config is none that can be trained.
+
+    """
+    from threadpoolctl import threadpool_limits
+
+    recorded = recorded_run(name, output_dir)
+    experiment = build(recorded.config, Experiment, "", lambda _group: {})  # its names are all written out
+    ready = prepare(experiment, name=name)
+    with threadpool_limits(BLAS_THREADS), sigterm_interrupts():
+        here = environment()
+        with terminal.progress(experiment.trainer, verbose=True) as show:
+            (outcome,) = train(
+                [ready.recipe],
+                ready.data,
+                experiment.trainer,
+                experiment.dtype,
+                lambda time, _runs, row: show(time, {metric: float(values[0]) for metric, values in row.items()}),
+            )
+    difference = first_difference(recorded.history, outcome.history, ended_early=recorded.summary.stopped is not None)
+    if difference is None and outcome.diverged_step == recorded.summary.diverged_step:
+        history = recorded.history
+        terminal.show_lines([f"The same, bit for bit: {len(history)} evaluations of {len(history.metrics)} metrics."])
+        return True
+    words = (
+        f"It diverged at step {outcome.diverged_step}, and was to at step {recorded.summary.diverged_step}."
+        if difference is None
+        else sentence(difference, recorded)
+    )
+    terminal.show_sentences([words, *changed_inputs(recorded, ready)])
+    show_environment(recorded, output_dir, here)
+    return False
+
+
+def first_difference(was: History, now: History, *, ended_early: bool) -> Difference | None:
+    """Return the first evaluation at which a metric has other bits, None if there is none.
+
+    A run that ended early, by the clock or by halving, may train for longer the second time.
+    """
+    for place, time in enumerate(was.times.tolist()):
+        there = place < len(now) and now.times[place] == time
+        for metric, values in was.metrics.items():
+            before = float(values[place])
+            after = float(now.metrics[metric][place]) if there and metric in now.metrics else None
+            if after is None or np.float64(before).tobytes() != np.float64(after).tobytes():
+                return Difference(time, metric, before, after)
+    if len(now) > len(was) and not ended_early:
+        metric = next(iter(now.metrics))
+        return Difference(int(now.times[len(was)]), metric, None, float(now.metrics[metric][len(was)]))
+    return None
+
+
+def sentence(difference: Difference, recorded: RecordedRun) -> str:
+    """Return the difference in words."""
+    was, now = ("missing" if value is None else repr(value) for value in (difference.was, difference.now))
+    return f"Different from {recorded.summary.unit} {difference.time} on: {difference.metric} is {now}, was {was}."
+
+
+def changed_inputs(recorded: RecordedRun, ready: Ready) -> list[str]:
+    """Return what is not the same in what the run was made of."""
+    lines = []
+    if ready.dataset.digest != recorded.summary.data_digest:
+        lines.append(f"The data is another: its digest is {ready.dataset.digest}, was {recorded.summary.data_digest}.")
+    if ready.config_hash != recorded.summary.config_hash:
+        lines.append(f"The config is another: its hash is {ready.config_hash}, was {recorded.summary.config_hash}.")
+    return lines
+
+
+def show_environment(recorded: RecordedRun, output_dir: Path, here: Mapping[str, str]) -> None:
+    """Print what is not the same around the run, as far as MLflow knows it."""
+    if recorded.run_id is None:
+        terminal.show_sentences(["The run is not in MLflow, so what was around it is not known."])
+        return
+    there = MLflowTracking().tags(output_dir, recorded.run_id)
+    rows = [
+        (key, there.get(key, "unknown"), value)
+        for key, value in here.items()
+        if key.startswith(OF_NUMBERS) and there.get(key) != value
+    ]
+    if rows:
+        terminal.show_table(("environment", "was", "is"), rows)
+    else:
+        terminal.show_sentences(["Nothing that is recorded of the environment has changed."])
+
+
+if __name__ == "__main__":
+    main()

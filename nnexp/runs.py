@@ -24,6 +24,8 @@ from nnexp.config.identity import config_hash, flat, resolved, without_effect
 from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
 from nnexp.files import new_folder, write_text
+from nnexp.limits import check_limits, step_bytes
+from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
@@ -155,6 +157,11 @@ class Ready:
         return shlex.join(["python", "-m", "nnexp", *self.overrides])
 
     @property
+    def step_bytes(self) -> int:
+        """Return about how much memory the run works on in a step."""
+        return step_bytes(self.experiment, self.data, self.recipe)
+
+    @property
     def folder_name(self) -> str:
         """Return the name of the run's folder, but for the time."""
         return f"{slug(self.name)}_{self.config_hash}"
@@ -242,24 +249,36 @@ def prepare(
     Raises
     ------
     UserError
-        If data and the rest do not go together.
+        If data and the rest do not go together, or need more memory or disk than there is.
 
     """
     data, dataset = loaded or load(experiment.dataset)
+    recipe = experiment.recipe(data)
+    check_limits(experiment, data, recipe)
     return Ready(
         experiment,
         overrides,
         name or run_name(overrides) or data.name,
         data,
         dataset,
-        experiment.recipe(data),
+        recipe,
         config_hash(experiment),
     )
 
 
 def load(dataset: Dataset) -> tuple[Data, DatasetFacts]:
-    """Return the data and what is recorded of it: the digest is of the training and test arrays, split and scaled."""
-    data = dataset.load()
+    """Return the data and what is recorded of it: the digest is of the training and test arrays, split and scaled.
+
+    Raises
+    ------
+    UserError
+        If the examples are not what the config says, or there is no memory for them.
+
+    """
+    try:
+        data = dataset.load()
+    except MemoryError as error:
+        raise UserError(f"dataset={snake_case(type(dataset))}: must fit into memory ({error})") from error
     digest = hashlib.sha256()
     for part in (data.train, data.test):
         for array in (part.x, part.targets):

@@ -14,7 +14,7 @@ FLOORS = [
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
-    ["config", "report", "html", "runs", "run_folder", "recorded_run"],
+    ["config", "report", "html", "runs", "run_folder", "recorded_run", "limits"],
     ["__main__", "__init__", "sweep", "_plugins", "compare", "replay"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
@@ -32,6 +32,7 @@ HEAVY = {
     "threadpoolctl",
     "urllib3",
     "joblib",
+    "psutil",
     "distributed",
     "ray",
     "optuna",

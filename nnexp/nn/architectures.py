@@ -2,13 +2,17 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+import annotated_types as at
 
 from nnexp.component import Component, Count, Fraction
 from nnexp.errors import UserError
 from nnexp.nn.activations import Activation, Sigmoid
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Scale
 from nnexp.nn.network import outputs as outputs_of
+
+Depth = Annotated[int, at.Interval(ge=1, le=10_000)]
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ class Uniform(Perceptron):
     """A multi-layer perceptron whose hidden layers all have the same width."""
 
     width: Count = 16
-    depth: Count = 2
+    depth: Depth = 2
 
     def sizes(self) -> tuple[int, ...]:
         """Return the width, once for each layer."""

@@ -8,6 +8,7 @@ statistics are a second flat array of the same kind.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class Slot:
     @property
     def end(self) -> int:
         """Return the end of the array in the flat array."""
-        return self.begin + int(np.prod(self.shape))
+        return self.begin + prod(self.shape)
 
     @property
     def title(self) -> str:

@@ -8,7 +8,7 @@ from nnexp import terminal
 from nnexp.runs import Ready
 from nnexp.sweep.results import Parameter, SweepResults, SweepRun
 from nnexp.sweep.search import Job
-from nnexp.sweep.stacks import Places, bytes_of, stack_key, stacks_of
+from nnexp.sweep.stacks import Places, stack_key, stacks_of
 from nnexp.sweep.training import beginning
 from nnexp.sweep.workers import MEGABYTE, Workers
 from nnexp.training.worker import BLAS_THREADS
@@ -99,7 +99,7 @@ def _megabytes(runs: Sequence[Ready], stacks: Sequence[Places]) -> float:
         parts = [part for part in (run.data.train, run.data.test, run.data.validation) if part is not None]
         data = sum(part.x.nbytes + part.targets.nbytes for part in parts)
         history = 8 * len(run.experiment.trainer.evaluations()) * 2 * len(parts)
-        return 2 * data + len(stack) * (bytes_of(run) + history)
+        return 2 * data + len(stack) * (run.step_bytes + history)
 
     return PROCESS_MEGABYTES + max(map(of_stack, stacks)) / MEGABYTE
 

@@ -6,12 +6,8 @@ from math import ceil
 import numpy as np
 
 from nnexp.config.identity import resolved
-from nnexp.nn.network import Layout, outputs, size
 from nnexp.runs import Ready
 from nnexp.training.run_axis import shape_of
-
-PASSES = 3
-"""Arrays as large as the activations: their inputs, their outputs, and the gradients."""
 
 Places = list[int]
 """Which runs of a sequence make a stack."""
@@ -36,7 +32,7 @@ def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Pla
     share = ceil(len(runs) / workers)
     stacks = []
     for places in groups.values():
-        most = max(1, min(stack_bytes // bytes_of(runs[places[0]]), share, len(places)))
+        most = max(1, min(stack_bytes // runs[places[0]].step_bytes, share, len(places)))
         count = ceil(len(places) / most)
         stacks += [part.tolist() for part in np.array_split(np.array(places), count)]
     return stacks
@@ -60,16 +56,3 @@ def stack_key(run: Ready) -> Hashable:
         *[shape_of(layer) for layer in recipe.layers],
         *[shape_of(part) for part in parts],
     )
-
-
-def bytes_of(run: Ready) -> int:
-    """Return about how much memory one run works on in a step: parameters, gradient, state, and activations."""
-    fan_in, dtype = run.data.train.x.shape[-1], np.dtype(run.experiment.dtype)
-    parameters = size(Layout.of(run.recipe.layers, fan_in).parameters)
-    state = run.recipe.optimizer.init(np.empty((1, 0), dtype))
-    examples = run.experiment.trainer.examples_per_step(len(run.data.train))
-    units, width = 0, fan_in
-    for layer in run.recipe.layers:
-        width = outputs([layer], width)
-        units += width
-    return int(dtype.itemsize * (parameters * (2 + len(state)) + PASSES * examples * units))

@@ -18,7 +18,7 @@ from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, LayerNorm, Resi
 from nnexp.nn.losses import MeanSquaredError
 from nnexp.optim.regularization import Regularization
 from nnexp.runs import Ready, load, prepare
-from nnexp.sweep.stacks import bytes_of, stack_key, stacks_of
+from nnexp.sweep.stacks import stack_key, stacks_of
 from nnexp.training.loop import train
 from nnexp.training.run_axis import shape_of, stacked
 from nnexp.training.stack import Recipe
@@ -197,10 +197,10 @@ def test_the_layers_of_one_maximal_update_are_not_those_of_another() -> None:
 def test_memory_is_counted_by_hand() -> None:
     """64 features, 8 hidden units, 1 output: 520 + 9 parameters and their gradient; 8 + 8 + 1 units of 32 examples."""
     expected = 529 * 2 + 3 * 32 * 17
-    assert bytes_of(ready()) == 8 * expected
-    assert bytes_of(ready("dtype=float32")) == 4 * expected
-    assert bytes_of(ready("optimizer=adam")) == 8 * (expected + 2 * 529)
-    assert bytes_of(ready("trainer.batch_size=full")) == 8 * (529 * 2 + 3 * 288 * 17)
+    assert ready().step_bytes == 8 * expected
+    assert ready("dtype=float32").step_bytes == 4 * expected
+    assert ready("optimizer=adam").step_bytes == 8 * (expected + 2 * 529)
+    assert ready("trainer.batch_size=full").step_bytes == 8 * (529 * 2 + 3 * 288 * 17)
 
 
 @settings(max_examples=200, deadline=None)
@@ -212,17 +212,17 @@ def test_memory_is_counted_by_hand() -> None:
 def test_every_run_is_in_one_stack_of_its_kind_within_budget(kinds: list[int], room: int, workers: int) -> None:
     shapes = [(), ("optimizer=adam",), ("dtype=float32",)]
     runs = [ready(*shapes[kind]) for kind in kinds]
-    budget = room * bytes_of(ready())
+    budget = room * ready().step_bytes
     stacks = stacks_of(runs, budget, workers)
     assert sorted(place for stack in stacks for place in stack) == list(range(len(runs)))
     for stack in stacks:
         assert stack == sorted(stack)
         assert len({kinds[place] for place in stack}) == 1
-        assert len(stack) == 1 or len(stack) * bytes_of(runs[stack[0]]) <= budget
+        assert len(stack) == 1 or len(stack) * runs[stack[0]].step_bytes <= budget
         assert len(stack) <= ceil(len(runs) / workers)
     for kind in set(kinds):
         sizes = [len(stack) for stack in stacks if kinds[stack[0]] == kind]
-        most = max(1, min(budget // bytes_of(ready(*shapes[kind])), ceil(len(runs) / workers)))
+        most = max(1, min(budget // ready(*shapes[kind]).step_bytes, ceil(len(runs) / workers)))
         assert len(sizes) == ceil(kinds.count(kind) / most), "no more stacks than needed"
         assert max(sizes) - min(sizes) <= 1, "and of one size"
 
@@ -233,7 +233,7 @@ def test_sizes_by_hand() -> None:
     assert [len(stack) for stack in stacks_of(runs, plenty, 2)] == [5, 5]
     assert [len(stack) for stack in stacks_of(runs, plenty, 4)] == [3, 3, 2, 2]
     assert [len(stack) for stack in stacks_of(runs, plenty, 100)] == [1] * 10
-    assert [len(stack) for stack in stacks_of(runs, 4 * bytes_of(ready()), 1)] == [4, 3, 3]
+    assert [len(stack) for stack in stacks_of(runs, 4 * ready().step_bytes, 1)] == [4, 3, 3]
     assert [len(stack) for stack in stacks_of(runs, 1, 1)] == [1] * 10, "what has no room is alone"
 
 

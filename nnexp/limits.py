@@ -1,0 +1,94 @@
+"""What a run needs of memory and disk, found out before anything is trained."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from nnexp.config.experiment import Experiment
+from nnexp.data.dataset import Data
+from nnexp.errors import UserError
+from nnexp.nn.network import Layout, outputs, size
+from nnexp.training.evaluator import metric_names
+from nnexp.training.stack import Recipe
+from nnexp.training.trainer import Trainer
+
+PASSES = 3
+"""Arrays as large as the activations: their inputs, their outputs, and the gradients."""
+ROUND = 200
+"""Bytes in memory for each round of a training, beside its metrics."""
+DIGITS = 20
+"""Bytes of a number in a text file."""
+COPIES = 2
+"""How often the files of a run are written: into its folder, and for MLflow."""
+UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+
+
+def parameters_of(data: Data, recipe: Recipe) -> int:
+    """Return the number of parameters of a run."""
+    return size(Layout.of(recipe.layers, data.train.x.shape[-1]).parameters)
+
+
+def step_bytes(experiment: Experiment, data: Data, recipe: Recipe) -> int:
+    """Return about how much memory one run works on in a step: parameters, gradient, state, and activations."""
+    dtype = np.dtype(experiment.dtype)
+    state = recipe.optimizer.init(np.empty((1, 0), dtype))
+    examples = experiment.trainer.examples_per_step(len(data.train))
+    units, width = 0, data.train.x.shape[-1]
+    for layer in recipe.layers:
+        width = outputs([layer], width)
+        units += width
+    return int(dtype.itemsize * (parameters_of(data, recipe) * (2 + len(state)) + PASSES * examples * units))
+
+
+def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
+    """Make sure that a run fits into the memory that is free, and its files onto the disk.
+
+    Raises
+    ------
+    UserError
+        If they do not, by an estimate.
+
+    """
+    import psutil
+
+    trainer, parameters = experiment.trainer, parameters_of(data, recipe)
+    numbers = evaluations(trainer) * len(metric_names(data, trainer.metrics))
+    needed, free = step_bytes(experiment, data, recipe), psutil.virtual_memory().available
+    if needed > free:
+        batch = trainer.examples_per_step(len(data.train))
+        raise UserError(
+            f"architecture, trainer.batch_size: must need at most the {amount(free)} of memory that are free, "
+            f"not {amount(needed)} for {parameters:,} parameters and {batch:,} examples at a time"
+        )
+    needed = 8 * numbers + ROUND * trainer.length
+    if needed > free:
+        raise UserError(
+            f"trainer.{trainer.unit}s={trainer.length}: must need at most the {amount(free)} of memory that are free, "
+            f"not {amount(needed)} for its history"
+        )
+    needed = COPIES * (8 * parameters * (1 + len(trainer.snapshots)) + DIGITS * numbers)
+    free = shutil.disk_usage(existing(Path(experiment.output_dir).expanduser().absolute())).free
+    if needed > free:
+        raise UserError(
+            f"output_dir={experiment.output_dir}: must have room for {amount(needed)}, of {len(trainer.snapshots)} "
+            f"trainer.snapshots and {evaluations(trainer):,} evaluations, and has {amount(free)}"
+        )
+
+
+def evaluations(trainer: Trainer) -> int:
+    """Return how often metrics are taken, at most."""
+    return trainer.length // trainer.evaluate_every + 2 + len(trainer.snapshots)
+
+
+def existing(path: Path) -> Path:
+    """Return a folder, or the nearest one above it that exists."""
+    return next(folder for folder in (path, *path.parents) if folder.exists())
+
+
+def amount(count: float) -> str:
+    """Return a number of bytes with two digits and a unit."""
+    place = 0
+    while count >= 1000 and place < len(UNITS) - 1:  # noqa: PLR2004
+        count, place = count / 1000, place + 1
+    return f"{count:.2g} {UNITS[place]}" if count < 100 else f"{count:,.0f} {UNITS[place]}"  # noqa: PLR2004

@@ -31,7 +31,7 @@ from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
 from nnexp.run_folder import CONFIG, RunSummary, note_tracked, write_history, write_parameters, write_yaml
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun
+from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun, TrackingError
 from nnexp.training.history import History, Outcome, Row
 from nnexp.training.loop import train
 from nnexp.training.metrics import lower_is_better
@@ -332,9 +332,13 @@ def execute(
             result = ready.result(outcome, folder, seconds, tracked.where())
             write_run(ready, outcome, result, figures=figures)
             description = describe(result.command, result.history, result.diverged_step, folder)
-            tracked.finish(best_metrics(result.summary), outcome_tags(result.summary), description, folder)
-    if tracked.run_id is not None:
-        note_tracked(folder, tracked.uri, tracked.run_id)
+            try:
+                tracked.finish(best_metrics(result.summary), outcome_tags(result.summary), description, folder)
+            except TrackingError as error:
+                terminal.warn(f"not recorded: {error}. All of the run is in {folder}")
+            else:
+                if tracked.run_id is not None:
+                    note_tracked(folder, tracked.uri, tracked.run_id)
     if verbose:
         terminal.show_results(result.history, result.predictions, result.diverged_step, result.notes, where(result))
     else:
@@ -456,7 +460,10 @@ def _tracked(run: TrackedRun) -> Iterator[TrackedRun]:
         status = "KILLED"
         raise
     finally:
-        run.end(status)
+        try:
+            run.end(status)
+        except TrackingError as error:
+            terminal.warn(f"the run was not closed where it is recorded: {error}")
 
 
 @contextmanager

@@ -20,11 +20,12 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
+from nnexp import terminal
 from nnexp.errors import UserError
 from nnexp.files import atomically
 from nnexp.tracking import view
 from nnexp.tracking.environment import user
-from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, SweepFacts, SweepView, Tracking
+from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, SweepFacts, SweepView, Tracking, TrackingError
 from nnexp.training.history import evenly
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ SWEEP_POINTS = 40
 """Points of a curve of a run within a sweep, of which there are many, and each point costs 0.1 ms."""
 DELIVER_SECONDS = 5.0
 """Time between two deliveries while a run trains."""
+LONGEST_WAIT = 300.0
+"""The same, once deliveries have failed again and again."""
 REACH_SECONDS = 5.0
 """How long a server may take to answer before anything is trained."""
 BATCH = 1000
@@ -220,20 +223,32 @@ class MLflowRun:
         self.experiment_id, self.run_id = experiment_id, run_id
         self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS)}
         self._pending: list[Metric] = []
-        self._delivered = time.monotonic()
+        self._next_delivery, self._wait = time.monotonic() + DELIVER_SECONDS, DELIVER_SECONDS
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of an epoch, and deliver them with others after a few seconds."""
+        """Keep the metrics of an epoch, and deliver them with others after a few seconds.
+
+        What cannot be delivered is kept; it is tried less and less often, since a server that hangs takes its time.
+        """
         if epoch in self._epochs:
             now = int(time.time() * 1000)
             self._pending += [self._metric(name, value, now, epoch) for name, value in metrics.items()]
-            if time.monotonic() - self._delivered > DELIVER_SECONDS:
+        if self._pending and time.monotonic() > self._next_delivery:
+            try:
                 self._deliver()
+                self._wait = DELIVER_SECONDS
+            except TrackingError as error:
+                if self._wait == DELIVER_SECONDS:
+                    terminal.warn(f"MLflow does not take metrics for now; the training goes on ({error})")
+                self._wait = min(2 * self._wait, LONGEST_WAIT)
+            self._next_delivery = time.monotonic() + self._wait
 
     def _deliver(self) -> None:
-        for start in range(0, len(self._pending), BATCH):
-            self._client.log_batch(self.run_id, metrics=self._pending[start : start + BATCH])
-        self._pending, self._delivered = [], time.monotonic()
+        """Deliver what is pending; MLflow takes what it has already, with the same time, for the same."""
+        with _failing():
+            while self._pending:
+                self._client.log_batch(self.run_id, metrics=self._pending[:BATCH])
+                del self._pending[:BATCH]
 
     def finish(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, folder: Path | None
@@ -245,16 +260,18 @@ class MLflowRun:
         self._pending += [self._metric(name, value, now, 0) for name, value in metrics.items()]
         self._deliver()
         texts = {**tags, "mlflow.note.content": description}
-        self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
-        if folder is not None:
-            self._client.log_artifacts(self.run_id, str(folder))
+        with _failing():
+            self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
+            if folder is not None:
+                self._client.log_artifacts(self.run_id, str(folder))
 
     def end(self, status: Status) -> None:
         """Deliver pending metrics and set the final status."""
         try:
             self._deliver()
         finally:
-            self._client.set_terminated(self.run_id, status)
+            with _failing():
+                self._client.set_terminated(self.run_id, status)
 
     def where(self) -> Sequence[tuple[str, str]]:
         """Return the command that opens MLflow, and the link to the run in it."""
@@ -409,6 +426,17 @@ def inputs_of(facts: RunFacts) -> list["DatasetInput"]:
     data = facts.dataset
     dataset = Dataset(data.name, data.digest, "code", data.source, schema=json.dumps(data.schema))
     return [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Say in one line what a store could not do: whatever it is, the training has nothing to do with it."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        raise TrackingError(str(error).splitlines()[0]) from error
 
 
 def _check_server(uri: str) -> None:

@@ -12,6 +12,10 @@ from nnexp.training.history import History
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 
+class TrackingError(Exception):
+    """A tracker that was there could not keep something; the message is one line."""
+
+
 @dataclass(frozen=True)
 class DatasetFacts:
     """What is recorded of the data of a run."""
@@ -118,15 +122,29 @@ class TrackedRun(Protocol):
         """Return what the tracker calls the run; None where it keeps nothing."""
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of an epoch; they may be delivered later, together with others."""
+        """Keep the metrics of an epoch; they may be delivered later, together with others, or when that works again."""
 
     def finish(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, folder: Path | None
     ) -> None:
-        """Deliver what is known at the end, with a description in Markdown and the files of a folder."""
+        """Deliver what is known at the end, with a description in Markdown and the files of a folder.
+
+        Raises
+        ------
+        TrackingError
+            If that cannot be done now.
+
+        """
 
     def end(self, status: Status) -> None:
-        """Close the run."""
+        """Close the run.
+
+        Raises
+        ------
+        TrackingError
+            If that cannot be done now.
+
+        """
 
     def where(self) -> Sequence[tuple[str, str]]:
         """Return what a person needs to look at the run, as pairs of a title and a line to copy."""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -25,12 +26,14 @@ from omegaconf import OmegaConf
 from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.config.identity import resolved
+from nnexp.run_folder import read_history
 from nnexp.runs import Result
 from nnexp.tracking import mlflow
 from nnexp.tracking.mlflow import MLflowSweep, MLflowTracking
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions
+from tests.conftest import CommandLine
 
 METRICS = {"train/loss", "test/loss", "train/accuracy", "test/accuracy"}
 
@@ -161,6 +164,52 @@ def test_a_run_on_a_server(in_folder: Callable[[], Path], server: str, monkeypat
     ((title, link),) = result.links
     assert title == "MLflow"
     assert link.startswith(f"{server}/#/experiments/")
+
+
+def test_a_server_that_dies_does_not_end_a_training(nnexp: CommandLine, tmp_path: Path) -> None:
+    """Killed while the run trains: the training goes on to its end, with all of its files, and says what is missing."""
+    words = ("trainer.epochs=200000", "trainer.evaluate_every=1000", "architecture.hidden=[4]", "figures=false")
+    with serving(tmp_path) as address:
+        process = nnexp.start(*words, f"tracking.uri={address}", "verbose=false")
+        client = MlflowClient(address)
+        while not (client.search_experiments(filter_string="name = 'digits_binary'") and runs_of(client)):
+            assert process.poll() is None
+            time.sleep(0.1)
+    out, errors = process.communicate(timeout=120)
+    assert process.returncode == 0, errors
+    assert out.startswith("epochs=200000")
+    complaint, missing, unclosed = errors.splitlines()  # the first after five seconds of training
+    assert complaint.startswith("nnexp: MLflow does not take metrics for now; the training goes on (")
+    (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
+    assert missing.startswith("nnexp: not recorded: ")
+    assert missing.endswith(f"All of the run is in {folder}")
+    assert unclosed.startswith("nnexp: the run was not closed where it is recorded: ")
+    assert read_history(folder).times[-1] == 200000
+    assert not (folder / "tracked.json").exists()
+
+
+def runs_of(client: MlflowClient) -> list[Run]:
+    return list(client.search_runs([one.experiment_id for one in client.search_experiments()]))
+
+
+@pytest.mark.slow
+def test_metrics_that_could_not_be_delivered_come_later_and_once(tmp_path: Path) -> None:
+    """A database that is locked for a while."""
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    tracker = MLflowTracking(uri=uri).open(tmp_path)
+    run_ = tracker.start(finished().facts, range(1, 11))
+    run_._next_delivery = 0.0  # noqa: SLF001 - the first delivery would be in five seconds
+    with sqlite3.connect(tmp_path / "mlflow.db") as other:
+        other.execute("BEGIN EXCLUSIVE")
+        run_.log(1, {"test/loss": 3.0})
+        other.rollback()
+    run_.log(2, {"test/loss": 2.0})
+    run_._next_delivery = 0.0  # noqa: SLF001
+    run_.log(3, {"test/loss": 1.0})
+    run_.finish({}, {}, "", None)
+    run_.end("FINISHED")
+    history = MlflowClient(uri).get_metric_history(run_.run_id, "test/loss")
+    assert sorted((metric.step, metric.value) for metric in history) == [(1, 3.0), (2, 2.0), (3, 1.0)]
 
 
 def test_from_python_a_run_returns_everything(in_folder: Callable[[], Path]) -> None:

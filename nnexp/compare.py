@@ -69,12 +69,11 @@ def metric_rows(runs: Sequence[RecordedRun]) -> list[tuple[str, ...]]:
             values: list[Mapping[str, float]] = [getattr(run.summary, kind) for run in runs]
             first = values[0].get(name)
             rows.append((f"{name}, {kind}", *[_cell(one.get(name), first, place) for place, one in enumerate(values)]))
-    ends = [run.summary for run in runs]
     rows.append(
         ("trained for", *[f"{run.history.times[-1] if len(run.history) else 0} {run.summary.unit}s" for run in runs])
     )
-    if any(end.diverged_step is not None for end in ends):
-        steps = ["" if end.diverged_step is None else str(end.diverged_step) for end in ends]
+    steps = ["" if run.summary.diverged_step is None else str(run.summary.diverged_step) for run in runs]
+    if any(steps):
         rows.append(("diverged at step", *steps))
     return rows
 

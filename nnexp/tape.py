@@ -75,10 +75,10 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
         return self.tape.functions[function](*arguments, **options)
 
     def __getitem__(self, key: object) -> "Recorded":
-        """Return a view of a part; a choice of elements would not be a view."""
+        """Return a view of a part; a choice of elements is none, and refused where it is used."""
         part: object = super().__getitem__(key)  # type: ignore[call-overload]
-        if not isinstance(part, Recorded) or _owner(part) is part:
-            raise UnrecordableError("a choice of elements")
+        if not isinstance(part, Recorded):
+            raise UnrecordableError("a single element")
         return part
 
     def __setitem__(self, key: object, value: object) -> None:
@@ -188,9 +188,7 @@ class Tape:
 
     def broadcast(self, array: Bits, shape: Sequence[int]) -> Recorded:
         """Return a view with another shape."""
-        view = np.broadcast_to(bare(array), shape).view(Recorded)
-        view.tape = self
-        return view
+        return self.watch(np.broadcast_to(cast("Bits", self.known(array)), shape))
 
     def empty(self, like: Bits) -> Recorded:
         """Return an array of the same shape and type."""

@@ -158,6 +158,12 @@ class SELU(Activation):
         return gradient
 
 
+def above_relu(z: Array) -> Array:
+    """Return log(1 + exp(-|z|)), by which log(1 + exp(z)) is above max(z, 0), and which cannot overflow."""
+    height: Array = np.log1p(np.exp(-np.abs(z)))
+    return height
+
+
 @dataclass(frozen=True)
 class Softplus(Activation):
     """A smooth ReLU: f(z) = log(1 + exp(beta z)) / beta, f' = sigmoid(beta z).
@@ -172,7 +178,8 @@ class Softplus(Activation):
 
     def forward(self, z: Array, a: Array) -> Array:
         """Write max(z, 0) + log(1 + exp(-|beta z|)) / beta into `a`, which cannot overflow."""
-        return np.add(np.maximum(z, 0), np.log1p(np.exp(-np.abs(self.beta * z))) / self.beta, out=a)
+        height: Array = above_relu(self.beta * z) / self.beta
+        return np.add(np.maximum(z, 0), height, out=a)
 
     def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient * sigmoid(beta z)."""

@@ -14,7 +14,7 @@ import numpy as np
 from nnexp.component import Array, Component, Fraction, Labels, NonNegative, Positive
 from nnexp.data.task import Task
 from nnexp.errors import UserError
-from nnexp.nn.activations import Sigmoid, Softmax
+from nnexp.nn.activations import Sigmoid, Softmax, above_relu
 
 BINARY = 2
 
@@ -235,8 +235,7 @@ class BinaryCrossEntropy(CrossEntropy):
 
     def forward(self, z: Array, y: Array) -> Array:
         """Return softplus(z) - y z, a form that cannot overflow."""
-        softplus = np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
-        loss: Array = softplus - self._smooth(y, BINARY) * z
+        loss: Array = np.maximum(z, 0) + above_relu(z) - self._smooth(y, BINARY) * z
         return self._weighted(loss, y)[..., 0]
 
     def backward(self, z: Array, y: Array) -> Array:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nnexp.plots.run import LINES, UNITS
+from nnexp.plots.run import LINES, unit_of
 from nnexp.plots.style import class_colours, grid_of, legend_size
 from nnexp.training.history import History
 
@@ -31,8 +31,7 @@ def comparison(histories: Mapping[str, History]) -> "Figure":
                     marker = "o" if len(history) == 1 else ""
                     axes.plot(history.times, values, LINES[part], color=colours[number], marker=marker)
         title = metric.replace("_", " ")
-        unit = UNITS.get(metric, "mean over examples")
-        axes.set(title=title.capitalize(), xlabel=" or ".join(units), ylabel=f"{title} ({unit})")
+        axes.set(title=title.capitalize(), xlabel=" or ".join(units), ylabel=f"{title} ({unit_of(metric)})")
     legend = [panels[0].plot([], [], color=colour)[0] for colour in colours]
     legend += [panels[0].plot([], [], LINES[part], color="0.4")[0] for part in parts]
     figure.legend(legend, [*histories, *parts], loc="center right")

@@ -78,6 +78,11 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
     return figures
 
 
+def unit_of(metric: str) -> str:
+    """Return what a metric is measured in."""
+    return UNITS.get(metric, "mean over examples")
+
+
 def curves(history: History, name: str) -> "Figure":
     """Draw the loss, and the first other metric, of all parts over time."""
     figure = new_figure(11, 4.2, (0.8, 0.65, 0.15, 0.4), (0.22, 0))
@@ -89,9 +94,8 @@ def curves(history: History, name: str) -> "Figure":
             marker = "o" if len(history) == 1 else ""
             axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINES[part], label=part, marker=marker)
         axes.axvline(best, color="0.6", linewidth=1, linestyle=":")
-        unit = UNITS.get(metric, "mean over examples")
         title = metric.replace("_", " ")
-        axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit})")
+        axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit_of(metric)})")
         axes.locator_params("x", integer=True)
         axes.legend(title=f"dotted: best {history.unit}, {best}")
         values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.component import Array
-from nnexp.plots.run import UNITS
+from nnexp.plots.run import unit_of
 from nnexp.plots.style import BAD, new_figure
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class Measure:
     @property
     def label(self) -> str:
         """Return its name and unit."""
-        return f"{self.title} ({UNITS.get(self.metric.rpartition('/')[2], 'mean over examples')})"
+        return f"{self.title} ({unit_of(self.metric.rpartition('/')[2])})"
 
 
 @dataclass(frozen=True)

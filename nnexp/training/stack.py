@@ -119,8 +119,11 @@ class Stack:
     def repeated(self, what: Hashable, bind: Bind) -> Results:
         """Call a function of this stack, which is recorded the first time; `what` tells it from others."""
         if what not in self._repeated:
-            self._repeated[what] = Repeated(bind, worth=self.theta.size < LARGE)
+            self._repeated[what] = self._recording(bind)
         return self._repeated[what]()
+
+    def _recording(self, bind: Bind) -> Repeated:
+        return Repeated(bind, worth=self.theta.size < LARGE)
 
     def look(self, read: See) -> Network:
         """Return a network that sees the parameters through a function, and does not change them."""
@@ -144,7 +147,7 @@ class Stack:
 
     def _new_step(self, batch: Examples) -> tuple[Noise, Repeated]:
         noise = Noise(self._dropout)
-        self._steps[batch] = noise, Repeated(partial(self._descent, batch, noise), worth=self.theta.size < LARGE)
+        self._steps[batch] = noise, self._recording(partial(self._descent, batch, noise))
         return self._steps[batch]
 
     def _descent(self, batch: Examples, noise: Noise, read: See, change: See) -> Callable[[], Results]:

@@ -1,7 +1,6 @@
 """How time and memory grow, one size at a time, each in a process of its own that prints both as JSON."""
 
 import json
-import os
 import re
 import resource
 import subprocess
@@ -15,7 +14,7 @@ from pathlib import Path
 from nnexp.nn.activations import ReLU
 from nnexp.nn.architectures import MLP
 from nnexp.training.loop import train
-from tests.benchmarks.measure import THREADS
+from tests.benchmarks.measure import THREADS, told_by
 from tests.benchmarks.work import A, B, RandomImages, Setting, Work
 
 KIBIBYTE, MEGABYTE = 1024, 1_000_000
@@ -94,11 +93,7 @@ class Point:
 
 def in_a_process(name: str, size: int) -> Point:
     """Measure one size in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.growth", name, str(size)]
-    result = subprocess.run(command, env={**os.environ, **THREADS}, capture_output=True, text=True, check=False)
-    if result.returncode:
-        sys.exit(result.stderr)
-    return Point(size, *json.loads(result.stdout.splitlines()[-1]))
+    return Point(size, *told_by("growth", (name, str(size)), THREADS))
 
 
 def training(work: Work) -> tuple[float, float]:
@@ -107,15 +102,21 @@ def training(work: Work) -> tuple[float, float]:
     begin = time.perf_counter()
     train([recipe], data, work.base.trainer, work.base.dtype)
     seconds = time.perf_counter() - begin
-    return seconds, peak() * KIBIBYTE / MEGABYTE
+    return seconds, own_peak()
 
 
-def peak() -> int:
-    """Return the peak memory of this process in KiB; Linux counts that of its parent into what `getrusage` tells."""
+def own_peak() -> float:
+    """Return the peak memory of this process in megabytes; on Linux `getrusage` counts that of its parent, too."""
     status = Path("/proc/self/status")
     if status.exists():
-        return int(re.findall(r"VmHWM:\s*(\d+) kB", status.read_text())[0])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // (KIBIBYTE if sys.platform == "darwin" else 1)
+        return int(re.findall(r"VmHWM:\s*(\d+) kB", status.read_text())[0]) * KIBIBYTE / MEGABYTE
+    return peak(resource.RUSAGE_SELF)
+
+
+def peak(whose: int) -> float:
+    """Return the peak memory in megabytes of this process, or of the largest of those that it ran."""
+    unit = 1 if sys.platform == "darwin" else KIBIBYTE
+    return resource.getrusage(whose).ru_maxrss * unit / MEGABYTE
 
 
 def whole_sweep(runs: int) -> tuple[float, float]:
@@ -126,8 +127,7 @@ def whole_sweep(runs: int) -> tuple[float, float]:
         command = [sys.executable, "-m", "nnexp", "-m", *words, f"output_dir={folder}"]
         subprocess.run(command, capture_output=True, check=True)
         seconds = time.perf_counter() - begin
-    largest = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // (KIBIBYTE if sys.platform == "darwin" else 1)
-    return seconds, largest * KIBIBYTE / MEGABYTE
+    return seconds, peak(resource.RUSAGE_CHILDREN)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
-from typing import Literal
+from typing import Any, Literal
 
 from tests.benchmarks.work import WORKS, Work
 
@@ -113,12 +113,18 @@ def alternating(calls: Mapping[str, tuple[Callable[[], float], int]], rounds: in
 
 def in_a_process(work: str, mode: Mode, rounds: int) -> dict[str, Timing]:
     """Measure one work in a process of its own, with one thread for each process that computes."""
-    command = [sys.executable, "-m", "tests.benchmarks.measure", work, mode, str(rounds)]
     settings = ONE_CORE if mode == "alone" else THREADS
+    timings: dict[str, dict[str, Any]] = told_by("measure", (work, mode, str(rounds)), settings)
+    return {name: Timing(**timing) for name, timing in timings.items()}
+
+
+def told_by(module: str, words: Sequence[str], settings: Mapping[str, str]) -> Any:  # noqa: ANN401 - what JSON holds
+    """Run a module of the benchmark in a process of its own, and return what its last line of JSON says."""
+    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *words]
     result = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(result.stderr)
-    return {name: Timing(**timing) for name, timing in json.loads(result.stdout.splitlines()[-1]).items()}
+    return json.loads(result.stdout.splitlines()[-1])
 
 
 def main(work: str, mode: Mode, rounds: int) -> None:

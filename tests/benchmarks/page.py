@@ -123,16 +123,16 @@ class Measured:
         return "\n".join([*rows, "", *works]).rstrip()
 
     def _first(self) -> str:
-        measured = [(work, "alone", timings, NAMES) for work, timings in self.alone.items()]
-        measured += [(work, "sweep", timings, SWEEP_NAMES) for work, timings in self.sweep.items()]
+        measured = [(f"{work} alone", timings) for work, timings in self.alone.items()]
+        measured += [(f"{work} sweep", timings) for work, timings in self.sweep.items()]
         if not measured:
             return ""
         peers = [name for name in PEERS if name != "floor"]
         rows = ["## The first call, in seconds", "", f"| | nnexp | {' | '.join(PEERS[name] for name in peers)} |"]
         rows.append("|---" * (len(peers) + 2) + "|")
-        for work, mode, timings, _ in measured:
+        for title, timings in measured:
             cells = [f"{timings[name].first:.2f}" if name in timings else "" for name in (OURS, *peers)]
-            rows.append(f"| {work} {mode} | {' | '.join(cells)} |")
+            rows.append(f"| {title} | {' | '.join(cells)} |")
         return "\n".join(rows)
 
     def _whole(self) -> str:

@@ -1,13 +1,14 @@
 """Whole processes, from the shell prompt to the last byte written."""
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+
+from tests.benchmarks.measure import told_by
 
 SWEEPS = {
     "A": ["optimizer.learning_rate=logspace(0.03,3,8)", "initializer.scale=logspace(0.01,1,8)"],
@@ -70,9 +71,7 @@ def default_run(folder: Path, rounds: int) -> dict[str, list[float]]:
     for _ in range(rounds):
         times["whole"].append(seconds(["-m", "nnexp", f"output_dir={folder}"]))
         times["imports"].append(seconds(["-c", IMPORTS]))
-        command = [sys.executable, "-m", "tests.benchmarks.whole", f"output_dir={folder}"]
-        result = subprocess.run(command, capture_output=True, text=True, check=True)
-        for part, value in json.loads(result.stdout.splitlines()[-1]).items():
+        for part, value in told_by("whole", [f"output_dir={folder}"], {}).items():
             times[part].append(value)
     return times
 
@@ -100,5 +99,4 @@ def parts() -> None:
 
 
 if __name__ == "__main__":
-    os.environ["HYDRA_FULL_ERROR"] = "1"
     parts()

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nnexp"
 
 FLOORS = [
-    ["errors", "component", "files", "tape"],
+    ["errors", "component", "files", "arrays", "tape"],
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],

@@ -1,0 +1,88 @@
+"""Arrays in files that somebody else may have made: npz without pickle, checked before memory is taken for them."""
+
+import io
+import struct
+import tokenize
+import zipfile
+from collections.abc import Mapping
+from math import prod
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.files import atomically
+
+AnyArray: TypeAlias = npt.NDArray[np.generic]
+NUMBERS = "biuf"
+"""The kinds of dtype that are read: truth values, whole numbers and real ones."""
+SUFFIX = ".npy"
+HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile),
+    *(TypeError, SyntaxError, tokenize.TokenError),
+)
+"""What reading a damaged archive raises; the last three are of NumPy's parser of headers."""
+
+
+class DamagedError(Exception):
+    """A file is not what it should be; the message is one line."""
+
+
+def write_arrays(path: Path, arrays: Mapping[str, AnyArray], texts: Mapping[str, str] | None = None) -> None:
+    """Write arrays, and texts by the names of files, as an npz that `numpy.load` reads, too."""
+    with atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+        for name, array in arrays.items():
+            with file.open(name + SUFFIX, "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)
+        for name, text in (texts or {}).items():
+            file.writestr(name, text)
+
+
+def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
+    """Return the arrays and the texts of an npz; no more memory is taken than the file is large, twice.
+
+    Raises
+    ------
+    DamagedError
+        If it is not what `write_arrays` or `numpy.savez` makes of arrays of numbers, or cannot be read.
+
+    """
+    arrays, texts = dict[str, AnyArray](), dict[str, str]()
+    try:
+        for name, content in _members(path).items():
+            if name.endswith(SUFFIX):
+                arrays[name.removesuffix(SUFFIX)] = _array(name, content)
+            else:
+                texts[name] = content.decode()
+    except UNREADABLE as error:
+        raise DamagedError(" ".join(str(error).split()) or type(error).__name__) from error
+    return arrays, texts
+
+
+def _members(path: Path) -> dict[str, bytes]:
+    """Return the files in an archive; one that is compressed, or lies over another, could be larger than memory."""
+    with zipfile.ZipFile(path) as file:
+        infos = file.infolist()
+        if len({info.filename for info in infos}) < len(infos):
+            raise DamagedError("a name occurs twice")
+        if any(info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size for info in infos):
+            raise DamagedError("it is compressed")
+        if sum(info.file_size for info in infos) > path.stat().st_size:
+            raise DamagedError("its parts are larger than the whole")
+        return {info.filename: file.read(info) for info in infos}
+
+
+def _array(name: str, content: bytes) -> AnyArray:
+    stream = io.BytesIO(content)
+    version = np.lib.format.read_magic(stream)
+    if version not in HEADERS:
+        raise DamagedError(f"{name} has version {version}")
+    shape, by_columns, dtype = HEADERS[version](stream)
+    if dtype.kind not in NUMBERS:
+        raise DamagedError(f"{name} is of {dtype}, not of numbers")
+    if prod(shape) * dtype.itemsize != len(content) - stream.tell() or min(shape, default=0) < 0:
+        raise DamagedError(f"{name} has shape {shape}, and {len(content) - stream.tell()} bytes")
+    flat = np.frombuffer(content, dtype, offset=stream.tell())
+    return flat.reshape(shape, order="F" if by_columns else "C").copy()

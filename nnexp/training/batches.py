@@ -12,6 +12,7 @@ from nnexp.data.dataset import Part
 from nnexp.data.task import Task
 from nnexp.nn.losses import Loss
 from nnexp.tape import See
+from nnexp.training.checkpoint import Saved, Tree, generator_state, restore_generator
 from nnexp.training.trainer import Trainer
 
 Rows = npt.NDArray[np.intp] | slice
@@ -45,6 +46,19 @@ class RunStreams:
         """Go on with a part of the runs."""
         self._seeds = [self._seeds[run] for run in runs]
         self._generators = {seed: self._generators[seed] for seed in self._seeds}
+
+    def __len__(self) -> int:
+        """Return the number of runs."""
+        return len(self._seeds)
+
+    def state(self) -> Tree:
+        """Return where the streams stand."""
+        return {str(seed): generator_state(generator) for seed, generator in self._generators.items()}
+
+    def restore(self, saved: Saved) -> None:
+        """Let the streams go on where they stood."""
+        for seed, generator in self._generators.items():
+            restore_generator(generator, saved, str(seed))
 
     @property
     def shared(self) -> bool:
@@ -213,33 +227,38 @@ class Sampler:
     """
 
     def __init__(self, seeds: Sequence[int], count: int, trainer: Trainer) -> None:
-        self._examples, self._batch_size = count, trainer.examples_per_step(count)
+        self._examples, size = count, trainer.examples_per_step(count)
+        self._cuts = [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
         self._sampling = trainer.sampling
+        self._in_order = self._sampling == "order" or (size >= count and self._sampling != "replacement")
         self._streams = RunStreams(seeds, "batches")
-        self._rest: list[Rows] = []
+        self._order, self._next = np.empty(0, np.intp), len(self._cuts)
 
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs."""
         self._streams.keep(runs)
-        # What is left of runs that share a seed is one order for all, as their next draw will be.
-        left = runs[0] if self._streams.shared else runs
-        self._rest = [rows if isinstance(rows, slice) or rows.ndim == 1 else rows[left] for rows in self._rest]
+        if self._order.ndim > 1:  # of runs that share a seed it is one for all, as their next draw will be
+            self._order = self._order[runs[0] if self._streams.shared else runs]
 
     def batches(self, steps: int) -> list[Rows]:
         """Return the rows of the next batches."""
-        while len(self._rest) < steps:
-            self._rest += self._epoch()
-        taken, self._rest = self._rest[:steps], self._rest[steps:]
-        return taken
+        batches: list[Rows] = []
+        while len(batches) < steps:
+            if self._next == len(self._cuts):
+                self._order, self._next = self._order if self._in_order else self._drawn(), 0
+            cuts = self._cuts[self._next : self._next + steps - len(batches)]
+            batches += cuts if self._in_order else [self._order[..., cut] for cut in cuts]
+            self._next += len(cuts)
+        return batches
 
-    def _epoch(self) -> list[Rows]:
-        """Return the batches that follow each other until every example could have been seen."""
-        size, count = self._batch_size, self._examples
-        if size >= count and self._sampling != "replacement":
-            return [slice(0, count)]
-        cuts = [slice(start, min(start + size, count)) for start in range(0, count, size)]
-        if self._sampling == "order":
-            return list(cuts)
+    def examples(self, steps: int) -> int:
+        """Return how many examples the next batches will have."""
+        epochs, rest = divmod(steps, len(self._cuts))
+        cuts = [self._cuts[(self._next + step) % len(self._cuts)] for step in range(rest)]
+        return epochs * self._examples + sum(cut.stop - cut.start for cut in cuts)
+
+    def _drawn(self) -> npt.NDArray[np.intp]:
+        """Return the order in which every example could be seen once, of shape (examples,) or (runs, examples)."""
         drawn = self._streams.draw(
             lambda generator: (
                 generator.permutation(self._examples)
@@ -247,4 +266,16 @@ class Sampler:
                 else generator.integers(self._examples, size=self._examples)
             )
         )
-        return [drawn[..., cut].astype(np.intp, copy=False) for cut in cuts]
+        return drawn.astype(np.intp, copy=False)
+
+    def state(self) -> Tree:
+        """Return where it stands."""
+        return {"streams": self._streams.state(), "order": self._order, "next": self._next}
+
+    def restore(self, saved: Saved) -> None:
+        """Go on where it stood."""
+        self._streams.restore(saved.part("streams"))
+        self._next = saved.whole("next", len(self._cuts) + 1)
+        if self._next < len(self._cuts) and not self._in_order:
+            shape = (self._examples,) if self._streams.shared else (len(self._streams), self._examples)
+            self._order = saved.indices("order", self._examples, shape)

@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.errors import UserError
+from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.history import Parameters, Row, chosen_by
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import EarlyStopping
@@ -60,6 +61,18 @@ class Patience:
                 self._parameters[runs[index]] = learned[index]()
         over: npt.NDArray[np.bool_] = self._waited[runs] >= self._settings.patience
         return over
+
+    def state(self) -> Tree:
+        """Return what a checkpoint keeps."""
+        kept = [{"run": run, **one.state()} for run, one in enumerate(self._parameters) if one is not None]
+        return {"best": self._best, "waited": self._waited, "parameters": kept}
+
+    def restore(self, saved: Saved, like: Parameters) -> None:
+        """Take back what a checkpoint kept; the parameters of every run are like these."""
+        saved.fill("best", self._best)
+        saved.fill("waited", self._waited)
+        for one in saved.parts("parameters"):
+            self._parameters[one.whole("run", len(self._parameters))] = like.restored(one)
 
     def best(self, run: int) -> Parameters | None:
         """Return the parameters of a run's best evaluation, if they are to be restored."""

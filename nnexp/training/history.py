@@ -1,12 +1,13 @@
 """What a run leaves behind: its metrics over time, and its parameters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
 from nnexp.component import Array
+from nnexp.training.checkpoint import Saved, Tree
 
 Row = Mapping[str, Array]
 """The metrics of one evaluation of a stack: for every name the value of each run, shape (runs,)."""
@@ -70,6 +71,14 @@ class Parameters:
 
     theta: Array
     statistics: Array
+
+    def state(self) -> dict[str, Tree]:
+        """Return what a checkpoint keeps."""
+        return {"theta": self.theta, "statistics": self.statistics}
+
+    def restored(self, saved: Saved) -> "Parameters":
+        """Return those that a checkpoint kept, which are like these."""
+        return Parameters(saved.like("theta", self.theta), saved.like("statistics", self.statistics))
 
 
 @dataclass(frozen=True)
@@ -181,6 +190,42 @@ class Recorder:
         """Note how a run ended."""
         self._ends[run] = learned, diverged_step, stopped
         self._lengths[run] = self._evaluations
+
+    def rows(self, run: int) -> Iterator[tuple[int, dict[str, float]]]:
+        """Yield the time and the metrics of every evaluation so far of a run that is still training."""
+        for place in range(self._evaluations):
+            values = self._metrics[:, place, run].tolist()
+            yield int(self._times[place]), dict(zip(self._names, values, strict=True))
+
+    def state(self) -> Tree:
+        """Return what a checkpoint keeps."""
+        return {
+            "evaluations": self._evaluations,
+            "metrics": self._metrics[:, : self._evaluations],
+            "snapshots": [
+                {"run": run, "time": time, **learned.state()}
+                for run, snapshots in enumerate(self._snapshots)
+                for time, learned in snapshots.items()
+            ],
+            "ends": [
+                {"run": run, "length": self._lengths[run], "diverged_step": step, "stopped": why, **learned.state()}
+                for run, (learned, step, why) in self._ends.items()
+            ],
+        }
+
+    def restore(self, saved: Saved, like: Parameters) -> None:
+        """Take back what a checkpoint kept; the parameters of every run are like these."""
+        _, times, runs = self._metrics.shape
+        self._evaluations = saved.whole("evaluations", times + 1)
+        saved.fill("metrics", self._metrics[:, : self._evaluations])
+        for one in saved.parts("snapshots"):
+            self.snapshot(one.whole("run", runs), one.whole("time"), like.restored(one))
+        for one in saved.parts("ends"):
+            run = one.whole("run", runs)
+            diverged_step = one.whole("diverged_step") if one.has("diverged_step") else None
+            stopped = one.text("stopped") if one.has("stopped") else None
+            self._ends[run] = like.restored(one), diverged_step, stopped
+            self._lengths[run] = one.whole("length", self._evaluations + 1)
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""

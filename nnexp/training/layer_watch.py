@@ -10,6 +10,7 @@ from nnexp.component import Array
 from nnexp.nn.activations import ReLU
 from nnexp.nn.network import Slot
 from nnexp.training.batches import Examples
+from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.history import LayerHistory, Outcome
 from nnexp.training.stack import Stack
 from nnexp.training.trainer import Round
@@ -18,6 +19,8 @@ TIMES = 50
 """How often a training is looked into."""
 ROWS = 512
 """The training examples on which activations and gradients are taken, evenly spaced among all."""
+SIZES = ("activations", "dead", "gradients", "weights", "updates")
+"""What is seen of every layer."""
 
 
 @dataclass
@@ -49,7 +52,7 @@ class LayerWatch:
         self._runs = np.arange(runs)
         rows = np.linspace(0, len(inputs) - 1, min(ROWS, len(inputs))).round().astype(np.intp)
         self._examples = inputs.take(rows) if rounds else inputs
-        self._before: Array = np.empty(0)
+        self._before: Array | None = None
         self._looks: list[Look] = []
         self._layers: tuple[str, ...] = ()
 
@@ -60,14 +63,28 @@ class LayerWatch:
 
     def end(self, this: Round, stack: Stack, staying: npt.NDArray[np.intp]) -> None:
         """Look into the runs that go on after the round."""
-        if this.time in self._times and len(staying):
-            values = {name: array[staying] for name, array in self._look(stack).items()}
+        if self._before is not None and len(staying):
+            values = {name: array[staying] for name, array in self._look(stack, self._before).items()}
             self._looks.append(Look(this.time, self._runs[staying], values))
+        self._before = None
         self.keep(staying)
 
     def keep(self, staying: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs."""
         self._runs = self._runs[staying]
+
+    def state(self) -> Tree:
+        """Return what a checkpoint keeps."""
+        looks: list[Tree] = [{"time": look.time, "runs": look.runs, "values": look.values} for look in self._looks]
+        return {"layers": [*self._layers], "before": self._before, "looks": looks}
+
+    def restore(self, saved: Saved, theta: Array) -> None:
+        """Take back what a checkpoint kept, before any run has left; the parameters are like these."""
+        for one in saved.parts("looks"):
+            runs, values = one.indices("runs", len(self._runs)), one.part("values")
+            self._looks.append(Look(one.whole("time"), runs, {name: values.table(name, len(runs)) for name in SIZES}))
+        self._layers = saved.texts("layers")
+        self._before = saved.like("before", theta) if saved.has("before") else None
 
     def told(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
         """Return the outcomes of runs with what was seen of each."""
@@ -81,8 +98,8 @@ class LayerWatch:
         sizes = {name: np.array([look.values[name][index] for look, index in looks]) for name in looks[0][0].values}
         return LayerHistory(times, self._layers, **sizes)
 
-    def _look(self, stack: Stack) -> dict[str, Array]:
-        """Return the sizes, root mean squares over a layer, after a round."""
+    def _look(self, stack: Stack, before: Array) -> dict[str, Array]:
+        """Return the sizes, root mean squares over a layer, after a round that had other parameters before it."""
         runs = len(stack)
         slots = [slot for slot in stack.layout.parameters if slot.start == "weight"]
         self._layers = tuple(f"{slot.shape[0]} → {slot.shape[1]}" for slot in slots)
@@ -104,7 +121,7 @@ class LayerWatch:
             "dead": _columns(dead, runs),
             "gradients": by_layer(gradient),
             "weights": by_layer(stack.theta),
-            "updates": by_layer(stack.theta - self._before),
+            "updates": by_layer(stack.theta - before),
         }
 
 

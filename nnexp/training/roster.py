@@ -1,16 +1,17 @@
 """Which runs of a stack are still training, and why the others ended."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
 from nnexp.component import Array
+from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.early_stopping import Patience
 from nnexp.training.evaluator import diverged_step
-from nnexp.training.history import Outcome, Recorder, Row
+from nnexp.training.history import Outcome, Parameters, Recorder, Row
 from nnexp.training.stack import Stack
 from nnexp.training.trainer import Round, Trainer
 
@@ -44,7 +45,7 @@ class Roster:
         self._runs = np.arange(runs)
         self._recorder = Recorder(runs, trainer.evaluations(), names, trainer.unit)
         self._patience = Patience(trainer.early_stopping, runs, names) if trainer.early_stopping else None
-        self._deadline = np.inf if trainer.max_seconds is None else time.monotonic() + trainer.max_seconds
+        self._began, self._most = time.monotonic(), trainer.max_seconds
         self._observe = observe
 
     def settle(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
@@ -82,7 +83,7 @@ class Roster:
             learned = [partial(stack.learned, index) for index in staying.tolist()]
             over = self._patience.over(self._runs[staying], row, learned)
             staying = self._leave(stack, staying, over, "early stopping")
-        if time.monotonic() > self._deadline:
+        if self._most is not None and self.seconds > self._most:
             staying = self._leave(stack, staying, np.full(len(staying), fill_value=True), "time limit")
         self._runs = self._runs[staying]
         return staying
@@ -90,6 +91,33 @@ class Roster:
     def __len__(self) -> int:
         """Return the number of runs that are still training."""
         return len(self._runs)
+
+    @property
+    def seconds(self) -> float:
+        """Return how long the training has taken so far."""
+        return time.monotonic() - self._began
+
+    def evaluations(self, run: int) -> Iterator[tuple[int, dict[str, float]]]:
+        """Yield the time and the metrics of every evaluation so far of a run that is still training."""
+        return self._recorder.rows(run)
+
+    def state(self) -> Tree:
+        """Return what a checkpoint keeps."""
+        return {
+            "runs": self._runs,
+            "seconds": self.seconds,
+            "history": self._recorder.state(),
+            "patience": None if self._patience is None else self._patience.state(),
+        }
+
+    def restore(self, saved: Saved, like: Parameters) -> Indices:
+        """Take back what a checkpoint kept, and return which runs are still training; all parameters are like these."""
+        self._began = time.monotonic() - saved.number("seconds")
+        self._recorder.restore(saved.part("history"), like)
+        if self._patience is not None:
+            self._patience.restore(saved.part("patience"), like)
+        self._runs = saved.indices("runs", len(self._runs))
+        return self._runs
 
     def latest(self, metric: str) -> dict[int, float]:
         """Return a metric at the last evaluation of every run that is still training."""

@@ -18,6 +18,7 @@ from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
 from nnexp.tape import Bind, Repeated, Results, See
 from nnexp.training.batches import Examples, Noise, RunStreams, stream
+from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.history import Parameters
 from nnexp.training.run_axis import stacked, taken
 
@@ -84,7 +85,7 @@ class Stack:
         for theta, recipe in zip(self.theta, recipes, strict=True):
             theta[:] = self.layout.initial_theta(recipe.initializer, stream(recipe.seed, "init"))
         self.statistics = np.tile(self.layout.initial_statistics().astype(dtype), (len(recipes), 1))
-        self.state = self.optimizer.init(self.theta)
+        self.optimizer_state = self.optimizer.init(self.theta)
         self.schedule_state = self.schedule.init(len(recipes))
         self.steps, self.outputs = 0, outputs(first.layers, fan_in)
 
@@ -152,7 +153,7 @@ class Stack:
 
     def _descent(self, batch: Examples, noise: Noise, read: See, change: See) -> Callable[[], Results]:
         theta, statistics = change(self.theta), change(self.statistics)
-        state = {name: change(array) for name, array in self.state.items()}
+        state = {name: change(array) for name, array in self.optimizer_state.items()}
         rate, count, batch = read(self._rate), read(self._count), batch.seen(read)
         uniform, gradient = (lambda shape: read(noise.uniform(shape))), read(np.zeros_like(self.theta))
         network = Network(self.layers, self.layout, theta, statistics, uniform, gradient)
@@ -194,6 +195,26 @@ class Stack:
         """Return a copy of what one run has learned."""
         return Parameters(self.theta[index].copy(), self.statistics[index].copy())
 
+    def state(self) -> Tree:
+        """Return what a checkpoint keeps."""
+        return {
+            "steps": self.steps,
+            "theta": self.theta,
+            "statistics": self.statistics,
+            "optimizer": self.optimizer_state,
+            "schedule": self.schedule_state,
+            "dropout": self._dropout.state(),
+        }
+
+    def restore(self, saved: Saved) -> None:
+        """Take back what a checkpoint kept of as many runs."""
+        self.steps = saved.whole("steps")
+        saved.fill("theta", self.theta)
+        saved.fill("statistics", self.statistics)
+        saved.fill_all("optimizer", self.optimizer_state)
+        saved.fill_all("schedule", self.schedule_state)
+        self._dropout.restore(saved.part("dropout"))
+
     def __len__(self) -> int:
         """Return the number of runs."""
         return len(self.theta)
@@ -201,7 +222,7 @@ class Stack:
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs; nothing changes for them."""
         self.theta, self.statistics = self.theta[runs], self.statistics[runs]
-        self.state = {name: array[runs] for name, array in self.state.items()}
+        self.optimizer_state = {name: array[runs] for name, array in self.optimizer_state.items()}
         self.schedule_state = {name: array[runs] for name, array in self.schedule_state.items()}
         self.layers = [taken(layer, runs) for layer in self.layers]
         self.loss, self.optimizer = taken(self.loss, runs), taken(self.optimizer, runs)

@@ -1,0 +1,201 @@
+"""The state of a training in a file: arrays as npz, the rest JSON, with a checksum over both.
+
+What changes while training says so itself: it has a `state`, a tree of mappings and lists with arrays and plain values
+at its ends, and a `restore` that takes such a tree back.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TypeAlias, TypeVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.arrays import AnyArray, DamagedError, read_arrays, write_arrays
+from nnexp.component import Array
+
+Tree: TypeAlias = "Mapping[str, Tree] | Sequence[Tree] | AnyArray | str | int | float | None"
+T = TypeVar("T")
+
+VERSION = 1
+"""Of the format; a file of another one is refused."""
+STATE, CHECKSUM = "state.json", "sha256"
+MOST = 1 << 62
+"""Above all counts."""
+ARRAY = "array"
+"""The only key of a mapping that stands for an array."""
+
+
+class Saved:
+    """A part of a checkpoint, each value checked when it is asked for, since anybody may have written it.
+
+    Arguments
+    ---------
+    tree
+        What was saved.
+    path
+        Where in the checkpoint that is.
+
+    """
+
+    def __init__(self, tree: object, path: str = "checkpoint") -> None:
+        if not isinstance(tree, dict):
+            raise DamagedError(f"{path} is no mapping")
+        self._tree, self._path = cast("dict[str, object]", tree), path
+
+    def _value(self, name: str, kind: type[T]) -> T:
+        value = self._tree.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise DamagedError(f"{self._path}.{name} is not a {kind.__name__}")
+        return value
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is something of this name, and not null."""
+        return self._tree.get(name) is not None
+
+    def part(self, name: str) -> "Saved":
+        """Return a mapping."""
+        return Saved(self._tree.get(name), f"{self._path}.{name}")
+
+    def parts(self, name: str) -> list["Saved"]:
+        """Return a list of mappings."""
+        return [Saved(part, f"{self._path}.{name}[{place}]") for place, part in enumerate(self._value(name, list))]
+
+    def mapping(self, name: str) -> dict[str, object]:
+        """Return a mapping as it is."""
+        return dict(self._value(name, dict))
+
+    def whole(self, name: str, below: int = MOST) -> int:
+        """Return a whole number from 0 to below a limit."""
+        value = self._value(name, int)
+        if not 0 <= value < below:
+            raise DamagedError(f"{self._path}.{name} is {value}, not from 0 to {below - 1}")
+        return value
+
+    def number(self, name: str) -> float:
+        """Return a number."""
+        return float(self._value(name, float))
+
+    def text(self, name: str) -> str:
+        """Return a text."""
+        return self._value(name, str)
+
+    def texts(self, name: str) -> tuple[str, ...]:
+        """Return a list of texts."""
+        values = self._value(name, list)
+        if not all(isinstance(value, str) for value in values):
+            raise DamagedError(f"{self._path}.{name} is no list of texts")
+        return tuple(values)
+
+    def array(self, name: str, shape: tuple[int, ...], dtype: npt.DTypeLike) -> AnyArray:
+        """Return an array of a known shape and dtype."""
+        array = self._value(name, np.ndarray)
+        if array.shape != shape or array.dtype != dtype:
+            raise DamagedError(
+                f"{self._path}.{name} has shape {array.shape} and dtype {array.dtype}, not {shape} and {dtype}"
+            )
+        return array
+
+    def indices(self, name: str, below: int, shape: tuple[int, ...] | None = None) -> npt.NDArray[np.intp]:
+        """Return indices from 0 to below a limit, of a known shape or in a row of any length."""
+        found = self._value(name, np.ndarray)
+        array = self.array(name, (found.size,) if shape is None else shape, np.intp)
+        if array.size and not 0 <= array.min() <= array.max() < below:
+            raise DamagedError(f"{self._path}.{name} has indices that are not from 0 to {below - 1}")
+        return array.astype(np.intp, copy=False)
+
+    def like(self, name: str, array: Array) -> Array:
+        """Return an array that is like another."""
+        return cast("Array", self.array(name, array.shape, array.dtype))
+
+    def table(self, name: str, rows: int) -> Array:
+        """Return numbers in so many rows."""
+        array = self._value(name, np.ndarray)
+        if array.ndim != 2 or len(array) != rows or array.dtype.kind != "f":  # noqa: PLR2004 - rows and columns
+            raise DamagedError(f"{self._path}.{name} is no table of {rows} rows")
+        return array
+
+    def fill(self, name: str, array: AnyArray) -> None:
+        """Put what was saved into an array, in place, for others look at it."""
+        array[...] = self.array(name, array.shape, array.dtype)
+
+    def fill_all(self, name: str, arrays: Mapping[str, AnyArray]) -> None:
+        """Put what was saved into arrays, by their names."""
+        part = self.part(name)
+        for key, array in arrays.items():
+            part.fill(key, array)
+
+
+def write_checkpoint(path: Path, tree: Mapping[str, Tree]) -> None:
+    """Write a tree atomically."""
+    arrays: dict[str, AnyArray] = {}
+
+    def plain(node: Tree, path: str) -> object:
+        if isinstance(node, np.ndarray):
+            arrays[path] = node
+            return {ARRAY: path}
+        if isinstance(node, Mapping):
+            return {key: plain(value, f"{path}.{key}".strip(".")) for key, value in node.items()}
+        if isinstance(node, Sequence) and not isinstance(node, str):
+            return [plain(value, f"{path}.{place}") for place, value in enumerate(node)]
+        return node
+
+    state = json.dumps({"version": VERSION, **cast("dict[str, object]", plain(tree, ""))}, indent=1)
+    write_arrays(path, arrays, {STATE: state, CHECKSUM: _checksum(state, arrays)})
+
+
+def read_checkpoint(path: Path) -> Saved:
+    """Return the tree that a file holds.
+
+    Raises
+    ------
+    DamagedError
+        If it is not as it was written, or of another version.
+
+    """
+    arrays, texts = read_arrays(path)
+    state = texts.get(STATE, "")
+    if texts.get(CHECKSUM) != _checksum(state, arrays):
+        raise DamagedError("its checksum is not that of its content")
+
+    def restored(node: dict[str, object]) -> object:
+        return arrays[str(node[ARRAY])] if node.keys() == {ARRAY} else node
+
+    saved = _sound(lambda: Saved(json.loads(state, object_hook=restored)))
+    version = saved.whole("version", below=MOST)
+    if version != VERSION:
+        raise DamagedError(f"it has version {version}, and {VERSION} is known")
+    return saved
+
+
+def generator_state(generator: np.random.Generator) -> Tree:
+    """Return where a generator of random numbers stands."""
+    return cast("Tree", generator.bit_generator.state)
+
+
+def restore_generator(generator: np.random.Generator, saved: Saved, name: str) -> None:
+    """Let a generator go on where it stood."""
+
+    def restore() -> None:
+        generator.bit_generator.state = saved.mapping(name)
+
+    _sound(restore)
+
+
+def _sound(read: Callable[[], T]) -> T:
+    """Return what a function reads, and say in one line what it stumbles over."""
+    try:
+        return read()
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:
+        raise DamagedError(f"{type(error).__name__}: {' '.join(str(error).split())}") from error
+
+
+def _checksum(state: str, arrays: Mapping[str, AnyArray]) -> str:
+    digest = hashlib.sha256(state.encode())
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {arrays[name].shape} ".encode())
+        digest.update(array.data if array.size else b"")
+    return digest.hexdigest()

@@ -9,13 +9,13 @@ __version__ = "0.1.0"
 __all__ = ["run"]
 
 if TYPE_CHECKING:
-    from nnexp.runs import run
+    from nnexp.solo import run
 
 
 def __getattr__(name: str) -> object:
     """Import `run` when it is first asked for, so that the command line starts without NumPy."""
     if name == "run":
-        from nnexp.runs import run
+        from nnexp.solo import run
 
         return run
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from nnexp.config.arguments import with_quoted_paths
 from nnexp.config.messages import one_line
 from nnexp.config.search_path import folder, register
 from nnexp.config.sweep_functions import replacing
@@ -33,7 +34,7 @@ def job(config: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from nnexp.config.compose import check
-    from nnexp.runs import execute
+    from nnexp.solo import execute
     from nnexp.sweep.objective import Objective, swept
 
     context = HydraConfig.get()
@@ -55,7 +56,9 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
     register()
     sys.argv[0] = "nnexp"  # the name in Hydra's usage line
-    sys.argv[1:] = sorted(replacing(sys.argv[1:]), key=lambda argument: OVERRIDE.match(argument) is not None)
+    sys.argv[1:] = sorted(
+        replacing(with_quoted_paths(sys.argv[1:])), key=lambda argument: OVERRIDE.match(argument) is not None
+    )
     try:
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
     except UserError as error:
@@ -63,7 +66,7 @@ def main() -> None:
     except (HydraException, OmegaConfBaseException) as error:
         sys.exit(_mistake(UserError(one_line(error))))
     except KeyboardInterrupt as interrupt:
-        print("\nnnexp: interrupted", file=sys.stderr)
+        print(f"\nnnexp: interrupted{''.join(f'; to go on: {command}' for command in interrupt.args)}", file=sys.stderr)
         sys.exit(TERMINATED if type(interrupt) is not KeyboardInterrupt else INTERRUPTED)
 
 

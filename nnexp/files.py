@@ -1,9 +1,13 @@
 """Writing files so that a reader never sees half of one."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
+"""The names of files that are being written."""
 
 
 @contextmanager
@@ -21,6 +25,13 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file."""
     with atomically(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what a process that was killed left of files that it was writing in a folder or below."""
+    for path in folder.rglob(".*"):
+        if TEMPORARY.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def new_folder(parent: Path, name: str) -> Path:

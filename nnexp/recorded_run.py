@@ -9,8 +9,7 @@ import yaml
 
 from nnexp.config.identity import flat
 from nnexp.errors import UserError
-from nnexp.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, RunSummary, read_history, run_id_of
-from nnexp.tracking.mlflow import MLflowTracking
+from nnexp.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, Note, RunSummary, read_history
 from nnexp.training.history import History
 
 
@@ -53,20 +52,24 @@ def recorded_run(run: str, output_dir: Path) -> RecordedRun:
         If there is no such run, or its files are damaged.
 
     """
-    folders = [Path(run), *(path.parent for path in _noted(output_dir) if run_id_of(path) == run)]
-    for folder in folders:
-        if (folder / SUMMARY).is_file():
-            return _read(run, folder, run_id_of(folder / TRACKED))
+    for folder in (Path(run), noted_folder(run, output_dir)):
+        if folder is not None and (folder / SUMMARY).is_file():
+            note = Note.read(folder)
+            return _read(run, folder, None if note is None else note.run_id)
     if Path(run).exists():
         raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
+    from nnexp.tracking.mlflow import MLflowTracking
+
     with TemporaryDirectory() as fetched:
         MLflowTracking().fetch(output_dir, run, (CONFIG, HISTORY, SUMMARY), Path(fetched))
         return _read(run, Path(fetched), run)
 
 
-def _noted(output_dir: Path) -> list[Path]:
-    """Return the notes beside runs' files that say what MLflow calls them."""
-    return [*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}")]
+def noted_folder(run_id: str, output_dir: Path) -> Path | None:
+    """Return the folder in which a note says that MLflow calls the run so."""
+    notes = (*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}"))
+    folders = {note.run_id: path.parent for path in notes if (note := Note.read(path.parent)) is not None}
+    return folders.get(run_id)
 
 
 def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:

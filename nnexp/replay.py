@@ -12,7 +12,8 @@ from nnexp import terminal
 from nnexp.config.build import build
 from nnexp.config.experiment import Experiment
 from nnexp.recorded_run import RecordedRun, recorded_run
-from nnexp.runs import Ready, prepare, sigterm_interrupts
+from nnexp.runs import Ready, prepare
+from nnexp.signals import sigterm_interrupts
 from nnexp.tracking.environment import environment
 from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.training.history import History

@@ -125,25 +125,29 @@ def write_parameters(path: Path, parameters: Mapping[str, Array]) -> None:
         np.savez(temporary, allow_pickle=False, **parameters)
 
 
-def note_tracked(folder: Path, uri: str, run_id: str) -> None:
-    """Note beside a run's files what a store calls the run."""
-    write_text(folder / TRACKED, json.dumps({"uri": uri, "run_id": run_id}) + "\n")
+@dataclass(frozen=True)
+class Note:
+    """Where a run is tracked, what it is called there, and whether all of it has been delivered."""
+
+    uri: str
+    run_id: str
+    complete: bool = True
+
+    def write(self, folder: Path) -> None:
+        """Write the note beside a run's files."""
+        write_text(folder / TRACKED, json.dumps(asdict(self)) + "\n")
+
+    @classmethod
+    def read(cls, folder: Path) -> "Note | None":
+        """Return the note beside a run's files; None where there is none, or something else."""
+        try:
+            noted = json.loads((folder / TRACKED).read_text(encoding="utf-8"))
+            return cls(str(noted["uri"]), str(noted["run_id"]), complete=noted.get("complete", True) is True)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return None
 
 
-def tracked_as(folder: Path, uri: str) -> str | None:
-    """Return what a store calls a run, if it was recorded there."""
-    noted = _noted(folder / TRACKED)
-    return noted.get("run_id") if noted.get("uri") == uri else None
-
-
-def run_id_of(note: Path) -> str | None:
-    """Return what a store calls the run that a note is of, whichever store it is."""
-    return _noted(note).get("run_id")
-
-
-def _noted(note: Path) -> dict[str, str]:
-    try:
-        noted = json.loads(note.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return {key: str(value) for key, value in noted.items()} if isinstance(noted, dict) else {}
+def tracked_as(folder: Path, uri: str, *, complete: bool = True) -> str | None:
+    """Return what a store calls a run, if it was recorded there in full, or at all."""
+    note = Note.read(folder)
+    return note.run_id if note is not None and note.uri == uri and (note.complete or not complete) else None

@@ -4,49 +4,36 @@ import hashlib
 import json
 import re
 import shlex
-import signal
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryFile
-from types import FrameType
 
 import numpy as np
 
 from nnexp import __version__, terminal
 from nnexp.component import Array
-from nnexp.config.compose import compose_experiment, default_config
+from nnexp.config.compose import default_config
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, flat, resolved, without_effect
 from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
-from nnexp.files import new_folder, write_text
+from nnexp.files import write_text
 from nnexp.limits import check_limits, step_bytes
 from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
-from nnexp.run_folder import CONFIG, RunSummary, note_tracked, write_history, write_parameters, write_yaml
-from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun, TrackingError
-from nnexp.training.history import History, Outcome, Row
-from nnexp.training.loop import train
+from nnexp.run_folder import CONFIG, RunSummary, write_history, write_parameters, write_yaml
+from nnexp.tracking.tracker import DatasetFacts, RunFacts
+from nnexp.training.history import History, Outcome
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.predictions import Predictions, predict
-from nnexp.training.roster import Observer
 from nnexp.training.stack import Recipe
 from nnexp.training.trained import Trained
-from nnexp.training.worker import BLAS_THREADS
 
 SLUG_LENGTH = 60
 """The most characters of a run's name in the name of its folder."""
-
-
-class Terminated(KeyboardInterrupt):
-    """The process was asked to end with SIGTERM."""
 
 
 @dataclass(frozen=True)
@@ -101,25 +88,6 @@ class Result:
     notes: Sequence[str]
     links: Sequence[tuple[str, str]]
     summary: RunSummary
-
-
-def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
-    """Train one network as the command line would, and return its results.
-
-    Arguments
-    ---------
-    overrides
-        Such as `["optimizer.learning_rate=0.3"]`.
-    config_dir
-        A folder with configs of one's own.
-
-    Raises
-    ------
-    UserError
-        If the overrides do not make a valid run.
-
-    """
-    return execute(compose_experiment(overrides, config_dir), overrides)
 
 
 @dataclass(frozen=True)
@@ -249,9 +217,11 @@ def prepare(
     Raises
     ------
     UserError
-        If data and the rest do not go together, or need more memory or disk than there is.
+        If data and the rest do not go together, need more memory or disk than there is, or are to be gone on with.
 
     """
+    if experiment.resume is not None:
+        raise UserError(f"resume={experiment.resume}: must be null in a sweep; its command given again goes on with it")
     data, dataset = loaded or load(experiment.dataset)
     recipe = experiment.recipe(data)
     check_limits(experiment, data, recipe)
@@ -285,65 +255,6 @@ def load(dataset: Dataset) -> tuple[Data, DatasetFacts]:
             digest.update(np.ascontiguousarray(array).data)  # without a copy
     schema = {"train": [*data.train.x.shape], "test": [*data.test.x.shape], "classes": [*data.task.classes]}
     return data, DatasetFacts(data.name, digest.hexdigest()[:8], json.dumps(resolved(dataset)), schema)
-
-
-def execute(
-    experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True, parent: str | None = None
-) -> Result:
-    """Train, draw and track one checked experiment; the overrides name and explain it.
-
-    Arguments
-    ---------
-    experiment
-        What to train.
-    overrides
-        What was asked for.
-    alone
-        Whether figures are drawn and tables shown where the config leaves it open.
-    parent
-        The run that explains this one, where the tracker knows such.
-
-    Raises
-    ------
-    UserError
-        Before anything is trained, if data, loss, output folder or tracking do not go together.
-
-    """
-    from threadpoolctl import threadpool_limits
-
-    ready = prepare(experiment, overrides)
-    experiment.tracking.check()
-    output_dir = writable_folder(experiment.output_dir)
-    tracker = experiment.tracking.open(output_dir)
-    figures, verbose = (alone if choice is None else choice for choice in (experiment.figures, experiment.verbose))
-    with threadpool_limits(BLAS_THREADS), sigterm_interrupts():
-        facts = ready.facts(environment())
-        with _tracked(tracker.start(facts, experiment.trainer.evaluations(), parent)) as tracked:
-            started = time.monotonic()
-            with terminal.progress(experiment.trainer, verbose=verbose) as show:
-                observe = _observer(tracked, show)
-                (outcome,) = train(
-                    [ready.recipe], ready.data, experiment.trainer, experiment.dtype, observe, watch_layers=figures
-                )
-            seconds = time.monotonic() - started
-            folder = new_folder(
-                output_dir / ready.data.name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}"
-            )
-            result = ready.result(outcome, folder, seconds, tracked.where())
-            write_run(ready, outcome, result, figures=figures)
-            description = describe(result.command, result.history, result.diverged_step, folder)
-            try:
-                tracked.finish(best_metrics(result.summary), outcome_tags(result.summary), description, folder)
-            except TrackingError as error:
-                terminal.warn(f"not recorded: {error}. All of the run is in {folder}")
-            else:
-                if tracked.run_id is not None:
-                    note_tracked(folder, tracked.uri, tracked.run_id)
-    if verbose:
-        terminal.show_results(result.history, result.predictions, result.diverged_step, result.notes, where(result))
-    else:
-        terminal.show_line(result.name, result.history, result.diverged_step)
-    return result
 
 
 def writable_folder(path: str) -> Path:
@@ -437,47 +348,3 @@ def describe(command: str, history: History, diverged_step: int | None, folder: 
 def where(result: Result) -> list[str]:
     """Return lines that tell a person where the files are and how to open MLflow on them."""
     return [f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]
-
-
-def _observer(tracked: TrackedRun, show: terminal.Progress) -> Observer:
-    def observe(epoch: int, runs: Sequence[int], row: Row) -> None:
-        for run in range(len(runs)):
-            metrics = {name: float(values[run]) for name, values in row.items()}
-            tracked.log(epoch, metrics)
-            show(epoch, metrics)
-
-    return observe
-
-
-@contextmanager
-def _tracked(run: TrackedRun) -> Iterator[TrackedRun]:
-    """Give a run the status with which the block ends."""
-    status: Status = "FAILED"
-    try:
-        yield run
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
-        try:
-            run.end(status)
-        except TrackingError as error:
-            terminal.warn(f"the run was not closed where it is recorded: {error}")
-
-
-@contextmanager
-def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does; only the main thread of a process can."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)

@@ -246,7 +246,7 @@ def test_an_interrupted_run_is_killed_in_mlflow(nnexp: CommandLine, number: sign
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
     assert process.returncode == status
-    assert errors == "\nnnexp: interrupted\n"
+    assert errors.startswith("\nnnexp: interrupted; to go on: python -m nnexp resume=")
     with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
         assert store.execute("select status from runs").fetchall() == [("KILLED",)]
         assert store.execute("select count(*) from metrics").fetchone()[0] >= 4

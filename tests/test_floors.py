@@ -10,11 +10,23 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nnexp"
 
 FLOORS = [
-    ["errors", "component", "files", "arrays", "tape"],
+    ["errors", "component", "files", "arrays", "signals", "tape"],
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
-    ["config", "report", "html", "runs", "run_folder", "recorded_run", "limits"],
+    [
+        "config",
+        "report",
+        "html",
+        "runs",
+        "run_folder",
+        "recorded_run",
+        "limits",
+        "locks",
+        "checkpoints",
+        "resume",
+        "solo",
+    ],
     ["__main__", "__init__", "sweep", "_plugins", "compare", "replay"],
 ]
 """From the ground up; a module may import from its own floor and those below."""

@@ -16,8 +16,8 @@ from nnexp.run_folder import (
     HISTORY,
     SUMMARY,
     TRACKED,
+    Note,
     RunSummary,
-    note_tracked,
     read_history,
     tracked_as,
     write_history,
@@ -198,7 +198,10 @@ def test_parameters_come_back_with_their_names_and_types(tmp_path: Path) -> None
 
 def test_where_a_run_was_recorded_is_noted_beside_it_for_each_store(tmp_path: Path) -> None:
     assert tracked_as(tmp_path, "sqlite:///a.db") is None
-    note_tracked(tmp_path, "sqlite:///a.db", "run-1")
+    Note("sqlite:///a.db", "run-1", complete=False).write(tmp_path)
+    assert tracked_as(tmp_path, "sqlite:///a.db") is None
+    assert tracked_as(tmp_path, "sqlite:///a.db", complete=False) == "run-1"
+    (tmp_path / TRACKED).write_text('{"uri": "sqlite:///a.db", "run_id": "run-1"}')  # of before there was more to say
     assert tracked_as(tmp_path, "sqlite:///a.db") == "run-1"
     assert tracked_as(tmp_path, "sqlite:///b.db") is None
     for text in ("", "[1]", json.dumps({"uri": "sqlite:///c.db"})):

@@ -12,6 +12,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from nnexp.config.arguments import with_quoted_paths
 from nnexp.config.build import Node, build_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import resolved
@@ -40,7 +41,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
     with _initialized():
         try:
-            config = compose("config", [*overrides, *own])
+            config = compose("config", [*with_quoted_paths(overrides), *own])
         except (HydraException, OmegaConfBaseException) as error:
             raise UserError(one_line(error)) from error
         return check(config)

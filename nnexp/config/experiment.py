@@ -39,6 +39,8 @@ class Experiment(Component):
         Whether to look into the layers and draw figures; null does so for a run alone, not within a sweep.
     verbose
         Whether to show progress and results, or only one line; null does so for a run alone.
+    resume
+        The run that goes on, its folder or its ID in MLflow; null begins one.
 
     """
 
@@ -56,6 +58,7 @@ class Experiment(Component):
     output_dir: str
     figures: bool | None
     verbose: bool | None
+    resume: str | None = None
 
     def recipe(self, data: Data) -> Recipe:
         """Return what the training loop needs, once the data is known.

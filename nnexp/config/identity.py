@@ -2,18 +2,26 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import fields
 
 from nnexp.component import Component, plain
 from nnexp.config.experiment import Experiment
 
-WITHOUT_EFFECT = frozenset({"question", "tracking", "output_dir", "figures", "verbose"})
+WITHOUT_EFFECT = frozenset(
+    {"question", "tracking", "output_dir", "figures", "verbose", "resume", "trainer.checkpoint_every"}
+)
 """Keys that change where things go and what is shown, never a number."""
 
 
 def without_effect(key: str) -> bool:
     """Tell whether a dotted key changes no number."""
-    return key.split(".", 1)[0] in WITHOUT_EFFECT
+    return key in WITHOUT_EFFECT or key.split(".", 1)[0] in WITHOUT_EFFECT
+
+
+def key_of(override: str) -> str:
+    """Return the key that an override sets, as `optimizer` of `+optimizer=adam`."""
+    return override.lstrip("+~").partition("=")[0]
 
 
 def resolved(component: Component) -> dict[str, object]:
@@ -35,8 +43,16 @@ def _resolved_value(value: object) -> object:
 
 def config_hash(experiment: Experiment) -> str:
     """Return 12 hexadecimal digits, the start of the SHA-256 of all of the config that numbers depend on."""
-    content = {key: value for key, value in resolved(experiment).items() if key not in WITHOUT_EFFECT}
+    content = _with_effect(resolved(experiment))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _with_effect(config: Mapping[str, object], path: str = "") -> dict[str, object]:
+    return {
+        key: _with_effect(value, f"{path}{key}.") if isinstance(value, dict) else value
+        for key, value in config.items()
+        if f"{path}{key}" not in WITHOUT_EFFECT
+    }
 
 
 def flat(config: dict[str, object], path: str = "") -> dict[str, object]:

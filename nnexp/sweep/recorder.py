@@ -9,7 +9,7 @@ from threading import Event, Thread
 import numpy as np
 
 from nnexp import terminal
-from nnexp.run_folder import RunSummary, note_tracked, tracked_as
+from nnexp.run_folder import Note, RunSummary, tracked_as
 from nnexp.runs import Ready, best_metrics, describe, outcome_tags
 from nnexp.sweep.results import SweepRun
 from nnexp.sweep.search import Job
@@ -154,7 +154,7 @@ class Recorder(Thread):
         run, summary = kept.run, kept.summary
         if run.config_hash in self._known:
             if tracked_as(kept.folder, tracked.uri) is None:
-                note_tracked(kept.folder, tracked.uri, self._known[run.config_hash])
+                Note(tracked.uri, self._known[run.config_hash]).write(kept.folder)
             return
         earlier = tracked_as(kept.folder, tracked.uri)
         if earlier is not None and tracked.reuse(earlier):
@@ -173,4 +173,4 @@ class Recorder(Thread):
             )
         )
         if recorded is not None and summary is not None:
-            note_tracked(kept.folder, tracked.uri, recorded)
+            Note(tracked.uri, recorded).write(kept.folder)

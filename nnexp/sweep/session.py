@@ -26,7 +26,8 @@ from nnexp.data.dataset import Data
 from nnexp.errors import UserError
 from nnexp.files import write_text
 from nnexp.run_folder import read_history
-from nnexp.runs import Ready, load, prepare, sigterm_interrupts, slug, writable_folder, write_run
+from nnexp.runs import Ready, load, prepare, slug, writable_folder, write_run
+from nnexp.signals import sigterm_interrupts
 from nnexp.sweep import ledger
 from nnexp.sweep.answer import show_answer
 from nnexp.sweep.insight import flags, incompleteness, verdict

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from nnexp.files import new_folder, write_text
+from nnexp.locks import locked
 from nnexp.run_folder import SUMMARY
 from nnexp.sweep.ledger import RUNS, SWEEPS
 from nnexp.tracking.tracker import Status
@@ -64,14 +65,14 @@ class SweepFolder:
 
         """
         for path in sorted(output_dir.glob(f"{SWEEPS}/*_{key}*"), reverse=True) if again else []:
-            lock = _locked(path)
+            lock = locked(path / LOCK)
             if lock is not None:
                 folder = cls(path, key, command, lock, _parent(path))
                 folder._remove_unfinished()
                 return folder
         while True:
             path = new_folder(output_dir / SWEEPS, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{key}")
-            lock = _locked(path)
+            lock = locked(path / LOCK)
             if lock is not None:  # it is another's who looked for a folder at the very moment when ours was made
                 return cls(path, key, command, lock)
 
@@ -95,18 +96,6 @@ class SweepFolder:
         for folder in self.runs.iterdir() if self.runs.is_dir() else ():
             if folder.is_dir() and not (folder / SUMMARY).exists():
                 shutil.rmtree(folder)
-
-
-def _locked(path: Path) -> "BaseFileLock | None":
-    """Return a lock on a sweep's folder, None where another process has it; the system lets go of it for the dead."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(path / LOCK)
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        return None
-    return lock
 
 
 def _parent(path: Path) -> str | None:

@@ -55,6 +55,7 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server blocks a call for four minutes otherwise
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
@@ -158,10 +159,16 @@ class MLflowTracker:
     """
 
     def __init__(self, client: "MlflowClient", uri: str, artifacts: str | None, experiment: str | None) -> None:
-        self._client, self._uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
+        self._client, self.uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
 
-    def start(self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None) -> "MLflowRun":
-        """Create the run with its params, tags and data set."""
+    def start(
+        self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None, run_id: str | None = None
+    ) -> "MLflowRun":
+        """Create the run with its params, tags and data set, or open one that is still there."""
+        if run_id is not None and (run := self._active(run_id)) is not None:
+            self._client.update_run(run_id, status="RUNNING")
+            last = {name: self._last_step(run_id, name) for name in run.data.metrics}
+            return MLflowRun(self._client, self.uri, run.info.experiment_id, run_id, epochs, last)
         experiment = self._experiment_id(self._experiment or facts.group)
         tags = facts.tags if parent is None else {**facts.tags, **child_tags(parent)}
         if parent is not None:  # nested runs are shown below their parent only where both are in one experiment
@@ -169,22 +176,30 @@ class MLflowTracker:
         run_id = self._client.create_run(experiment, tags=source_tags(tags), run_name=facts.name).info.run_id
         self._client.log_batch(run_id, params=params_of(facts))
         self._client.log_inputs(run_id, inputs_of(facts))
-        return MLflowRun(self._client, self._uri, experiment, run_id, epochs)
+        return MLflowRun(self._client, self.uri, experiment, run_id, epochs)
 
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
         """Create the run that explains the runs of a sweep, or open it again."""
-        from mlflow.exceptions import MlflowException
-
-        if run_id is not None:
-            with suppress(MlflowException):  # somebody may have deleted it, or have begun another store
-                info = self._client.get_run(run_id).info
-                if info.lifecycle_stage == "active":
-                    self._client.update_run(run_id, status="RUNNING")
-                    return MLflowSweep(self._client, self._uri, info.experiment_id, run_id)
+        if run_id is not None and (run := self._active(run_id)) is not None:
+            self._client.update_run(run_id, status="RUNNING")
+            return MLflowSweep(self._client, self.uri, run.info.experiment_id, run_id)
         experiment = self._experiment_id(self._experiment or facts.group)
         tags = {**source_tags(facts.tags), "mlflow.note.content": cut(facts.description)}
         run_id = self._client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
-        return MLflowSweep(self._client, self._uri, experiment, run_id)
+        return MLflowSweep(self._client, self.uri, experiment, run_id)
+
+    def _active(self, run_id: str) -> "Run | None":
+        """Return a run; None where somebody has deleted it, or has begun another store."""
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):
+            run = self._client.get_run(run_id)
+            if run.info.lifecycle_stage == "active":
+                return run
+        return None
+
+    def _last_step(self, run_id: str, name: str) -> int:
+        return max(metric.step for metric in self._client.get_metric_history(run_id, name))
 
     def _experiment_id(self, name: str) -> str:
         from mlflow.exceptions import MlflowException
@@ -211,17 +226,26 @@ class MLflowRun:
         The run.
     epochs
         The epochs at which it will be evaluated; about 200 of them are delivered.
+    last
+        The last epoch of every metric that was delivered before.
 
     """
 
     def __init__(
-        self, client: "MlflowClient", uri: str, experiment_id: str, run_id: str, epochs: Sequence[int]
+        self,
+        client: "MlflowClient",
+        uri: str,
+        experiment_id: str,
+        run_id: str,
+        epochs: Sequence[int],
+        last: Mapping[str, int] | None = None,
     ) -> None:
         from mlflow.entities import Metric
 
         self._client, self.uri, self._metric = client, uri, Metric
         self.experiment_id, self.run_id = experiment_id, run_id
         self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS)}
+        self._last = last or {}
         self._pending: list[Metric] = []
         self._next_delivery, self._wait = time.monotonic() + DELIVER_SECONDS, DELIVER_SECONDS
 
@@ -232,7 +256,8 @@ class MLflowRun:
         """
         if epoch in self._epochs:
             now = int(time.time() * 1000)
-            self._pending += [self._metric(name, value, now, epoch) for name, value in metrics.items()]
+            new = {name: value for name, value in metrics.items() if epoch > self._last.get(name, -1)}
+            self._pending += [self._metric(name, value, now, epoch) for name, value in new.items()]
         if self._pending and time.monotonic() > self._next_delivery:
             try:
                 self._deliver()
@@ -257,7 +282,8 @@ class MLflowRun:
         from mlflow.entities import RunTag
 
         now = int(time.time() * 1000)
-        self._pending += [self._metric(name, value, now, 0) for name, value in metrics.items()]
+        new = {name: value for name, value in metrics.items() if name not in self._last}
+        self._pending += [self._metric(name, value, now, 0) for name, value in new.items()]
         self._deliver()
         texts = {**tags, "mlflow.note.content": description}
         with _failing():

@@ -203,8 +203,14 @@ class SweepView:
 class Tracker(Protocol):
     """A place that keeps runs."""
 
-    def start(self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None) -> TrackedRun:
-        """Begin a run that will be evaluated at the given epochs; the parent is a sweep's `run_id`."""
+    @property
+    def uri(self) -> str:
+        """Return where the tracker keeps things."""
+
+    def start(
+        self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None, run_id: str | None = None
+    ) -> TrackedRun:
+        """Begin a run that will be evaluated at the given epochs, or go on with one; the parent is a sweep's run."""
 
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> TrackedSweep:
         """Begin a sweep, or go on with the one that has this `run_id`, if it is still there."""
@@ -251,7 +257,13 @@ class Untracked:
     uri: str = ""
     run_id: str | None = None
 
-    def start(self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None) -> "Untracked":  # noqa: ARG002
+    def start(
+        self,
+        facts: RunFacts,  # noqa: ARG002
+        epochs: Sequence[int],  # noqa: ARG002
+        parent: str | None = None,  # noqa: ARG002
+        run_id: str | None = None,  # noqa: ARG002
+    ) -> "Untracked":
         """Return itself."""
         return self
 

@@ -175,6 +175,7 @@ class Training:
         """
         staying = self._roster.restore(saved.part("roster"), self._stack.learned(0))
         self._watch.restore(saved.part("watch"), self._stack.theta[staying])
+        self._stack.steps = saved.part("stack").whole("steps")
         if not len(staying):  # all have ended, and are known to the roster alone
             return
         self._watch.keep(staying)
@@ -187,6 +188,16 @@ class Training:
         if self._done:
             logits = self._room(self._rows(steps))
             saved.fill("logits", logits[:, : self._rows(self._done)])
+
+    @property
+    def steps(self) -> int:
+        """Return how many steps are done."""
+        return self._stack.steps
+
+    @property
+    def time(self) -> int:
+        """Return how many epochs, or iterations, are done, up to the last evaluation or the last epoch."""
+        return self._rounds[self._number - 1].time if self._number else 0
 
     @property
     def seconds(self) -> float:

@@ -81,6 +81,8 @@ class Trainer(Component):
         The epochs, or iterations, after which the parameters are kept.
     early_stopping
         When to end a run that no longer gets better; null never does.
+    checkpoint_every
+        The number of epochs, or iterations, between two checkpoints of a run alone; null writes one every minute.
     max_seconds
         The longest time to train; null for no limit.
     regularization
@@ -96,6 +98,7 @@ class Trainer(Component):
     metrics: tuple[MetricName, ...] | None = None
     snapshots: tuple[Count, ...] = ()
     early_stopping: EarlyStopping | None = None
+    checkpoint_every: Count | None = None
     max_seconds: Positive | None = None
     regularization: Regularization = field(default_factory=Regularization)
 
@@ -113,6 +116,10 @@ class Trainer(Component):
         """Return the batch size in numbers, for this many training examples."""
         return examples if self.batch_size == "full" else self.batch_size
 
+    def steps(self, time: int, examples: int) -> int:
+        """Return how many steps so many epochs, or iterations, have, with so many examples."""
+        return time if self.iterations is not None else time * -(-examples // self.examples_per_step(examples))
+
     def evaluations(self) -> list[int]:
         """Return the times at which metrics are taken: regular ones, snapshots, the first and the last."""
         snapshots = [time for time in self.snapshots if time <= self.length]
@@ -128,7 +135,7 @@ class Trainer(Component):
                 Round(time, time - begin, time, evaluated=True, snapshot=time in self.snapshots)
                 for begin, time in pairs
             ]
-        steps = -(-examples // self.examples_per_step(examples))
+        steps = self.steps(1, examples)
         chosen = frozenset(evaluations)
         epochs = range(1, self.epochs + 1)
         return [

@@ -8,6 +8,8 @@ DEFAULT = config_hash(compose_experiment())
 
 WITHOUT_EFFECT = [
     ["verbose=false"],
+    ["resume=somewhere"],
+    ["trainer.checkpoint_every=5"],
     ["output_dir=/elsewhere"],
     ["tracking=none"],
     ["tracking.uri=sqlite:///x.db"],

@@ -1,0 +1,104 @@
+"""The checkpoints of a run: when they are written, where they are, and how one is found again."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from nnexp import terminal
+from nnexp.arrays import DamagedError
+from nnexp.errors import UserError
+from nnexp.training.checkpoint import Saved, Tree, read_checkpoint, write_checkpoint
+from nnexp.training.loop import Training
+
+FOLDER, NEXT, LATEST, PREVIOUS = "checkpoints", "next.npz", "latest.npz", "previous.npz"
+SECONDS = 60.0
+"""Of training between two checkpoints, where the config leaves it open."""
+SHARE = 20
+"""A training takes at least so many times as long as writing its checkpoints."""
+
+
+class Checkpoints:
+    """Writes the checkpoints of a run, and keeps the last two.
+
+    Arguments
+    ---------
+    folder
+        Returns the run's folder, which is made when it is first asked for.
+    facts
+        What a checkpoint says beside the state of the training.
+    every
+        The steps between two of them; None leaves it to the clock.
+    kept
+        Whether there is one that the training went on from.
+
+    """
+
+    def __init__(self, folder: Callable[[], Path], facts: Mapping[str, Tree], every: int | None, *, kept: bool) -> None:
+        self._folder, self._facts, self._every, self.kept = folder, facts, every, kept
+        self._steps, self._next = -1, time.monotonic() + SECONDS
+        self._failing = False
+
+    def due(self, steps: int) -> bool:
+        """Tell whether it is time to write one, after so many steps."""
+        if self._every is not None:
+            return steps % self._every == 0 and steps > max(self._steps, 0)
+        return time.monotonic() > self._next
+
+    @property
+    def wanted(self) -> bool:
+        """Tell whether there is to be one at the end, too."""
+        return self.kept or self._every is not None
+
+    def write(self, training: Training) -> None:
+        """Write a checkpoint of a training that has paused or ended; where that cannot be done, say so and go on."""
+        begun = time.monotonic()
+        try:
+            folder = self._folder() / FOLDER
+            folder.mkdir(exist_ok=True)
+            write_checkpoint(folder / NEXT, {**self._facts, "training": training.state()})
+            if (folder / LATEST).exists():
+                (folder / LATEST).replace(folder / PREVIOUS)
+            (folder / NEXT).replace(folder / LATEST)
+            self.kept, self._failing = True, False
+        except OSError as error:
+            if not self._failing:
+                terminal.warn(f"no checkpoint could be written ({error.strerror}); the training goes on")
+            self._failing = True
+        now = time.monotonic()
+        self._steps, self._next = training.steps, now + max(SECONDS, SHARE * (now - begun))
+
+
+def read_latest(name: str, path: Path) -> tuple[Saved, Path | None]:
+    """Return the latest checkpoint that is sound, and the folder of its run, None if it lies somewhere else.
+
+    Arguments
+    ---------
+    name
+        What the user calls it.
+    path
+        A run's folder, its folder of checkpoints, or a checkpoint.
+
+    Raises
+    ------
+    UserError
+        If there is none.
+
+    """
+    if path.is_file():
+        candidates = [path] if path.name != LATEST else [path, path.with_name(PREVIOUS)]
+    else:
+        folder = path if path.name == FOLDER else path / FOLDER
+        candidates = [folder / LATEST, folder / PREVIOUS]
+    damage: list[str] = []
+    for file in candidates:
+        if file.is_file():
+            try:
+                saved = read_checkpoint(file)
+            except DamagedError as error:
+                damage.append(f"{file.name}: {error}")
+            else:
+                for line in damage:
+                    terminal.warn(f"damaged: {line}; going on from {file.name}, the one before")
+                return saved, file.parent.parent if file.parent.name == FOLDER else None
+    reason = "; ".join(damage) or f"it has no {FOLDER}/{LATEST}"
+    raise UserError(f"resume={name}: must be a run with a checkpoint that nobody has changed ({reason})")

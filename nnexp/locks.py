@@ -1,0 +1,19 @@
+"""Locks, by which a process has a folder for itself."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+
+def locked(path: Path) -> "BaseFileLock | None":
+    """Return a lock, None where another process has it; the system lets go of it for the dead."""
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        return None
+    return lock

@@ -1,6 +1,7 @@
 """A run that was recorded before, read again from its folder or from MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -45,23 +46,38 @@ class RecordedRun:
 def recorded_run(run: str, output_dir: Path) -> RecordedRun:
     """Return a run, given its folder or its ID in MLflow.
 
-    Files in the output folder are preferred, since MLflow takes seconds to start.
-
     Raises
     ------
     UserError
         If there is no such run, or its files are damaged.
 
     """
+    with files_of(run, output_dir, (CONFIG, HISTORY, SUMMARY)) as (folder, run_id):
+        return _read(run, folder, run_id)
+
+
+@contextmanager
+def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple[Path, str | None]]:
+    """Yield a folder with files of a run, and what MLflow calls the run.
+
+    Files in the output folder are preferred, since MLflow takes seconds to start.
+
+    Raises
+    ------
+    UserError
+        If there is no such run.
+
+    """
     folders = [Path(run), *(path.parent for path in _noted(output_dir) if run_id_of(path) == run)]
     for folder in folders:
         if (folder / SUMMARY).is_file():
-            return _read(run, folder, run_id_of(folder / TRACKED))
+            yield folder, run_id_of(folder / TRACKED)
+            return
     if Path(run).exists():
         raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
     with TemporaryDirectory() as fetched:
-        MLflowTracking().fetch(output_dir, run, (CONFIG, HISTORY, SUMMARY), Path(fetched))
-        return _read(run, Path(fetched), run)
+        MLflowTracking().fetch(output_dir, run, names, Path(fetched))
+        yield Path(fetched), run
 
 
 def _noted(output_dir: Path) -> list[Path]:

@@ -29,7 +29,8 @@ from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
-from nnexp.run_folder import CONFIG, RunSummary, note_tracked, write_history, write_parameters, write_yaml
+from nnexp.run_folder import CONFIG, PARAMETERS, RunSummary, note_tracked, write_history, write_parameters, write_yaml
+from nnexp.saved_model import write_model
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun, TrackingError
 from nnexp.training.history import History, Outcome, Row
@@ -179,7 +180,7 @@ class Ready:
 
     def trained(self, outcome: Outcome) -> Trained:
         """Return the trained network."""
-        return Trained(self.recipe, outcome.learned, self.data)
+        return Trained.of(self.recipe, outcome.learned, self.data)
 
     def result(self, outcome: Outcome, folder: Path, seconds: float, links: Sequence[tuple[str, str]] = ()) -> Result:
         """Return the result of the training."""
@@ -196,7 +197,7 @@ class Ready:
             diverged_step=outcome.diverged_step,
             stopped=outcome.stopped,
             snapshots={
-                moment: Trained(self.recipe, learned, self.data).parameters()
+                moment: Trained.of(self.recipe, learned, self.data).parameters()
                 for moment, learned in outcome.snapshots.items()
             },
             folder=folder,
@@ -385,7 +386,9 @@ def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) 
     folder = result.folder
     write_yaml(folder / CONFIG, result.config)
     write_history(folder, result.history)
-    write_parameters(folder / "parameters.npz", result.parameters)
+    write_parameters(folder / PARAMETERS, result.parameters)
+    if outcome.diverged_step is None:
+        write_model(folder, ready.trained(outcome))
     for moment, snapshot in result.snapshots.items():
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []

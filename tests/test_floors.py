@@ -14,8 +14,8 @@ FLOORS = [
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
-    ["config", "report", "html", "runs", "run_folder", "recorded_run", "limits"],
-    ["__main__", "__init__", "sweep", "_plugins", "compare", "replay"],
+    ["config", "report", "html", "runs", "run_folder", "recorded_run", "limits", "saved_model", "served_model"],
+    ["__main__", "__init__", "sweep", "_plugins", "compare", "replay", "predict"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
 HEAVY = {
@@ -41,10 +41,10 @@ HEAVY = {
 GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d"}
 """All that the mathematics may import from outside of the standard library."""
 HOME = {
-    "mlflow": "tracking",
+    "mlflow": ("tracking", "served_model"),
     "matplotlib": "plots",
     "sklearn": ("data", "training"),
-    "pandas": "data",
+    "pandas": ("data", "saved_model", "served_model"),
     "mnist1d": "data",
     "hydra": ("config", "__main__", "sweep", "_plugins"),
     "joblib": "sweep",

@@ -6,6 +6,7 @@ and the range of its values, from which the check below and the sentence about a
 
 from abc import ABC
 from dataclasses import dataclass, fields
+from math import isfinite
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -100,8 +101,10 @@ def satisfies(value: object, hint: object) -> bool:
         return value in arguments
     if origin is tuple:
         return isinstance(value, tuple) and all(satisfies(item, arguments[0]) for item in value)
+    if hint is float and isinstance(value, float):
+        return isfinite(value)  # NumPy's takes a hundred times as long
     if hint is float:
-        return isinstance(value, (int, float, np.ndarray)) and value is not True and bool(np.all(np.isfinite(value)))
+        return isinstance(value, (int, np.ndarray)) and value is not True and bool(np.all(np.isfinite(value)))
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if not isinstance(hint, type):

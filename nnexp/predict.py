@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import SpooledTemporaryFile
+from tempfile import SpooledTemporaryFile, TemporaryDirectory
 from typing import IO
 
 import numpy as np
@@ -22,6 +22,7 @@ from nnexp.nn.network import CHUNK
 from nnexp.recorded_run import files_of
 from nnexp.run_folder import PARAMETERS
 from nnexp.saved_model import MODEL, SavedModel, read_model
+from nnexp.served_model import write_served_model
 from nnexp.training.worker import BLAS_THREADS
 
 INTERRUPTED = 130
@@ -38,33 +39,29 @@ def main(words: Sequence[str] | None = None) -> None:
         "enough: names, scaling and classes are those of its training.",
     )
     parser.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
-    parser.add_argument("input", metavar="TABLE", help="comma-separated values, under the names that the data had")
+    parser.add_argument("input", metavar="TABLE", nargs="?", help="comma-separated values, named as the data was")
     parser.add_argument("--to", metavar="FILE", help="where predictions go; standard output if not given")
     parser.add_argument("--separator", default=",", help=r"what stands between two columns, \t for a tab")
+    parser.add_argument("--model", metavar="FOLDER", help="write the network as a model of MLflow into a new folder")
     parser.add_argument("--output-dir", default="outputs", help="where runs were written")
     chosen = parser.parse_args(words)
     try:
         with terminal.user_errors():
-            saved = model_of(chosen.run, Path(chosen.output_dir).expanduser().absolute())
+            if (chosen.input is None) == (chosen.model is None):
+                raise UserError("must have either a TABLE or --model FOLDER")
+            output_dir = Path(chosen.output_dir).expanduser().absolute()
+            with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
+                saved = read_model(folder, f"run={chosen.run}")
+                if chosen.model is not None:
+                    with _new_folder(chosen.model) as path:
+                        write_served_model(path, folder)
+                    return
             table = TableFile(Path(chosen.input).expanduser(), chosen.input, chosen.separator)
             with _output(chosen.to) as file:
                 predict(saved, table, file)
     except KeyboardInterrupt:
         print("\nnnexp: interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)
-
-
-def model_of(run: str, output_dir: Path) -> SavedModel:
-    """Return the model of a recorded run.
-
-    Raises
-    ------
-    UserError
-        If there is no such run, or it has no model.
-
-    """
-    with files_of(run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
-        return read_model(folder, f"run={run}")
 
 
 def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
@@ -79,7 +76,7 @@ def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
     from threadpoolctl import threadpool_limits
 
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([name for name, _ in saved.answer_columns()])
+    writer.writerow([name for name, _ in saved.answers(np.array(saved.description.examples))])
     with threadpool_limits(BLAS_THREADS):
         for raw in aligned(examples(saved, table)):
             columns = [column for _, column in saved.answers(raw)]
@@ -137,6 +134,20 @@ def aligned(pieces: Iterable[Array]) -> Iterator[Array]:
         rest = rows[whole:]
     if rest is not None and len(rest):
         yield rest
+
+
+@contextmanager
+def _new_folder(to: str) -> Iterator[Path]:
+    """Yield a folder that gets a name that is not taken if the block ends well."""
+    target = Path(to).expanduser().absolute()
+    try:
+        if target.exists():
+            raise UserError(f"--model={to}: must not exist")
+        with TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
+            yield Path(temporary) / target.name
+            (Path(temporary) / target.name).replace(target)
+    except OSError as error:
+        raise UserError(f"--model={to}: must be a folder that can be made ({error.strerror})") from error
 
 
 @contextmanager

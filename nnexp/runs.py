@@ -31,6 +31,7 @@ from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
 from nnexp.run_folder import CONFIG, PARAMETERS, RunSummary, note_tracked, write_history, write_parameters, write_yaml
 from nnexp.saved_model import write_model
+from nnexp.served_model import SERVED, write_served_model
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, RunFacts, Status, TrackedRun, TrackingError
 from nnexp.training.history import History, Outcome, Row
@@ -332,6 +333,8 @@ def execute(
             )
             result = ready.result(outcome, folder, seconds, tracked.where())
             write_run(ready, outcome, result, figures=figures)
+            if tracked.run_id is not None and outcome.diverged_step is None:
+                write_served_model(folder / SERVED, folder)
             description = describe(result.command, result.history, result.diverged_step, folder)
             try:
                 tracked.finish(best_metrics(result.summary), outcome_tags(result.summary), description, folder)

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL = "model.json"
+EXAMPLES = 3
+"""How many examples are kept, to show what the network takes."""
 Answers = Sequence[tuple[str, Sequence[str] | Array]]
 """Columns of a prediction, each with its name."""
 
@@ -76,6 +78,8 @@ class Description(Component):
         The type in which they are scaled.
     scaling, target_scaling
         How they are, and the targets of a regression.
+    examples
+        The raw features of a few examples of the test part, to six digits.
 
     """
 
@@ -91,6 +95,7 @@ class Description(Component):
     feature_dtype: Literal["float64", "float32"]
     scaling: Affine
     target_scaling: Affine | None
+    examples: Annotated[tuple[tuple[float, ...], ...], at.MinLen(1)]
 
     def __post_init__(self) -> None:
         """Check every field, and that they go together."""
@@ -103,6 +108,8 @@ class Description(Component):
         _check_lengths("scaling", self.scaling, self.features)
         if self.target_scaling is not None:
             _check_lengths("target_scaling", self.target_scaling, len(self.targets))
+        if any(len(example) != self.features for example in self.examples):
+            raise InvalidFieldError("examples", len(self.examples), f"lists of {self.features} numbers")
         made, asked = outputs(self.layers, self.features), self.loss.outputs(self.task)
         if asked not in (None, made):
             raise InvalidFieldError("layers", made, f"layers with {asked} outputs, one for each target")
@@ -126,6 +133,7 @@ class Description(Component):
             "float32" if data.train.x.dtype == np.float32 else "float64",
             Affine.of(data.scaling, trained.fan_in),
             None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
+            _rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:EXAMPLES])),
         )
 
     @property
@@ -189,11 +197,6 @@ class SavedModel:
         chances = [f"probability_{name}" for name in _distinct(about.classes)]
         return [("predicted", decided), *_named(chances, model.probabilities(x))]
 
-    def answer_columns(self) -> list[tuple[str, type]]:
-        """Return the names and the types of the columns of an answer."""
-        shown = self.answers(np.zeros((1, self.description.features)))
-        return [(name, float if isinstance(column, np.ndarray) else str) for name, column in shown]
-
 
 def write_model(folder: Path, trained: Trained) -> None:
     """Write all about a trained network but its parameters into a run's folder."""
@@ -239,6 +242,10 @@ def _parameters(description: Description, arrays: dict[str, AnyArray]) -> Parame
         return np.concatenate(parts, dtype=description.dtype)
 
     return Parameters(flat(layout.parameters), flat(layout.statistics))
+
+
+def _rounded(rows: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(f"{value:.6g}") for value in row) for row in rows.tolist())
 
 
 def _check_lengths(field: str, scaling: Affine, length: int) -> None:

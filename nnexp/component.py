@@ -136,6 +136,8 @@ def _bounds(hint: object) -> list[object]:
 
 
 def _within(value: object, bound: object) -> bool:
+    if isinstance(bound, at.MinLen):
+        return len(value) >= bound.min_length if isinstance(value, (tuple, str)) else False
     number = np.asarray(value)
     match bound:
         case at.Gt(limit):
@@ -146,8 +148,6 @@ def _within(value: object, bound: object) -> bool:
             return bool(np.all(number < limit))
         case at.Le(limit):
             return bool(np.all(number <= limit))
-        case at.MinLen(limit):
-            return len(value) >= limit if isinstance(value, (tuple, str)) else False
     raise TypeError(f"a bound that is not known here: {bound}")
 
 

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MODEL = "model.json"
 EXAMPLES = 3
 """How many examples are kept, to show what the network takes."""
+LONGEST = 300
+"""The most characters of a reason: a file that is no model could have it of any length."""
 Answers = Sequence[tuple[str, Sequence[str] | Array]]
 """Columns of a prediction, each with its name."""
 
@@ -220,7 +222,7 @@ def read_model(folder: Path, title: str) -> SavedModel:
     except FileNotFoundError as error:
         raise UserError(f"{title}: must have {MODEL} and {PARAMETERS}; a run that diverged has none") from error
     except (OSError, ValueError, RecursionError, DamagedError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split())[:LONGEST]
         raise UserError(
             f"{title}: must have files that nobody has changed ({MODEL}, {PARAMETERS}: {reason})"
         ) from error

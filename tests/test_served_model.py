@@ -1,12 +1,14 @@
 """Runs as models of MLflow: loaded in a process elsewhere, and served."""
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -22,37 +24,40 @@ from tests.conftest import CommandLine
 from tests.test_predict import FLATS, on_flats, trained
 
 ROOT = Path(__file__).parent.parent
-PICKLES = {".pkl", ".pickle", ".joblib", ".bin"}
+
+
+@dataclass(frozen=True)
+class Models:
+    """Two models of MLflow, and the folder of the run that the first is of."""
+
+    flats: Path
+    digits: Path
+    run: Path
 
 
 @pytest.fixture(scope="module")
-def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return an output folder with a run on flats in MLflow, and beside it the model of a run on digits."""
+def models(tmp_path_factory: pytest.TempPathFactory) -> Models:
+    """Return the models of two runs that MLflow does not know."""
     folder = tmp_path_factory.mktemp("served")
-    done = CommandLine(folder)(*on_flats(folder), "verbose=false", "figures=false")
-    assert (done.returncode, done.stderr) == (0, "")
-    write_served_model(folder / "digits", trained(folder / "untracked", "trainer.epochs=2").folder)
-    return folder / "outputs"
+    runs = [trained(folder / "runs", *overrides).folder for overrides in (on_flats(folder), ["trainer.epochs=2"])]
+    made = Models(folder / "flats", folder / "digits", runs[0])
+    write_served_model(made.flats, runs[0])
+    write_served_model(made.digits, runs[1])
+    return made
 
 
-def uris(outputs: Path) -> tuple[str, str]:
-    """Return what MLflow calls the two models."""
-    (note,) = outputs.glob("table/*/tracked.json")
-    return f"runs:/{json.loads(note.read_text())['run_id']}/model", str(outputs.parent / "digits")
+def environment(folder: Path) -> dict[str, str]:
+    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{folder}/outputs/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    return CommandLine(folder).environment(PYTHONPATH=str(ROOT), **store)
 
 
-def environment(outputs: Path) -> dict[str, str]:
-    store = {"MLFLOW_TRACKING_URI": f"sqlite:///{outputs / 'mlflow.db'}", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return CommandLine(outputs).environment(PYTHONPATH=str(ROOT), **store)
-
-
-def test_a_fresh_process_elsewhere_loads_and_predicts(outputs: Path, tmp_path: Path) -> None:
+def test_a_fresh_process_elsewhere_loads_and_predicts(models: Models, tmp_path: Path) -> None:
     """The same numbers as from the command line, and refusals that say why."""
     (tmp_path / "in.csv").write_text("\n".join([*FLATS[:9]]))
     code = f"""
 import json, mlflow, numpy as np, pandas as pd
 from mlflow.exceptions import MlflowException
-flats, digits = map(mlflow.pyfunc.load_model, {uris(outputs)})
+flats, digits = map(mlflow.pyfunc.load_model, {(str(models.flats), str(models.digits))})
 def refused(model, data):
     try:
         model.predict(data)
@@ -83,15 +88,14 @@ print(json.dumps({{
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
-        env=environment(outputs),
+        env=environment(tmp_path),
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout.splitlines()[-1])
-    (folder,) = (outputs / "table").iterdir()
-    main([str(folder), str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.csv")])
+    main([str(models.run), str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.csv")])
     expected = [float(line) for line in (tmp_path / "out.csv").read_text().splitlines()[1:]]
     assert answer["price"] == answer["from numbers"] == expected
     assert (len(answer["example"]), answer["none"]) == (3, [])
@@ -107,8 +111,8 @@ print(json.dumps({{
     assert "(3, 5)" in answer["narrow"]
 
 
-def test_nothing_is_pickled(outputs: Path) -> None:
-    for model in (*outputs.glob("table/*/model"), outputs.parent / "digits"):
+def test_nothing_is_pickled(models: Models) -> None:
+    for model in (models.flats, models.digits):
         about = yaml.safe_load((model / "MLmodel").read_text())
         assert about["flavors"]["python_function"]["loader_module"] == "nnexp.served_model"
         assert "cloudpickle" not in (model / "MLmodel").read_text()
@@ -119,12 +123,10 @@ def test_nothing_is_pickled(outputs: Path) -> None:
         }
         with np.load(model / "data" / "parameters.npz", allow_pickle=False) as parameters:
             assert all(parameters[name].dtype.kind == "f" for name in parameters)
-    assert not [path for path in outputs.parent.rglob("*") if path.suffix in PICKLES]
 
 
-def test_the_example_of_a_table_is_raw(outputs: Path) -> None:
-    (model,) = outputs.glob("table/*/model")
-    example = json.loads((model / "input_example.json").read_text())
+def test_the_example_of_a_table_is_raw(models: Models) -> None:
+    example = json.loads((models.flats / "input_example.json").read_text())
     assert example["columns"] == ["size", "rooms", "city", "floor"]
     assert len(example["data"]) == 3
     for size, rooms, city, floor in example["data"]:
@@ -134,30 +136,31 @@ def test_the_example_of_a_table_is_raw(outputs: Path) -> None:
         assert floor in {"0", "1", "2"}
 
 
-def test_a_run_without_mlflow_becomes_a_model_when_asked(tmp_path: Path) -> None:
-    folder = trained(tmp_path / "runs", *on_flats(tmp_path)).folder
-    assert not (folder / "model").exists()
-    main([str(folder), "--model", str(tmp_path / "mine")])
+def test_a_model_is_made_when_asked(models: Models, tmp_path: Path) -> None:
+    main([str(models.run), "--model", str(tmp_path / "mine")])
+    assert not (models.run / "model").exists()
     from mlflow.models import Model
 
     model = Model.load(str(tmp_path / "mine"))
     assert model.signature.inputs.input_names() == ["size", "rooms", "city", "floor"]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["flats.csv", "mine", "runs"]
-    (folder / "model.json").write_text("{}")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    damaged = tmp_path / "damaged"
+    shutil.copytree(models.run, damaged)
+    (damaged / "model.json").write_text("{}")
     with pytest.raises(UserError, match="must have files that nobody has changed"):
-        write_served_model(tmp_path / "other", folder)
+        write_served_model(tmp_path / "other", damaged)
     assert not (tmp_path / "other").exists()
 
 
 @contextmanager
-def served(outputs: Path, uri: str) -> Iterator[str]:
+def served(folder: Path, uri: str) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "models", "serve", "--env-manager", "local", "--port", str(port)]
     with subprocess.Popen(
         [*command, "--model-uri", uri],
-        env=environment(outputs),
+        env=environment(folder),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as server:
@@ -183,10 +186,12 @@ def ask(url: str, content: object) -> tuple[int, str]:
 
 
 @pytest.mark.slow
-def test_a_server_answers_and_refuses(outputs: Path) -> None:
+def test_a_server_answers_and_refuses(nnexp: CommandLine, models: Models) -> None:
+    """One serves a run in MLflow, one a folder."""
+    nnexp(*on_flats(nnexp.folder), "verbose=false", "figures=false")
+    (note,) = nnexp.folder.glob("outputs/table/*/tracked.json")
     good: dict[str, object] = {"size": 62, "rooms": None, "city": "north", "floor": 1}
-    flats, digits = uris(outputs)
-    with served(outputs, flats) as url:
+    with served(nnexp.folder, f"runs:/{json.loads(note.read_text())['run_id']}/model") as url:
         status, answer = ask(url, {"dataframe_records": [good, {**good, "city": None}]})
         assert status == 200
         assert [list(row) for row in json.loads(answer)["predictions"]] == [["price"]] * 2
@@ -204,8 +209,8 @@ def test_a_server_answers_and_refuses(outputs: Path) -> None:
             assert words in json.loads(answer)["message"]
         status, answer = ask(url, {"dataframe_records": [{"size": 1}]})
         assert (status, "missing inputs ['rooms', 'city', 'floor']" in answer) == (400, True)
-    with served(outputs, digits) as url:
-        status, answer = ask(url, json.loads((Path(digits) / "serving_input_example.json").read_text()))
+    with served(nnexp.folder, str(models.digits)) as url:
+        status, answer = ask(url, json.loads((models.digits / "serving_input_example.json").read_text()))
         assert status == 200
         assert [list(row) for row in json.loads(answer)["predictions"]] == [
             ["predicted", "probability_0", "probability_1"]

@@ -332,9 +332,7 @@ def execute(
                 output_dir / ready.data.name, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}"
             )
             result = ready.result(outcome, folder, seconds, tracked.where())
-            write_run(ready, outcome, result, figures=figures)
-            if tracked.run_id is not None and outcome.diverged_step is None:
-                write_served_model(folder / SERVED, folder)
+            write_run(ready, outcome, result, figures=figures, served=tracked.run_id is not None)
             description = describe(result.command, result.history, result.diverged_step, folder)
             try:
                 tracked.finish(best_metrics(result.summary), outcome_tags(result.summary), description, folder)
@@ -384,14 +382,14 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.=+-]+", "_", name).strip("_.")[:SLUG_LENGTH]
 
 
-def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) -> None:
-    """Write everything about a run into its folder, its summary last."""
+def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False) -> None:
+    """Write everything about a run into its folder, its summary last; served, it is a model of MLflow, too."""
     folder = result.folder
     write_yaml(folder / CONFIG, result.config)
     write_history(folder, result.history)
     write_parameters(folder / PARAMETERS, result.parameters)
     if outcome.diverged_step is None:
-        write_model(folder, ready.trained(outcome))
+        _write_model(ready.trained(outcome), folder, served=served)
     for moment, snapshot in result.snapshots.items():
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
@@ -400,6 +398,16 @@ def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) 
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / "figures")
     write_text(folder / "report.md", report(result, ready.experiment.question, drawn).markdown())
     result.summary.write(folder)
+
+
+def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
+    """Write what it takes to predict; data of one's own may have what does not fit there, which harms no run."""
+    try:
+        write_model(folder, trained)
+        if served:
+            write_served_model(folder / SERVED, folder)
+    except UserError as error:
+        terminal.warn(f"the run cannot be asked for predictions later: {error}")
 
 
 def report(result: Result, question: str | None, figures: Sequence[str]) -> RunReport:

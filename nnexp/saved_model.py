@@ -201,7 +201,14 @@ class SavedModel:
 
 
 def write_model(folder: Path, trained: Trained) -> None:
-    """Write all about a trained network but its parameters into a run's folder."""
+    """Write all about a trained network but its parameters into a run's folder.
+
+    Raises
+    ------
+    UserError
+        If its data has what cannot be kept, such as a scaling without numbers.
+
+    """
     write_text(folder / MODEL, json.dumps(resolved(Description.of(trained)), ensure_ascii=False) + "\n")
 
 
@@ -220,7 +227,9 @@ def read_model(folder: Path, title: str) -> SavedModel:
         arrays, _ = read_arrays(folder / PARAMETERS)
         return SavedModel(description, _parameters(description, arrays))
     except FileNotFoundError as error:
-        raise UserError(f"{title}: must have {MODEL} and {PARAMETERS}; a run that diverged has none") from error
+        raise UserError(
+            f"{title}: must have {MODEL} and {PARAMETERS}; a run that diverged has none, nor one of an earlier version"
+        ) from error
     except (OSError, ValueError, RecursionError, DamagedError) as error:
         reason = " ".join(str(error).split())[:LONGEST]
         raise UserError(

@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,13 @@ from hypothesis import strategies as st
 
 from nnexp import run
 from nnexp.arrays import AnyArray, read_arrays
+from nnexp.config.compose import compose_experiment
+from nnexp.data.dataset import Scaling
 from nnexp.errors import UserError
-from nnexp.run_folder import PARAMETERS
+from nnexp.run_folder import PARAMETERS, RunSummary
+from nnexp.runs import load, prepare, write_run
 from nnexp.saved_model import MODEL, read_model
+from nnexp.training.loop import train
 
 Content = dict[str, Any]
 Arrays = dict[str, AnyArray]
@@ -109,6 +114,17 @@ def test_a_description_that_makes_no_sense(
 )
 def test_a_description_that_is_none(folder: Path, tmp_path: Path, text: str) -> None:
     refusal(copy(folder, tmp_path, text))
+
+
+def test_data_that_no_file_can_keep_harms_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    experiment = compose_experiment(["dataset=xor", "trainer.epochs=1"])
+    data, facts = load(experiment.dataset)
+    ready = prepare(experiment, loaded=(replace(data, scaling=Scaling(np.full(2, np.nan), np.ones(2))), facts))
+    (outcome,) = train([ready.recipe], ready.data, experiment.trainer, experiment.dtype, lambda *_: None)
+    write_run(ready, outcome, ready.result(outcome, tmp_path, 0.0), figures=False, served=True)
+    assert capsys.readouterr().err.startswith("nnexp: the run cannot be asked for predictions later: offset=[nan")
+    assert RunSummary.read(tmp_path) is not None
+    assert not (tmp_path / MODEL).exists()
 
 
 def test_layers_within_layers_without_end(folder: Path, tmp_path: Path) -> None:

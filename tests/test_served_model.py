@@ -186,6 +186,26 @@ def ask(url: str, content: object) -> tuple[int, str]:
 
 
 @pytest.mark.slow
+def test_a_run_in_mlflow_is_asked_from_elsewhere(nnexp: CommandLine, tmp_path_factory: pytest.TempPathFactory) -> None:
+    nnexp(*on_flats(nnexp.folder), "verbose=false", "figures=false")
+    (note,) = nnexp.folder.glob("outputs/table/*/tracked.json")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    for place, run in enumerate((note.parent, json.loads(note.read_text())["run_id"])):
+        done = subprocess.run(
+            [sys.executable, "-m", "nnexp.predict", str(run), str(nnexp.folder / "flats.csv"), "--to", f"{place}.csv"],
+            cwd=elsewhere,
+            env=environment(nnexp.folder),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (0, "", 1), done.stderr
+    one, other = elsewhere.glob("*.csv")
+    assert one.read_text() == other.read_text()
+    assert len(one.read_text().splitlines()) == len(FLATS)
+
+
+@pytest.mark.slow
 def test_a_server_answers_and_refuses(nnexp: CommandLine, models: Models) -> None:
     """One serves a run in MLflow, one a folder."""
     nnexp(*on_flats(nnexp.folder), "verbose=false", "figures=false")

@@ -123,7 +123,7 @@ class Csv(Collection):
             value = self.missing.replace("_", " ")
             notes.append(f"missing numbers ({columns}) are filled in with the {value} of the training part")
         if self.missing != "refuse":
-            tables = self._filled(tables)
+            tables = self._filled(tables, gaps=bool(gaps.any()))
         constant = tables[0].x.max(axis=0) == tables[0].x.min(axis=0)
         if constant.any():
             notes.append(f"the same in every training row: {_list(train.features, np.flatnonzero(constant))}")
@@ -201,8 +201,8 @@ class Csv(Collection):
         number = {label: place for place, label in enumerate(classes)}
         return column.map(number).to_numpy(np.intp), Task(tuple(map(one_line, classes)))
 
-    def _filled(self, tables: Sequence[Table]) -> list[Table]:
-        """Return tables with what is missing filled in, and columns that say with what."""
+    def _filled(self, tables: Sequence[Table], *, gaps: bool) -> list[Table]:
+        """Return tables with what is missing filled in, and columns that say what would be."""
         from sklearn.impute import SimpleImputer
 
         imputer = SimpleImputer(strategy=self.missing).fit(tables[0].x)
@@ -210,7 +210,7 @@ class Csv(Collection):
             replace(column, fill=float(fill)) if column.names is None else column
             for column, fill in zip(tables[0].columns, imputer.statistics_, strict=False)  # numbers come first
         )
-        return [replace(table, x=imputer.transform(table.x), columns=columns) for table in tables]
+        return [replace(table, x=imputer.transform(table.x) if gaps else table.x, columns=columns) for table in tables]
 
 
 @dataclass(frozen=True)

@@ -125,9 +125,9 @@ def on_flats(folder: Path, *overrides: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("dtype", ["float64", "float32"])
-def test_names_and_missing_numbers_are_treated_as_in_training(tmp_path: Path, dtype: str) -> None:
-    overrides = on_flats(tmp_path, f"dataset.dtype={dtype}", f"dtype={dtype}")
+@pytest.mark.parametrize(("dtype", "network"), [("float64", "float64"), ("float32", "float64"), ("float32", "float32")])
+def test_names_and_missing_numbers_are_treated_as_in_training(tmp_path: Path, dtype: str, network: str) -> None:
+    overrides = on_flats(tmp_path, f"dataset.dtype={dtype}", f"dtype={network}")
     result = trained(tmp_path, *overrides)
     sizes = raw_test_part(*overrides)[:, 0].tolist()
     lines = {float(np.dtype(dtype).type(line.split(",")[0])): line for line in FLATS[1:]}
@@ -166,6 +166,10 @@ def test_a_table_in_pieces_has_the_same_bits(flats: Path, digits: Path, monkeypa
     )
     monkeypatch.setattr(table_file, "CELLS", 300 * 64)
     assert (predicted(digits, many), predicted(flats, "\n".join(cities))) == whole
+    some = as_table((), raw[:300])
+    few = predicted(digits, some)
+    monkeypatch.setattr(table_file, "CELLS", 64)  # the product of one row and a matrix has other bits now and then
+    assert predicted(digits, some) == few
 
 
 @pytest.mark.parametrize("sizes", [[], [0], [5], [1024], [1000, 1000, 1000], [3000, 1], [1, 2047, 5000]])

@@ -6,6 +6,7 @@ and the range of its values, from which the check below and the sentence about a
 
 from abc import ABC
 from dataclasses import dataclass, fields
+from math import isfinite
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -100,8 +101,10 @@ def satisfies(value: object, hint: object) -> bool:
         return value in arguments
     if origin is tuple:
         return isinstance(value, tuple) and all(satisfies(item, arguments[0]) for item in value)
+    if hint is float and isinstance(value, float):
+        return isfinite(value)  # NumPy's takes a hundred times as long
     if hint is float:
-        return isinstance(value, (int, float, np.ndarray)) and value is not True and bool(np.all(np.isfinite(value)))
+        return isinstance(value, (int, np.ndarray)) and value is not True and bool(np.all(np.isfinite(value)))
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if not isinstance(hint, type):
@@ -133,6 +136,8 @@ def _bounds(hint: object) -> list[object]:
 
 
 def _within(value: object, bound: object) -> bool:
+    if isinstance(bound, at.MinLen):
+        return len(value) >= bound.min_length if isinstance(value, (tuple, str)) else False
     number = np.asarray(value)
     match bound:
         case at.Gt(limit):
@@ -143,8 +148,6 @@ def _within(value: object, bound: object) -> bool:
             return bool(np.all(number < limit))
         case at.Le(limit):
             return bool(np.all(number <= limit))
-        case at.MinLen(limit):
-            return len(value) >= limit if isinstance(value, (tuple, str)) else False
     raise TypeError(f"a bound that is not known here: {bound}")
 
 

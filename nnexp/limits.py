@@ -21,6 +21,8 @@ DIGITS = 20
 """Bytes of a number in a text file."""
 COPIES = 2
 """How often the files of a run are written: into its folder, and for MLflow."""
+SETS = 2
+"""How often the trained parameters are among them: for nnexp, and within the model that MLflow loads."""
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -67,7 +69,8 @@ def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
             f"trainer.{trainer.unit}s={trainer.length}: must need at most the {amount(free)} of memory that are free, "
             f"not {amount(needed)} for its history"
         )
-    needed = COPIES * (8 * parameters * (1 + len(trainer.snapshots)) + DIGITS * numbers)
+    arrays = parameters * (SETS + len(trainer.snapshots))
+    needed = COPIES * (8 * arrays + DIGITS * numbers)
     free = shutil.disk_usage(existing(Path(experiment.output_dir).expanduser().absolute())).free
     if needed > free:
         raise UserError(

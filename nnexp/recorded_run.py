@@ -1,6 +1,7 @@
 """A run that was recorded before, read again from its folder or from MLflow."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -44,25 +45,40 @@ class RecordedRun:
 def recorded_run(run: str, output_dir: Path) -> RecordedRun:
     """Return a run, given its folder or its ID in MLflow.
 
-    Files in the output folder are preferred, since MLflow takes seconds to start.
-
     Raises
     ------
     UserError
         If there is no such run, or its files are damaged.
 
     """
+    with files_of(run, output_dir, (CONFIG, HISTORY, SUMMARY)) as (folder, run_id):
+        return _read(run, folder, run_id)
+
+
+@contextmanager
+def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple[Path, str | None]]:
+    """Yield a folder with files of a run, and what MLflow calls the run.
+
+    Files in the output folder are preferred, since MLflow takes seconds to start.
+
+    Raises
+    ------
+    UserError
+        If there is no such run.
+
+    """
     for folder in (Path(run), noted_folder(run, output_dir)):
         if folder is not None and (folder / SUMMARY).is_file():
             note = Note.read(folder)
-            return _read(run, folder, None if note is None else note.run_id)
+            yield folder, None if note is None else note.run_id
+            return
     if Path(run).exists():
         raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
     from nnexp.tracking.mlflow import MLflowTracking
 
     with TemporaryDirectory() as fetched:
-        MLflowTracking().fetch(output_dir, run, (CONFIG, HISTORY, SUMMARY), Path(fetched))
-        return _read(run, Path(fetched), run)
+        MLflowTracking().fetch(output_dir, run, names, Path(fetched))
+        yield Path(fetched), run
 
 
 def noted_folder(run_id: str, output_dir: Path) -> Path | None:

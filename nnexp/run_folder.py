@@ -17,6 +17,7 @@ from nnexp.training.history import History
 HALVING = "halving"
 """How the reason begins for which successive halving stops a run."""
 CONFIG, SUMMARY, HISTORY, TRACKED = "config.yaml", "result.json", "history.csv", "tracked.json"
+PARAMETERS = "parameters.npz"
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,9 @@ from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
 from nnexp.report import RunReport
-from nnexp.run_folder import CONFIG, RunSummary, write_history, write_parameters, write_yaml
+from nnexp.run_folder import CONFIG, PARAMETERS, RunSummary, write_history, write_parameters, write_yaml
+from nnexp.saved_model import write_model
+from nnexp.served_model import SERVED, write_served_model
 from nnexp.tracking.tracker import DatasetFacts, RunFacts
 from nnexp.training.history import History, Outcome
 from nnexp.training.metrics import lower_is_better
@@ -147,7 +149,7 @@ class Ready:
 
     def trained(self, outcome: Outcome) -> Trained:
         """Return the trained network."""
-        return Trained(self.recipe, outcome.learned, self.data)
+        return Trained.of(self.recipe, outcome.learned, self.data)
 
     def result(self, outcome: Outcome, folder: Path, seconds: float, links: Sequence[tuple[str, str]] = ()) -> Result:
         """Return the result of the training."""
@@ -164,7 +166,7 @@ class Ready:
             diverged_step=outcome.diverged_step,
             stopped=outcome.stopped,
             snapshots={
-                moment: Trained(self.recipe, learned, self.data).parameters()
+                moment: Trained.of(self.recipe, learned, self.data).parameters()
                 for moment, learned in outcome.snapshots.items()
             },
             folder=folder,
@@ -291,12 +293,14 @@ def slug(name: str) -> str:
     return re.sub(r"[^\w.=+-]+", "_", name).strip("_.")[:SLUG_LENGTH]
 
 
-def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) -> None:
-    """Write everything about a run into its folder, its summary last."""
+def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False) -> None:
+    """Write everything about a run into its folder, its summary last; served, it is a model of MLflow, too."""
     folder = result.folder
     write_yaml(folder / CONFIG, result.config)
     write_history(folder, result.history)
-    write_parameters(folder / "parameters.npz", result.parameters)
+    write_parameters(folder / PARAMETERS, result.parameters)
+    if outcome.diverged_step is None:
+        _write_model(ready.trained(outcome), folder, served=served)
     for moment, snapshot in result.snapshots.items():
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
@@ -305,6 +309,16 @@ def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool) 
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / "figures")
     write_text(folder / "report.md", report(result, ready.experiment.question, drawn).markdown())
     result.summary.write(folder)
+
+
+def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
+    """Write what it takes to predict; data of one's own may have what does not fit there, which harms no run."""
+    try:
+        write_model(folder, trained)
+        if served:
+            write_served_model(folder / SERVED, folder)
+    except UserError as error:
+        terminal.warn(f"the run cannot be asked for predictions later: {error}")
 
 
 def report(result: Result, question: str | None, figures: Sequence[str]) -> RunReport:

@@ -32,7 +32,7 @@ from nnexp.runs import (
 from nnexp.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import Status, TrackedRun, TrackingError
-from nnexp.training.history import Row
+from nnexp.training.history import Outcome, Row
 from nnexp.training.loop import Training
 from nnexp.training.roster import Observer, unobserved
 from nnexp.training.worker import BLAS_THREADS
@@ -220,12 +220,15 @@ class Solo:
             (outcome,) = self._training.outcomes().values()
             seconds = self._training.seconds
             result = self._once_there_is_room(lambda: self.ready.result(outcome, self.folder, seconds, tracked.where()))
-            self._once_there_is_room(lambda: write_run(self.ready, outcome, result, figures=self.figures))
+            self._once_there_is_room(lambda: self._write(outcome, result, tracked))
             self._record(tracked, result)
         except KeyboardInterrupt:
             self.checkpoints.write(self._training)
             raise
         return result
+
+    def _write(self, outcome: Outcome, result: Result, tracked: TrackedRun) -> None:
+        write_run(self.ready, outcome, result, figures=self.figures, served=tracked.run_id is not None)
 
     def _once_there_is_room(self, write: Callable[[], T]) -> T:
         """Write into the run's folder, and wait where the disk is full: what is trained is not to be lost."""

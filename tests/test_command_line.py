@@ -177,10 +177,12 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
         "config.yaml",
         "history.csv",
         "parameters.npz",
+        "model.json",
         "report.md",
         "result.json",
         "tracked.json",
         "figures",
+        "model",
     }
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
     assert history["epoch"].tolist() == list(range(1, 21))

@@ -15,19 +15,10 @@ FLOORS = [
     ["training"],
     ["tracking", "plots", "terminal"],
     [
-        "config",
-        "report",
-        "html",
-        "runs",
-        "run_folder",
-        "recorded_run",
-        "limits",
-        "locks",
-        "checkpoints",
-        "resume",
-        "solo",
+        *("config", "report", "html", "limits", "locks", "saved_model", "served_model"),
+        *("runs", "run_folder", "recorded_run", "checkpoints", "resume", "solo"),
     ],
-    ["__main__", "__init__", "sweep", "_plugins", "compare", "replay"],
+    ["__main__", "__init__", "sweep", "_plugins", "compare", "replay", "predict"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
 HEAVY = {
@@ -53,10 +44,10 @@ HEAVY = {
 GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d"}
 """All that the mathematics may import from outside of the standard library."""
 HOME = {
-    "mlflow": "tracking",
+    "mlflow": ("tracking", "served_model"),
     "matplotlib": "plots",
     "sklearn": ("data", "training"),
-    "pandas": "data",
+    "pandas": ("data", "saved_model", "served_model"),
     "mnist1d": "data",
     "hydra": ("config", "__main__", "sweep", "_plugins"),
     "joblib": "sweep",

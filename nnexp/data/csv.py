@@ -1,10 +1,6 @@
 """Tables in files of comma-separated values."""
 
-import lzma
-import zipfile
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -13,29 +9,21 @@ import annotated_types as at
 import numpy as np
 
 from nnexp.component import Array, InvalidFieldError, Labels
+from nnexp.data.columns import NAMELESS, Column, numbers, one_hot
 from nnexp.data.dataset import Collection, Table
+from nnexp.data.table_file import TableFile, listed, one_line, shortened
 from nnexp.data.task import Task
 from nnexp.errors import UserError
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CELLS = 2_000_000
-"""Cells that are read at a time, so that a large table is never in memory as text."""
-MISSING = ("?",)
-"""What stands for a missing value, beside an empty cell, NA, NaN, null and their like."""
 BLOCK = 2**26
 """Bytes of a block of rows; malloc gives blocks of this size back to the system when they are freed."""
-ENCODING = "utf-8-sig"
-"""UTF-8, with or without the mark that some programs put in front."""
-LARGEST = {"float64": 1e150, "float32": 1e30}
-"""The largest numbers by type: their squares, or sums of a million of them, can still be computed."""
 CATEGORIES = 1000
 """The most values of a column of names, each of which becomes a column of its own."""
-NAMED = 5
-"""The most columns that a sentence names."""
-SHOWN = 40
-"""The most characters of a cell that a sentence shows."""
+CATEGORICAL = "dataset.categorical=[{}] (or dataset.ignore)"
+"""What to do about a column of names."""
 
 
 @dataclass(frozen=True)
@@ -96,23 +84,25 @@ class Csv(Collection):
         target = self._target(header)
         names = [name for name in header if name != target and name not in self.ignore]
         if not names:
-            raise UserError(f"dataset.path={self._name}: must have a column beside the target, {_short(target)}")
-        numbers, words = _Rows(), []
-        for chunk in self._chunks(header, target):
-            numbers.add(self._numbers(chunk, [name for name in names if name not in self.categorical]))
+            raise UserError(f"{self._table.title}: must have a column beside the target, {shortened(target)}")
+        rows, words = _Rows(), []
+        numeric = [name for name in names if name not in self.categorical]
+        for chunk in self._table.chunks(header, self._text(target)):
+            rows.add(self._numbers(chunk, numeric))
             words.append(chunk[[*self.categorical, target]])
-        if not len(numbers):
-            raise UserError(f"dataset.path={self._name}: must have a row below its header")
-        x = numbers.joined()
+        if not len(rows):
+            raise UserError(f"{self._table.title}: must have a row below its header")
+        x = rows.joined()
         joined = _joined(words)
-        features = [name for name in names if name not in self.categorical]
+        columns = [Column(name) for name in numeric]
         for name in self.categorical:
-            columns, values = self._one_hot(joined[name])
-            x = np.concatenate([x, columns], axis=1)
-            features += [f"{name}={_line(value)}" for value in values]
+            column = Column(name, self._values(joined[name]))
+            x = np.concatenate([x, one_hot(joined[name], column.names or (), self.dtype)], axis=1)
+            columns.append(column)
+        features = tuple(feature for column in columns for feature in column.features)
         self._check_missing(x, features, joined[list(self.categorical)])
         targets, task = self._targets(joined[[target]])
-        return Table(x, targets, task, tuple(features))
+        return Table(x, targets, task, features, tuple(columns))
 
     def complete(self, train: Table, others: Sequence[Table]) -> tuple[Table, list[Table], list[str]]:
         """Fill in what is missing by the training part; say so, and which columns say nothing."""
@@ -124,136 +114,59 @@ class Csv(Collection):
             if empty.any():
                 columns = _list(train.features, np.flatnonzero(empty))
                 raise UserError(
-                    f"dataset.path={self._name}: must have a number in column {columns} among the training rows; "
+                    f"{self._table.title}: must have a number in column {columns} among the training rows; "
                     "list it in dataset.ignore"
                 )
-            tables = self._filled(tables)
             columns = ", ".join(
                 f"{name} {count}" for name, count in zip(train.features, gaps.tolist(), strict=True) if count
             )
             value = self.missing.replace("_", " ")
             notes.append(f"missing numbers ({columns}) are filled in with the {value} of the training part")
+        if self.missing != "refuse":
+            tables = self._filled(tables, gaps=bool(gaps.any()))
         constant = tables[0].x.max(axis=0) == tables[0].x.min(axis=0)
         if constant.any():
             notes.append(f"the same in every training row: {_list(train.features, np.flatnonzero(constant))}")
         return tables[0], tables[1:], notes
 
     @property
-    def _name(self) -> str:
-        return str(self.file())
+    def _table(self) -> TableFile:
+        return TableFile(self.file(), f"dataset.path={self.file()}", self.separator)
 
     def _header(self) -> list[str]:
         """Return the names of all columns."""
-        import pandas as pd
-
-        with self._complaints():
-            # Read as a row, so that pandas complains of a longer one below it.
-            rows = pd.read_csv(
-                self.file(),
-                sep=self._separator,
-                header=None,
-                nrows=2,
-                dtype=str,
-                na_filter=False,
-                skipinitialspace=True,
-                encoding=ENCODING,
-            )
-        header = [_line(name) or f"column {place + 1}" for place, name in enumerate(rows.iloc[0])]
-        if len(set(header)) < len(header):
-            raise UserError(f"dataset.path={self._name}: must have different names in its header, {_some(header)}")
+        header = self._table.header()
         for key in ("categorical", "ignore"):
             for name in getattr(self, key):
                 if name not in header:
-                    raise UserError(f"dataset.{key}={name}: must be columns of the table, {_some(header)}")
+                    raise UserError(f"dataset.{key}={name}: must be columns of the table, {listed(header)}")
         return header
-
-    @property
-    def _separator(self) -> str:
-        return "\t" if self.separator == r"\t" else self.separator
 
     def _target(self, header: Sequence[str]) -> str:
         target = header[-1] if self.target is None else self.target
         if target not in header:
-            raise UserError(f"dataset.target={target}: must be a column of the table, {_some(header)}")
+            raise UserError(f"dataset.target={target}: must be a column of the table, {listed(header)}")
         for key in ("categorical", "ignore"):
             if target in getattr(self, key):
                 raise UserError(f"dataset.{key}={target}: must not be the target")
         return target
 
-    def _chunks(self, header: Sequence[str], target: str) -> Iterator["pd.DataFrame"]:
-        """Yield the table in pieces, names as text."""
-        import pandas as pd
+    def _text(self, target: str) -> list[str]:
+        """Return the columns that are not numbers."""
+        return [*self.categorical, *([target] if self.kind == "classification" else [])]
 
-        text = [*self.categorical, *([target] if self.kind == "classification" else [])]
-        # Columns to ignore are read too: where pandas is to leave some out, it does not mind rows that are too long.
-        with (
-            self._complaints(),
-            pd.read_csv(
-                self.file(),
-                sep=self._separator,
-                header=0,
-                names=list(header),
-                dtype=dict.fromkeys(text, str),
-                na_values=list(MISSING),
-                chunksize=max(1, CELLS // len(header)),
-                low_memory=False,
-                skipinitialspace=True,
-                encoding=ENCODING,
-            ) as chunks,
-        ):
-            yield from chunks
+    def _numbers(self, frame: "pd.DataFrame", names: Sequence[str], remedy: str = CATEGORICAL) -> Array:
+        return numbers(frame, names, self.dtype, self._table.title, f"; for names, {remedy}")
 
-    @contextmanager
-    def _complaints(self) -> Iterator[None]:
-        """Say in our words what pandas complains of."""
-        import pandas as pd
-
-        try:
-            yield
-        except UserError:
-            raise
-        except OSError as error:
-            reason = error.strerror or str(error)
-            raise UserError(f"dataset.path={self._name}: must be a file that can be read ({reason})") from error
-        except pd.errors.EmptyDataError as error:
-            raise UserError(f"dataset.path={self._name}: must not be empty") from error
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-            reason = _line(error).removeprefix("Error tokenizing data. C error: ")
-            raise UserError(f"dataset.path={self._name}: must be a table of text in UTF-8 ({reason})") from error
-
-    def _numbers(self, chunk: "pd.DataFrame", names: Sequence[str], remedy: str | None = None) -> Array:
-        """Return columns as numbers, NaN where a cell is empty; the remedy is for columns of names."""
-        import pandas as pd
-
-        numbers = np.empty((len(chunk), len(names)), self.dtype)
-        for place, name in enumerate(names):
-            try:
-                column = pd.to_numeric(chunk[name], errors="coerce")
-            except OverflowError:  # a whole number of hundreds of digits
-                column = pd.to_numeric(chunk[name].astype(str), errors="coerce")
-            values = column.to_numpy(np.float64)
-            limit = LARGEST[self.dtype]
-            bad = (np.isnan(values) & chunk[name].notna().to_numpy()) | (np.abs(values) > limit)
-            if bad.any():
-                row = int(np.flatnonzero(bad)[0])
-                raise UserError(
-                    f"dataset.path={self._name}: must have numbers up to {limit} in column {name}, and row "
-                    f"{chunk.index[row] + 1} has {_short(chunk[name].iloc[row])}; for names, "
-                    + (remedy or f"dataset.categorical=[{name}] (or dataset.ignore)")
-                )
-            numbers[:, place] = values
-        return numbers
-
-    def _one_hot(self, column: "pd.Series[str]") -> tuple[Array, list[str]]:
-        """Return a column for each value, and the values."""
-        filled = column.fillna("missing")
-        values = _in_order(filled.unique())
+    def _values(self, column: "pd.Series[str]") -> tuple[str, ...]:
+        """Return the names in a column."""
+        values = _in_order(column.fillna(NAMELESS).unique())
         if len(values) > CATEGORIES:
             raise UserError(
                 f"dataset.categorical={column.name}: must have at most {CATEGORIES} different values, and has "
                 f"{len(values)}; list it in dataset.ignore"
             )
-        return (filled.to_numpy()[:, None] == np.array(values, object)).astype(self.dtype), values
+        return tuple(values)
 
     def _check_missing(self, x: Array, features: Sequence[str], words: "pd.DataFrame") -> None:
         if self.missing != "refuse":
@@ -262,8 +175,8 @@ class Csv(Collection):
         columns = [f"{name} {count}" for name, count in gaps.items() if count]
         if columns:
             raise UserError(
-                f"dataset.missing=refuse: must be mean, median or most_frequent, or the table {self._name} "
-                f"complete; it has missing values ({_some(columns)})"
+                f"dataset.missing=refuse: must be mean, median or most_frequent, or the table {self.file()} "
+                f"complete; it has missing values ({listed(columns)})"
             )
 
     def _targets(self, frame: "pd.DataFrame") -> tuple[Array | Labels, Task]:
@@ -278,7 +191,7 @@ class Csv(Collection):
         classes = _in_order(column.unique())
         if len(classes) == 1:
             raise UserError(
-                f"dataset.target={name}: must have at least two classes, and every row has {_short(classes[0])}"
+                f"dataset.target={name}: must have at least two classes, and every row has {shortened(classes[0])}"
             )
         if len(classes) > max(2, len(column) / 2):
             raise UserError(
@@ -286,13 +199,18 @@ class Csv(Collection):
                 f"{name} has {len(classes)} different values in {len(column)} rows"
             )
         number = {label: place for place, label in enumerate(classes)}
-        return column.map(number).to_numpy(np.intp), Task(tuple(map(_line, classes)))
+        return column.map(number).to_numpy(np.intp), Task(tuple(map(one_line, classes)))
 
-    def _filled(self, tables: Sequence[Table]) -> list[Table]:
+    def _filled(self, tables: Sequence[Table], *, gaps: bool) -> list[Table]:
+        """Return tables with what is missing filled in, and columns that say what would be."""
         from sklearn.impute import SimpleImputer
 
         imputer = SimpleImputer(strategy=self.missing).fit(tables[0].x)
-        return [replace(table, x=imputer.transform(table.x)) for table in tables]
+        columns = tuple(
+            replace(column, fill=float(fill)) if column.names is None else column
+            for column, fill in zip(tables[0].columns, imputer.statistics_, strict=False)  # numbers come first
+        )
+        return [replace(table, x=imputer.transform(table.x) if gaps else table.x, columns=columns) for table in tables]
 
 
 @dataclass(frozen=True)
@@ -370,22 +288,5 @@ def _in_order(values: Iterable[str]) -> list[str]:
         return sorted(names)
 
 
-def _line(text: object) -> str:
-    """Return a text on one line."""
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(text).split()))
-
-
-def _short(text: object) -> str:
-    """Return the beginning of a text, as a sentence can have it."""
-    line = _line(text)
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
-
-
 def _list(names: Sequence[str], places: Labels) -> str:
-    return _some([names[place] for place in places.tolist()])
-
-
-def _some(names: Sequence[str]) -> str:
-    """Return names as a list that stays short."""
-    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED + 1 else []
-    return ", ".join([*map(_short, names[: NAMED if more else None]), *more])
+    return listed([names[place] for place in places.tolist()])

@@ -9,6 +9,7 @@ import annotated_types as at
 import numpy as np
 
 from nnexp.component import Array, Component, InvalidFieldError, Labels, Seed
+from nnexp.data.columns import Column
 from nnexp.data.task import Task
 from nnexp.errors import UserError
 
@@ -88,6 +89,8 @@ class Data:
         What was done to the data that a person should know, a sentence each.
     labelled
         For pairs and triplets, the classification data that they were drawn from.
+    columns
+        The columns of the table that the features were made of; empty where these are the features themselves.
 
     """
 
@@ -102,6 +105,7 @@ class Data:
     features: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     labelled: "Data | None" = None
+    columns: tuple[Column, ...] = ()
 
     def raw_targets(self, targets: Array) -> Array:
         """Return targets, or predictions of them, in their own units."""
@@ -145,6 +149,7 @@ class Table:
     targets: Array | Labels
     task: Task
     features: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -234,6 +239,7 @@ class TableDataset(Dataset):
             target_scaling,
             train.features,
             tuple(notes),
+            columns=train.columns,
         )
 
     def split(self, table: Table, size: float, key: str) -> tuple[Labels, Labels]:

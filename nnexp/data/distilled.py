@@ -73,6 +73,7 @@ class Distilled(Dataset):
             source.image_shape,
             None if source.validation is None else certain(source.validation),
             features=source.features,
+            columns=source.columns,
             notes=source.notes,
         )
 

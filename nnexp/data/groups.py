@@ -65,6 +65,7 @@ class Groups(Dataset):
             source.image_shape,
             None if source.validation is None else part(source.validation, "validation"),
             features=source.features,
+            columns=source.columns,
             notes=source.notes,
             labelled=source,
         )

@@ -1,6 +1,7 @@
 """The figures of one run, chosen by the kind of its data."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,7 @@ def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | N
 def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predictions) -> Figures:
     data = trained.data
     moments = {
-        f"after {time} {outcome.history.unit}{'' if time == 1 else 's'}": Trained(trained.recipe, learned, data)
+        f"after {time} {outcome.history.unit}{'' if time == 1 else 's'}": replace(trained, learned=learned)
         for time, learned in outcome.snapshots.items()
     }
     inputs = data.train.x.shape[-1]

@@ -158,7 +158,7 @@ def predict(trained: Trained) -> Predictions | None:
 
 
 def _numbers(trained: Trained) -> NumberPredictions:
-    data, loss = trained.data, trained.recipe.loss
+    data, loss = trained.data, trained.loss
     training, test = (part.targets.astype(np.float64, copy=False) for part in (data.train, data.test))
     mean = training.mean(axis=0, keepdims=True)
     losses = loss.forward(np.broadcast_to(mean, test.shape), test)

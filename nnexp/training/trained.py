@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 
 from nnexp.component import Array, Labels
-from nnexp.data.dataset import Data
+from nnexp.data.dataset import Data, Scaling
+from nnexp.nn.layers import Layer
+from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Network
 from nnexp.training.history import Parameters
 from nnexp.training.run_axis import stacked
@@ -14,34 +17,38 @@ from nnexp.training.stack import Recipe
 
 
 @dataclass(frozen=True)
-class Trained:
-    """What a run has learned, with all that it takes to use it.
+class Model:
+    """A trained network and what its outputs mean: all that it takes to use it.
 
     Attributes
     ----------
-    recipe
-        What the run is made of.
+    layers, loss
+        What it is made of.
+    fan_in
+        The number of features.
     learned
         Its parameters.
-    data
-        The data it was trained on.
+    target_scaling
+        How to get the raw targets of a regression back; None where they were not scaled.
 
     """
 
-    recipe: Recipe
+    layers: tuple[Layer, ...]
+    loss: Loss
+    fan_in: int
     learned: Parameters
-    data: Data
+    target_scaling: Scaling | None
 
     @cached_property
     def layout(self) -> Layout:
         """Return the place of every parameter."""
-        return Layout.of(self.recipe.layers, self.data.train.x.shape[-1])
+        return Layout.of(self.layers, self.fan_in)
 
     @cached_property
     def network(self) -> Network:
         """Return the network, as a stack of one."""
         theta, statistics = self.learned.theta[None], self.learned.statistics[None]
-        layers = [stacked([layer], 2, theta.dtype) for layer in self.recipe.layers]
+        layers = [stacked([layer], 2, theta.dtype) for layer in self.layers]
         return Network(layers, self.layout, theta, statistics)
 
     @np.errstate(over="ignore", invalid="ignore")  # probabilities of extreme logits are right all the same
@@ -53,17 +60,30 @@ class Trained:
     @np.errstate(over="ignore", invalid="ignore")
     def probabilities(self, x: Array) -> Array:
         """Return the probability of every class, shape (examples, classes), for scaled features."""
-        return self.recipe.loss.class_probabilities(self.logits(x))
+        return self.loss.class_probabilities(self.logits(x))
 
     def decide(self, x: Array) -> Labels:
         """Return the most probable class of each example, for scaled features."""
-        return self.recipe.loss.decide(self.logits(x))
+        return self.loss.decide(self.logits(x))
 
     def numbers(self, x: Array) -> Array:
         """Return the predictions of a regression in the units of its targets, for scaled features."""
-        return self.data.raw_targets(self.recipe.loss.predict(self.logits(x)))
+        predicted = self.loss.predict(self.logits(x))
+        return predicted if self.target_scaling is None else self.target_scaling.undo(predicted)
 
     def parameters(self) -> dict[str, Array]:
         """Return what was learned by name, such as `0.weight` for the weight of the first layer."""
         pairs = [(self.layout.parameters, self.learned.theta), (self.layout.statistics, self.learned.statistics)]
         return {slot.title: flat[slot.begin : slot.end].reshape(slot.shape) for slots, flat in pairs for slot in slots}
+
+
+@dataclass(frozen=True)
+class Trained(Model):
+    """A model and the data it was trained on."""
+
+    data: Data
+
+    @classmethod
+    def of(cls, recipe: Recipe, learned: Parameters, data: Data) -> Self:
+        """Return what a run has learned."""
+        return cls(recipe.layers, recipe.loss, data.train.x.shape[-1], learned, data.target_scaling, data)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 
 from nnexp.component import InvalidFieldError
-from nnexp.data import csv
+from nnexp.data import table_file
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.dataset import Data
 from nnexp.errors import UserError
@@ -220,7 +220,7 @@ def test_a_table_read_in_pieces_is_the_same(tmp_path: Path, monkeypatch: pytest.
     lines = [f"{row},{'' if row % 5 == 0 else row * row},{'uvw'[row // 7 % 3]},{row // 30}" for row in range(60)]
     fields: Fields = {"path": save(tmp_path, "x,y,z,label\n" + "\n".join(lines)), "categorical": ("z",), **FILL}
     whole = Csv(**fields).load()
-    monkeypatch.setattr(csv, "CELLS", 12)
+    monkeypatch.setattr(table_file, "CELLS", 12)
     assert_same(Csv(**fields).load(), whole)
     bad = save(tmp_path, text("oops"))
     with pytest.raises(UserError, match="row 5 has oops"):

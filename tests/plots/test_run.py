@@ -145,7 +145,7 @@ every_run = pytest.mark.parametrize("name", RUNS)
 def finished(name: str) -> Finished:
     recipe, data, trainer = RUNS[name][0]()
     (outcome,) = train([recipe], data, trainer, "float64", watch_layers=True)
-    trained = Trained(recipe, outcome.learned, data)
+    trained = Trained.of(recipe, outcome.learned, data)
     return Finished(trained, outcome, predict(trained) if outcome.diverged_step is None else None)
 
 

@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from mlflow.models import Model
 from omegaconf import OmegaConf
 
 from nnexp import run
@@ -107,6 +108,8 @@ def test_artifacts_are_complete(tracked: tuple[Result, MlflowClient, Run], tmp_p
         assert set(parameters) == set(result.parameters)
         for name, values in result.parameters.items():
             np.testing.assert_array_equal(parameters[name], values)
+    assert (folder / "model" / "data" / "parameters.npz").read_bytes() == (folder / "parameters.npz").read_bytes()
+    assert Model.load(str(folder / "model")).signature.inputs.inputs[0].shape == (-1, 64)
 
 
 def free_port() -> int:

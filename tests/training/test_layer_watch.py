@@ -67,7 +67,7 @@ def test_sizes_are_those_of_the_parameters() -> None:
     """The last look, from the named parameters and finite differences of the loss on some of the examples."""
     data = make_data(ROWS + 100, 5, 3)
     (outcome,) = watched(Trainer(epochs=6, batch_size=100, snapshots=(5, 6)), data=data)
-    before, after = (Trained(RECIPE, outcome.snapshots[time], data) for time in (5, 6))
+    before, after = (Trained.of(RECIPE, outcome.snapshots[time], data) for time in (5, 6))
     rows = np.linspace(0, len(data.train) - 1, ROWS).round().astype(int)
     x, labels = data.train.x[rows], data.train.targets[rows].astype(int)
 
@@ -111,7 +111,7 @@ def test_a_unit_is_dead_where_it_is_zero_for_all_examples() -> None:
     (alive,) = watched(Trainer(epochs=1), replace(recipe, initializer=Normal(0.1, bias=Same(value=5.0))))
     (dead,) = watched(Trainer(epochs=1), replace(recipe, initializer=Normal(0.1, bias=Same(value=-5.0))))
     assert (seen_in(alive).dead.item(), seen_in(dead).dead.item()) == (0.0, 1.0)
-    named = Trained(recipe, plain.learned, DATA).parameters()
+    named = Trained.of(recipe, plain.learned, DATA).parameters()
     fires = (DATA.train.x @ named["0.weight"] + named["0.bias"] > 0).any(axis=0)
     assert seen_in(plain).dead.item() == (~fires).mean()
 

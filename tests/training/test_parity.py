@@ -32,9 +32,9 @@ def test_fifty_steps_of_a_small_network(optimizer: Optimizer, name: str, setting
         Constant(),
         0,
     )
-    start = Trained(recipe, Stack([recipe], 5, "float64").learned(0), DATA).parameters()
+    start = Trained.of(recipe, Stack([recipe], 5, "float64").learned(0), DATA).parameters()
     (outcome,) = train([recipe], DATA, Trainer(epochs=STEPS), "float64")
-    ours = Trained(recipe, outcome.learned, DATA).parameters()
+    ours = Trained.of(recipe, outcome.learned, DATA).parameters()
 
     torch.set_default_dtype(torch.float64)
     try:

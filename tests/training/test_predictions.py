@@ -31,7 +31,7 @@ def finished(*overrides: str) -> Run:
     data = experiment.dataset.load()
     recipe = experiment.recipe(data)
     (outcome,) = train([recipe], data, experiment.trainer, experiment.dtype)
-    return data, outcome, predict(Trained(recipe, outcome.learned, data))
+    return data, outcome, predict(Trained.of(recipe, outcome.learned, data))
 
 
 CLASSIFICATIONS: list[tuple[str, ...]] = [
@@ -153,4 +153,4 @@ def test_groups_without_labels_have_no_predictions() -> None:
     layers = experiment.architecture.layers(4, None)
     recipe = replace(recipe, layers=layers)
     (outcome,) = train([recipe], data, replace(experiment.trainer, epochs=1), "float64")
-    assert predict(Trained(recipe, outcome.learned, data)) is None
+    assert predict(Trained.of(recipe, outcome.learned, data)) is None

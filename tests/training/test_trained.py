@@ -28,7 +28,7 @@ RECIPE = Recipe(LAYERS, Normal(0.5), SparseCategoricalCrossEntropy(), Adam(0.01)
 
 def trained(recipe: Recipe = RECIPE, dtype: str = "float64") -> Trained:
     (outcome,) = train([recipe], DATA, Trainer(epochs=20, batch_size=10), dtype)
-    return Trained(recipe, outcome.learned, DATA)
+    return Trained.of(recipe, outcome.learned, DATA)
 
 
 def rebuilt(named: dict[str, Array], x: Array) -> Array:
@@ -81,7 +81,7 @@ def test_the_probabilities_of_one_output_are_two_that_sum_to_one(loss: Loss, out
     data = make_data(40, 5, 2)
     recipe = replace(RECIPE, layers=MLP(activation=ReLU(), output=output).layers(5, 1), loss=loss)
     (outcome,) = train([recipe], data, Trainer(epochs=20), "float64")
-    network = Trained(recipe, outcome.learned, data)
+    network = Trained.of(recipe, outcome.learned, data)
     p = network.probabilities(data.test.x)
     z = network.logits(data.test.x)[:, 0]
     np.testing.assert_allclose(p[:, 1], z if output else 1 / (1 + np.exp(-z)), rtol=1e-12)
@@ -94,7 +94,7 @@ def test_numbers_are_in_the_units_of_the_targets() -> None:
     assert data.target_scaling is not None
     recipe = replace(RECIPE, layers=MLP().layers(10, 1), loss=MeanSquaredError())
     (outcome,) = train([recipe], data, Trainer(epochs=20), "float64")
-    network = Trained(recipe, outcome.learned, data)
+    network = Trained.of(recipe, outcome.learned, data)
     raw = Diabetes().load().train.targets
     expected = network.logits(data.test.x) * raw.std() + raw.mean()
     np.testing.assert_allclose(network.numbers(data.test.x), expected, rtol=1e-9)
@@ -102,6 +102,6 @@ def test_numbers_are_in_the_units_of_the_targets() -> None:
 
 def test_extreme_logits_make_certain_probabilities_without_a_warning() -> None:
     network = trained()
-    certain = Trained(RECIPE, replace(network.learned, theta=1e150 * network.learned.theta), DATA)
+    certain = Trained.of(RECIPE, replace(network.learned, theta=1e150 * network.learned.theta), DATA)
     p = certain.probabilities(DATA.test.x)
     assert set(p.ravel().tolist()) == {0.0, 1.0}

@@ -1,0 +1,143 @@
+"""A table in a file of separated values, read some rows at a time."""
+
+import lzma
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nnexp.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CELLS = 2_000_000
+"""Cells that are read at a time, so that a large table is never in memory as text."""
+MISSING = ("?",)
+"""What stands for a missing value, beside an empty cell, NA, NaN, null and their like."""
+ENCODING = "utf-8-sig"
+"""UTF-8, with or without the mark that some programs put in front."""
+NAMED = 5
+"""The most columns that a sentence names."""
+SHOWN = 40
+"""The most characters of a cell that a sentence shows."""
+
+
+@dataclass(frozen=True)
+class TableFile:
+    r"""A file whose rows all have the same columns.
+
+    Attributes
+    ----------
+    path
+        The file; a compressed one (.gz, .zip) is read as it is.
+    title
+        What sentences call it.
+    separator
+        What stands between two columns: one character, \t for a tab, \s+ for any number of spaces.
+
+    """
+
+    path: Path
+    title: str
+    separator: str = ","
+
+    def first_row(self) -> list[str]:
+        """Return the cells of the first row, be it a header or not."""
+        import pandas as pd
+
+        with self._complaints():
+            # The second row is read, too, so that pandas complains if it is longer.
+            rows = pd.read_csv(
+                self.path,
+                sep=self._separator,
+                header=None,
+                nrows=2,
+                dtype=str,
+                na_filter=False,
+                skipinitialspace=True,
+                encoding=ENCODING,
+            )
+        return [one_line(cell) for cell in rows.iloc[0]]
+
+    def header(self) -> list[str]:
+        """Return the names of all columns."""
+        header = [name or f"column {place + 1}" for place, name in enumerate(self.first_row())]
+        if len(set(header)) < len(header):
+            raise UserError(f"{self.title}: must have different names in its header, {listed(header)}")
+        return header
+
+    def chunks(self, names: Sequence[str], text: Sequence[str], *, header: bool = True) -> Iterator["pd.DataFrame"]:
+        """Yield the table in pieces.
+
+        Arguments
+        ---------
+        names
+            What the columns are to be called, all of them.
+        text
+            The columns whose cells stay text.
+        header
+            Whether the first row is one.
+
+        """
+        import pandas as pd
+
+        # All columns are read: where pandas is to leave some out, it does not mind rows that are too long.
+        with (
+            self._complaints(),
+            pd.read_csv(
+                self.path,
+                sep=self._separator,
+                header=0 if header else None,
+                names=list(names),
+                dtype=dict.fromkeys(text, str),
+                na_values=list(MISSING),
+                chunksize=max(1, CELLS // len(names)),
+                low_memory=False,
+                skipinitialspace=True,
+                encoding=ENCODING,
+            ) as chunks,
+        ):
+            yield from chunks
+
+    @property
+    def _separator(self) -> str:
+        return "\t" if self.separator == r"\t" else self.separator
+
+    @contextmanager
+    def _complaints(self) -> Iterator[None]:
+        """Say in our words what pandas complains of."""
+        import pandas as pd
+
+        try:
+            yield
+        except UserError:
+            raise
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise UserError(f"{self.title}: must be a file that can be read ({reason})") from error
+        except pd.errors.EmptyDataError as error:
+            raise UserError(f"{self.title}: must not be empty") from error
+        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+            reason = one_line(error).removeprefix("Error tokenizing data. C error: ")
+            raise UserError(f"{self.title}: must be a table of text in UTF-8 ({reason})") from error
+
+
+def one_line(text: object) -> str:
+    """Return a text on one line."""
+    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(text).split()))
+
+
+def shortened(text: object) -> str:
+    """Return the beginning of a text, as a sentence can have it."""
+    line = one_line(text)
+    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as a list that stays short."""
+    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED + 1 else []
+    return ", ".join([*map(shortened, names[: NAMED if more else None]), *more])

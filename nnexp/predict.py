@@ -1,0 +1,178 @@
+"""What a trained run says of new examples: `python -m nnexp.predict RUN input.csv`."""
+
+import argparse
+import csv
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import SpooledTemporaryFile, TemporaryDirectory
+from typing import IO
+
+import numpy as np
+
+from nnexp import terminal
+from nnexp.component import Array
+from nnexp.data.table_file import TableFile, listed
+from nnexp.errors import UserError
+from nnexp.files import atomically
+from nnexp.nn.network import CHUNK
+from nnexp.recorded_run import files_of
+from nnexp.run_folder import PARAMETERS
+from nnexp.saved_model import MODEL, SavedModel, read_model
+from nnexp.served_model import write_served_model
+from nnexp.training.worker import BLAS_THREADS
+
+INTERRUPTED = 130
+"""The exit status of Ctrl-C."""
+IN_MEMORY = 2**24
+"""Bytes of predictions that are held in memory until all of them are known."""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Predict for every row of a table; a user's mistake is one line and exit status 2."""
+    parser = argparse.ArgumentParser(
+        prog="python -m nnexp.predict",
+        description="Print what a trained network says of every row of a table, as a table. The run's own files are "
+        "enough: names, scaling and classes are those of its training.",
+    )
+    parser.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
+    parser.add_argument("input", metavar="TABLE", nargs="?", help="comma-separated values, named as the data was")
+    parser.add_argument("--to", metavar="FILE", help="where predictions go; standard output if not given")
+    parser.add_argument("--separator", default=",", help=r"what stands between two columns, \t for a tab")
+    parser.add_argument("--model", metavar="FOLDER", help="write the network as a model of MLflow into a new folder")
+    parser.add_argument("--output-dir", default="outputs", help="where runs were written")
+    chosen = parser.parse_args(words)
+    try:
+        with terminal.user_errors():
+            if (chosen.input is None) == (chosen.model is None):
+                raise UserError("must have either a TABLE or --model FOLDER")
+            output_dir = Path(chosen.output_dir).expanduser().absolute()
+            with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
+                saved = read_model(folder, f"run={chosen.run}")
+                if chosen.model is not None:
+                    with _new_folder(chosen.model) as path:
+                        write_served_model(path, folder)
+                    return
+            table = TableFile(Path(chosen.input).expanduser(), chosen.input, chosen.separator)
+            with _output(chosen.to) as file:
+                predict(saved, table, file)
+    except KeyboardInterrupt:
+        print("\nnnexp: interrupted", file=sys.stderr)  # noqa: T201
+        sys.exit(INTERRUPTED)
+
+
+def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
+    """Write predictions for a table as a table, some rows at a time.
+
+    Raises
+    ------
+    UserError
+        If the table is not what the network was trained on.
+
+    """
+    from threadpoolctl import threadpool_limits
+
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([name for name, _ in saved.answers(np.array(saved.description.examples))])
+    with threadpool_limits(BLAS_THREADS):
+        for raw in aligned(examples(saved, table)):
+            columns = [column for _, column in saved.answers(raw)]
+            cells = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
+            writer.writerows(zip(*cells, strict=True))
+
+
+def examples(saved: SavedModel, table: TableFile) -> Iterator[Array]:
+    """Yield the raw features of the rows of a table, in pieces."""
+    if not saved.description.columns:
+        yield from _nameless(saved, table)
+        return
+    header, wanted = table.header(), [column.name for column in saved.columns]
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise UserError(f"{table.title}: must have a column {listed(missing)}; its columns are {listed(header)}")
+    others = [name for name in header if name not in wanted]
+    if others:
+        terminal.warn(f"{table.title}: not used: {listed(others)}")
+    text = [*others, *(column.name for column in saved.columns if column.names is not None)]
+    for frame in table.chunks(header, text):
+        yield saved.features(frame, table.title)
+
+
+def _nameless(saved: SavedModel, table: TableFile) -> Iterator[Array]:
+    """Yield features that have no names, column by column; the first row may be a header all the same."""
+    first, columns = table.first_row(), saved.columns
+    if len(first) != len(columns):
+        raise UserError(f"{table.title}: must have {len(columns)} columns, one for each feature, and has {len(first)}")
+    for frame in table.chunks([column.name for column in columns], [], header=is_header(first)):
+        yield saved.features(frame, table.title)
+
+
+def is_header(row: Sequence[str]) -> bool:
+    """Tell whether a first row holds names: none of its cells is a number, or they count as pandas' names do."""
+    return not any(map(_is_number, row)) or (len(row) > 2 and [*row] == [*map(str, range(len(row)))])  # noqa: PLR2004
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def aligned(pieces: Iterable[Array]) -> Iterator[Array]:
+    """Yield rows in pieces that the network takes apart as it would the whole table: their bits are the same."""
+    rest: Array | None = None
+    for piece in pieces:
+        rows = piece if rest is None else np.concatenate([rest, piece])
+        whole = len(rows) // CHUNK * CHUNK
+        if whole:
+            yield rows[:whole]
+        rest = rows[whole:]
+    if rest is not None and len(rest):
+        yield rest
+
+
+@contextmanager
+def _new_folder(to: str) -> Iterator[Path]:
+    """Yield a folder that gets a name that is not taken if the block ends well."""
+    target = Path(to).expanduser().absolute()
+    try:
+        if target.exists():
+            raise UserError(f"--model={to}: must not exist")
+        with TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
+            yield Path(temporary) / target.name
+            (Path(temporary) / target.name).replace(target)
+    except OSError as error:
+        raise UserError(f"--model={to}: must be a folder that can be made ({error.strerror})") from error
+
+
+@contextmanager
+def _output(to: str | None) -> Iterator[IO[str]]:
+    """Yield a file that becomes the named one, or goes to standard output, if the block ends well."""
+    if to is None:
+        with SpooledTemporaryFile(IN_MEMORY, "w+", newline="", encoding="utf-8") as file:
+            yield file
+            file.seek(0)
+            _print(file)
+        return
+    try:
+        with atomically(Path(to).expanduser()) as path, path.open("w", newline="", encoding="utf-8") as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"--to={to}: must be a file that can be written ({error.strerror})") from error
+
+
+def _print(file: IO[str]) -> None:
+    try:
+        shutil.copyfileobj(file, sys.stdout)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+if __name__ == "__main__":
+    main()

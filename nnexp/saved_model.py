@@ -1,0 +1,273 @@
+"""What a run has learned, in two files that are enough to use it: its parameters, and `model.json` with all the rest.
+
+Neither is trusted when it is read: only components of nnexp are built, every array has the shape that they ask for,
+and nothing is unpickled.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import annotated_types as at
+import numpy as np
+
+from nnexp.arrays import AnyArray, DamagedError, read_arrays
+from nnexp.component import Array, Component, Count, InvalidFieldError
+from nnexp.config.build import build
+from nnexp.config.identity import resolved
+from nnexp.data.columns import Column, features_of
+from nnexp.data.dataset import Scaling
+from nnexp.data.task import Kind, Task
+from nnexp.errors import UserError
+from nnexp.files import write_text
+from nnexp.nn.layers import Layer
+from nnexp.nn.losses import Loss
+from nnexp.nn.network import Layout, Slot, outputs
+from nnexp.run_folder import PARAMETERS
+from nnexp.training.history import Parameters
+from nnexp.training.trained import Model, Trained
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL = "model.json"
+EXAMPLES = 3
+"""How many examples are kept, to show what the network takes."""
+LONGEST = 300
+"""The most characters of a reason: a file that is no model could have it of any length."""
+Answers = Sequence[tuple[str, Sequence[str] | Array]]
+"""Columns of a prediction, each with its name."""
+
+
+@dataclass(frozen=True)
+class Affine(Component):
+    """A scaling of columns: scaled = (raw - offset) / factor."""
+
+    offset: tuple[float, ...]
+    factor: tuple[float, ...]
+
+    @classmethod
+    def of(cls, scaling: Scaling, columns: int) -> "Affine":
+        """Return a scaling of so many columns as numbers."""
+        offset, factor = (np.broadcast_to(array, columns).tolist() for array in (scaling.offset, scaling.factor))
+        return cls(tuple(offset), tuple(factor))
+
+    def scaling(self) -> Scaling:
+        """Return the scaling as arrays."""
+        return Scaling(np.array(self.offset, np.float64), np.array(self.factor, np.float64))
+
+
+@dataclass(frozen=True)
+class Description(Component):
+    """All about a model but its parameters.
+
+    Attributes
+    ----------
+    data
+        The name of the data that it was trained on.
+    kind, classes, targets
+        What is predicted.
+    layers, loss, dtype
+        The network.
+    features
+        How many features there are.
+    columns
+        The columns of a table that they are made of; empty where they have no names.
+    feature_dtype
+        The type in which they are scaled.
+    scaling, target_scaling
+        How they are, and the targets of a regression.
+    examples
+        The raw features of a few examples of the test part, to six digits.
+
+    """
+
+    data: str
+    kind: Kind
+    classes: tuple[str, ...]
+    targets: tuple[str, ...]
+    layers: Annotated[tuple[Layer, ...], at.MinLen(1)]
+    loss: Loss
+    dtype: Literal["float64", "float32"]
+    features: Count
+    columns: tuple[Column, ...]
+    feature_dtype: Literal["float64", "float32"]
+    scaling: Affine
+    target_scaling: Affine | None
+    examples: Annotated[tuple[tuple[float, ...], ...], at.MinLen(1)]
+
+    def __post_init__(self) -> None:
+        """Check every field, and that they go together."""
+        super().__post_init__()
+        names = [feature for column in self.columns for feature in column.features]
+        if self.columns and (
+            len(names) != self.features or len({column.name for column in self.columns}) < len(self.columns)
+        ):
+            raise InvalidFieldError("columns", len(names), f"different columns that make {self.features} features")
+        _check_lengths("scaling", self.scaling, self.features)
+        if self.target_scaling is not None:
+            _check_lengths("target_scaling", self.target_scaling, len(self.targets))
+        if any(len(example) != self.features for example in self.examples):
+            raise InvalidFieldError("examples", len(self.examples), f"lists of {self.features} numbers")
+        made, asked = outputs(self.layers, self.features), self.loss.outputs(self.task)
+        if asked not in (None, made):
+            raise InvalidFieldError("layers", made, f"layers with {asked} outputs, one for each target")
+
+    @classmethod
+    def of(cls, trained: Trained) -> "Description":
+        """Return what there is to know of a trained network."""
+        data, task = trained.data, trained.data.task
+        names = data.features if len({*data.features}) == trained.fan_in else ()
+        target_scaling = trained.target_scaling
+        return cls(
+            data.name,
+            task.kind,
+            task.classes,
+            task.columns if task.kind == "regression" else (),
+            trained.layers,
+            trained.loss,
+            "float32" if trained.learned.theta.dtype == np.float32 else "float64",
+            trained.fan_in,
+            data.columns or tuple(Column(name) for name in names),
+            "float32" if data.train.x.dtype == np.float32 else "float64",
+            Affine.of(data.scaling, trained.fan_in),
+            None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
+            _rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:EXAMPLES])),
+        )
+
+    @property
+    def task(self) -> Task:
+        """Return what is predicted."""
+        return Task(self.classes, self.kind, self.targets)
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """A model that predicts from raw features.
+
+    Attributes
+    ----------
+    description
+        All about it but its parameters.
+    learned
+        Its parameters.
+
+    """
+
+    description: Description
+    learned: Parameters
+
+    @cached_property
+    def model(self) -> Model:
+        """Return the network."""
+        about = self.description
+        target_scaling = None if about.target_scaling is None else about.target_scaling.scaling()
+        return Model(about.layers, about.loss, about.features, self.learned, target_scaling)
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """Return the columns that the features are made of; those without a name are called by their place."""
+        about = self.description
+        return about.columns or [Column(str(place + 1)) for place in range(about.features)]
+
+    def features(self, frame: "pd.DataFrame", title: str) -> Array:
+        """Return the raw features of the rows of a table, given under the names of the columns.
+
+        Raises
+        ------
+        UserError
+            If a cell is missing, or of the wrong type; it calls the table by its title.
+
+        """
+        return features_of(frame, self.columns, self.description.feature_dtype, title)
+
+    def answers(self, raw: Array) -> Answers:
+        """Return what the network says of examples, given their raw features: a class, numbers or an embedding."""
+        if not len(raw):
+            return [(name, column[:0]) for name, column in self.answers(np.zeros((1, self.description.features)))]
+        about, model = self.description, self.model
+        x = about.scaling.scaling().apply(raw.astype(about.feature_dtype))
+        if about.kind == "regression":
+            return _named(_distinct(about.targets), model.numbers(x))
+        if about.kind in ("pairs", "triplets"):
+            embedded = model.logits(x)
+            return _named([f"dimension_{number + 1}" for number in range(embedded.shape[1])], embedded)
+        decided = [about.classes[number] for number in model.decide(x).tolist()]
+        chances = [f"probability_{name}" for name in _distinct(about.classes)]
+        return [("predicted", decided), *_named(chances, model.probabilities(x))]
+
+
+def write_model(folder: Path, trained: Trained) -> None:
+    """Write all about a trained network but its parameters into a run's folder.
+
+    Raises
+    ------
+    UserError
+        If its data has what cannot be kept, such as a scaling without numbers.
+
+    """
+    write_text(folder / MODEL, json.dumps(resolved(Description.of(trained)), ensure_ascii=False) + "\n")
+
+
+def read_model(folder: Path, title: str) -> SavedModel:
+    """Return the model in a folder.
+
+    Raises
+    ------
+    UserError
+        If there is none, or its files are not what they were; it calls the folder by its title.
+
+    """
+    try:
+        content = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+        description = build(content, Description, "", lambda _group: {})
+        arrays, _ = read_arrays(folder / PARAMETERS)
+        return SavedModel(description, _parameters(description, arrays))
+    except FileNotFoundError as error:
+        raise UserError(
+            f"{title}: must have {MODEL} and {PARAMETERS}; a run that diverged has none, nor one of an earlier version"
+        ) from error
+    except (OSError, ValueError, RecursionError, DamagedError) as error:
+        reason = " ".join(str(error).split())[:LONGEST]
+        raise UserError(
+            f"{title}: must have files that nobody has changed ({MODEL}, {PARAMETERS}: {reason})"
+        ) from error
+
+
+def _parameters(description: Description, arrays: dict[str, AnyArray]) -> Parameters:
+    """Return parameters as flat arrays, once each is known to have the shape that the layers ask for."""
+    layout = Layout.of(description.layers, description.features)
+    slots = (*layout.parameters, *layout.statistics)
+    if not layout.parameters or {slot.title for slot in slots} != arrays.keys():
+        raise DamagedError(f"it has {', '.join(arrays)}")
+    for slot in slots:
+        array = arrays[slot.title]
+        if array.shape != slot.shape or array.dtype != description.dtype:
+            raise DamagedError(f"{slot.title} is of {array.dtype} and {array.shape}, not {slot.shape}")
+
+    def flat(slots: Sequence[Slot]) -> Array:
+        parts = [np.zeros(0, description.dtype), *(arrays[slot.title].ravel() for slot in slots)]
+        return np.concatenate(parts, dtype=description.dtype)
+
+    return Parameters(flat(layout.parameters), flat(layout.statistics))
+
+
+def _rounded(rows: Array) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(f"{value:.6g}") for value in row) for row in rows.tolist())
+
+
+def _check_lengths(field: str, scaling: Affine, length: int) -> None:
+    if not len(scaling.offset) == len(scaling.factor) == length:
+        raise InvalidFieldError(field, len(scaling.offset), f"{length} offsets and factors")
+
+
+def _named(names: Sequence[str], columns: Array) -> Answers:
+    return list(zip(names, columns.T, strict=True))
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """Return names, numbered where two are the same."""
+    return [*names] if len({*names}) == len(names) else [f"{name}_{number}" for number, name in enumerate(names)]

@@ -4,6 +4,7 @@ A component is a frozen dataclass of hyper-parameters. The annotation of a field
 and the range of its values, from which the check below and the sentence about a wrong value are both derived.
 """
 
+import sys
 from abc import ABC
 from dataclasses import dataclass, fields
 from types import NoneType, UnionType
@@ -101,7 +102,9 @@ def satisfies(value: object, hint: object) -> bool:
     if origin is tuple:
         return isinstance(value, tuple) and all(satisfies(item, arguments[0]) for item in value)
     if hint is float:
-        return isinstance(value, (int, float, np.ndarray)) and value is not True and bool(np.all(np.isfinite(value)))
+        if isinstance(value, int):
+            return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        return isinstance(value, (float, np.ndarray)) and bool(np.all(np.isfinite(value)))
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if not isinstance(hint, type):

@@ -15,7 +15,7 @@ import numpy as np
 from nnexp.component import Array, InvalidFieldError, Labels
 from nnexp.data.dataset import Collection, Table
 from nnexp.data.task import Task
-from nnexp.errors import UserError
+from nnexp.errors import UserError, on_one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -109,7 +109,7 @@ class Csv(Collection):
         for name in self.categorical:
             columns, values = self._one_hot(joined[name])
             x = np.concatenate([x, columns], axis=1)
-            features += [f"{name}={_line(value)}" for value in values]
+            features += [f"{name}={on_one_line(value)}" for value in values]
         self._check_missing(x, features, joined[list(self.categorical)])
         targets, task = self._targets(joined[[target]])
         return Table(x, targets, task, tuple(features))
@@ -147,6 +147,9 @@ class Csv(Collection):
         import pandas as pd
 
         with self._complaints():
+            if self.file().exists() and not (self.file().is_file() or self.file().is_dir()):
+                # A device such as /dev/zero never ends.
+                raise UserError(f"dataset.path={self._name}: must be a file")
             # Read as a row, so that pandas complains of a longer one below it.
             rows = pd.read_csv(
                 self.file(),
@@ -158,7 +161,7 @@ class Csv(Collection):
                 skipinitialspace=True,
                 encoding=ENCODING,
             )
-        header = [_line(name) or f"column {place + 1}" for place, name in enumerate(rows.iloc[0])]
+        header = [on_one_line(name) or f"column {place + 1}" for place, name in enumerate(rows.iloc[0])]
         if len(set(header)) < len(header):
             raise UserError(f"dataset.path={self._name}: must have different names in its header, {_some(header)}")
         for key in ("categorical", "ignore"):
@@ -218,7 +221,7 @@ class Csv(Collection):
         except pd.errors.EmptyDataError as error:
             raise UserError(f"dataset.path={self._name}: must not be empty") from error
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-            reason = _line(error).removeprefix("Error tokenizing data. C error: ")
+            reason = on_one_line(error).removeprefix("Error tokenizing data. C error: ")
             raise UserError(f"dataset.path={self._name}: must be a table of text in UTF-8 ({reason})") from error
 
     def _numbers(self, chunk: "pd.DataFrame", names: Sequence[str], remedy: str | None = None) -> Array:
@@ -286,7 +289,7 @@ class Csv(Collection):
                 f"{name} has {len(classes)} different values in {len(column)} rows"
             )
         number = {label: place for place, label in enumerate(classes)}
-        return column.map(number).to_numpy(np.intp), Task(tuple(map(_line, classes)))
+        return column.map(number).to_numpy(np.intp), Task(tuple(map(on_one_line, classes)))
 
     def _filled(self, tables: Sequence[Table]) -> list[Table]:
         from sklearn.impute import SimpleImputer
@@ -370,14 +373,9 @@ def _in_order(values: Iterable[str]) -> list[str]:
         return sorted(names)
 
 
-def _line(text: object) -> str:
-    """Return a text on one line."""
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(text).split()))
-
-
 def _short(text: object) -> str:
     """Return the beginning of a text, as a sentence can have it."""
-    line = _line(text)
+    line = on_one_line(text)
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
 
 

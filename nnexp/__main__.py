@@ -11,6 +11,7 @@ import sys
 gc.disable()  # until the first job is done: start-up makes nothing but what is kept, and is a fifth faster without
 
 import hydra
+from hydra._internal.utils import get_args_parser
 from hydra.errors import HydraException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -27,6 +28,14 @@ MISTAKE, DIVERGED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 
 OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
 """What distinguishes an override from a flag; Hydra wants the flags before the overrides, a user need not know."""
+
+
+FIXED = {
+    "experimental_rerun": "the config of a run is replayed with python -m nnexp.replay, for Hydra would load a pickle",
+    "config_path": "the configs of nnexp are in conf/, those of your own are added with --config-dir",
+    "config_name": "the root of all configs is conf/config.yaml, others are chosen with experiment=NAME",
+}
+"""Flags of Hydra that are refused, and why: a file of somebody else would say what Hydra executes."""
 
 
 def job(config: DictConfig) -> float:
@@ -60,6 +69,7 @@ def main() -> None:
         replacing(with_quoted_paths(sys.argv[1:])), key=lambda argument: OVERRIDE.match(argument) is not None
     )
     try:
+        _check_flags()
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
     except UserError as error:
         sys.exit(_mistake(error))
@@ -68,6 +78,13 @@ def main() -> None:
     except KeyboardInterrupt as interrupt:
         print(f"\nnnexp: interrupted{''.join(f'; to go on: {command}' for command in interrupt.args)}", file=sys.stderr)
         sys.exit(TERMINATED if type(interrupt) is not KeyboardInterrupt else INTERRUPTED)
+
+
+def _check_flags() -> None:
+    given = get_args_parser().parse_args()
+    for flag, reason in FIXED.items():
+        if getattr(given, flag) is not None:
+            raise UserError(f"--{flag.replace('_', '-')}={getattr(given, flag)}: must not be given; {reason}")
 
 
 def _mistake(error: UserError) -> int:

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnexp import terminal
-from nnexp.errors import UserError
+from nnexp.errors import UserError, on_one_line
 from nnexp.files import new_folder
 from nnexp.recorded_run import RecordedRun, recorded_run
 from nnexp.runs import writable_folder
 
+LABEL = 60
+"""The most characters of what differs in the name of a curve."""
 LETTERS = string.ascii_uppercase
 
 
@@ -93,7 +95,7 @@ def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], 
 
     histories = {}
     for place, (letter, run) in enumerate(runs.items(), 1):
-        words = ", ".join(f"{row[0].rpartition('.')[2]}={row[place]}" for row in different[:2])
+        words = on_one_line(", ".join(f"{row[0].rpartition('.')[2]}={row[place]}" for row in different[:2]))[:LABEL]
         histories[f"{letter}  {words}" if words else letter] = run.history
     save_figures({"comparison": lambda: comparison(histories)}, folder)
 

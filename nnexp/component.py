@@ -4,6 +4,7 @@ A component is a frozen dataclass of hyper-parameters. The annotation of a field
 and the range of its values, from which the check below and the sentence about a wrong value are both derived.
 """
 
+import sys
 from abc import ABC
 from dataclasses import dataclass, fields
 from math import isfinite
@@ -104,7 +105,9 @@ def satisfies(value: object, hint: object) -> bool:
     if hint is float and isinstance(value, float):
         return isfinite(value)  # NumPy's takes a hundred times as long
     if hint is float:
-        return isinstance(value, (int, np.ndarray)) and value is not True and bool(np.all(np.isfinite(value)))
+        if isinstance(value, int):
+            return not isinstance(value, bool) and abs(value) <= sys.float_info.max
+        return isinstance(value, np.ndarray) and bool(np.all(np.isfinite(value)))
     if hint is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if not isinstance(hint, type):

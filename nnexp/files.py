@@ -34,6 +34,22 @@ def remove_temporaries(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def read_text(path: Path, most: int) -> str:
+    """Return a text file of so many bytes at most.
+
+    Raises
+    ------
+    OSError
+        If it is no file, or larger, or cannot be read.
+
+    """
+    if not path.is_file():  # a pipe, for one, would be waited for
+        raise FileNotFoundError(f"{path.name} is no file")
+    if path.stat().st_size > most:
+        raise OSError(f"{path.name} has more than {most:,} bytes")
+    return path.read_text(encoding="utf-8")
+
+
 def new_folder(parent: Path, name: str) -> Path:
     """Make and return a folder of this name, with a number behind it where the name is taken."""
     parent.mkdir(parents=True, exist_ok=True)

@@ -8,9 +8,11 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
+from nnexp.config.foreign import checked_yaml
 from nnexp.config.identity import flat
 from nnexp.errors import UserError
-from nnexp.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, Note, RunSummary, read_history
+from nnexp.files import read_text
+from nnexp.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, Note, RunSummary, read_history
 from nnexp.training.history import History
 
 
@@ -91,10 +93,10 @@ def noted_folder(run_id: str, output_dir: Path) -> Path | None:
 def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
     summary = RunSummary.read(folder)
     try:
-        config, history = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")), read_history(folder)
+        config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, LARGEST)))
+        history = read_history(folder)
     except (OSError, ValueError, yaml.YAMLError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"run={run}: must have files that nobody has changed ({reason})") from error
+        raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error
     if summary is None or not isinstance(config, dict):
         raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY}, {CONFIG})")
     return RecordedRun(config, history, summary, run_id)

@@ -1,23 +1,30 @@
 """The files of a run: its config, history and parameters, and its result in a few numbers."""
 
 import csv
+import io
 import json
+from array import array
+from collections import abc
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 import numpy as np
 import yaml
 
-from nnexp.component import Array
-from nnexp.files import atomically, write_text
+from nnexp.component import Array, satisfies
+from nnexp.files import atomically, read_text, write_text
 from nnexp.training.history import History
 
 HALVING = "halving"
 """How the reason begins for which successive halving stops a run."""
 CONFIG, SUMMARY, HISTORY, TRACKED = "config.yaml", "result.json", "history.csv", "tracked.json"
 PARAMETERS = "parameters.npz"
+UNITS = ("epoch", "iteration")
+LARGEST, LARGEST_HISTORY = 2**20, 2**28
+"""The most bytes that are read of a file, which somebody else may have made to take all memory."""
 
 
 @dataclass(frozen=True)
@@ -74,9 +81,22 @@ class RunSummary:
     def read(cls, folder: Path) -> "RunSummary | None":
         """Return the summary of a run's folder; None where the run did not get that far, or wrote something else."""
         try:
-            return cls(**json.loads((folder / SUMMARY).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            summary = cls(**json.loads(read_text(folder / SUMMARY, LARGEST)))
+        except (OSError, ValueError, TypeError, RecursionError):
             return None
+        return summary if summary._is_sound() else None
+
+    def _is_sound(self) -> bool:
+        """Tell whether every field is of its type, in a file that anybody may have written."""
+        hints = get_type_hints(RunSummary)
+        values = [(value, hints[name]) for name, value in vars(self).items()]
+        mappings = [value for value, hint in values if get_origin(hint) is abc.Mapping]
+        return (
+            all(satisfies(value, hint) for value, hint in values if get_origin(hint) is not abc.Mapping)
+            and all(isinstance(mapping, dict) for mapping in mappings)
+            and all(satisfies(number, float) for mapping in mappings for number in mapping.values())
+            and self.unit in UNITS
+        )
 
 
 def write_yaml(path: Path, config: Mapping[str, object]) -> None:
@@ -110,13 +130,31 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def read_history(folder: Path) -> History:
-    """Return all evaluations, as exact as they were written."""
-    with (folder / HISTORY).open(newline="", encoding="utf-8") as file:
-        (unit, *names), *rows = csv.reader(file)
-    times, *columns = zip(*rows, strict=True) if rows else [() for _ in range(len(names) + 1)]
-    metrics: dict[str, Array] = {
-        name: np.array(column, np.float64) for name, column in zip(names, columns, strict=True)
-    }
+    """Return all evaluations, as exact as they were written.
+
+    Raises
+    ------
+    OSError, ValueError
+        If there is no history, or not one that was written here.
+
+    """
+    text = read_text(folder / HISTORY, LARGEST_HISTORY)
+    times, values = array("q"), array("d")
+    try:
+        rows = csv.reader(io.StringIO(text, newline=""))
+        unit, *names = next(rows)
+        for row in rows:
+            time, *numbers = row
+            if len(numbers) != len(names):
+                raise ValueError(f"{HISTORY} has {len(numbers)} metrics in a row, not {len(names)}")
+            times.append(int(time))
+            values.extend(map(float, numbers))
+    except (csv.Error, OverflowError, StopIteration) as error:
+        raise ValueError(f"{HISTORY} is none ({error})") from error
+    if unit not in UNITS or len({*names}) < len(names):
+        raise ValueError(f"{HISTORY} has the header {unit}, {', '.join(names)}")
+    columns = np.array(values, np.float64).reshape(len(times), len(names)).T
+    metrics: dict[str, Array] = {name: column.copy() for name, column in zip(names, columns, strict=True)}
     return History(np.array(times, np.intp), metrics, unit)
 
 
@@ -142,9 +180,9 @@ class Note:
     def read(cls, folder: Path) -> "Note | None":
         """Return the note beside a run's files; None where there is none, or something else."""
         try:
-            noted = json.loads((folder / TRACKED).read_text(encoding="utf-8"))
+            noted = json.loads(read_text(folder / TRACKED, LARGEST))
             return cls(str(noted["uri"]), str(noted["run_id"]), complete=noted.get("complete", True) is True)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
             return None
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from nnexp.errors import UserError
+from nnexp.errors import UserError, on_one_line, printable
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 from nnexp.training.trainer import Trainer
@@ -112,7 +112,7 @@ def _counting(what: str) -> "Bars":
 
 def show_line(name: str, history: History, diverged_step: int | None) -> None:
     """Print the result of a run in one line."""
-    console().print(f"{name}: {summary(history, diverged_step)}", soft_wrap=True, markup=False)
+    console().print(printable(f"{name}: {summary(history, diverged_step)}"), soft_wrap=True, markup=False)
 
 
 def show_results(
@@ -134,7 +134,7 @@ def show_results(
     elif isinstance(predictions, NumberPredictions):
         out.print(_table(("test", "typical error", "of the training mean"), error_rows(predictions)))
     for note in notes:
-        out.print(f"Data    {note}", soft_wrap=True, markup=False)
+        out.print(printable(f"Data    {note}"), soft_wrap=True, markup=False)
     for line in where:
         out.print(line, soft_wrap=True, markup=False)
 
@@ -151,19 +151,19 @@ def user_errors() -> Iterator[None]:
 
 def warn(line: str) -> None:
     """Print a line that a person should see beside the output."""
-    print(f"nnexp: {line}", file=sys.stderr)
+    print(f"nnexp: {on_one_line(line)}", file=sys.stderr)
 
 
 def show_lines(lines: Sequence[str]) -> None:
     """Print lines of text."""
     for line in lines:
-        console().print(line, soft_wrap=True, markup=False)
+        console().print(printable(line), soft_wrap=True, markup=False)
 
 
 def show_sentences(lines: Sequence[str]) -> None:
     """Print sentences, on a terminal wrapped between words."""
     for line in lines:
-        console().print(line, markup=False)
+        console().print(printable(line), markup=False)
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
@@ -173,8 +173,6 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]) -> None:
     """Print a table without as many of the spare columns, the first ones first, as the terminal is too narrow for."""
-    from rich.markup import escape
-
     out = console()
     longest = max((len(word) for row in rows for word in row[0].split()), default=0)
     widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(header) if i}
@@ -182,7 +180,7 @@ def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spa
     while leaving and longest + sum(3 + widths[name] for name in kept[1:]) + 2 > out.width:
         kept.remove(leaving.pop(0))
     places = [place for place, name in enumerate(header) if name in kept]
-    table = _table(kept, [[escape(row[place]) for place in places] for row in rows])
+    table = _table(kept, [[row[place] for place in places] for row in rows])
     table.columns[0].min_width = min(longest, out.width // 2)
     out.print(table)
 
@@ -274,12 +272,13 @@ def _line(time: int, trainer: Trainer, metrics: Mapping[str, float]) -> str:
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for index, title in enumerate(header):
-        table.add_column(title, justify="right" if index else "left", overflow="fold")
+    for index, title in enumerate(header):  # as texts, for in a string rich would take [/x] for markup
+        table.add_column(Text(printable(title)), justify="right" if index else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*[Text(printable(cell)) for cell in row])
     return table
 
 

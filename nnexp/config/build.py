@@ -71,7 +71,7 @@ def build(node: object, kind: type[C], path: str, options: Options) -> C:
     hints = annotations(component)
     unknown = [key for key in node if key != TARGET and key not in hints]
     if unknown:
-        raise UserError(no_such_key(_join(path, unknown[0]), hints))
+        raise UserError(no_such_key(_join(path, str(unknown[0])), hints))
     missing = [
         field.name
         for field in fields(component)
@@ -101,6 +101,8 @@ def locate(node: Node, kind: type[C], path: str) -> type[C]:
     target = str(node[TARGET])
     allowed = ["nnexp", *filter(None, os.environ.get(PACKAGES_VARIABLE, "").split(","))]
     module, _, name = target.rpartition(".")
+    if not all(part.isidentifier() for part in target.split(".")):
+        raise UserError(f"{_join(path, TARGET)}={target!r}: must be the dataclass of {describe(kind)}")
     if module.split(".")[0] not in allowed:
         raise UserError(
             f"{_join(path, TARGET)}={target}: must be in {' or '.join(allowed)} "
@@ -123,7 +125,7 @@ def _value(value: object, hint: object, path: str, options: Options) -> object:
     if isinstance(value, list):
         item = (*get_args(kind), kind)[0]
         return tuple(_value(entry, item, f"{path}[{index}]", options) for index, entry in enumerate(value))
-    if isinstance(value, int) and not isinstance(value, bool) and kind is float:
+    if isinstance(value, int) and kind is float and satisfies(value, kind):
         return float(value)
     return plain(value)
 

@@ -1,7 +1,7 @@
 """Where configs are found: `conf/` and `experiments/`, in a checkout and in an installed wheel alike.
 
 The folder `experiments/` is Hydra's config group `experiment`. Hydra names a group by its folder, so a small config
-source translates between the two names.
+source translates between the two names. Files of all folders but `conf/` are checked as they are read.
 """
 
 import os
@@ -9,13 +9,19 @@ import sys
 from pathlib import Path
 
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
 from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from nnexp.config import sweep_functions
+from nnexp.config.foreign import check_file, checked_yaml
+from nnexp.errors import UserError
 
 GROUP = "experiment"
 
@@ -27,7 +33,35 @@ def folder(name: str) -> Path:
     return installed if installed.is_dir() else package.parent / name
 
 
-class ExperimentSource(FileConfigSource):
+class FolderSource(FileConfigSource):
+    """Serves the files of a folder, and none outside of it; Hydra's own source would take `../` along."""
+
+    def load_config(self, config_path: str) -> ConfigResult:
+        """Return the content of a file, checked unless it came with nnexp."""
+        if Path(self.path) == folder("conf"):
+            return super().load_config(config_path)
+        path = Path(self.path, self._normalize_file_name(config_path))
+        try:
+            checked_yaml(path.read_text(encoding="utf-8"))
+            result = super().load_config(config_path)
+            content = OmegaConf.to_container(result.config)
+        except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+            raise UserError(f"{path}: must be a YAML file ({' '.join(str(error).split())})") from error
+        # A file below a folder of this name would be about Hydra without saying so.
+        package = next((part for part in (*Path(config_path).parts, path.stem) if part == "hydra"), None)
+        check_file(str(path), content, package or result.header.get("package"))
+        return result
+
+    def is_group(self, config_path: str) -> bool:
+        """Tell whether a path is a folder within this one."""
+        return _within(config_path) and super().is_group(config_path)
+
+    def is_config(self, config_path: str) -> bool:
+        """Tell whether a path is a file within this folder."""
+        return _within(config_path) and super().is_config(config_path)
+
+
+class ExperimentSource(FolderSource):
     """Serves the files of a folder as the options of the config group `experiment`."""
 
     @staticmethod
@@ -74,7 +108,13 @@ def register() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), plugins]))
     for plugin in (ExperimentSource, ExperimentSearchPath):
         Plugins.instance().register(plugin)
+    # A scheme has one source, and Hydra has no official way to say which.
+    SourcesRegistry.instance().types[FolderSource.scheme()] = FolderSource
     sweep_functions.install()
+
+
+def _within(config_path: str) -> bool:
+    return ".." not in Path(config_path).parts and not Path(config_path).is_absolute()
 
 
 def _is_experiment(config_path: str) -> bool:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.component import Array, Component
-from nnexp.data.table_file import listed, one_line, shortened
-from nnexp.errors import UserError
+from nnexp.data.table_file import listed, shortened
+from nnexp.errors import UserError, on_one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -43,7 +43,7 @@ class Column(Component):
     @property
     def features(self) -> tuple[str, ...]:
         """Return the names of the features that the column becomes."""
-        return (self.name,) if self.names is None else tuple(f"{self.name}={one_line(name)}" for name in self.names)
+        return (self.name,) if self.names is None else tuple(f"{self.name}={on_one_line(name)}" for name in self.names)
 
 
 def features_of(frame: "pd.DataFrame", columns: Sequence[Column], dtype: str, title: str) -> Array:

@@ -11,9 +11,9 @@ import numpy as np
 from nnexp.component import Array, InvalidFieldError, Labels
 from nnexp.data.columns import NAMELESS, Column, numbers, one_hot
 from nnexp.data.dataset import Collection, Table
-from nnexp.data.table_file import TableFile, listed, one_line, shortened
+from nnexp.data.table_file import TableFile, listed, shortened
 from nnexp.data.task import Task
-from nnexp.errors import UserError
+from nnexp.errors import UserError, on_one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -199,7 +199,7 @@ class Csv(Collection):
                 f"{name} has {len(classes)} different values in {len(column)} rows"
             )
         number = {label: place for place, label in enumerate(classes)}
-        return column.map(number).to_numpy(np.intp), Task(tuple(map(one_line, classes)))
+        return column.map(number).to_numpy(np.intp), Task(tuple(map(on_one_line, classes)))
 
     def _filled(self, tables: Sequence[Table], *, gaps: bool) -> list[Table]:
         """Return tables with what is missing filled in, and columns that say what would be."""

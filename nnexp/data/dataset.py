@@ -16,6 +16,10 @@ from nnexp.errors import UserError
 Share = Annotated[float, at.Interval(ge=0, lt=1)]
 Spread = Annotated[float, at.Ge(0)]
 
+TAKEN = ("sweeps", "comparisons", "multirun", "mlartifacts", "mlflow.db")
+"""Names in the output folder that are not those of data sets."""
+NAME_BYTES = 200
+"""The longest name, which file systems take."""
 CHUNK = 65_536
 """Rows that are worked on at a time, so that temporaries stay small beside a large table."""
 
@@ -128,6 +132,21 @@ class Dataset(Component):
     """
 
     name: str = "data"
+
+    def __post_init__(self) -> None:
+        """Check every field, and that the name can be that of a folder, one within the output folder."""
+        super().__post_init__()
+        name = self.name
+        if (
+            not (name.isprintable() and name.strip() and len(name.encode()) <= NAME_BYTES)
+            or name.startswith(".")
+            or {*name} & {*"/\\"}
+            or name in TAKEN
+        ):
+            shown = repr(name if len(name) <= NAME_BYTES else f"{name[:NAME_BYTES]}...")
+            raise InvalidFieldError(
+                "name", shown, f"a short text on one line, without / or a dot in front, and none of {', '.join(TAKEN)}"
+            )
 
     @abstractmethod
     def load(self) -> Data:

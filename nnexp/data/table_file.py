@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnexp.errors import UserError
+from nnexp.errors import UserError, on_one_line
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,6 +50,8 @@ class TableFile:
         import pandas as pd
 
         with self._complaints():
+            if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
+                raise UserError(f"{self.title}: must be a file")  # a device such as /dev/zero never ends
             # The second row is read, too, so that pandas complains if it is longer.
             rows = pd.read_csv(
                 self.path,
@@ -61,7 +63,7 @@ class TableFile:
                 skipinitialspace=True,
                 encoding=ENCODING,
             )
-        return [one_line(cell) for cell in rows.iloc[0]]
+        return [on_one_line(cell) for cell in rows.iloc[0]]
 
     def header(self) -> list[str]:
         """Return the names of all columns."""
@@ -122,18 +124,13 @@ class TableFile:
         except pd.errors.EmptyDataError as error:
             raise UserError(f"{self.title}: must not be empty") from error
         except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
-            reason = one_line(error).removeprefix("Error tokenizing data. C error: ")
+            reason = on_one_line(error).removeprefix("Error tokenizing data. C error: ")
             raise UserError(f"{self.title}: must be a table of text in UTF-8 ({reason})") from error
-
-
-def one_line(text: object) -> str:
-    """Return a text on one line."""
-    return "".join(sign if sign.isprintable() else "?" for sign in " ".join(str(text).split()))
 
 
 def shortened(text: object) -> str:
     """Return the beginning of a text, as a sentence can have it."""
-    line = one_line(text)
+    line = on_one_line(text)
     return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
 
 

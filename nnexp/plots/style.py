@@ -1,5 +1,6 @@
 """The canvas that every figure starts from."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,8 @@ GOOD, BAD = "#009E73", "#D55E00"
 """Green and red that are told apart by every kind of colour vision."""
 LEGEND_ROWS = 20
 """The most entries of a legend that stand one below the other."""
+LONGEST_LABEL = 80
+"""Characters of a label that a figure makes room for."""
 LEFT, RIGHT = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
@@ -36,11 +39,28 @@ def save_figures(figures: Mapping[str, Callable[[], "Figure"]], folder: Path) ->
     """Draw figures into a folder, which is made if there are any, and return their names."""
     if figures:
         folder.mkdir(exist_ok=True)
-    with styled():
+    with styled(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a box is drawn in its place
         for name, draw in figures.items():
             with atomically(folder / f"{name}.png") as path:
-                draw().savefig(path)
+                figure = draw()
+                show_dollars(figure)
+                figure.savefig(path)
     return list(figures)
+
+
+def show_dollars(figure: "Figure") -> None:
+    """Have names shown as they are, of which matplotlib takes what is between two $ for a formula."""
+    from matplotlib.text import Text
+    from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+    for text in figure.findobj(Text):
+        if isinstance(text, Text):
+            text.set_parse_math(False)
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        if not isinstance(axis.get_major_formatter(), (FixedFormatter, FuncFormatter)):
+            for number in [*axis.get_ticklabels(), axis.get_offset_text()]:
+                number.set_parse_math(True)
 
 
 def class_colours(classes: int) -> Array:
@@ -57,7 +77,7 @@ def class_colours(classes: int) -> Array:
 def legend_size(labels: Sequence[str]) -> tuple[int, float]:
     """Return in how many columns a legend beside the axes is set, and how wide it is, in inches."""
     columns = -(-len(labels) // LEGEND_ROWS)
-    return columns, columns * (0.6 + 0.095 * max(len(label) for label in labels))
+    return columns, columns * (0.6 + 0.095 * min(LONGEST_LABEL, max(len(label) for label in labels)))
 
 
 def grid_of(panels: int, size: tuple[float, float], title: str, right: float) -> tuple["Figure", list["Axes"]]:

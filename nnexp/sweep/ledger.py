@@ -46,6 +46,6 @@ def finished(
             and (run.experiment.figures is not True or (folder / FIGURES).is_dir())
             and (folder.parent == own or not summary.halved)
         ):
-            with suppress(OSError, ValueError):  # a history that somebody has damaged is none
+            with suppress(OSError, ValueError, KeyError):  # a history that somebody has damaged is none
                 return folder, summary, read_history(folder).thinned(POINTS)
     return None

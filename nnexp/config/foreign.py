@@ -1,0 +1,94 @@
+"""Config files that anybody may have made: what they may say.
+
+A file chooses components and their values. Where something is written and what Hydra itself does are said on the
+command line: Hydra makes any object that its own config names, and a resolver such as `oc.env` reads secrets.
+"""
+
+import re
+from collections.abc import Iterator
+
+import yaml
+
+from nnexp.errors import UserError
+
+SAID_BY_THE_USER = {
+    "hydra": "what Hydra does",
+    "output_dir": "where files are written, output_dir=...,",
+    "uri": "where runs are recorded, tracking.uri=...,",
+}
+"""Keys that only the command line may have."""
+LARGEST, DEEPEST = 1_000_000, 50
+"""The most characters of a YAML file, and the most levels."""
+PLAIN_INTERPOLATION = re.compile(r"\$\{[\w.\[\]-]*\}")
+"""Another value of the same config; everything else between such braces calls a function."""
+
+
+class UnreadableError(ValueError):
+    """A YAML text is none, or one made to take all memory; the message is one line."""
+
+
+def checked_yaml(text: str) -> str:
+    """Return a YAML text that can be read in the time and the memory that its length suggests.
+
+    Raises
+    ------
+    UnreadableError
+        If it is long, deep or damaged, or has aliases, by which a few lines can stand for any number of values.
+
+    """
+    if len(text) > LARGEST:
+        raise UnreadableError(f"it has more than {LARGEST:,} characters")
+    depth = 0
+    try:
+        for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+            if isinstance(event, yaml.AliasEvent):
+                raise UnreadableError(f"it has the alias *{event.anchor}")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > DEEPEST:
+                raise UnreadableError(f"it has more than {DEEPEST} levels")
+    except yaml.YAMLError as error:
+        raise UnreadableError(" ".join(str(error).split())) from error
+    return text
+
+
+def check_file(name: str, content: object, package: str | None) -> None:
+    """Make sure that a config file says nothing that is the user's to say.
+
+    Arguments
+    ---------
+    name
+        The file, for messages.
+    content
+        What is in it.
+    package
+        Where in the config it goes, if it says so.
+
+    Raises
+    ------
+    UserError
+        If it does, or calls a resolver.
+
+    """
+    if not isinstance(content, dict):
+        raise UserError(f"{name}: must have keys and their values")
+    defaults = content.get("defaults")
+    chosen = [entry for entry in defaults if isinstance(entry, str)] if isinstance(defaults, list) else []
+    for key, value in [*_entries(content), *((entry, "") for entry in (*chosen, package or ""))]:
+        for word in re.split(r"\W+", key):
+            if word in SAID_BY_THE_USER and value is not None:
+                raise UserError(f"{name}: must not say {key}; {SAID_BY_THE_USER[word]} is said on the command line")
+        for text in (key, value):
+            if isinstance(text, str) and "${" in PLAIN_INTERPOLATION.sub("", text.replace("\\", "")):
+                raise UserError(f"{name}: must not have {text!r}; only ${{another.key}} can stand in a file")
+
+
+def _entries(node: object, key: str = "") -> Iterator[tuple[str, object]]:
+    """Yield every key at any depth with its value, and the items of lists with the key of the list."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            yield str(name), value
+            yield from _entries(value, str(name))
+    elif isinstance(node, list):
+        for value in node:
+            yield key, value
+            yield from _entries(value, key)

@@ -23,7 +23,7 @@ from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, flat, resolved, without_effect
 from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
-from nnexp.files import new_folder, write_text
+from nnexp.files import absolute, new_folder, write_text
 from nnexp.limits import check_limits, step_bytes
 from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
@@ -355,7 +355,7 @@ def writable_folder(path: str) -> Path:
         If nothing can be written there.
 
     """
-    folder = Path(path).expanduser().absolute()
+    folder = absolute(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):

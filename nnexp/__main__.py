@@ -7,18 +7,17 @@ import gc
 import os
 import re
 import sys
+from typing import NoReturn, cast
 
 gc.disable()  # until the first job is done: start-up makes nothing but what is kept, and is a fifth faster without
 
 import hydra
 from hydra._internal.utils import get_args_parser
-from hydra.errors import HydraException
 from hydra.types import RunMode
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, OmegaConf
 
 from nnexp.config.arguments import with_quoted_paths
-from nnexp.config.messages import one_line
+from nnexp.config.messages import check_text, refusal
 from nnexp.config.search_path import folder, register
 from nnexp.config.sweep_functions import replacing
 from nnexp.errors import UserError
@@ -49,7 +48,8 @@ def job(config: DictConfig) -> float:
     context = HydraConfig.get()
     try:
         alone = context.mode is not RunMode.MULTIRUN
-        overrides = [override for override in context.overrides.task if not override.startswith("sweep.")]
+        given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
+        overrides = [override for override in given if not override.startswith("sweep.")]
         result = execute(check(config), overrides, alone=alone, parent=config.sweep.parent)
         gc.enable()
     except UserError as error:
@@ -69,22 +69,32 @@ def main() -> None:
         replacing(with_quoted_paths(sys.argv[1:])), key=lambda argument: OVERRIDE.match(argument) is not None
     )
     try:
+        check_text(sys.argv[1:])
         _check_flags()
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
     except UserError as error:
         sys.exit(_mistake(error))
-    except (HydraException, OmegaConfBaseException) as error:
-        sys.exit(_mistake(UserError(one_line(error))))
+    except Exception as error:
+        mistake = refusal(error, sys.argv[1:])
+        if mistake is None:
+            raise
+        sys.exit(_mistake(mistake))
     except KeyboardInterrupt as interrupt:
         print(f"\nnnexp: interrupted{''.join(f'; to go on: {command}' for command in interrupt.args)}", file=sys.stderr)
         sys.exit(TERMINATED if type(interrupt) is not KeyboardInterrupt else INTERRUPTED)
 
 
 def _check_flags() -> None:
-    given = get_args_parser().parse_args()
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    given = parser.parse_args()
     for flag, reason in FIXED.items():
         if getattr(given, flag) is not None:
             raise UserError(f"--{flag.replace('_', '-')}={getattr(given, flag)}: must not be given; {reason}")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (--help shows what there is)")
 
 
 def _mistake(error: UserError) -> int:

@@ -34,7 +34,7 @@ Positive = Annotated[Number, at.Gt(0)]
 NonNegative = Annotated[Number, at.Ge(0)]
 Fraction = Annotated[Number, at.Interval(ge=0, lt=1)]
 Count = Annotated[int, at.Ge(1)]
-Seed = Annotated[int, at.Ge(0)]
+Seed = Annotated[int, at.Interval(ge=0, le=2**32 - 1)]
 
 
 class InvalidFieldError(UserError):

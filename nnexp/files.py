@@ -34,6 +34,19 @@ def remove_temporaries(folder: Path) -> None:
             path.unlink(missing_ok=True)
 
 
+def expanded(path: str) -> Path:
+    """Return a path with ~ replaced; where there is no such user, it is the name of a folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        return Path(path)
+
+
+def absolute(path: str) -> Path:
+    """Return the absolute path, with ~ replaced."""
+    return expanded(path).absolute()
+
+
 def read_text(path: Path, most: int) -> str:
     """Return a text file of so many bytes at most.
 

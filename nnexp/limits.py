@@ -8,6 +8,7 @@ import numpy as np
 from nnexp.config.experiment import Experiment
 from nnexp.data.dataset import Data
 from nnexp.errors import UserError
+from nnexp.files import absolute
 from nnexp.nn.network import Layout, outputs, size
 from nnexp.training.evaluator import metric_names
 from nnexp.training.stack import Recipe
@@ -23,6 +24,8 @@ COPIES = 2
 """How often the files of a run are written: into its folder, and for MLflow."""
 SETS = 2
 """How often the trained parameters are among them: for nnexp, and within the model that MLflow loads."""
+LARGEST = 10**300
+"""More bytes than need to be told apart, and few enough to be divided."""
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -71,7 +74,7 @@ def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
         )
     arrays = parameters * (SETS + len(trainer.snapshots))
     needed = COPIES * (8 * arrays + DIGITS * numbers)
-    free = shutil.disk_usage(existing(Path(experiment.output_dir).expanduser().absolute())).free
+    free = shutil.disk_usage(existing(absolute(experiment.output_dir))).free
     if needed > free:
         raise UserError(
             f"output_dir={experiment.output_dir}: must have room for {amount(needed)}, of {len(trainer.snapshots)} "
@@ -91,7 +94,7 @@ def existing(path: Path) -> Path:
 
 def amount(count: float) -> str:
     """Return a number of bytes with two digits and a unit."""
-    place = 0
+    place, count = 0, min(count, LARGEST)
     while count >= 1000 and place < len(UNITS) - 1:  # noqa: PLR2004
         count, place = count / 1000, place + 1
     return f"{count:.2g} {UNITS[place]}" if count < 100 else f"{count:,.0f} {UNITS[place]}"  # noqa: PLR2004

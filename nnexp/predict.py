@@ -17,7 +17,7 @@ from nnexp import terminal
 from nnexp.component import Array
 from nnexp.data.table_file import TableFile, listed
 from nnexp.errors import UserError
-from nnexp.files import atomically
+from nnexp.files import absolute, atomically, expanded
 from nnexp.nn.network import CHUNK
 from nnexp.recorded_run import files_of
 from nnexp.run_folder import PARAMETERS
@@ -49,14 +49,14 @@ def main(words: Sequence[str] | None = None) -> None:
         with terminal.user_errors():
             if (chosen.input is None) == (chosen.model is None):
                 raise UserError("must have either a TABLE or --model FOLDER")
-            output_dir = Path(chosen.output_dir).expanduser().absolute()
+            output_dir = absolute(chosen.output_dir)
             with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
                 saved = read_model(folder, f"run={chosen.run}")
                 if chosen.model is not None:
                     with _new_folder(chosen.model) as path:
                         write_served_model(path, folder)
                     return
-            table = TableFile(Path(chosen.input).expanduser(), chosen.input, chosen.separator)
+            table = TableFile(expanded(chosen.input), chosen.input, chosen.separator)
             with _output(chosen.to) as file:
                 predict(saved, table, file)
     except KeyboardInterrupt:
@@ -139,7 +139,7 @@ def aligned(pieces: Iterable[Array]) -> Iterator[Array]:
 @contextmanager
 def _new_folder(to: str) -> Iterator[Path]:
     """Yield a folder that gets a name that is not taken if the block ends well."""
-    target = Path(to).expanduser().absolute()
+    target = absolute(to)
     try:
         if target.exists():
             raise UserError(f"--model={to}: must not exist")
@@ -160,7 +160,7 @@ def _output(to: str | None) -> Iterator[IO[str]]:
             _print(file)
         return
     try:
-        with atomically(Path(to).expanduser()) as path, path.open("w", newline="", encoding="utf-8") as file:
+        with atomically(expanded(to)) as path, path.open("w", newline="", encoding="utf-8") as file:
             yield file
     except OSError as error:
         raise UserError(f"--to={to}: must be a file that can be written ({error.strerror})") from error

@@ -11,6 +11,7 @@ import numpy as np
 from nnexp import terminal
 from nnexp.config.build import build
 from nnexp.config.experiment import Experiment
+from nnexp.files import absolute
 from nnexp.recorded_run import RecordedRun, recorded_run
 from nnexp.runs import Ready, prepare
 from nnexp.signals import sigterm_interrupts
@@ -46,7 +47,7 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(words)
     try:
         with terminal.user_errors():
-            same = replay(chosen.run, Path(chosen.output_dir).expanduser().absolute())
+            same = replay(chosen.run, absolute(chosen.output_dir))
     except KeyboardInterrupt:
         print("\nnnexp: interrupted", file=sys.stderr)  # noqa: T201
         sys.exit(INTERRUPTED)

@@ -13,6 +13,7 @@ from nnexp.config.build import build
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import flat, key_of, resolved, without_effect
 from nnexp.errors import UserError
+from nnexp.files import absolute
 from nnexp.recorded_run import noted_folder
 from nnexp.run_folder import tracked_as
 from nnexp.training.checkpoint import Saved, Tree
@@ -91,7 +92,7 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
 
     """
     name = str(experiment.resume)
-    output_dir = Path(experiment.output_dir).expanduser().absolute()
+    output_dir = absolute(experiment.output_dir)
     folder, run_id = _folder(name, output_dir), None
     if folder is not None:
         saved, folder = read_latest(name, folder)
@@ -121,7 +122,7 @@ def command(folder: Path, overrides: Sequence[str]) -> str:
 
 def _folder(name: str, output_dir: Path) -> Path | None:
     """Return the path that a name is, or the folder of the run that MLflow calls so; None where there is none."""
-    return Path(name).expanduser().absolute() if Path(name).expanduser().exists() else noted_folder(name, output_dir)
+    return absolute(name) if absolute(name).exists() else noted_folder(name, output_dir)
 
 
 def _chosen(experiment: Experiment, there: Experiment, overrides: Sequence[str]) -> Experiment:

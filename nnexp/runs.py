@@ -18,7 +18,7 @@ from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, flat, resolved, without_effect
 from nnexp.data.dataset import Data, Dataset
 from nnexp.errors import UserError
-from nnexp.files import write_text
+from nnexp.files import absolute, write_text
 from nnexp.limits import check_limits, step_bytes
 from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
@@ -268,7 +268,7 @@ def writable_folder(path: str) -> Path:
         If nothing can be written there.
 
     """
-    folder = Path(path).expanduser().absolute()
+    folder = absolute(path)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):

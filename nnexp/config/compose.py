@@ -8,15 +8,13 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
-from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config.arguments import with_quoted_paths
 from nnexp.config.build import Node, build_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import resolved
-from nnexp.config.messages import one_line
+from nnexp.config.messages import check_text, refusal
 from nnexp.config.search_path import folder, register
 from nnexp.errors import UserError
 
@@ -39,11 +37,15 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
     """
     register()
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
+    check_text(overrides)
     with _initialized():
         try:
             config = compose("config", [*with_quoted_paths(overrides), *own])
-        except (HydraException, OmegaConfBaseException) as error:
-            raise UserError(one_line(error)) from error
+        except Exception as error:
+            mistake = refusal(error, overrides)
+            if mistake is None:
+                raise
+            raise mistake from error
         return check(config)
 
 

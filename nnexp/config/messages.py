@@ -1,14 +1,24 @@
 """The wording of mistakes: proposals for misspelt words, and Hydra's own errors said in one line."""
 
+import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from traceback import walk_tb
+from types import NoneType
 
-from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, ValidationError
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from nnexp.config.search_path import folder
 from nnexp.config.sweep_functions import create_functions
+from nnexp.errors import UserError
+
+OF_HYDRA = ("hydra", "omegaconf", "antlr4")
+"""Packages in which an error is about what they were told."""
 
 
 def no_such_key(path: str, known: Iterable[str]) -> str:
@@ -26,6 +36,55 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
+def check_text(overrides: Sequence[str]) -> None:
+    """Make sure that overrides are text that can be written down.
+
+    Raises
+    ------
+    UserError
+        If one has bytes that are no UTF-8.
+
+    """
+    for override in overrides:
+        try:
+            override.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{override}: must be text in UTF-8") from error
+
+
+def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:
+    """Return what a user did wrong where Hydra or OmegaConf raised an error; None for a bug.
+
+    Arguments
+    ---------
+    error
+        What was raised.
+    overrides
+        What Hydra was told, for errors that do not say what they are about.
+
+    """
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return UserError(one_line(error))
+    packages = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
+    own = [package for package in packages if package not in sys.stdlib_module_names]
+    if own[-1] not in OF_HYDRA:
+        return None
+    blamed = [override for override in overrides if _is_odd(override)] or overrides
+    return UserError(f"{' '.join(blamed)}: must be something that Hydra understands ({error})")
+
+
+def _is_odd(override: str) -> bool:
+    """Tell whether an override cannot be parsed, or chooses something other than the name of an option."""
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+        value = parsed.value()
+    except (HydraException, ValueError, RecursionError):
+        return not override.startswith("-")
+    names = value if isinstance(value, list) else [value]
+    group = os.path.isdir(folder("conf") / parsed.key_or_group)  # noqa: PTH112 - also of what is too long for a path
+    return group and not isinstance(value, (dict, NoneType)) and not all(isinstance(name, str) for name in names)
+
+
 def one_line(error: Exception) -> str:
     """Return a line that names the key, the value and what is allowed."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
@@ -40,7 +99,7 @@ def one_line(error: Exception) -> str:
     if isinstance(cause, ValidationError) and "Sweep" in str(cause):
         override = str(error).removeprefix("Error merging override ")
         return f"{override}: must have its functions in quotes, such as 'range(3)'"
-    return _first_line(error)
+    return _first_line(error) or _first_line(cause or error) or type(error).__name__
 
 
 def _wrong_value(error: OverrideParseException) -> str:
@@ -59,5 +118,5 @@ def _wrong_value(error: OverrideParseException) -> str:
     return f"not a valid override, must be key=value ({_first_line(error)})"
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return " ".join(str(error).split("\n\n")[0].split("See https://")[0].split())

@@ -3,7 +3,7 @@
 Each returns what Hydra's own `choice` or `interval` would. Nothing heavy is imported: every command passes here.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from math import isfinite
 
@@ -16,6 +16,8 @@ from nnexp.errors import UserError
 OVER = "sweep.over"
 LOGARITHMIC = "log"
 """The tag of an interval that is drawn from evenly on a logarithmic axis."""
+MOST = 100_000
+"""The most values of a key, and the most jobs of a sweep: they are listed before any of them is trained."""
 DIGITS = 12
 """Significant digits of spaced values: enough for any use, and few enough that 0.1 is 0.1."""
 
@@ -50,11 +52,28 @@ def zipped(*values: ParsedElementType | Sweep) -> ZipSweep:
         case [ChoiceSweep() as choice]:
             return ZipSweep(list=choice.list)
         case [RangeSweep() as numbers]:
-            return ZipSweep(list=list(numbers.range()))
-    listed = [value for value in values if not isinstance(value, Sweep)]
-    if len(listed) < max(1, len(values)):
+            return ZipSweep(list=list(listed(numbers)))
+    single = [value for value in values if not isinstance(value, Sweep)]
+    if len(single) < max(1, len(values)):
         raise UserError("must have values, or a single list or range of them")
-    return ZipSweep(list=listed)
+    return ZipSweep(list=single)
+
+
+def listed(numbers: RangeSweep) -> Iterable[float]:
+    """Return the numbers of a range.
+
+    Raises
+    ------
+    UserError
+        If they are too many, or there is no step from one to the next.
+
+    """
+    start, stop, step = (float(end if end is not None else 1) for end in (numbers.start, numbers.stop, numbers.step))
+    if step == 0:
+        raise UserError("must have a step other than 0")
+    if (stop - start) / step > MOST:
+        raise UserError(f"must have at most {MOST} values")
+    return numbers.range()
 
 
 def uniform(low: object, high: object) -> IntervalSweep:
@@ -129,8 +148,8 @@ def replacing(arguments: Sequence[str]) -> list[str]:
 def _spaced(start: float, stop: float, count: object, *, logarithmic: bool) -> ChoiceSweep:
     if logarithmic and min(start, stop) <= 0:
         raise UserError("must have bounds greater than 0")
-    if not isinstance(count, int) or not _whole(count) or count < 2:  # noqa: PLR2004 - both bounds are among them
-        raise UserError("must have a count that is a whole number of at least 2")
+    if not isinstance(count, int) or not _whole(count) or not 2 <= count <= MOST:  # noqa: PLR2004 - both bounds
+        raise UserError(f"must have a count that is a whole number from 2 to {MOST}")
     low, high = min(start, stop), max(start, stop)
     inner = [between(start, stop, step / (count - 1), logarithmic=logarithmic) for step in range(1, count - 1)]
     values = [start, *[min(max(float(f"{value:.{DIGITS}g}"), low), high) for value in inner], stop]

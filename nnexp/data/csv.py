@@ -14,6 +14,7 @@ from nnexp.data.dataset import Collection, Table
 from nnexp.data.table_file import TableFile, listed, shortened
 from nnexp.data.task import Task
 from nnexp.errors import UserError, on_one_line
+from nnexp.files import expanded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -76,7 +77,7 @@ class Csv(Collection):
         """Return the path of the table."""
         if self.path is None:
             raise UserError("dataset.path=null: must be the path of a table, dataset.path=my.csv")
-        return Path(self.path).expanduser()
+        return expanded(self.path)
 
     def examples(self) -> Table:
         """Return the table; a missing number is NaN."""

@@ -14,7 +14,11 @@ from nnexp.data.task import Task
 from nnexp.errors import UserError
 
 Share = Annotated[float, at.Interval(ge=0, lt=1)]
-Spread = Annotated[float, at.Ge(0)]
+Spread = Annotated[float, at.Interval(ge=0, le=1e6)]
+
+MOST = 10_000_000
+"""The most examples that are made up, which takes memory before anybody can tell how much."""
+Size = Annotated[int, at.Interval(ge=2, le=MOST)]
 
 TAKEN = ("sweeps", "comparisons", "multirun", "mlartifacts", "mlflow.db")
 """Names in the output folder that are not those of data sets."""

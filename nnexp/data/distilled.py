@@ -42,7 +42,7 @@ class Distilled(Dataset):
     """
 
     source: Dataset = field(default_factory=Digits)
-    trees: Count = 300
+    trees: Annotated[int, at.Interval(ge=1, le=10_000)] = 300
     temperature: Annotated[float, at.Gt(0)] = 1.0
     student_examples: Count | None = None
     seed: Seed = 0

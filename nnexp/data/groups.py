@@ -2,12 +2,13 @@
 
 from abc import abstractmethod
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Count, Labels, Seed
-from nnexp.data.dataset import Data, Dataset, Part, Share
+from nnexp.component import Array, Labels, Seed
+from nnexp.data.dataset import MOST, Data, Dataset, Part, Share
 from nnexp.data.digits import Digits
 from nnexp.data.task import Kind, Task
 from nnexp.errors import UserError
@@ -31,7 +32,7 @@ class Groups(Dataset):
     kind: ClassVar[Kind]
 
     source: Dataset = field(default_factory=Digits)
-    count: Count = 4000
+    count: Annotated[int, at.Interval(ge=1, le=MOST // 10)] = 4000
     seed: Seed = 0
 
     @abstractmethod

@@ -10,7 +10,7 @@ import annotated_types as at
 import numpy as np
 
 from nnexp.component import Seed
-from nnexp.data.dataset import Table, TableDataset
+from nnexp.data.dataset import MOST, Table, TableDataset
 from nnexp.data.task import Task
 from nnexp.errors import UserError
 
@@ -36,7 +36,7 @@ class MNIST1D(TableDataset):
 
     """
 
-    examples: Annotated[int, at.Ge(100)] = 5000
+    examples: Annotated[int, at.Interval(ge=100, le=MOST // 10)] = 5000
     seed: Seed = 42
 
     def rest_and_test(self) -> tuple[Table, Table]:

@@ -6,13 +6,13 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Count, Seed
-from nnexp.data.dataset import Collection, Spread, Table, TableDataset
+from nnexp.component import Seed
+from nnexp.data.dataset import MOST, Collection, Size, Spread, Table, TableDataset
 from nnexp.data.task import Task
 
 AXES = ("x", "y")
 TWO = Task(("0", "1"))
-Several = Annotated[int, at.Ge(2)]
+Several = Annotated[int, at.Interval(ge=2, le=1000)]
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Spiral(TableDataset):
 
     """
 
-    points: Annotated[int, at.Ge(2)] = 100
+    points: Annotated[int, at.Interval(ge=2, le=MOST // 1000)] = 100
     arms: Several = 3
     noise: Spread = 0.2
     seed: Seed = 0
@@ -76,7 +76,7 @@ class Moons(Collection):
 
     """
 
-    points: Several = 400
+    points: Size = 400
     noise: Spread = 0.2
     seed: Seed = 0
 
@@ -105,7 +105,7 @@ class Circles(Collection):
 
     """
 
-    points: Several = 400
+    points: Size = 400
     noise: Spread = 0.1
     inner: Annotated[float, at.Interval(gt=0, lt=1)] = 0.5
     seed: Seed = 0
@@ -137,7 +137,7 @@ class Xor(Collection):
 
     """
 
-    points: Count = 100
+    points: Annotated[int, at.Interval(ge=1, le=MOST // 4)] = 100
     noise: Spread = 0.3
     seed: Seed = 0
 

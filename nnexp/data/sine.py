@@ -7,7 +7,7 @@ import annotated_types as at
 import numpy as np
 
 from nnexp.component import Array, Seed
-from nnexp.data.dataset import Spread, Table, TableDataset
+from nnexp.data.dataset import Size, Spread, Table, TableDataset
 from nnexp.data.task import Task
 
 
@@ -28,8 +28,8 @@ class Sine(TableDataset):
 
     """
 
-    points: Annotated[int, at.Ge(2)] = 500
-    periods: Annotated[float, at.Gt(0)] = 2.0
+    points: Size = 500
+    periods: Annotated[float, at.Interval(gt=0, le=1e6)] = 2.0
     noise: Spread = 0.0
     seed: Seed = 0
 

@@ -7,18 +7,19 @@ that are zipped move together, intervals are drawn from together, and `sweep.rep
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString
+from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nnexp.config.messages import one_line
-from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, replacing
+from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed, replacing
 from nnexp.errors import UserError
 from nnexp.sweep.draws import Interval, Point, points
 from nnexp.sweep.options import SweepOptions, sweep_options
@@ -27,6 +28,8 @@ from nnexp.sweep.search import AllAtOnce, Bayesian, Block, Job, Search
 EXPERIMENT, SEED, SWEEP = "experiment", "seed", "sweep"
 PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
 """Text that needs no quotes on the command line, and is not taken for a number or the like."""
+S = TypeVar("S")
+T = TypeVar("T")
 Given = dict[str, Override]
 """What is said of every key, without the + before it."""
 
@@ -181,6 +184,9 @@ def _rows(override: Override) -> list[Point]:
         return [(key,)]
     if not override.is_sweep_override():
         return [(f"{key}={override.get_value_element_as_str()}",)]
+    value = override.value()
+    if isinstance(value, RangeSweep):
+        _checked(override, listed, value)
     try:
         rows: list[Point] = [(f"{key}={value}",) for value in override.sweep_string_iterator()]
     except (ValueError, HydraException) as error:
@@ -191,11 +197,16 @@ def _rows(override: Override) -> list[Point]:
 
 
 def _interval(override: Override, interval: IntervalSweep) -> Interval:
+    low, high = _checked(override, bounds, interval)
+    return Interval(override.get_key_element(), low, high, LOGARITHMIC in interval.tags)
+
+
+def _checked(override: Override, function: Callable[[S], T], sweep: S) -> T:
+    """Return what a function makes of the values of an override, which a mistake in them then names."""
     try:
-        low, high = bounds(interval)
+        return function(sweep)
     except UserError as error:
         raise UserError(f"{override.input_line}: {error}") from error
-    return Interval(override.get_key_element(), low, high, LOGARITHMIC in interval.tags)
 
 
 def _check_keys(varied: Given, block: Block, own: Sequence[str], config: DictConfig, loader: ConfigLoader) -> None:

@@ -9,7 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from nnexp.component import Component, Count, Seed
 from nnexp.config.build import build
 from nnexp.config.compose import options
+from nnexp.config.sweep_functions import MOST
 from nnexp.errors import UserError
+
+Times = Annotated[int, at.Interval(ge=1, le=MOST)]
 
 
 @dataclass(frozen=True)
@@ -37,14 +40,14 @@ class SweepOptions(Component):
 
     """
 
-    repeats: Count | None = None
+    repeats: Times | None = None
     metric: str | None = None
     sampler: Literal["random", "sobol", "optuna"] = "random"
-    draws: Count = 16
+    draws: Times = 16
     draw_seed: Seed = 0
     batch: Count = 8
     halving: Annotated[float, at.Interval(gt=0, lt=1)] | None = None
-    rungs: Count = 3
+    rungs: Annotated[int, at.Interval(ge=1, le=100)] = 3
     plan: bool = False
     reuse: bool = True
     parent: str | None = None

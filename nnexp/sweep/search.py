@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import product
-from math import isfinite
+from math import isfinite, prod
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
+from nnexp.config.sweep_functions import MOST
 from nnexp.errors import UserError
 from nnexp.sweep.draws import Interval, Point
 from nnexp.sweep.options import SweepOptions
@@ -57,7 +58,17 @@ class Block:
     after: Sequence[Sequence[Point]]
 
     def jobs(self, points: Sequence[Point]) -> list[Job]:
-        """Return every combination of points and rows."""
+        """Return every combination of points and rows.
+
+        Raises
+        ------
+        UserError
+            If they are too many.
+
+        """
+        total = prod(map(len, (*self.before, points, *self.after)))
+        if total > MOST:
+            raise UserError(f"-m: must make at most {MOST:,} runs, not {total:,}")
         rows = product(*self.before, points, *self.after)
         return [[override for part in row for override in part] for row in rows]
 

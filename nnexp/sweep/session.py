@@ -24,7 +24,7 @@ from nnexp.config.experiment import Experiment
 from nnexp.config.identity import resolved
 from nnexp.data.dataset import Data
 from nnexp.errors import UserError
-from nnexp.files import write_text
+from nnexp.files import absolute, write_text
 from nnexp.run_folder import read_history
 from nnexp.runs import Ready, load, prepare, slug, writable_folder, write_run
 from nnexp.signals import sigterm_interrupts
@@ -253,7 +253,7 @@ class Session:
         """Return the runs that need not be trained, by their places."""
         if not self._options.reuse:
             return {}
-        output_dir = Path(runs[0].experiment.output_dir).expanduser().absolute()
+        output_dir = absolute(runs[0].experiment.output_dir)
         own_runs = None if own is None else own.runs
         folders, kept = ledger.folders_by_hash(output_dir, own_runs), {}
         for place in places:

@@ -6,7 +6,7 @@ whatever is slow to import is imported late.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
@@ -14,7 +14,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
     from nnexp.sweep.results import SweepRun
@@ -106,7 +106,8 @@ class NNexpSweeper(Sweeper):
         from nnexp.sweep.expand import search_of
         from nnexp.sweep.session import Session, running
 
-        search = search_of([*self._config.hydra.overrides.hydra, *arguments], self._loader)
+        about_hydra = cast("list[str]", OmegaConf.to_container(self._config.hydra.overrides.hydra))
+        search = search_of([*about_hydra, *arguments], self._loader)
         returns: list[JobReturn] = []
         with running(Session.of(self._config, search.total)) as session:
             while jobs := search.ask():

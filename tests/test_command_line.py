@@ -98,6 +98,44 @@ MISTAKES = [
     (["-m", "sweep.over=3"], r"sweep\.over=3: must be keys and their values, or a list of such"),
     (["-m", "seed=interval(0,1)"], r"seed=0\.636962: must be a whole number of at least 0"),
     (["schedule=cosin"], r"schedule=cosin: must be one of constant, cosine"),
+    (["--nonsense"], r"unrecognized arguments: --nonsense \(--help shows what there is\)"),
+    (["--resolve"], r"--resolve: must be something that Hydra understands \(The --resolve flag"),
+    (["dataset=1"], r"dataset=1: must be something that Hydra understands \(Config group override must be a string"),
+    (["seed=1", "dataset=[[1]]"], r"dataset=\[\[1\]\]: must be something that Hydra understands"),
+    (["~dataset=3"], r"~dataset=3: must be something that Hydra understands"),
+    (["question=${x}"], r"Interpolation key 'x' not found"),
+    (["trainer.sampling=${oc.env:}"], r"TypeError raised while resolving interpolation: env\(\) missing 1 required"),
+    (["schedule='${'"], r"no viable alternative at input '\$\{'"),
+    ([f"{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
+    ([f"~{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
+    ([f"seed={'9' * 5000}"], r"seed=9+ \.\.\. .*Exceeds the limit"),
+    ([f"seed={'[' * 1000}"], r"seed=\[+ \.\.\. .*"),
+    (["question='a\nb'", "seed=x\ny"], r"seed=x y: .*"),
+    (["question='\ud800'"], r"question='\?': must be text in UTF-8"),
+    (["dtype='\x1b[2J'"], r"dtype=\?\[2J: must be float64 or float32"),
+    (["seed=4294967296"], r"seed=4294967296: must be a whole number of at least 0 and of at most 4294967295"),
+    (["dataset.split_seed=-1"], r"dataset\.split_seed=-1: must be a whole number of at least 0"),
+    ([f"optimizer.learning_rate=1{'0' * 400}"], r"optimizer\.learning_rate=10+: must be a number greater than 0"),
+    (["optimizer=momentum", "optimizer.momentum=false"], r"optimizer\.momentum=False: must be a number"),
+    (["dataset=sine", "dataset.points=1e30"], r"dataset\.points=1e\+30: must be a whole number of at least 2"),
+    (["dataset=spiral", "dataset.points=5000000"], r"dataset\.points=5000000: must be at most 3333333 for 3 arms"),
+    (["dataset=sine", "dataset.points=10000001"], r"dataset\.points=10000001: must be .* of at most 10000000"),
+    (["dataset=spiral", "dataset.arms=1000000000"], r"dataset\.arms=1000000000: must be .* of at most 1000"),
+    (
+        ["dataset=moons", "dataset.noise=1e308"],
+        r"dataset\.noise=1e\+308: must be a number of at least 0 and of at most",
+    ),
+    (["dataset=pairs", "dataset.count=1000000000"], r"dataset\.count=1000000000: must be .* of at most 1000000"),
+    (["dataset=csv", "dataset.path=/dev/zero"], r"dataset\.path=/dev/zero: must be a file"),
+    (["optimizer._target_=nnexp..x"], r"optimizer\._target_='nnexp\.\.x': must be the dataclass of an optimizer"),
+    (["-m", "seed=range(1000000000)"], r"seed=range\(1000000000\): must have at most 100000 values"),
+    (["-m", "seed=zip(range(1000000000))"], r"seed=zip\(range\(1000000000\)\): must have at most 100000 values"),
+    (
+        ["-m", "seed=range(1000)", "dtype=float32,float64", "dataset.split_seed=range(1000)"],
+        r"-m: must make at most 100,000",
+    ),
+    (["-m", "sweep.repeats=1000000000"], r"sweep\.repeats=1000000000: must be a whole number of at least 1 and of at"),
+    (["-m", "seed=range(0,3,0)"], r"seed=range\(0,3,0\): must have a step other than 0"),
     (
         ["-m", "optimizer.learning_rate=0.1,-1", *QUICK],
         r"optimizer\.learning_rate=-1\.0: must be a number greater than 0",
@@ -199,6 +237,19 @@ def test_a_neuron_under_a_squared_error_has_all_its_tables_and_figures(nnexp: Co
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         *("curves", "samples", "predictions", "confusion_matrix", "roc", "layers", "first_layer")
     }
+
+
+def test_texts_that_mean_something_to_others_are_shown_as_they_are(
+    typed: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """A formula of TeX to matplotlib, a sign that its font has not, markup of rich, and a user that is not there."""
+    (tmp_path / "t.csv").write_text("a,class\n" + "1,[/x]\n2,$a_$b$数\n" * 20, encoding="utf-8")
+    data = ("dataset=csv", "dataset.path=t.csv", "dataset.name='[b] $_$ 数据'", "question='[/b] $_$ 数据'")
+    result = typed(*data, "output_dir='~nobody-of-this-name/x'", *QUICK)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "true \\ predicted" in result.stdout
+    assert "[/x]" in result.stdout
+    assert [*(tmp_path / "~nobody-of-this-name" / "x" / "[b] $_$ 数据").iterdir()]
 
 
 def test_not_verbose_is_one_line(nnexp: CommandLine) -> None:

@@ -18,7 +18,8 @@ TOO_MUCH: list[tuple[tuple[str, ...], str]] = [
     (("architecture.hidden=[1000000000,1000000000]",), "architecture, trainer.batch_size: must need at most the"),
     (("trainer.epochs=1000000000000",), "trainer.epochs=1000000000000: must need at most the"),
     (("trainer.iterations=1000000000000",), "trainer.iterations=1000000000000: must need at most the"),
-    (("dataset=spiral", "dataset.points=100000000000000"), "dataset="),
+    ((f"trainer.iterations=1{'0' * 400}",), "trainer.iterations=1"),
+    (("dataset=spiral", "dataset.points=100000000000000"), "dataset.points="),
 ]
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Seed
+from nnexp.component import InvalidFieldError, Seed
 from nnexp.data.dataset import MOST, Collection, Size, Spread, Table, TableDataset
 from nnexp.data.task import Task
 
@@ -40,10 +40,16 @@ class Spiral(TableDataset):
 
     """
 
-    points: Annotated[int, at.Interval(ge=2, le=MOST // 1000)] = 100
+    points: Size = 100
     arms: Several = 3
     noise: Spread = 0.2
     seed: Seed = 0
+
+    def __post_init__(self) -> None:
+        """Check every field, and that all arms together are not too large."""
+        super().__post_init__()
+        if self.points * self.arms > MOST:
+            raise InvalidFieldError("points", self.points, f"at most {MOST // self.arms} for {self.arms} arms")
 
     def rest_and_test(self) -> tuple[Table, Table]:
         """Return two draws of all arms."""

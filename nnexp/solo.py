@@ -105,9 +105,12 @@ def execute(
         run_id = None if earlier is None else earlier.tracked_as(tracker.uri)
         run_facts = solo.ready.facts(environment())
         try:
-            with _tracked(tracker.start(run_facts, experiment.trainer.evaluations(), parent, run_id)) as tracked:
+            begun = tracker.start(run_facts, experiment.trainer.evaluations(), parent, run_id)
+            with _tracked(begun) as tracked:
                 solo.train(tracked)
                 result = solo.result(tracked)
+        except TrackingError as error:
+            raise UserError(f"tracking.uri={tracker.uri}: must be a store that takes the run ({error})") from error
         except KeyboardInterrupt as interrupt:
             if solo.checkpoints.kept:
                 raise type(interrupt)(command(solo.folder, again)) from interrupt

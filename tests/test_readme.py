@@ -69,7 +69,7 @@ def test_set_up_is_what_ci_does() -> None:
 
 def test_python_example(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(nnexp.folder)
-    (code,) = blocks("python")
+    (code,) = (block for block in blocks("python") if "from nnexp import run" in block)
     names: dict[str, object] = {}
     shortened = code.replace("trainer.epochs=600", "trainer.epochs=2").replace('"]', '", "tracking=none"]', 1)
     assert shortened.count("tracking=none") == 1

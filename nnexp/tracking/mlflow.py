@@ -165,6 +165,10 @@ class MLflowTracker:
         self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None, run_id: str | None = None
     ) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open one that is still there."""
+        with _failing():
+            return self._started(facts, epochs, parent, run_id)
+
+    def _started(self, facts: RunFacts, epochs: Sequence[int], parent: str | None, run_id: str | None) -> "MLflowRun":
         if run_id is not None and (run := self._active(run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             last = {name: self._last_step(run_id, name) for name in run.data.metrics}

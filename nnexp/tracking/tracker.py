@@ -210,7 +210,14 @@ class Tracker(Protocol):
     def start(
         self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None, run_id: str | None = None
     ) -> TrackedRun:
-        """Begin a run that will be evaluated at the given epochs, or go on with one; the parent is a sweep's run."""
+        """Begin a run that will be evaluated at the given epochs, or go on with one; the parent is a sweep's run.
+
+        Raises
+        ------
+        TrackingError
+            If the tracker does not take it.
+
+        """
 
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> TrackedSweep:
         """Begin a sweep, or go on with the one that has this `run_id`, if it is still there."""

@@ -167,7 +167,7 @@ MISTAKES: list[tuple[list[str], str]] = [
     ([f"{LEARNING_RATE}uniform(0,1)"], r"Sweep parameters '.*uniform\(0,1\)' requires --multirun"),
     ([f"{LEARNING_RATE}logspace(0.1,1,3)"], r"Sweep parameters '.*logspace\(0\.1,1,3\)' requires --multirun"),
     (["-m", f"{LEARNING_RATE}zip(1,2)", "seed=zip(1,2,3)"], r".*zip\(1,2\) and seed=zip\(1,2,3\): must have as many.*"),
-    (["-m", "sweep.draws=0"], "sweep.draws=0: must be a whole number of at least 1"),
+    (["-m", "sweep.draws=0"], "sweep.draws=0: must be a whole number of at least 1 and of at most 100000"),
     (["-m", "sweep.sampler=grid"], "sweep.sampler=grid: must be random or sobol or optuna"),
     (["-m", "sweep.drawss=3"], r"sweep\.drawss: no such key, did you mean draws\?"),
     (["-m", "+sweep.drawss=3"], r"sweep\.drawss: no such key, did you mean draws\?"),

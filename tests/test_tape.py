@@ -186,7 +186,7 @@ def test_any_chain_of_operations_in_recycled_buffers(
     def chain(x: Array) -> Array:
         kept, value = [x * 1.0], x
         for unary, binary, let_go in steps:
-            value = np.minimum(binary(unary(value), kept[-1]), 10.0)
+            value = np.maximum(np.minimum(binary(unary(value), kept[-1]), 10.0), -10.0)
             kept = [value * 0.5] if let_go else [*kept, value]
         return sum(kept, value)
 

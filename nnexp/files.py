@@ -47,6 +47,11 @@ def absolute(path: str) -> Path:
     return expanded(path).absolute()
 
 
+def shown(path: Path) -> str:
+    """Return a path as a person in the working folder would write it."""
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def read_text(path: Path, most: int) -> str:
     """Return a text file of so many bytes at most.
 

@@ -1,5 +1,7 @@
 """Locks, by which a process has a folder for itself."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,3 +19,14 @@ def locked(path: Path) -> "BaseFileLock | None":
     except Timeout:
         return None
     return lock
+
+
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Hold a lock within the block, and yield whether that is so; another process may have it."""
+    lock = locked(path)
+    try:
+        yield lock is not None
+    finally:
+        if lock is not None:
+            lock.release()

@@ -25,8 +25,6 @@ from nnexp.saved_model import MODEL, SavedModel, read_model
 from nnexp.served_model import write_served_model
 from nnexp.training.worker import BLAS_THREADS
 
-INTERRUPTED = 130
-"""The exit status of Ctrl-C."""
 IN_MEMORY = 2**24
 """Bytes of predictions that are held in memory until all of them are known."""
 
@@ -45,23 +43,19 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", metavar="FOLDER", help="write the network as a model of MLflow into a new folder")
     parser.add_argument("--output-dir", default="outputs", help="where runs were written")
     chosen = parser.parse_args(words)
-    try:
-        with terminal.user_errors():
-            if (chosen.input is None) == (chosen.model is None):
-                raise UserError("must have either a TABLE or --model FOLDER")
-            output_dir = absolute(chosen.output_dir)
-            with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
-                saved = read_model(folder, f"run={chosen.run}")
-                if chosen.model is not None:
-                    with _new_folder(chosen.model) as path:
-                        write_served_model(path, folder)
-                    return
-            table = TableFile(expanded(chosen.input), chosen.input, chosen.separator)
-            with _output(chosen.to) as file:
-                predict(saved, table, file)
-    except KeyboardInterrupt:
-        print("\nnnexp: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(INTERRUPTED)
+    with terminal.user_errors():
+        if (chosen.input is None) == (chosen.model is None):
+            raise UserError("must have either a TABLE or --model FOLDER")
+        output_dir = absolute(chosen.output_dir)
+        with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
+            saved = read_model(folder, f"run={chosen.run}")
+            if chosen.model is not None:
+                with _new_folder(chosen.model) as path:
+                    write_served_model(path, folder)
+                return
+        table = TableFile(expanded(chosen.input), chosen.input, chosen.separator)
+        with _output(chosen.to) as file:
+            predict(saved, table, file)
 
 
 def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:

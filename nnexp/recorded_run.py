@@ -12,7 +12,8 @@ from nnexp.config.foreign import checked_yaml
 from nnexp.config.identity import flat
 from nnexp.errors import UserError
 from nnexp.files import read_text
-from nnexp.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, Note, RunSummary, read_history
+from nnexp.journal import RunNote
+from nnexp.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.training.history import History
 
 
@@ -71,7 +72,7 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
     """
     for folder in (Path(run), noted_folder(run, output_dir)):
         if folder is not None and (folder / SUMMARY).is_file():
-            note = Note.read(folder)
+            note = RunNote.read(folder)
             yield folder, None if note is None else note.run_id
             return
     if Path(run).exists():
@@ -86,7 +87,7 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
 def noted_folder(run_id: str, output_dir: Path) -> Path | None:
     """Return the folder in which a note says that MLflow calls the run so."""
     notes = (*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}"))
-    folders = {note.run_id: path.parent for path in notes if (note := Note.read(path.parent)) is not None}
+    folders = {note.run_id: path.parent for path in notes if (note := RunNote.read(path.parent)) is not None}
     return folders.get(run_id)
 
 

@@ -21,8 +21,8 @@ from nnexp.training.history import History
 from nnexp.training.loop import train
 from nnexp.training.worker import BLAS_THREADS
 
-DIFFERENT, INTERRUPTED = 1, 130
-"""Exit statuses of a run that comes out differently, and of Ctrl-C."""
+DIFFERENT = 1
+"""The exit status of a run that comes out differently."""
 OF_NUMBERS = ("version.", "platform", "processor", "blas", "git.")
 """How the tags begin that say what the last bits may depend on."""
 
@@ -45,12 +45,8 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
     parser.add_argument("--output-dir", default="outputs", help="where runs were written")
     chosen = parser.parse_args(words)
-    try:
-        with terminal.user_errors():
-            same = replay(chosen.run, absolute(chosen.output_dir))
-    except KeyboardInterrupt:
-        print("\nnnexp: interrupted", file=sys.stderr)  # noqa: T201
-        sys.exit(INTERRUPTED)
+    with terminal.user_errors():
+        same = replay(chosen.run, absolute(chosen.output_dir))
     if not same:
         sys.exit(DIFFERENT)
 

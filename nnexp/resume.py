@@ -13,9 +13,9 @@ from nnexp.config.build import build
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import flat, key_of, resolved, without_effect
 from nnexp.errors import UserError
-from nnexp.files import absolute
+from nnexp.files import absolute, shown
+from nnexp.journal import tracked_as
 from nnexp.recorded_run import noted_folder
-from nnexp.run_folder import tracked_as
 from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.loop import Training
 
@@ -115,9 +115,8 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
 
 def command(folder: Path, overrides: Sequence[str]) -> str:
     """Return the command that goes on with a run, which began with some overrides."""
-    path = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     again = [override for override in overrides if without_effect(key_of(override)) and key_of(override) != KEY]
-    return shlex.join(["python", "-m", "nnexp", f"{KEY}={path}", *again])
+    return shlex.join(["python", "-m", "nnexp", f"{KEY}={shown(folder)}", *again])
 
 
 def _folder(name: str, output_dir: Path) -> Path | None:

@@ -162,31 +162,3 @@ def write_parameters(path: Path, parameters: Mapping[str, Array]) -> None:
     """Write parameters by name."""
     with atomically(path) as temporary:
         np.savez(temporary, allow_pickle=False, **parameters)
-
-
-@dataclass(frozen=True)
-class Note:
-    """Where a run is tracked, what it is called there, and whether all of it has been delivered."""
-
-    uri: str
-    run_id: str
-    complete: bool = True
-
-    def write(self, folder: Path) -> None:
-        """Write the note beside a run's files."""
-        write_text(folder / TRACKED, json.dumps(asdict(self)) + "\n")
-
-    @classmethod
-    def read(cls, folder: Path) -> "Note | None":
-        """Return the note beside a run's files; None where there is none, or something else."""
-        try:
-            noted = json.loads(read_text(folder / TRACKED, LARGEST))
-            return cls(str(noted["uri"]), str(noted["run_id"]), complete=noted.get("complete", True) is True)
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
-            return None
-
-
-def tracked_as(folder: Path, uri: str, *, complete: bool = True) -> str | None:
-    """Return what a store calls a run, if it was recorded there in full, or at all."""
-    note = Note.read(folder)
-    return note.run_id if note is not None and note.uri == uri and (note.complete or not complete) else None

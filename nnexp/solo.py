@@ -1,23 +1,24 @@
 """A run alone: trained with checkpoints, drawn, tracked, and gone on with where it was interrupted."""
 
-import errno
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nnexp import terminal
-from nnexp.checkpoints import Checkpoints
+from nnexp.checkpoints import FOLDER, Checkpoints
 from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import resolved
 from nnexp.errors import UserError
 from nnexp.files import new_folder, remove_temporaries
+from nnexp.journal import NOTHING, RunNote, later
 from nnexp.locks import locked
 from nnexp.resume import Resumed, command, facts, resumed
-from nnexp.run_folder import CONFIG, Note, write_yaml
+from nnexp.room import once_there_is_room
+from nnexp.run_folder import CONFIG, write_history, write_yaml
 from nnexp.runs import (
     Ready,
     Result,
@@ -31,7 +32,7 @@ from nnexp.runs import (
 )
 from nnexp.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import Status, TrackedRun, TrackingError
+from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, TrackedRun, TrackingError
 from nnexp.training.history import Outcome, Row
 from nnexp.training.loop import Training
 from nnexp.training.roster import Observer, unobserved
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 T = TypeVar("T")
-FULL = (errno.ENOSPC, errno.EDQUOT)
-ROOM_SECONDS = 600.0
-"""How long a run that is trained waits for room on a full disk."""
 
 
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
@@ -106,9 +104,9 @@ def execute(
         run_facts = solo.ready.facts(environment())
         try:
             begun = tracker.start(run_facts, experiment.trainer.evaluations(), parent, run_id)
-            with _tracked(begun) as tracked:
-                solo.train(tracked)
-                result = solo.result(tracked)
+            with solo.tracked(begun, run_facts, parent):
+                solo.train(begun)
+                result = solo.result(begun)
         except TrackingError as error:
             raise UserError(f"tracking.uri={tracker.uri}: must be a store that takes the run ({error})") from error
         except KeyboardInterrupt as interrupt:
@@ -149,6 +147,8 @@ class Solo:
         self._earlier, self._started = earlier, time.strftime("%Y-%m-%d_%H-%M-%S")
         self._observer: Observer = unobserved
         self._tracked: TrackedRun | None = None
+        self._facts = ready.facts({})
+        self._parent: str | None = None
         self._lock: BaseFileLock | None = None
         self._training = Training(
             [ready.recipe], ready.data, trainer, experiment.dtype, self._observe, watch_layers=self.figures
@@ -170,7 +170,7 @@ class Solo:
         """Return the run's folder, which is made when something is to be kept."""
         remove_temporaries(self._place)
         write_yaml(self._place / CONFIG, resolved(self.ready.experiment))
-        self._note(complete=False)
+        self._note(self._unfinished("KILLED"))  # which it is, if nothing more is heard of it
         return self._place
 
     @cached_property
@@ -194,13 +194,25 @@ class Solo:
     def _observe(self, moment: int, runs: Sequence[int], row: Row) -> None:
         self._observer(moment, runs, row)
 
+    @contextmanager
+    def tracked(self, run: TrackedRun, run_facts: RunFacts, parent: str | None) -> Iterator[None]:
+        """Track the run within the block, and close it if the block does not get to its end."""
+        self._tracked, self._facts, self._parent = run, run_facts, parent
+        if self._earlier is not None:
+            self._note(self._unfinished("KILLED"))
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._end(run, "KILLED")
+            raise
+        except BaseException:
+            self._end(run, "FAILED")
+            raise
+
     def train(self, tracked: TrackedRun) -> None:
         """Train to the end, with checkpoints on the way; a signal waits for the end of a step and its checkpoint."""
         training, checkpoints = self._training, self.checkpoints
-        self._tracked = tracked
-        if self._earlier is not None:
-            self._note(complete=False)
-        for moment, metrics in training.evaluations(0):
+        for moment, metrics in training.history(0).evaluations():
             tracked.log(moment, metrics)  # those of before that the tracker does not have
         with terminal.progress(self.ready.experiment.trainer, verbose=self.verbose) as show:
 
@@ -222,8 +234,8 @@ class Solo:
         try:
             (outcome,) = self._training.outcomes().values()
             seconds = self._training.seconds
-            result = self._once_there_is_room(lambda: self.ready.result(outcome, self.folder, seconds, tracked.where()))
-            self._once_there_is_room(lambda: self._write(outcome, result, tracked))
+            result = self._with_room(lambda: self.ready.result(outcome, self.folder, seconds, tracked.where()))
+            self._with_room(lambda: self._write(outcome, result, tracked))
             self._record(tracked, result)
         except KeyboardInterrupt:
             self.checkpoints.write(self._training)
@@ -233,50 +245,48 @@ class Solo:
     def _write(self, outcome: Outcome, result: Result, tracked: TrackedRun) -> None:
         write_run(self.ready, outcome, result, figures=self.figures, served=tracked.run_id is not None)
 
-    def _once_there_is_room(self, write: Callable[[], T]) -> T:
-        """Write into the run's folder, and wait where the disk is full: what is trained is not to be lost."""
-        patience = time.monotonic() + ROOM_SECONDS
-        told = False
-        while True:
-            try:
-                return write()
-            except OSError as error:
-                if error.errno not in FULL:
-                    raise
-                if time.monotonic() > patience:
-                    raise UserError(f"output_dir={self.output_dir}: must have room for the files of a run") from error
-                if not told:
-                    terminal.warn(f"no space left in {self.output_dir}; the run is trained and waits for room")
-                told = True
-            time.sleep(1)
-
     def _record(self, tracked: TrackedRun, result: Result) -> None:
+        """Deliver the run; what cannot be delivered now is noted first, and can be later."""
         summary, folder = result.summary, result.folder
         description = describe(result.command, result.history, result.diverged_step, folder)
+        done = self._unfinished("FINISHED", best_metrics(summary), outcome_tags(summary), description)
+        self._with_room(lambda: self._note(done))
         try:
-            tracked.finish(best_metrics(summary), outcome_tags(summary), description, folder)
+            tracked.finish(done.metrics, done.tags, description, folder)
         except TrackingError as error:
-            terminal.warn(f"not recorded: {error}. All of the run is in {folder}")
+            again = later(self.output_dir, tracked.uri)
+            terminal.warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
         else:
-            self._note(complete=True)
+            self._with_room(lambda: self._note(None))
 
-    def _note(self, *, complete: bool) -> None:
-        if self._tracked is not None and self._tracked.run_id is not None:
-            Note(self._tracked.uri, self._tracked.run_id, complete).write(self._place)
-
-
-@contextmanager
-def _tracked(run: TrackedRun) -> Iterator[TrackedRun]:
-    """Give a run the status with which the block ends."""
-    status: Status = "FAILED"
-    try:
-        yield run
-        status = "FINISHED"
-    except KeyboardInterrupt:
-        status = "KILLED"
-        raise
-    finally:
+    def _end(self, tracked: TrackedRun, status: Status) -> None:
+        """Close a run that does not get to its end, with its checkpoints, if any."""
+        kept = self.checkpoints.kept
+        left = None
         try:
-            run.end(status)
+            tracked.end(status, self.folder / FOLDER if kept else None)
         except TrackingError as error:
             terminal.warn(f"the run was not closed where it is recorded: {error}")
+            left = self._unfinished(status)
+        if kept:
+            with suppress(OSError):  # the note from when the run began says as much
+                write_history(self.folder, self._training.history(0))
+                self._note(left)
+
+    def _unfinished(
+        self,
+        status: Status,
+        metrics: Mapping[str, float] | None = None,
+        tags: Mapping[str, str] | None = None,
+        description: str = "",
+    ) -> FinishedRun:
+        """Return what is to be recorded of the run, but for its files."""
+        seconds = self._training.seconds
+        return FinishedRun(self._facts, NOTHING, metrics or {}, tags or {}, description, None, seconds, status)
+
+    def _note(self, left: FinishedRun | None) -> None:
+        if self._tracked is not None and self._tracked.run_id is not None:
+            RunNote(self._tracked.uri, self._tracked.run_id, self._parent, left).write(self._place)
+
+    def _with_room(self, write: Callable[[], T]) -> T:
+        return once_there_is_room(write, self.output_dir)

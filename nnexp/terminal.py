@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.table import Table
 
-MISTAKE = 2
-"""The exit status of a user's mistake."""
+MISTAKE, INTERRUPTED = 2, 130
+"""The exit statuses of a user's mistake and of Ctrl-C."""
 REDRAW_SECONDS = 0.1
 MANY = 10_000
 WIDE = 115
@@ -141,12 +141,15 @@ def show_results(
 
 @contextmanager
 def user_errors() -> Iterator[None]:
-    """End the process with one line and exit status 2 where the block finds a user's mistake."""
+    """End the process with one line: exit status 2 where the block finds a user's mistake, 130 after Ctrl-C."""
     try:
         yield
     except UserError as error:
         warn(str(error))
         sys.exit(MISTAKE)
+    except KeyboardInterrupt:
+        warn("interrupted")
+        sys.exit(INTERRUPTED)
 
 
 def warn(line: str) -> None:

@@ -16,9 +16,9 @@ FLOORS = [
     ["tracking", "plots", "terminal"],
     [
         *("config", "report", "html", "limits", "locks", "saved_model", "served_model"),
-        *("runs", "run_folder", "recorded_run", "checkpoints", "resume", "solo"),
+        *("runs", "run_folder", "recorded_run", "checkpoints", "resume", "solo", "journal", "room"),
     ],
-    ["__main__", "__init__", "sweep", "_plugins", "compare", "replay", "predict"],
+    ["__main__", "__init__", "sweep", "_plugins", "compare", "deliver", "replay", "predict"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
 HEAVY = {

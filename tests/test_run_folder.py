@@ -15,11 +15,8 @@ from nnexp.component import Array
 from nnexp.run_folder import (
     HISTORY,
     SUMMARY,
-    TRACKED,
-    Note,
     RunSummary,
     read_history,
-    tracked_as,
     write_history,
     write_parameters,
     write_yaml,
@@ -194,16 +191,3 @@ def test_parameters_come_back_with_their_names_and_types(tmp_path: Path) -> None
             assert (found[name].dtype, found[name].shape) == (values.dtype, values.shape)
             assert found[name].tobytes() == values.tobytes()
     assert [path.name for path in tmp_path.iterdir()] == ["parameters.npz"]
-
-
-def test_where_a_run_was_recorded_is_noted_beside_it_for_each_store(tmp_path: Path) -> None:
-    assert tracked_as(tmp_path, "sqlite:///a.db") is None
-    Note("sqlite:///a.db", "run-1", complete=False).write(tmp_path)
-    assert tracked_as(tmp_path, "sqlite:///a.db") is None
-    assert tracked_as(tmp_path, "sqlite:///a.db", complete=False) == "run-1"
-    (tmp_path / TRACKED).write_text('{"uri": "sqlite:///a.db", "run_id": "run-1"}')  # of before there was more to say
-    assert tracked_as(tmp_path, "sqlite:///a.db") == "run-1"
-    assert tracked_as(tmp_path, "sqlite:///b.db") is None
-    for text in ("", "[1]", json.dumps({"uri": "sqlite:///c.db"})):
-        (tmp_path / TRACKED).write_text(text)
-        assert tracked_as(tmp_path, "sqlite:///a.db") is None

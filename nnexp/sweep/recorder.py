@@ -1,26 +1,27 @@
 """Recording the runs of a sweep with its tracker, while others train."""
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 
-import numpy as np
-
 from nnexp import terminal
-from nnexp.run_folder import Note, RunSummary, tracked_as
+from nnexp.journal import NOTHING, RunNote, tracked_as
+from nnexp.run_folder import RunSummary
 from nnexp.runs import Ready, best_metrics, describe, outcome_tags
 from nnexp.sweep.results import SweepRun
 from nnexp.sweep.search import Job
-from nnexp.tracking.tracker import FinishedRun, TrackedSweep
+from nnexp.tracking.tracker import FinishedRun, TrackedSweep, TrackingError
 from nnexp.training.history import History
 
 ERROR_TAG = "error"
 SHOW_SECONDS = 0.2
 """How often it is shown how much is left to record."""
-NOTHING = History(np.empty(0, np.intp), {})
-"""The history of a run that failed."""
+FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
+"""How long a store that does not answer is left alone, the first time and at most."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ class Kept:
 class Recorder(Thread):
     """A thread that opens a tracker and records runs one after another, for each call waits for a database.
 
-    It never keeps the process from ending: what is not recorded then has its files, and is recorded when the command is
-    given again.
+    A store that fails is left alone for a while, longer each time, and the runs wait. It never keeps the process from
+    ending: what is not recorded then has its files, and is recorded when the command is given again.
 
     Arguments
     ---------
@@ -71,12 +72,16 @@ class Recorder(Thread):
     def __init__(self, start: Callable[[], TrackedSweep], tags: Mapping[str, str]) -> None:
         super().__init__(daemon=True)
         self.tracked: TrackedSweep | None = None
+        self.refusal: TrackingError | None = None
+        self.errors: list[str] = []
         self._start_sweep, self._tags, self._known = start, tags, dict[str, str]()
         self._queue: SimpleQueue[Kept | None] = SimpleQueue()
+        self._left: deque[Kept] = deque()
+        self._failed: list[Kept] = []
         self._opened = Event()
         self._at_once = False
         self._failure: Exception | None = None
-        self._errors: list[str] = []
+        self._wait, self._next = FIRST_WAIT, 0.0
         self.start()
 
     def run(self) -> None:
@@ -90,11 +95,11 @@ class Recorder(Thread):
             return
         finally:
             self._opened.set()
-        while (kept := self._queue.get()) is not None and not self._at_once:
-            try:
-                self._record(tracked, kept)
-            except Exception as error:  # noqa: BLE001 - the others are recorded all the same
-                self._errors.append(str(error))
+        while (kept := self._queue.get()) is not None:
+            self._left.append(kept)
+            if time.monotonic() > self._next:
+                self._record_left(tracked)
+        self._record_left(tracked)
 
     def begun(self) -> TrackedSweep:
         """Return the sweep in the tracker, once it is open.
@@ -124,8 +129,8 @@ class Recorder(Thread):
             raise self._failure
         self._queue.put(kept)
 
-    def close(self) -> list[str]:
-        """Wait until all is recorded; return what went wrong.
+    def close(self) -> None:
+        """Wait until all is recorded, as far as it can be.
 
         Raises
         ------
@@ -134,43 +139,76 @@ class Recorder(Thread):
 
         """
         self._queue.put(None)
-        with terminal.waiting("runs recorded", self._queue.qsize) as show:
+        with terminal.waiting("runs recorded", lambda: self._queue.qsize() + len(self._left)) as show:
             while self.is_alive():
                 self.join(SHOW_SECONDS)
                 show()
         if self._failure is not None:
             raise self._failure
-        return self._errors
 
-    def abandon(self, seconds: float) -> list[str]:
-        """Wait so many seconds for the run that is being recorded, and leave the others; return what went wrong."""
+    def abandon(self, seconds: float) -> None:
+        """Wait so many seconds for the run that is being recorded, and leave the others."""
         self._at_once = True
         self._queue.put(None)
         if self.tracked is not None:
             self.join(seconds)
-        return self._errors
+
+    def left(self) -> dict[Path, FinishedRun]:
+        """Return the runs that are trained and not recorded, by their folders."""
+        waiting = [*self._failed, *self._left]
+        while not self._queue.empty():
+            waiting += [kept for kept in (self._queue.get(),) if kept is not None]
+        return {kept.folder: self._finished(kept) for kept in waiting}
+
+    def _record_left(self, tracked: TrackedSweep) -> None:
+        """Record the runs that wait, until the store fails."""
+        if self._at_once:
+            return
+        try:
+            if self.refusal is not None:
+                self._clean(tracked)
+            while self._left and not self._at_once:
+                try:
+                    self._record(tracked, self._left[0])
+                except (TrackingError, OSError) as error:
+                    self._clean(tracked)  # where the store answers, the others may have better luck
+                    self.errors.append(str(error))
+                    self._failed.append(self._left[0])
+                self._left.popleft()
+        except TrackingError as error:
+            if self.refusal is None:
+                terminal.warn(f"MLflow does not take runs for now; the training goes on ({error})")
+            self.refusal = error
+            self._next, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LONGEST_WAIT)
+
+    def _clean(self, tracked: TrackedSweep) -> None:
+        """Remove what was begun when the store failed, so that nothing is recorded twice."""
+        self._known |= tracked.recorded()
+        self.refusal, self._wait = None, FIRST_WAIT
 
     def _record(self, tracked: TrackedSweep, kept: Kept) -> None:
-        run, summary = kept.run, kept.summary
-        if run.config_hash in self._known:
+        config_hash = kept.run.config_hash
+        if config_hash in self._known:
             if tracked_as(kept.folder, tracked.uri) is None:
-                Note(tracked.uri, self._known[run.config_hash]).write(kept.folder)
+                RunNote(tracked.uri, self._known[config_hash]).write(kept.folder)
             return
         earlier = tracked_as(kept.folder, tracked.uri)
         if earlier is not None and tracked.reuse(earlier):
             return
+        recorded = tracked.record(self._finished(kept))
+        if recorded is not None and kept.summary is not None:
+            RunNote(tracked.uri, recorded).write(kept.folder)
+
+    def _finished(self, kept: Kept) -> FinishedRun:
+        run, summary = kept.run, kept.summary
         curves, diverged_step = kept.curves or NOTHING, None if summary is None else summary.diverged_step
-        recorded = tracked.record(
-            FinishedRun(
-                run.facts(self._tags),
-                curves,
-                {} if summary is None else best_metrics(summary),
-                {ERROR_TAG: kept.error or ""} if summary is None else outcome_tags(summary),
-                describe(run.command, curves, diverged_step, kept.folder),
-                kept.folder,
-                0.0 if summary is None else summary.seconds,
-                "FINISHED" if summary is not None else "FAILED",
-            )
+        return FinishedRun(
+            run.facts(self._tags),
+            curves,
+            {} if summary is None else best_metrics(summary),
+            {ERROR_TAG: kept.error or ""} if summary is None else outcome_tags(summary),
+            describe(run.command, curves, diverged_step, kept.folder),
+            kept.folder,
+            0.0 if summary is None else summary.seconds,
+            "FINISHED" if summary is not None else "FAILED",
         )
-        if recorded is not None and summary is not None:
-            Note(tracked.uri, recorded).write(kept.folder)

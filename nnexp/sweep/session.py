@@ -25,8 +25,10 @@ from nnexp.config.identity import resolved
 from nnexp.data.dataset import Data
 from nnexp.errors import UserError
 from nnexp.files import absolute, write_text
-from nnexp.run_folder import read_history
-from nnexp.runs import Ready, load, prepare, slug, writable_folder, write_run
+from nnexp.journal import RunNote, SweepNote, later
+from nnexp.room import PATIENCE_SECONDS, once_there_is_room
+from nnexp.run_folder import TRACKED, read_history
+from nnexp.runs import Ready, Result, load, prepare, slug, writable_folder, write_run
 from nnexp.signals import sigterm_interrupts
 from nnexp.sweep import ledger
 from nnexp.sweep.answer import show_answer
@@ -43,10 +45,11 @@ from nnexp.sweep.sweep_folder import SweepFolder
 from nnexp.sweep.training import Halving, Results, train_halving, train_stacks
 from nnexp.sweep.workers import Failure, Pool, Workers
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
+from nnexp.tracking.errand import within
+from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep, TrackingError
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import chosen_by
-from nnexp.training.worker import BLAS_THREADS
+from nnexp.training.worker import BLAS_THREADS, TrainedRun
 
 ERROR, PARENT = "error.txt", "sweep.parent"
 KEY_LENGTH = 8
@@ -78,6 +81,7 @@ class Session:
         self._trained: set[str] = set()
         self._folder: SweepFolder | None = None
         self._recorder: Recorder | None = None
+        self._output_dir, self._facts = Path(), SweepFacts("", "", "", {})
 
     @classmethod
     def of(cls, config: DictConfig, total: int) -> "Session":
@@ -186,27 +190,56 @@ class Session:
         """
         if self._folder is None:
             return True
-        path, results = self._folder.path, self.results()
-        recorder, links, errors = self._recorder, [], []
-        if recorder is not None:
-            errors = recorder.close() if status == "FINISHED" else recorder.abandon(SECONDS_TO_END)
+        path, results, recorder = self._folder.path, self.results(), self._recorder
+        if recorder is not None and status == "FINISHED":
+            recorder.close()
+        elif recorder is not None:
+            recorder.abandon(SECONDS_TO_END)
+        patience = PATIENCE_SECONDS if status == "FINISHED" else 0.0
         if results.runs:
-            write_report(results, path, figures=status == "FINISHED")
-        if recorder is not None and recorder.tracked is not None:
-            files = [path / name for name in FILES if (path / name).exists()]
-            recorder.tracked.finish(view_of(results), self._description(results), files, status)
-            links = [*recorder.tracked.where()]
+            once_there_is_room(
+                lambda: write_report(results, path, figures=status == "FINISHED"), self._output_dir, patience
+            )
+        tracked = None if recorder is None else recorder.tracked
+        errors = [] if recorder is None or tracked is None else self._finish(recorder, tracked, results, status)
         self._folder.note(status, self._folder.parent)
         self._folder.close()
 
         if results.runs:
             show_answer(results)
+        links = [] if tracked is None else tracked.where()
         lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
         lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
-        if errors or not results.complete:
+        if tracked is not None and (path / TRACKED).exists():
+            lines.append(f"To record it later: {later(self._output_dir, tracked.uri)}")
+        elif errors or not results.complete:
             lines.append(f"To go on: {self._command}")
         terminal.show_lines(lines)
         return results.complete and not errors
+
+    def _finish(self, recorder: Recorder, tracked: TrackedSweep, results: SweepResults, status: Status) -> list[str]:
+        """Close the sweep where it is recorded, and return what went wrong; what cannot be said now is noted."""
+        assert self._folder is not None  # noqa: S101 - there is something to finish
+        path, shown = self._folder.path, view_of(results)
+        description = self._description(results)
+        files = [path / name for name in FILES if (path / name).exists()]
+        left, refusal = recorder.left(), recorder.refusal
+        if refusal is None:
+            try:
+                if status == "FINISHED":
+                    tracked.finish(shown, description, files, status)
+                else:
+                    within(SECONDS_TO_END, lambda: tracked.finish(shown, description, files, status))
+            except TrackingError as error:
+                refusal = error
+        errors = [*recorder.errors, *([] if refusal is None else [str(refusal)])]
+        if tracked.run_id is None or not (errors or left):
+            (path / TRACKED).unlink(missing_ok=True)
+            return errors
+        for folder, run in left.items():
+            RunNote(tracked.uri, None, tracked.run_id, run).write(folder)
+        SweepNote(tracked.uri, tracked.run_id, self._facts, shown, description, status).write(path)
+        return errors
 
     def _description(self, results: SweepResults) -> str:
         """Return what was asked and what came out, in Markdown."""
@@ -245,6 +278,7 @@ class Session:
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
             output_dir = writable_folder(runs[0].experiment.output_dir)
             name = slug(sweep_name(jobs))
+            self._output_dir = output_dir
             self._folder = SweepFolder.begin(output_dir, name, key, self._command, again=self._options.reuse)
             self._folder.note(None, self._folder.parent)
         return self._folder
@@ -285,9 +319,15 @@ class Session:
                 write_text(folder / ERROR, result.details)
                 yield place, Kept(run, folder, None, None, result.reason)
             else:
-                whole = run.result(result.outcome, folder, result.seconds)
-                write_run(run, result.outcome, whole, figures=run.experiment.figures is True)
+                whole = self._write(run, result, folder)
                 yield place, Kept(run, folder, whole.summary, whole.history.thinned(POINTS))
+
+    def _write(self, run: Ready, trained: TrainedRun, folder: Path) -> Result:
+        """Write the files of a run, and return what is in them."""
+        whole = run.result(trained.outcome, folder, trained.seconds)
+        figures = run.experiment.figures is True
+        once_there_is_room(lambda: write_run(run, trained.outcome, whole, figures=figures), self._output_dir)
+        return whole
 
     def _record_with(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> Recorder:
         """Return the recorder, which the first time begins to open the tracker."""
@@ -304,11 +344,16 @@ class Session:
             )
 
             def start() -> TrackedSweep:
-                tracked = first.experiment.tracking.open(folder.path.parent.parent).start_sweep(facts, folder.parent)
+                tracker = first.experiment.tracking.open(self._output_dir)
+                try:
+                    tracked = tracker.start_sweep(facts, folder.parent)
+                except TrackingError as error:
+                    wanted = "must be a store that takes the sweep"
+                    raise UserError(f"tracking.uri={tracker.uri}: {wanted} ({error})") from error
                 folder.note(None, tracked.run_id)
                 return tracked
 
-            self._recorder = Recorder(start, tags)
+            self._facts, self._recorder = facts, Recorder(start, tags)
         return self._recorder
 
 

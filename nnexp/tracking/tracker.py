@@ -127,7 +127,7 @@ class TrackedRun(Protocol):
     def finish(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, folder: Path | None
     ) -> None:
-        """Deliver what is known at the end, with a description in Markdown and the files of a folder.
+        """Deliver what is known at the end, a description in Markdown and the files of a folder, and close the run.
 
         Raises
         ------
@@ -136,8 +136,8 @@ class TrackedRun(Protocol):
 
         """
 
-    def end(self, status: Status) -> None:
-        """Close the run.
+    def end(self, status: Status, files: Path | None = None) -> None:
+        """Close a run that does not get to its end, within two seconds, with the files of a folder of this name.
 
         Raises
         ------
@@ -282,7 +282,7 @@ class Untracked:
     ) -> None:
         """Do nothing."""
 
-    def end(self, status: Status) -> None:
+    def end(self, status: Status, files: Path | None = None) -> None:
         """Do nothing."""
 
     def where(self) -> Sequence[tuple[str, str]]:

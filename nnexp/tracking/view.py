@@ -5,9 +5,13 @@ for whoever has its key. Such a view is usually arranged by hand and saved there
 """
 
 import json
+import shlex
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
+from nnexp.tracking.store import is_server
 from nnexp.training.metrics import lower_is_better
 
 TAG_LENGTH = 20_000
@@ -49,6 +53,15 @@ def shared_view(sweep: str, parameters: Sequence[str], metric: str, metrics: Seq
 def runs_link(experiment_id: str, sweep: str) -> str:
     """Return the page of a sweep's runs, after the address of MLflow."""
     return f"#/experiments/{experiment_id}/runs?{WORKFLOW}&compareRunsMode=CHART&viewStateShareKey={quote(sweep)}"
+
+
+def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
+    """Return the address of pages of MLflow by their titles, and before them how to start it where it is no server."""
+    if is_server(uri):
+        return [(title if len(pages) > 1 else "MLflow", f"{uri.rstrip('/')}/{page}") for title, page in pages.items()]
+    mlflow = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
+    command = f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
+    return [("MLflow", command), *[(title, f"http://127.0.0.1:5000/{page}") for title, page in pages.items()]]
 
 
 def run_link(experiment_id: str, run_id: str) -> str:

@@ -50,6 +50,10 @@ class History:
         chosen = sorted({*places, self.best()}) if places else []
         return History(self.times[chosen], {name: values[chosen] for name, values in self.metrics.items()}, self.unit)
 
+    def evaluations(self) -> Iterator[tuple[int, dict[str, float]]]:
+        """Yield the time and the metrics of every evaluation."""
+        yield from ((time, self.at(place)) for place, time in enumerate(self.times.tolist()))
+
     def at(self, index: int) -> dict[str, float]:
         """Return the metrics of one evaluation."""
         return {name: float(values[index]) for name, values in self.metrics.items()}
@@ -191,11 +195,12 @@ class Recorder:
         self._ends[run] = learned, diverged_step, stopped
         self._lengths[run] = self._evaluations
 
-    def rows(self, run: int) -> Iterator[tuple[int, dict[str, float]]]:
-        """Yield the time and the metrics of every evaluation so far of a run that is still training."""
-        for place in range(self._evaluations):
-            values = self._metrics[:, place, run].tolist()
-            yield int(self._times[place]), dict(zip(self._names, values, strict=True))
+    def history(self, run: int) -> History:
+        """Return the evaluations of a run, all of them or those so far."""
+        length = self._lengths.get(run, self._evaluations)
+        named = zip(self._names, self._metrics, strict=True)
+        metrics: dict[str, Array] = {name: values[:length, run].copy() for name, values in named}
+        return History(self._times[:length], metrics, self._unit)
 
     def state(self) -> Tree:
         """Return what a checkpoint keeps."""
@@ -229,18 +234,4 @@ class Recorder:
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""
-        return {
-            run: Outcome(
-                History(
-                    self._times[: self._lengths[run]],
-                    {
-                        name: values[: self._lengths[run], run].copy()
-                        for name, values in zip(self._names, self._metrics, strict=True)
-                    },
-                    self._unit,
-                ),
-                *self._ends[run],
-                self._snapshots[run],
-            )
-            for run in sorted(self._ends)
-        }
+        return {run: Outcome(self.history(run), *self._ends[run], self._snapshots[run]) for run in sorted(self._ends)}

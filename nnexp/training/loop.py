@@ -4,7 +4,7 @@ One loop trains a stack of runs: every array has a leading run axis, every hyper
 alone is a stack of one, and its numbers are the same bits in either.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +15,7 @@ from nnexp.optim.schedules import Time
 from nnexp.training.batches import Examples, Portions, Sampler
 from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.evaluator import Evaluator
-from nnexp.training.history import Outcome
+from nnexp.training.history import History, Outcome
 from nnexp.training.layer_watch import LayerWatch
 from nnexp.training.roster import Observer, Roster, unobserved
 from nnexp.training.stack import Recipe, Stack
@@ -204,9 +204,9 @@ class Training:
         """Return how long it has trained."""
         return self._roster.seconds
 
-    def evaluations(self, run: int) -> Iterator[tuple[int, dict[str, float]]]:
-        """Yield the time and the metrics of every evaluation so far of a run that is still training."""
-        return self._roster.evaluations(run)
+    def history(self, run: int) -> History:
+        """Return the evaluations of a run, all of them or those so far."""
+        return self._roster.history(run)
 
     def stop(self, runs: Sequence[int], reason: str) -> None:
         """End some of the runs before their time; the others are not touched."""

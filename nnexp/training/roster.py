@@ -1,7 +1,7 @@
 """Which runs of a stack are still training, and why the others ended."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,7 @@ from nnexp.component import Array
 from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.early_stopping import Patience
 from nnexp.training.evaluator import diverged_step
-from nnexp.training.history import Outcome, Parameters, Recorder, Row
+from nnexp.training.history import History, Outcome, Parameters, Recorder, Row
 from nnexp.training.stack import Stack
 from nnexp.training.trainer import Round, Trainer
 
@@ -97,9 +97,9 @@ class Roster:
         """Return how long the training has taken so far."""
         return time.monotonic() - self._began
 
-    def evaluations(self, run: int) -> Iterator[tuple[int, dict[str, float]]]:
-        """Yield the time and the metrics of every evaluation so far of a run that is still training."""
-        return self._recorder.rows(run)
+    def history(self, run: int) -> History:
+        """Return the evaluations of a run, all of them or those so far."""
+        return self._recorder.history(run)
 
     def state(self) -> Tree:
         """Return what a checkpoint keeps."""

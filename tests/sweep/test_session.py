@@ -30,7 +30,7 @@ from nnexp.sweep import session
 from nnexp.sweep.report import write_report
 from nnexp.sweep.results import SweepResults
 from tests.conftest import CommandLine, Finished
-from tests.tracking.test_mlflow import serving
+from tests.tracking.server import serving
 
 Sweep = Callable[..., Finished]
 
@@ -599,6 +599,6 @@ def test_eight_sweeps_that_are_started_together_share_a_fresh_store(nnexp: Comma
 
 @pytest.mark.slow
 def test_eight_sweeps_that_are_started_together_share_a_server(nnexp: CommandLine) -> None:
-    with serving(nnexp.folder) as address:
-        start_eight(nnexp, f"tracking.uri={address}")
+    with serving(nnexp.folder) as server:
+        start_eight(nnexp, f"tracking.uri={server.address}")
     check_eight(nnexp.folder / "server.db", nnexp.folder / "outputs")

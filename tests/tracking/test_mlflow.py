@@ -2,20 +2,12 @@
 
 import csv
 import json
-import os
 import re
-import socket
 import sqlite3
-import subprocess
-import sys
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
-from urllib.error import URLError
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -27,14 +19,14 @@ from omegaconf import OmegaConf
 from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.config.identity import resolved
-from nnexp.run_folder import read_history
 from nnexp.runs import Result
-from nnexp.tracking import mlflow
-from nnexp.tracking.mlflow import MLflowSweep, MLflowTracking
+from nnexp.tracking import mlflow_sweep
+from nnexp.tracking.mlflow import MLflowTracking
+from nnexp.tracking.mlflow_sweep import MLflowSweep
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions
-from tests.conftest import CommandLine
+from tests.tracking.server import Server, serving
 
 METRICS = {"train/loss", "test/loss", "train/accuracy", "test/accuracy"}
 
@@ -112,52 +104,18 @@ def test_artifacts_are_complete(tracked: tuple[Result, MlflowClient, Run], tmp_p
     assert Model.load(str(folder / "model")).signature.inputs.inputs[0].shape == (-1, 64)
 
 
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
-
-
-@contextmanager
-def serving(tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a real tracking server."""
-    port = free_port()
-    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1"]
-    store = [
-        "--backend-store-uri",
-        f"sqlite:///{tmp_path}/server.db",
-        "--artifacts-destination",
-        str(tmp_path / "served"),
-    ]
-    variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with subprocess.Popen(
-        [*command, *store], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=variables, start_new_session=True
-    ) as process:
-        address = f"http://127.0.0.1:{port}"
-        for _ in range(600):
-            try:
-                with urlopen(f"{address}/health", timeout=1):
-                    break
-            except (URLError, OSError):
-                time.sleep(0.1)
-        try:
-            yield address
-        finally:
-            os.killpg(process.pid, 15)
-
-
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[str]:
-    """Yield the address of a real tracking server."""
-    with serving(tmp_path) as address:
-        yield address
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Yield a real tracking server."""
+    with serving(tmp_path) as server:
+        yield server
 
 
-def test_a_run_on_a_server(in_folder: Callable[[], Path], server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server)
+def test_a_run_on_a_server(in_folder: Callable[[], Path], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
     result = run(["trainer.epochs=5", "verbose=false", "tracking.uri=http://127.0.0.1:9", "tracking.experiment=mine"])
     assert not (in_folder() / "outputs" / "mlflow.db").exists()
-    client = MlflowClient(server)
+    client = MlflowClient(server.address)
     run_there = the_run(client, "mine")
     assert run_there.info.status == "FINISHED"
     assert run_there.data.metrics["test/loss"] == result.history.metrics["test/loss"][-1]
@@ -166,38 +124,7 @@ def test_a_run_on_a_server(in_folder: Callable[[], Path], server: str, monkeypat
     }
     ((title, link),) = result.links
     assert title == "MLflow"
-    assert link.startswith(f"{server}/#/experiments/")
-
-
-def test_a_server_that_dies_does_not_end_a_training(nnexp: CommandLine, tmp_path: Path) -> None:
-    """Killed while the run trains: the training goes on to its end, with all of its files, and says what is missing."""
-    words = ("trainer.epochs=200000", "trainer.evaluate_every=1000", "architecture.hidden=[4]", "figures=false")
-    with serving(tmp_path) as address:
-        process = nnexp.start(*words, f"tracking.uri={address}", "verbose=false")
-        client = MlflowClient(address)
-        while not (
-            client.search_experiments(filter_string="name = 'digits_binary'")
-            and any(
-                one.inputs is not None and one.inputs.dataset_inputs for one in runs_of(client)
-            )  # the last that is said before the training
-        ):
-            assert process.poll() is None
-            time.sleep(0.1)
-    out, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert out.startswith("epochs=200000")
-    complaint, missing, unclosed = errors.splitlines()  # the first after five seconds of training
-    assert complaint.startswith("nnexp: MLflow does not take metrics for now; the training goes on (")
-    (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
-    assert missing.startswith("nnexp: not recorded: ")
-    assert missing.endswith(f"All of the run is in {folder}")
-    assert unclosed.startswith("nnexp: the run was not closed where it is recorded: ")
-    assert read_history(folder).times[-1] == 200000
-    assert json.loads((folder / "tracked.json").read_text())["complete"] is False
-
-
-def runs_of(client: MlflowClient) -> list[Run]:
-    return list(client.search_runs([one.experiment_id for one in client.search_experiments()]))
+    assert link.startswith(f"{server.address}/#/experiments/")
 
 
 @pytest.mark.slow
@@ -352,7 +279,7 @@ def test_a_sweep_records_a_run_that_failed_with_a_long_error_and_many_parameters
 
 
 def test_what_was_not_recorded_to_its_end_is_deleted(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow, "PAGE", 2)
+    monkeypatch.setattr(mlflow_sweep, "PAGE", 2)
     assert opened.sweep.recorded() == {}
     other = open_sweep(Path.cwd())
     theirs = other.begin("RUNNING", other.sweep.run_id, "cc")

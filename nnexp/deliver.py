@@ -1,0 +1,163 @@
+"""What a store did not take while a run or a sweep was trained, delivered later: `python -m nnexp.deliver OUTPUT_DIR`.
+
+What the store has already is not delivered again.
+"""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from nnexp import terminal
+from nnexp.checkpoints import FOLDER
+from nnexp.errors import UserError
+from nnexp.files import absolute, shown
+from nnexp.journal import RunNote, SweepNote
+from nnexp.locks import held
+from nnexp.run_folder import TRACKED
+from nnexp.sweep.ledger import RUNS, SWEEPS
+from nnexp.sweep.report import FILES
+from nnexp.sweep.sweep_folder import LOCK
+from nnexp.tracking.mlflow import default_uri, tracker_there
+from nnexp.tracking.tracker import FinishedRun, Tracker, TrackingError
+
+LEFT = 1
+"""The exit status where something could not be delivered."""
+
+
+def main(words: Sequence[str] | None = None) -> None:
+    """Deliver what is left; exit status 1 where something could not be delivered, 2 at a user's mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m nnexp.deliver",
+        description="Record in MLflow what could not be recorded while runs and sweeps were trained.",
+    )
+    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="where runs were written")
+    parser.add_argument("--tracking-uri", metavar="URI", help="where they were tracked, if not in mlflow.db there")
+    chosen = parser.parse_args(words)
+    output_dir = absolute(chosen.output_dir)
+    named = (chosen.tracking_uri, os.environ.get("MLFLOW_TRACKING_URI"))
+    with terminal.user_errors():
+        well = deliver(output_dir, [default_uri(output_dir), *(uri for uri in named if uri)])
+    if not well:
+        sys.exit(LEFT)
+
+
+@dataclass
+class Stores:
+    """The stores that runs were to go to, each opened once, or found to be missing once.
+
+    Attributes
+    ----------
+    allowed
+        The stores that the user has named; a note beside a run may be by somebody else.
+
+    """
+
+    allowed: Sequence[str]
+    _found: dict[str, Tracker | UserError] = field(default_factory=dict)
+
+    def at(self, uri: str) -> Tracker:
+        """Return the tracker of a store.
+
+        Raises
+        ------
+        UserError
+            If it is not there, or nobody has named it.
+
+        """
+        if uri not in self.allowed:
+            raise UserError(f"tracking.uri={uri}: must be named, as in --tracking-uri {uri}")
+        if uri not in self._found:
+            try:
+                self._found[uri] = tracker_there(uri)
+            except UserError as error:
+                self._found[uri] = error
+        found = self._found[uri]
+        if isinstance(found, UserError):
+            raise found
+        return found
+
+
+def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
+    """Deliver what is left in an output folder, say what came of it, and return whether nothing is left.
+
+    Arguments
+    ---------
+    output_dir
+        Where runs were written.
+    uris
+        The stores that may be written to.
+
+    Raises
+    ------
+    UserError
+        If there is no such folder.
+
+    """
+    if not output_dir.is_dir():
+        raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")
+    stores, delivered, left = Stores(uris), 0, 0
+    for folder, hand_over in _left_in(output_dir, stores):
+        try:
+            hand_over()
+        except (TrackingError, UserError, OSError) as error:
+            left += 1
+            terminal.warn(f"not delivered: {shown(folder)} ({error})")
+        else:
+            delivered += 1
+            terminal.show_lines([f"Delivered {shown(folder)}"])
+    if not delivered and not left:
+        terminal.show_lines([f"Nothing is left to deliver in {shown(output_dir)}."])
+    return left == 0
+
+
+def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Yield the folders of which something is left to deliver, each with what does so; not those in use."""
+    for path in sorted(output_dir.glob(f"{SWEEPS}/*/{TRACKED}")):
+        sweep = SweepNote.read(path.parent)
+        if sweep is not None:
+            with held(path.parent / LOCK) as ours:
+                if ours:
+                    yield path.parent, partial(_deliver_sweep, path.parent, sweep, stores)
+    for path in sorted(output_dir.glob(f"*/*/{TRACKED}")):
+        note = RunNote.read(path.parent)
+        if note is not None and note.left is not None:
+            lock = path.parent.with_name(f".{path.parent.name}.lock")
+            with held(lock) as ours:
+                if ours:
+                    yield path.parent, partial(_deliver_run, path.parent, note, note.left, stores)
+                    lock.unlink(missing_ok=True)
+
+
+def _deliver_run(folder: Path, note: RunNote, left: FinishedRun, stores: Stores) -> None:
+    """Tell a store what it has not been told of a run that was trained alone."""
+    tracker = stores.at(note.uri)
+    run = tracker.start(left.facts, left.history.times.tolist(), note.parent, note.run_id)
+    for moment, metrics in left.history.evaluations():
+        run.log(moment, metrics)
+    if left.status == "FINISHED":
+        run.finish(left.metrics, left.tags, left.description, folder)
+    else:
+        run.end(left.status, folder / FOLDER if (folder / FOLDER).is_dir() else None)
+    RunNote(note.uri, run.run_id, note.parent).write(folder)
+
+
+def _deliver_sweep(folder: Path, note: SweepNote, stores: Stores) -> None:
+    """Tell a store what it has not been told of a sweep and its runs."""
+    tracked = stores.at(note.uri).start_sweep(note.facts, note.run_id)
+    known = tracked.recorded()
+    for path in sorted(folder.glob(f"{RUNS}/*/{TRACKED}")):
+        run = RunNote.read(path.parent)
+        if run is not None and run.left is not None:
+            run_id = known.get(run.left.facts.tags.get("config_hash", "")) or tracked.record(run.left)
+            RunNote(note.uri, run_id, tracked.run_id).write(path.parent)
+    files = [folder / name for name in FILES if (folder / name).exists()]
+    tracked.finish(note.view, note.description, files, note.status)
+    (folder / TRACKED).unlink()
+
+
+if __name__ == "__main__":
+    main()

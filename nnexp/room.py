@@ -1,0 +1,50 @@
+"""Room on a full disk: what is trained waits for it, and is not lost."""
+
+import errno
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from nnexp import terminal
+from nnexp.errors import UserError
+
+T = TypeVar("T")
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
+PATIENCE_SECONDS = 600.0
+"""How long a run that is trained waits for room."""
+
+
+def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
+    """Write files, and where the disk is full wait until they fit.
+
+    Arguments
+    ---------
+    write
+        Writes them; it is done from the beginning each time.
+    output_dir
+        Where that is, to tell the user.
+    patience
+        How long to wait, in seconds.
+
+    Raises
+    ------
+    UserError
+        If there is no room for all that time.
+
+    """
+    end = time.monotonic() + patience
+    told = False
+    while True:
+        try:
+            return write()
+        except OSError as error:
+            if error.errno not in FULL:
+                raise
+            if time.monotonic() > end:
+                raise UserError(f"output_dir={output_dir}: must have room for the files of a run") from error
+            if not told:
+                terminal.warn(f"no space left in {output_dir}; what is trained waits for room")
+            told = True
+        time.sleep(1)

@@ -1,0 +1,32 @@
+"""Errands that must not hold anybody up."""
+
+from collections.abc import Callable
+from threading import Thread
+
+from nnexp.tracking.tracker import TrackingError
+
+
+def within(seconds: float, errand: Callable[[], None]) -> None:
+    """Do something in a thread of its own, and leave it there where it takes longer than so many seconds.
+
+    Raises
+    ------
+    TrackingError
+        If it could not be done, or not in this time.
+
+    """
+    failures: list[Exception] = []
+
+    def attempt() -> None:
+        try:
+            errand()
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
+            failures.append(error)
+
+    thread = Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise TrackingError(f"no answer within {seconds:g} s")
+    if failures:
+        raise failures[0]

@@ -1,0 +1,138 @@
+"""One run in an MLflow store, while it is trained.
+
+Each call to MLflow costs milliseconds, so metrics are delivered in batches: about 200 points a curve, which is more
+than its charts show apart.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING
+
+from nnexp import terminal
+from nnexp.tracking import view
+from nnexp.tracking.entities import BATCH, cut
+from nnexp.tracking.errand import within
+from nnexp.tracking.store import failing
+from nnexp.tracking.tracker import Status, TrackingError
+from nnexp.training.history import evenly
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+POINTS = 200
+"""Points of a curve that are delivered; the full history is an artifact."""
+DELIVER_SECONDS = 5.0
+"""Time between two deliveries while a run trains."""
+LONGEST_WAIT = 300.0
+"""The same, once deliveries have failed again and again."""
+SECONDS_TO_END = 1.2
+"""How long a run that is interrupted waits for its store."""
+
+
+class MLflowRun:
+    """One run in an MLflow store.
+
+    Arguments
+    ---------
+    client, uri
+        The store.
+    experiment_id, run_id
+        The run.
+    epochs
+        The epochs at which it will be evaluated; about 200 of them are delivered.
+    last
+        The last epoch of every metric that was delivered before.
+
+    """
+
+    def __init__(
+        self,
+        client: "MlflowClient",
+        uri: str,
+        experiment_id: str,
+        run_id: str,
+        epochs: Sequence[int],
+        last: Mapping[str, int] | None = None,
+    ) -> None:
+        from mlflow.entities import Metric
+
+        self._client, self.uri, self._metric = client, uri, Metric
+        self.experiment_id, self.run_id = experiment_id, run_id
+        self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS)}
+        self._last = last or {}
+        self._pending: list[Metric] = []
+        self._delivery: Thread | None = None
+        self._next_delivery, self._wait = time.monotonic() + DELIVER_SECONDS, DELIVER_SECONDS
+
+    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
+        """Keep the metrics of an epoch, and have them delivered with others after a few seconds.
+
+        What cannot be delivered is kept, and tried again less and less often. A server may take its time, or hang: the
+        training does not wait for it.
+        """
+        if epoch in self._epochs:
+            now = int(time.time() * 1000)
+            new = {name: value for name, value in metrics.items() if epoch > self._last.get(name, -1)}
+            self._pending += [self._metric(name, value, now, epoch) for name, value in new.items()]
+        delivering = self._delivery is not None and self._delivery.is_alive()
+        if self._pending and not delivering and time.monotonic() > self._next_delivery:
+            self._delivery = Thread(target=self._deliver_or_wait, daemon=True)
+            self._delivery.start()
+
+    def _deliver_or_wait(self) -> None:
+        try:
+            self._deliver()
+            self._wait = DELIVER_SECONDS
+        except TrackingError as error:
+            if self._wait == DELIVER_SECONDS:
+                terminal.warn(f"MLflow does not take metrics for now; the training goes on ({error})")
+            self._wait = min(2 * self._wait, LONGEST_WAIT)
+        self._next_delivery = time.monotonic() + self._wait
+
+    def _deliver(self) -> None:
+        """Deliver what is pending; MLflow takes what it has already, with the same time, for the same."""
+        with failing():
+            while self._pending:
+                self._client.log_batch(self.run_id, metrics=self._pending[:BATCH])
+                del self._pending[:BATCH]
+
+    def finish(
+        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, folder: Path | None
+    ) -> None:
+        """Deliver everything that is left, and close the run."""
+        from mlflow.entities import RunTag
+
+        self._stop_delivering()
+        now = int(time.time() * 1000)
+        new = {name: value for name, value in metrics.items() if name not in self._last}
+        self._pending += [self._metric(name, value, now, 0) for name, value in new.items()]
+        self._deliver()
+        texts = {**tags, "mlflow.note.content": cut(description)}
+        with failing():
+            self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
+            if folder is not None:
+                self._client.log_artifacts(self.run_id, str(folder))
+            self._client.set_terminated(self.run_id, "FINISHED")
+
+    def end(self, status: Status, files: Path | None = None) -> None:
+        """Close a run that does not get to its end, in little time."""
+
+        def close() -> None:
+            self._stop_delivering()
+            self._deliver()
+            with failing():
+                self._client.set_terminated(self.run_id, status)
+                if files is not None:
+                    self._client.log_artifacts(self.run_id, str(files), files.name)
+
+        within(SECONDS_TO_END, close)
+
+    def _stop_delivering(self) -> None:
+        if self._delivery is not None:
+            self._delivery.join()
+
+    def where(self) -> Sequence[tuple[str, str]]:
+        """Return the command that opens MLflow, and the link to the run in it."""
+        return view.links(self.uri, {"then": view.run_link(self.experiment_id, self.run_id)})

@@ -1,0 +1,148 @@
+"""The store that MLflow keeps runs in: opened, asked whether it is there, and its refusals in one line."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+from nnexp.errors import UserError, on_one_line
+from nnexp.files import atomically
+from nnexp.tracking.tracker import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
+
+REACH_SECONDS = 5.0
+"""How long a server may take to answer before anything is trained."""
+SERVER_ERROR = 500
+ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""What MLflow says where there is no such run."""
+WEB = ("http", "https")
+SQLITE = "sqlite:///"
+LONGEST = 200
+"""The most characters of a reason; a server may answer with a whole page."""
+
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server blocks a call for four minutes otherwise
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+
+
+def is_server(uri: str) -> bool:
+    """Tell whether a store is behind a server."""
+    return urlsplit(uri).scheme in WEB
+
+
+def database_file(uri: str) -> Path | None:
+    """Return the file of a SQLite database; None where the store is none."""
+    return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def check_store(uri: str) -> None:
+    """Make sure that a tracking server answers within seconds, and that no file store is meant, which MLflow gave up.
+
+    Raises
+    ------
+    UserError
+        If it does not, or is.
+
+    """
+    if urlsplit(uri).scheme in ("", "file"):
+        raise UserError(f"tracking.uri={uri}: must be a database such as sqlite:///runs.db, or a server, not a folder")
+    if is_server(uri):
+        _check_server(uri)
+
+
+def _check_server(uri: str) -> None:
+    """Find out within seconds whether a tracking server answers at all."""
+    try:
+        with urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_SECONDS):  # noqa: S310 - a web address
+            return
+    except HTTPError as error:
+        if error.code < SERVER_ERROR:  # a server that has no such page, or wants a login, is there
+            return
+        reason = f"it answers {error.code}"
+    except (URLError, TimeoutError, OSError) as error:
+        reason = str(getattr(error, "reason", error))
+    raise UserError(f"tracking.uri={uri}: must be a tracking server that can be reached ({reason})")
+
+
+def open_store(uri: str) -> "MlflowClient":
+    """Return a client of a store that exists; a SQLite database is made here, by one process at a time."""
+    from contextlib import nullcontext
+
+    from filelock import FileLock
+
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for every migration of a new database
+
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    path = database_file(uri)
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
+            if path is not None and not path.exists():
+                # Whoever is interrupted in the middle would leave a database that nothing opens any more.
+                for left in path.parent.glob(f".{path.stem}.*{path.suffix}*"):
+                    left.unlink()  # by somebody who was killed, as we hold the lock
+                with atomically(path) as temporary:
+                    MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
+            client = MlflowClient(uri)
+            client.search_experiments(max_results=1)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({_reason(error)})") from error
+    return client
+
+
+def active_run(client: "MlflowClient", run_id: str) -> "Run | None":
+    """Return a run; None where somebody has deleted it, or has begun another store."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code in ABSENT:
+            return None
+        raise
+    return run if run.info.lifecycle_stage == "active" else None
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """Say in one line what a store could not do: whatever it is, the training has nothing to do with it.
+
+    A server may answer anything, and MLflow hands on what it stumbles over.
+
+    Raises
+    ------
+    TrackingError
+        If the block fails in the store.
+
+    """
+    from google.protobuf.json_format import Error as AnswerError
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, AnswerError, OSError, ValueError, LookupError) as error:
+        raise TrackingError(_reason(error)) from error
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of what went wrong."""
+    first = on_one_line(str(error).strip().partition("\n")[0])[:LONGEST]
+    return first or type(error).__name__

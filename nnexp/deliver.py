@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 from nnexp import terminal
-from nnexp.checkpoints import FOLDER
 from nnexp.errors import UserError
 from nnexp.files import absolute, shown
 from nnexp.journal import RunNote, SweepNote
@@ -139,9 +138,9 @@ def _deliver_run(folder: Path, note: RunNote, left: FinishedRun, stores: Stores)
     for moment, metrics in left.history.evaluations():
         run.log(moment, metrics)
     if left.status == "FINISHED":
-        run.finish(left.metrics, left.tags, left.description, folder)
+        run.finish(left.metrics, left.tags, left.description, left.files)
     else:
-        run.end(left.status, folder / FOLDER if (folder / FOLDER).is_dir() else None)
+        run.end(left.status, left.files)
     RunNote(note.uri, run.run_id, note.parent).write(folder)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnexp.arrays import DamagedError
 from nnexp.files import read_text, shown, write_text
-from nnexp.run_folder import HISTORY, LARGEST, TRACKED, read_history
+from nnexp.run_folder import HISTORY, LARGEST, TRACKED, files_to_record, read_history
 from nnexp.tracking.mlflow import default_uri
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
 from nnexp.training.checkpoint import Saved
@@ -165,7 +165,7 @@ def _finished_run(saved: Saved, folder: Path) -> FinishedRun:
         _numbers(saved, "metrics"),
         _texts(saved, "tags"),
         saved.text("description"),
-        folder,
+        files_to_record(folder),
         saved.number("seconds"),
         _status(saved),
     )

@@ -99,6 +99,11 @@ class RunSummary:
         )
 
 
+def files_to_record(folder: Path) -> list[Path]:
+    """Return the files and folders of a run, but for the note of where they are recorded."""
+    return sorted(path for path in folder.iterdir() if path.name != TRACKED)
+
+
 def write_yaml(path: Path, config: Mapping[str, object]) -> None:
     """Write a resolved config, which Hydra can read again."""
     write_text(path, yaml.dump(config, Dumper=_dumper(), sort_keys=False, allow_unicode=True))

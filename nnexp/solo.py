@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from nnexp import terminal
-from nnexp.checkpoints import FOLDER, Checkpoints
+from nnexp.checkpoints import Checkpoints
 from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import resolved
@@ -18,7 +18,7 @@ from nnexp.journal import NOTHING, RunNote, later
 from nnexp.locks import locked
 from nnexp.resume import Resumed, command, facts, resumed
 from nnexp.room import once_there_is_room
-from nnexp.run_folder import CONFIG, write_history, write_yaml
+from nnexp.run_folder import CONFIG, files_to_record, write_history, write_yaml
 from nnexp.runs import (
     Ready,
     Result,
@@ -252,7 +252,7 @@ class Solo:
         done = self._unfinished("FINISHED", best_metrics(summary), outcome_tags(summary), description)
         self._with_room(lambda: self._note(done))
         try:
-            tracked.finish(done.metrics, done.tags, description, folder)
+            tracked.finish(done.metrics, done.tags, description, files_to_record(folder))
         except TrackingError as error:
             again = later(self.output_dir, tracked.uri)
             terminal.warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
@@ -264,7 +264,7 @@ class Solo:
         kept = self.checkpoints.kept
         left = None
         try:
-            tracked.end(status, self.folder / FOLDER if kept else None)
+            tracked.end(status, files_to_record(self.folder) if kept else ())
         except TrackingError as error:
             terminal.warn(f"the run was not closed where it is recorded: {error}")
             left = self._unfinished(status)
@@ -282,7 +282,7 @@ class Solo:
     ) -> FinishedRun:
         """Return what is to be recorded of the run, but for its files."""
         seconds = self._training.seconds
-        return FinishedRun(self._facts, NOTHING, metrics or {}, tags or {}, description, None, seconds, status)
+        return FinishedRun(self._facts, NOTHING, metrics or {}, tags or {}, description, (), seconds, status)
 
     def _note(self, left: FinishedRun | None) -> None:
         if self._tracked is not None and self._tracked.run_id is not None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnexp.journal import NOTHING, RunNote, SweepNote, later, tracked_as
-from nnexp.run_folder import TRACKED, write_history
+from nnexp.run_folder import TRACKED, files_to_record, write_history
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, SweepFacts, SweepView
 from nnexp.training.history import History
 
@@ -23,9 +23,8 @@ HISTORY = History(np.arange(1, 4), {"test/loss": np.array([1.0, 0.1 + 0.2, 1e-30
 
 def left(folder: Path, history: History = HISTORY) -> FinishedRun:
     """Return a run of which all is left to say."""
-    return FinishedRun(
-        FACTS, history, {"best/test/loss": 0.1}, {"diverged": "false"}, "what it is", folder, 1.5, "KILLED"
-    )
+    files = files_to_record(folder)
+    return FinishedRun(FACTS, history, {"best/test/loss": 0.1}, {"diverged": "false"}, "it", files, 1.5, "KILLED")
 
 
 SWEEP = SweepNote(

@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from nnexp import terminal
 from nnexp.journal import NOTHING, RunNote, tracked_as
-from nnexp.run_folder import RunSummary
+from nnexp.run_folder import RunSummary, files_to_record
 from nnexp.runs import Ready, best_metrics, describe, outcome_tags
 from nnexp.sweep.results import SweepRun
 from nnexp.sweep.search import Job
@@ -158,7 +158,7 @@ class Recorder(Thread):
         waiting = [*self._failed, *self._left]
         while not self._queue.empty():
             waiting += [kept for kept in (self._queue.get(),) if kept is not None]
-        return {kept.folder: self._finished(kept) for kept in waiting}
+        return {kept.folder: self._finished(kept) for kept in waiting if kept.folder.is_dir()}
 
     def _record_left(self, tracked: TrackedSweep) -> None:
         """Record the runs that wait, until the store fails."""
@@ -208,7 +208,7 @@ class Recorder(Thread):
             {} if summary is None else best_metrics(summary),
             {ERROR_TAG: kept.error or ""} if summary is None else outcome_tags(summary),
             describe(run.command, curves, diverged_step, kept.folder),
-            kept.folder,
+            files_to_record(kept.folder),
             0.0 if summary is None else summary.seconds,
             "FINISHED" if summary is not None else "FAILED",
         )

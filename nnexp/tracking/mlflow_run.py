@@ -14,7 +14,7 @@ from nnexp import terminal
 from nnexp.tracking import view
 from nnexp.tracking.entities import BATCH, cut
 from nnexp.tracking.errand import within
-from nnexp.tracking.store import failing
+from nnexp.tracking.store import failing, log_files
 from nnexp.tracking.tracker import Status, TrackingError
 from nnexp.training.history import evenly
 
@@ -99,7 +99,7 @@ class MLflowRun:
                 del self._pending[:BATCH]
 
     def finish(
-        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, folder: Path | None
+        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
     ) -> None:
         """Deliver everything that is left, and close the run."""
         from mlflow.entities import RunTag
@@ -112,11 +112,10 @@ class MLflowRun:
         texts = {**tags, "mlflow.note.content": cut(description)}
         with failing():
             self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
-            if folder is not None:
-                self._client.log_artifacts(self.run_id, str(folder))
+            log_files(self._client, self.run_id, files)
             self._client.set_terminated(self.run_id, "FINISHED")
 
-    def end(self, status: Status, files: Path | None = None) -> None:
+    def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Close a run that does not get to its end, in little time."""
 
         def close() -> None:
@@ -124,8 +123,7 @@ class MLflowRun:
             self._deliver()
             with failing():
                 self._client.set_terminated(self.run_id, status)
-                if files is not None:
-                    self._client.log_artifacts(self.run_id, str(files), files.name)
+                log_files(self._client, self.run_id, files)
 
         within(SECONDS_TO_END, close)
 

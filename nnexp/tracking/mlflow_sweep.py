@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from nnexp.tracking import view
 from nnexp.tracking.entities import BATCH, child_tags, cut, inputs_of, membership, params_of, source_tags
-from nnexp.tracking.store import active_run, failing
+from nnexp.tracking.store import active_run, failing, log_files
 from nnexp.tracking.tracker import FinishedRun, Status, SweepView
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ class MLflowSweep:
             here = slice(start, start + BATCH)
             self._client.log_batch(run_id, metrics=metrics[here], params=params[here])
         self._client.log_inputs(run_id, inputs_of(run.facts))
-        if run.folder is not None:
-            self._client.log_artifacts(run_id, str(run.folder))
+        log_files(self._client, run_id, run.files)
         self._client.set_terminated(run_id, run.status)
         return str(run_id)
 
@@ -115,11 +114,7 @@ class MLflowSweep:
         )
         state = view.shared_view(self.run_id, shown.parameters, f"best/{shown.metric}", shown.metrics)
         self._client.set_experiment_tag(self.experiment_id, view.tag_name(self.run_id), state)
-        for path in files:
-            if path.is_dir():
-                self._client.log_artifacts(self.run_id, str(path), path.name)
-            else:
-                self._client.log_artifact(self.run_id, str(path))
+        log_files(self._client, self.run_id, files)
         self._client.set_terminated(self.run_id, status)
 
     def where(self) -> Sequence[tuple[str, str]]:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -120,6 +120,15 @@ def active_run(client: "MlflowClient", run_id: str) -> "Run | None":
     return run if run.info.lifecycle_stage == "active" else None
 
 
+def log_files(client: "MlflowClient", run_id: str, files: Sequence[Path]) -> None:
+    """Copy files and folders to a run."""
+    for path in files:
+        if path.is_dir():
+            client.log_artifacts(run_id, str(path), path.name)
+        else:
+            client.log_artifact(run_id, str(path))
+
+
 @contextmanager
 def failing() -> Iterator[None]:
     """Say in one line what a store could not do: whatever it is, the training has nothing to do with it.
@@ -143,6 +152,11 @@ def failing() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return the first line of what went wrong."""
-    first = on_one_line(str(error).strip().partition("\n")[0])[:LONGEST]
-    return first or type(error).__name__
+    """Return what went wrong in one line, in the words of the database where it is one."""
+    from sqlalchemy.exc import DBAPIError
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, DBAPIError):
+        cause = cause.__cause__ or cause.__context__
+    said = str(error if cause is None else cause.orig)
+    return on_one_line(said.strip().partition("\n")[0])[:LONGEST] or type(error).__name__

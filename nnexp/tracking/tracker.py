@@ -68,8 +68,8 @@ class FinishedRun:
         How it ended.
     description
         In Markdown.
-    folder
-        Its files; None if it has none.
+    files
+        Its files and folders.
     seconds
         How long it trained.
     status
@@ -82,7 +82,7 @@ class FinishedRun:
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     description: str
-    folder: Path | None
+    files: Sequence[Path]
     seconds: float
     status: Status = "FINISHED"
 
@@ -125,9 +125,9 @@ class TrackedRun(Protocol):
         """Keep the metrics of an epoch; they may be delivered later, together with others, or when that works again."""
 
     def finish(
-        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, folder: Path | None
+        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
     ) -> None:
-        """Deliver what is known at the end, a description in Markdown and the files of a folder, and close the run.
+        """Deliver what is known at the end, a description in Markdown, files and folders, and close the run.
 
         Raises
         ------
@@ -136,8 +136,8 @@ class TrackedRun(Protocol):
 
         """
 
-    def end(self, status: Status, files: Path | None = None) -> None:
-        """Close a run that does not get to its end, within two seconds, with the files of a folder of this name.
+    def end(self, status: Status, files: Sequence[Path] = ()) -> None:
+        """Close a run that does not get to its end, within two seconds, with files and folders.
 
         Raises
         ------
@@ -278,11 +278,11 @@ class Untracked:
         """Do nothing."""
 
     def finish(
-        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, folder: Path | None
+        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
     ) -> None:
         """Do nothing."""
 
-    def end(self, status: Status, files: Path | None = None) -> None:
+    def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Do nothing."""
 
     def where(self) -> Sequence[tuple[str, str]]:

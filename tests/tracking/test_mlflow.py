@@ -141,8 +141,7 @@ def test_metrics_that_could_not_be_delivered_come_later_and_once(tmp_path: Path)
     run_.log(2, {"test/loss": 2.0})
     run_._next_delivery = 0.0  # noqa: SLF001
     run_.log(3, {"test/loss": 1.0})
-    run_.finish({}, {}, "", None)
-    run_.end("FINISHED")
+    run_.finish({}, {}, "", [])
     history = MlflowClient(uri).get_metric_history(run_.run_id, "test/loss")
     assert sorted((metric.step, metric.value) for metric in history) == [(1, 3.0), (2, 2.0), (3, 1.0)]
 
@@ -182,7 +181,7 @@ def finished(key: str = "0123456789ab", status: Status = "FINISHED", **changes: 
         {"best/test/loss": 1.0},
         {"diverged": "false"},
         "what it is",
-        None,
+        (),
         12.5,
         status,
     )
@@ -231,7 +230,7 @@ def test_a_sweep_records_a_whole_run(opened: Opened, tmp_path: Path) -> None:
     assert parent.data.tags["mlflow.note.content"] == "why?"
     assert parent.data.tags["sweep_key"] == "abcd"
 
-    child = opened.run(opened.sweep.record(finished(folder=folder)))
+    child = opened.run(opened.sweep.record(finished(files=[*folder.iterdir()])))
     assert (child.info.status, child.info.run_name) == ("FINISHED", "seed=0123456789ab")
     assert child.info.end_time - child.info.start_time == pytest.approx(12500, abs=5000)
     assert child.data.params == {"optimizer": "SGD", "architecture.hidden": "[4, 2]", "seed": "3"}

@@ -1,0 +1,182 @@
+"""What a store did not take is delivered later, all of it and once."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import FileInfo, Run
+
+from nnexp import run
+from nnexp.deliver import main
+from nnexp.locks import held
+from nnexp.run_folder import read_history
+from tests.conftest import Finished
+
+Deliver = Callable[..., Finished]
+SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "verbose=false", "figures=false")
+
+
+@pytest.fixture
+def deliver(in_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -> Deliver:
+    """Return `python -m nnexp.deliver outputs` as a function."""
+
+    def call(*words: str) -> Finished:
+        in_folder()
+        capsys.readouterr()
+        status = 0
+        try:
+            main(["outputs", *words])
+        except SystemExit as end:
+            status = int(str(end.code))
+        return Finished(["deliver", *words], status, *capsys.readouterr())
+
+    return call
+
+
+@contextmanager
+def refusing(output_dir: Path, table: str, when: str = "") -> Iterator[None]:
+    """Let the database of MLflow take nothing into a table within the block."""
+    run([*SHORT, "seed=9", f"output_dir={output_dir}"])  # makes the database
+    refusal = "BEGIN SELECT RAISE(ABORT, 'it is full'); END"
+    changed(output_dir, f"CREATE TRIGGER full BEFORE INSERT ON {table} {when} {refusal}")
+    try:
+        yield
+    finally:
+        changed(output_dir, "DROP TRIGGER full")
+
+
+def changed(output_dir: Path, statement: str) -> None:
+    with closing(sqlite3.connect(output_dir / "mlflow.db")) as database, database:
+        database.execute(statement)
+
+
+def store(output_dir: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{output_dir}/mlflow.db")
+
+
+def files_of(output_dir: Path, name: str) -> list[FileInfo]:
+    files: list[FileInfo] = store(output_dir).list_artifacts(runs_in(output_dir)[name].info.run_id)
+    return files
+
+
+def runs_in(output_dir: Path) -> dict[str, Run]:
+    """Return all runs in the store by their names, of which there must be one each."""
+    client = store(output_dir)
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    found = {str(run.info.run_name): run for run in runs}
+    assert len(found) == len(runs)
+    return found
+
+
+def assert_whole(output_dir: Path, run: Run, folder: Path) -> None:
+    """Assert that a store has all of a run's metrics, each once, and its files."""
+    history = read_history(folder)
+    assert run.info.status == "FINISHED"
+    for name, values in history.metrics.items():
+        points = store(output_dir).get_metric_history(run.info.run_id, name)
+        assert [(point.step, point.value) for point in sorted(points, key=lambda point: point.step)] == list(
+            zip(history.times.tolist(), values.tolist(), strict=True)
+        )
+        assert len(store(output_dir).get_metric_history(run.info.run_id, "best/test/loss")) == 1
+    assert run.data.tags["diverged"] == "false"
+    assert "python -m nnexp" in run.data.tags["mlflow.note.content"]
+    assert {"result.json", "history.csv"} <= {one.path for one in store(output_dir).list_artifacts(run.info.run_id)}
+
+
+def test_a_run_is_delivered_once(deliver: Deliver, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outputs = tmp_path / "outputs"
+    with refusing(outputs, "metrics"):
+        result = run([*SHORT, "seed=1"])
+        later = "to record it later: python -m nnexp.deliver outputs"
+        assert (
+            capsys.readouterr().err
+            == f"nnexp: not recorded: it is full. All of the run is in {result.folder}; {later}\n"
+        )
+        failed = deliver()
+        shown = result.folder.relative_to(tmp_path)
+        assert (failed.returncode, failed.stderr) == (1, f"nnexp: not delivered: {shown} (it is full)\n")
+        assert runs_in(outputs)[result.name].info.status == "RUNNING"
+    delivered = deliver()
+    assert (delivered.returncode, delivered.stdout, delivered.stderr) == (0, f"Delivered {shown}\n", "")
+    assert_whole(outputs, runs_in(outputs)[result.name], result.folder)
+    assert "tracked.json" not in {one.path for one in files_of(outputs, result.name)}
+    again = deliver()
+    assert (again.returncode, again.stdout) == (0, "Nothing is left to deliver in outputs.\n")
+    assert [path.name for path in outputs.rglob(".*")] == [".mlflow.db.lock"]
+
+
+def test_a_run_that_was_deleted_meanwhile_is_recorded_anew(deliver: Deliver, tmp_path: Path) -> None:
+    outputs = tmp_path / "outputs"
+    with refusing(outputs, "metrics"):
+        result = run([*SHORT, "seed=1"])
+    first = runs_in(outputs)[result.name]
+    store(outputs).delete_run(first.info.run_id)
+    assert deliver().returncode == 0
+    second = runs_in(outputs)[result.name]
+    assert second.info.run_id != first.info.run_id
+    assert second.data.params == first.data.params
+    assert_whole(outputs, second, result.folder)
+
+
+@pytest.mark.parametrize("table", ["runs", "metrics"])
+def test_a_sweep_is_delivered_once(
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path, table: str
+) -> None:
+    """Refused before anything is known of a run, and with half of it recorded; the sweep itself is there."""
+    outputs = tmp_path / "outputs"
+    command = ("-m", "trainer.epochs=4", "architecture.hidden=[4]", "seed=1,2,3", "hydra.launcher.jobs=1")
+    with refusing(outputs, table, "WHEN (SELECT count(*) FROM runs) > 1" if table == "runs" else ""):
+        swept = typed(*command)
+    assert swept.returncode == 1
+    assert "Not recorded: it is full\nTo record it later: python -m nnexp.deliver outputs\n" in swept.stdout
+    (folder,) = (outputs / "sweeps").iterdir()
+    delivered = deliver()
+    assert (delivered.returncode, delivered.stdout) == (0, f"Delivered {folder.relative_to(tmp_path)}\n")
+    runs = runs_in(outputs)
+    parent = next(run for name, run in runs.items() if name == "seed (3 runs)")
+    assert parent.info.status == "FINISHED"
+    assert {"report.html", "figures"} <= {one.path for one in files_of(outputs, "seed (3 runs)")}
+    for path in (folder / "runs").iterdir():
+        child = runs[path.name.partition("_")[0]]
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert_whole(outputs, child, path)
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+    assert typed(*command).returncode == 0
+    assert len(runs_in(outputs)) == len(runs)
+
+
+def test_what_is_in_use_is_left_alone(deliver: Deliver, tmp_path: Path) -> None:
+    with refusing(tmp_path / "outputs", "metrics"):
+        result = run([*SHORT, "seed=1"])
+    with held(result.folder.with_name(f".{result.folder.name}.lock")) as ours:
+        assert ours
+        assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def test_only_stores_that_are_named_and_there_are_written_to(deliver: Deliver, tmp_path: Path) -> None:
+    """A note may be by somebody else, or the store may be gone."""
+    elsewhere = tmp_path / "elsewhere"
+    with refusing(elsewhere, "metrics"):
+        result = run([*SHORT, "seed=1", f"tracking.uri=sqlite:///{elsewhere}/mlflow.db"])
+    uri = f"sqlite:///{elsewhere}/mlflow.db"
+    shown = result.folder.relative_to(tmp_path)
+    refused = deliver()
+    expected = f"nnexp: not delivered: {shown} (tracking.uri={uri}: must be named, as in --tracking-uri {uri})\n"
+    assert (refused.returncode, refused.stderr) == (1, expected)
+    (elsewhere / "mlflow.db").rename(elsewhere / "gone.db")
+    refused = deliver("--tracking-uri", uri)
+    expected = f"nnexp: not delivered: {shown} (tracking.uri={uri}: must be a database that is there)\n"
+    assert (refused.returncode, refused.stderr) == (1, expected)
+    assert not (elsewhere / "mlflow.db").exists()
+    (elsewhere / "gone.db").rename(elsewhere / "mlflow.db")
+    assert deliver("--tracking-uri", uri).returncode == 0
+    assert_whole(elsewhere, runs_in(elsewhere)[result.name], result.folder)
+
+
+def test_a_folder_that_is_none_is_a_mistake(deliver: Deliver, tmp_path: Path) -> None:
+    refused = deliver()
+    expected = f"nnexp: output_dir={tmp_path}/outputs: must be a folder in which runs are\n"
+    assert (refused.returncode, refused.stderr) == (2, expected)

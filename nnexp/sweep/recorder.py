@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
@@ -190,14 +191,14 @@ class Recorder(Thread):
         config_hash = kept.run.config_hash
         if config_hash in self._known:
             if tracked_as(kept.folder, tracked.uri) is None:
-                RunNote(tracked.uri, self._known[config_hash]).write(kept.folder)
+                _note(tracked.uri, self._known[config_hash], kept.folder)
             return
         earlier = tracked_as(kept.folder, tracked.uri)
         if earlier is not None and tracked.reuse(earlier):
             return
         recorded = tracked.record(self._finished(kept))
         if recorded is not None and kept.summary is not None:
-            RunNote(tracked.uri, recorded).write(kept.folder)
+            _note(tracked.uri, recorded, kept.folder)
 
     def _finished(self, kept: Kept) -> FinishedRun:
         run, summary = kept.run, kept.summary
@@ -212,3 +213,9 @@ class Recorder(Thread):
             0.0 if summary is None else summary.seconds,
             "FINISHED" if summary is not None else "FAILED",
         )
+
+
+def _note(uri: str, run_id: str, folder: Path) -> None:
+    """Note where a run is recorded, if there is room on the disk; the store itself knows, too."""
+    with suppress(OSError):
+        RunNote(uri, run_id).write(folder)

@@ -148,8 +148,8 @@ class MLflowTracker:
     def _started(self, facts: RunFacts, epochs: Sequence[int], parent: str | None, run_id: str | None) -> "MLflowRun":
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
-            last = {name: self._last_step(run_id, name) for name in run.data.metrics}
-            return MLflowRun(self._client, self.uri, run.info.experiment_id, run_id, epochs, last)
+            there = {name: self._steps(run_id, name) for name in run.data.metrics}
+            return MLflowRun(self._client, self.uri, run.info.experiment_id, run_id, epochs, there)
         experiment = self._experiment_id(self._experiment or facts.group)
         tags = facts.tags if parent is None else {**facts.tags, **child_tags(parent)}
         if parent is not None:  # nested runs are shown below their parent only where both are in one experiment
@@ -173,8 +173,8 @@ class MLflowTracker:
         run_id = self._client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
         return MLflowSweep(self._client, self.uri, experiment, run_id)
 
-    def _last_step(self, run_id: str, name: str) -> int:
-        return max(metric.step for metric in self._client.get_metric_history(run_id, name))
+    def _steps(self, run_id: str, name: str) -> set[int]:
+        return {metric.step for metric in self._client.get_metric_history(run_id, name)}
 
     def _experiment_id(self, name: str) -> str:
         from mlflow.exceptions import MlflowException

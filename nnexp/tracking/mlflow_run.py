@@ -6,6 +6,7 @@ than its charts show apart.
 
 import time
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -42,8 +43,8 @@ class MLflowRun:
         The run.
     epochs
         The epochs at which it will be evaluated; about 200 of them are delivered.
-    last
-        The last epoch of every metric that was delivered before.
+    there
+        The epochs of every metric that were delivered before.
 
     """
 
@@ -54,14 +55,14 @@ class MLflowRun:
         experiment_id: str,
         run_id: str,
         epochs: Sequence[int],
-        last: Mapping[str, int] | None = None,
+        there: Mapping[str, AbstractSet[int]] | None = None,
     ) -> None:
         from mlflow.entities import Metric
 
         self._client, self.uri, self._metric = client, uri, Metric
         self.experiment_id, self.run_id = experiment_id, run_id
         self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS)}
-        self._last = last or {}
+        self._there = there or {}
         self._pending: list[Metric] = []
         self._delivery: Thread | None = None
         self._next_delivery, self._wait = time.monotonic() + DELIVER_SECONDS, DELIVER_SECONDS
@@ -74,7 +75,7 @@ class MLflowRun:
         """
         if epoch in self._epochs:
             now = int(time.time() * 1000)
-            new = {name: value for name, value in metrics.items() if epoch > self._last.get(name, -1)}
+            new = {name: value for name, value in metrics.items() if epoch not in self._there.get(name, ())}
             self._pending += [self._metric(name, value, now, epoch) for name, value in new.items()]
         delivering = self._delivery is not None and self._delivery.is_alive()
         if self._pending and not delivering and time.monotonic() > self._next_delivery:
@@ -106,7 +107,7 @@ class MLflowRun:
 
         self._stop_delivering()
         now = int(time.time() * 1000)
-        new = {name: value for name, value in metrics.items() if name not in self._last}
+        new = {name: value for name, value in metrics.items() if name not in self._there}
         self._pending += [self._metric(name, value, now, 0) for name, value in new.items()]
         self._deliver()
         texts = {**tags, "mlflow.note.content": cut(description)}

@@ -90,7 +90,7 @@ def open_store(uri: str) -> "MlflowClient":
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
     path = database_file(uri)
     try:
         with FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
@@ -152,11 +152,15 @@ def failing() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong in one line, in the words of the database where it is one."""
+    """Return what went wrong in one line: what the system or the database said, where it was one of them."""
     from sqlalchemy.exc import DBAPIError
 
+    said = str(error)
     cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, DBAPIError):
+    while cause is not None:
+        if isinstance(cause, DBAPIError):
+            said = str(cause.orig)
+        elif isinstance(cause, OSError):
+            said = cause.strerror or str(cause)
         cause = cause.__cause__ or cause.__context__
-    said = str(error if cause is None else cause.orig)
     return on_one_line(said.strip().partition("\n")[0])[:LONGEST] or type(error).__name__

@@ -15,7 +15,6 @@ import numpy as np
 from nnexp.arrays import DamagedError
 from nnexp.files import read_text, shown, write_text
 from nnexp.run_folder import HISTORY, LARGEST, TRACKED, files_to_record, read_history
-from nnexp.tracking.mlflow import default_uri
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
 from nnexp.training.checkpoint import Saved
 from nnexp.training.history import History
@@ -122,6 +121,8 @@ class SweepNote:
 
 def later(output_dir: Path, uri: str) -> str:
     """Return the command that delivers what is noted in a folder."""
+    from nnexp.tracking.mlflow import default_uri
+
     elsewhere = [] if uri == default_uri(output_dir) else ["--tracking-uri", uri]
     return shlex.join(["python", "-m", "nnexp.deliver", shown(output_dir), *elsewhere])
 

@@ -82,15 +82,14 @@ class Recorder(Thread):
         self._opened = Event()
         self._at_once = False
         self._failure: Exception | None = None
+        self._sure = False
         self._wait, self._next = FIRST_WAIT, 0.0
         self.start()
 
     def run(self) -> None:
         """Record what is put into the queue, until nothing more comes."""
         try:
-            tracked = self._start_sweep()
-            self._known |= tracked.recorded()
-            self.tracked = tracked
+            tracked = self.tracked = self._start_sweep()
         except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
             self._failure = error
             return
@@ -166,39 +165,39 @@ class Recorder(Thread):
         if self._at_once:
             return
         try:
-            if self.refusal is not None:
-                self._clean(tracked)
+            if not self._sure:
+                self._look(tracked)
             while self._left and not self._at_once:
                 try:
                     self._record(tracked, self._left[0])
                 except (TrackingError, OSError) as error:
-                    self._clean(tracked)  # where the store answers, the others may have better luck
+                    self._look(tracked)  # where the store answers, the others may have better luck
                     self.errors.append(str(error))
                     self._failed.append(self._left[0])
                 self._left.popleft()
         except TrackingError as error:
             if self.refusal is None:
                 terminal.warn(f"MLflow does not take runs for now; the training goes on ({error})")
-            self.refusal = error
+            self.refusal, self._sure = error, False
             self._next, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LONGEST_WAIT)
 
-    def _clean(self, tracked: TrackedSweep) -> None:
-        """Remove what was begun when the store failed, so that nothing is recorded twice."""
+    def _look(self, tracked: TrackedSweep) -> None:
+        """See what the store has, and remove what was begun and not ended, so that nothing is recorded twice."""
         self._known |= tracked.recorded()
-        self.refusal, self._wait = None, FIRST_WAIT
+        self.refusal, self._sure, self._wait = None, True, FIRST_WAIT
 
     def _record(self, tracked: TrackedSweep, kept: Kept) -> None:
         config_hash = kept.run.config_hash
         if config_hash in self._known:
             if tracked_as(kept.folder, tracked.uri) is None:
-                _note(tracked.uri, self._known[config_hash], kept.folder)
+                _note(tracked, self._known[config_hash], kept.folder)
             return
         earlier = tracked_as(kept.folder, tracked.uri)
         if earlier is not None and tracked.reuse(earlier):
             return
         recorded = tracked.record(self._finished(kept))
         if recorded is not None and kept.summary is not None:
-            _note(tracked.uri, recorded, kept.folder)
+            _note(tracked, recorded, kept.folder)
 
     def _finished(self, kept: Kept) -> FinishedRun:
         run, summary = kept.run, kept.summary
@@ -215,7 +214,10 @@ class Recorder(Thread):
         )
 
 
-def _note(uri: str, run_id: str, folder: Path) -> None:
+def _note(tracked: TrackedSweep, run_id: str, folder: Path) -> None:
     """Note where a run is recorded, if there is room on the disk; the store itself knows, too."""
+    earlier = RunNote.read(folder)
+    if earlier is not None and earlier.left is not None and earlier.parent != tracked.run_id:
+        return  # it is still to be delivered as what it was before, too
     with suppress(OSError):
-        RunNote(uri, run_id).write(folder)
+        RunNote(tracked.uri, run_id, tracked.run_id).write(folder)

@@ -210,10 +210,10 @@ class Session:
         links = [] if tracked is None else tracked.where()
         lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
         lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
-        if tracked is not None and (path / TRACKED).exists():
-            lines.append(f"To record it later: {later(self._output_dir, tracked.uri)}")
-        elif errors or not results.complete:
+        if not results.complete:
             lines.append(f"To go on: {self._command}")
+        elif errors and tracked is not None:
+            lines.append(f"To record it later: {later(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
         return results.complete and not errors
 
@@ -233,7 +233,7 @@ class Session:
             except TrackingError as error:
                 refusal = error
         errors = [*recorder.errors, *([] if refusal is None else [str(refusal)])]
-        if tracked.run_id is None or not (errors or left):
+        if tracked.run_id is None or not (errors or (left and status == "FINISHED")):
             (path / TRACKED).unlink(missing_ok=True)
             return errors
         for folder, run in left.items():

@@ -270,7 +270,8 @@ class Solo:
             left = self._unfinished(status)
         if kept:
             with suppress(OSError):  # the note from when the run began says as much
-                write_history(self.folder, self._training.history(0))
+                if left is not None:
+                    write_history(self.folder, self._training.history(0))
                 self._note(left)
 
     def _unfinished(

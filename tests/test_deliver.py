@@ -1,6 +1,7 @@
 """What a store did not take is delivered later, all of it and once."""
 
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from nnexp import run
 from nnexp.deliver import main
 from nnexp.locks import held
 from nnexp.run_folder import read_history
-from tests.conftest import Finished
+from tests.conftest import CommandLine, Finished
 
 Deliver = Callable[..., Finished]
 SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "verbose=false", "figures=false")
@@ -146,6 +147,23 @@ def test_a_sweep_is_delivered_once(
     assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
     assert typed(*command).returncode == 0
     assert len(runs_in(outputs)) == len(runs)
+
+
+def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -> None:
+    """With SIGKILL, of which it can tell nobody; MLflow gets its checkpoints, too."""
+    process = nnexp.start("trainer.epochs=1000000", "trainer.checkpoint_every=100", *SHORT[1:])
+    while not list(nnexp.folder.rglob("latest.npz")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    outputs = nnexp.folder / "outputs"
+    (killed,) = runs_in(outputs)
+    assert runs_in(outputs)[killed].info.status == "RUNNING"
+    assert deliver().returncode == 0
+    assert runs_in(outputs)[killed].info.status == "KILLED"
+    assert {"checkpoints", "config.yaml"} <= {one.path for one in files_of(outputs, killed)}
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
 
 
 def test_what_is_in_use_is_left_alone(deliver: Deliver, tmp_path: Path) -> None:

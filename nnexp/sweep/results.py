@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, log
+from math import log
 from pathlib import Path
 from statistics import median
 
@@ -20,6 +20,8 @@ POINTS = 200
 DECADE = 10
 MANY = 12
 """From more numbers than these on, they are taken to be drawn from an interval."""
+FARTHEST = 1e100
+"""Numbers beyond it, or as near to 0, are taken for names: no axis has room for a margin around them."""
 
 
 @dataclass(frozen=True)
@@ -294,4 +296,4 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if isfinite(number) else None
+    return number if number == 0 or 1 / FARTHEST < abs(number) < FARTHEST else None

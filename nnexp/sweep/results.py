@@ -8,6 +8,7 @@ from pathlib import Path
 from statistics import median
 
 from nnexp.config.identity import without_effect
+from nnexp.plots.style import FARTHEST
 from nnexp.run_folder import RunSummary
 from nnexp.runs import run_name
 from nnexp.sweep.search import Job
@@ -20,8 +21,6 @@ POINTS = 200
 DECADE = 10
 MANY = 12
 """From more numbers than these on, they are taken to be drawn from an interval."""
-FARTHEST = 1e100
-"""Numbers beyond it, or as near to 0, are taken for names: no axis has room for a margin around them."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,10 @@ class SweepRun:
 
     @property
     def diverged(self) -> bool:
-        """Tell whether its loss was no longer finite at some step."""
-        return self.summary is not None and self.summary.diverged_step is not None
+        """Tell whether its loss was no longer finite at some step, or ended so far out that no figure has room."""
+        if self.summary is None:
+            return False
+        return self.summary.diverged_step is not None or any(abs(end) > FARTHEST for end in self.summary.end.values())
 
     @property
     def halved(self) -> bool:
@@ -97,7 +98,7 @@ class Parameter:
 
     @cached_property
     def numbers(self) -> tuple[float, ...] | None:
-        """Return the values as numbers; None where one of them is none."""
+        """Return the values as numbers; None where one of them is none, or so large or small that it is but a name."""
         numbers = [_number(value) for value in self.values]
         return tuple(number for number in numbers if number is not None) if None not in numbers else None
 

@@ -3,6 +3,7 @@
 import io
 import struct
 import tokenize
+import warnings
 import zipfile
 from collections.abc import Mapping
 from math import prod
@@ -21,9 +22,9 @@ SUFFIX = ".npy"
 HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 UNREADABLE = (
     *(OSError, EOFError, ValueError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile),
-    *(TypeError, SyntaxError, tokenize.TokenError),
+    *(TypeError, SyntaxError, tokenize.TokenError, UserWarning),
 )
-"""What reading a damaged archive raises; the last three are of NumPy's parser of headers."""
+"""What reading a damaged archive raises; the last four are of NumPy's parser of headers."""
 
 
 class DamagedError(Exception):
@@ -79,7 +80,9 @@ def _array(name: str, content: bytes) -> AnyArray:
     version = np.lib.format.read_magic(stream)
     if version not in HEADERS:
         raise DamagedError(f"{name} has version {version}")
-    shape, by_columns, dtype = HEADERS[version](stream)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # of a header that NumPy mends, as of one that Python 2 wrote
+        shape, by_columns, dtype = HEADERS[version](stream)
     if dtype.kind not in NUMBERS:
         raise DamagedError(f"{name} is of {dtype}, not of numbers")
     if prod(shape) * dtype.itemsize != len(content) - stream.tell() or min(shape, default=0) < 0:

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from nnexp.config.foreign import checked_yaml
+from nnexp.config.foreign import UNREADABLE, checked_yaml
 from nnexp.config.identity import flat
 from nnexp.errors import UserError
 from nnexp.files import read_text
@@ -96,7 +96,7 @@ def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
     try:
         config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, LARGEST)))
         history = read_history(folder)
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except UNREADABLE as error:
         raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error
     if summary is None or not isinstance(config, dict):
         raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY}, {CONFIG})")

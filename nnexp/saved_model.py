@@ -47,7 +47,7 @@ class Affine(Component):
     """A scaling of columns: scaled = (raw - offset) / factor."""
 
     offset: tuple[float, ...]
-    factor: tuple[float, ...]
+    factor: tuple[Annotated[float, at.Gt(0)], ...]
 
     @classmethod
     def of(cls, scaling: Scaling, columns: int) -> "Affine":

@@ -121,6 +121,15 @@ class Tape:
         self._owners: dict[int, object] = {}
         self._free: dict[int, list[Bits]] = {}
 
+    def taken(self) -> Sequence[Call]:
+        """Return the calls, and forget them.
+
+        They have views of recorded arrays, which have the tape: a circle that Python's collector does not see, since
+        NumPy does not tell it of what an array is a view.
+        """
+        calls, self.calls = self.calls, []
+        return calls
+
     def watch(self, array: Bits) -> Recorded:
         """Return an array whose use is recorded; its numbers may be others when the tape is played."""
         owner = _owner(array)
@@ -259,9 +268,10 @@ class Repeated:
             results = self._bind(read, change)()
             self._results = {name: cast("Array", tape.known(array)) for name, array in results.items()}
         except Exception:  # noqa: BLE001 - whatever is really wrong is raised again without a tape
+            tape.taken()
             _copy_back(before)
             return self._plainly()
-        self.calls, self._next = tape.calls, self._check
+        self.calls, self._next = tape.taken(), self._check
         return self._results
 
     def _check(self) -> Results:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -82,6 +83,24 @@ class CommandLine:
         return {**inherited, "PYTHONUNBUFFERED": "1", **variables}
 
 
+def status_of(*arguments: str) -> int:
+    """Run the command line within this process and return its exit status."""
+    from nnexp.__main__ import main
+
+    GlobalHydra.instance().clear()
+    status: object = 0
+    try:
+        with mock.patch.object(sys, "argv", ["nnexp", *arguments]):
+            main()
+    except SystemExit as end:
+        status = end.code
+    finally:
+        GlobalHydra.instance().clear()
+        gc.enable()
+    assert isinstance(status, int)
+    return status
+
+
 @pytest.fixture
 def nnexp(tmp_path: Path) -> CommandLine:
     """Return the command line, working in an empty folder."""
@@ -97,26 +116,12 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], P
 
 
 @pytest.fixture
-def typed(
-    in_folder: Callable[[], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> Callable[..., Finished]:
+def typed(in_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
     """Return the command line as a function, for many commands: the same from its arguments on, but no new process."""
 
     def run(*arguments: str) -> Finished:
-        from nnexp.__main__ import main
-
         in_folder()
-        monkeypatch.setattr(sys, "argv", ["nnexp", *arguments])
-        GlobalHydra.instance().clear()
-        status: object = 0
-        try:
-            main()
-        except SystemExit as end:
-            status = end.code
-        finally:
-            GlobalHydra.instance().clear()
-            gc.enable()
-        assert isinstance(status, int)
+        status = status_of(*arguments)
         return Finished(["nnexp", *arguments], status, *capsys.readouterr())
 
     return run

@@ -76,6 +76,7 @@ HOSTILE = {
     },
     "10^9 numbers": {"a.npy": member("{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000,), }", b"0" * 8)},
     "10^30 numbers": {"a.npy": member(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({10**30},), }}")},
+    "a header of Python 2": {"a.npy": member("{'descr': '<f8', 'fortran_order': False, 'shape': (1L,), }", b"0" * 8)},
     "a negative shape": {"a.npy": member("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, -1), }", b"0" * 8)},
     "code in a header": {"a.npy": member("__import__('os').mkdir('exploded')")},
     "text": {"a.npy": member("{'descr': '<U2', 'fortran_order': False, 'shape': (1,), }", b"0" * 8)},

@@ -150,8 +150,14 @@ ATTACKS: list[tuple[str, Files, tuple[str, ...], str]] = [
     ),
     ("a bomb", evil("a: &a [1, 1]\nb: &b [*a, *a]\nc: [*b, *b]"), MINE, "must be a YAML file (it has the alias *a)"),
     ("a circle", evil("a: &a [*a]"), MINE, "must be a YAML file (it has the alias *a)"),
+    ("a bomb in a text", {"experiment/evil.yaml": r'"a: &a [1, 1]\nb: [*a, *a]"'}, MINE, "(it is a single value)"),
+    ("a value alone", {"experiment/evil.yaml": "'[1'"}, MINE, "must be a YAML file (it is a single value)"),
     ("depth", evil(f"a: {'[' * 900}{']' * 900}"), MINE, "must be a YAML file (it has more than 50 levels)"),
     ("length", evil(f"a: {'1' * 10**6}"), MINE, "must be a YAML file (it has more than 1,000,000 characters)"),
+    ("a time that is none", evil("seed: !!timestamp now"), MINE, "must be a YAML file ("),
+    ("a truth that is none", evil("seed: !!bool maybe"), MINE, "must be a YAML file ("),
+    ("an empty number", evil("seed: !!int ''"), MINE, "must be a YAML file ("),
+    ("a number to the base of 60", evil(f"seed: 1{':1' * 500}.5"), MINE, "must be a YAML file ("),
     ("digits", evil(f"seed: {'1' * 5000}"), MINE, "must be a YAML file (Exceeds the limit"),
     ("no mapping", {"experiment/evil.yaml": ROOT + "[1]"}, MINE, "must have keys and their values"),
     ("no text", {"experiment/evil.yaml": ROOT + "a: \x01"}, MINE, "must be a YAML file"),
@@ -326,6 +332,10 @@ RECORDED: list[tuple[str, str, Callable[[str], str], str]] = [
     ("long YAML", "config.yaml", lambda text: text + "b: " + "a" * 2**20, UNTOUCHED),
     ("many digits", "config.yaml", replaced("\nseed: 0\n", f"\nseed: {'9' * 5000}\n"), UNTOUCHED),
     ("a list", "config.yaml", lambda _: "[1]", UNTOUCHED),
+    ("a time that is none", "config.yaml", lambda text: text + "a: !!timestamp now\n", UNTOUCHED),
+    ("a truth that is none", "config.yaml", lambda text: text + "a: !!bool maybe\n", UNTOUCHED),
+    ("an empty number", "config.yaml", lambda text: text + "a: !!int ''\n", UNTOUCHED),
+    ("a number to the base of 60", "config.yaml", lambda text: text + f"a: 1{':1' * 500}.5\n", UNTOUCHED),
 ]
 CONFIGS: list[tuple[str, Callable[[str], str], str]] = [
     (
@@ -348,6 +358,11 @@ CONFIGS: list[tuple[str, Callable[[str], str], str]] = [
         "optimizer.learning_rate=1",
     ),
     ("time without end", replaced("epochs: 2", f"epochs: 1{'0' * 30}"), "trainer.epochs=1"),
+    (
+        "a name without end",
+        replaced("nnexp.optim.optimizers.SGD", f"nnexp{'.a' * 5000}"),
+        "optimizer._target_=nnexp.a.a",
+    ),
     (
         "names that lead elsewhere",
         replaced("name: digits_binary", "name: ../../elsewhere"),

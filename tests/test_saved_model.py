@@ -92,6 +92,7 @@ def put(*path: str | int, value: object) -> Callable[[Content], object]:
         (put("columns", 1, "name", value="sepal length (cm)"), "columns=4: must be different columns"),
         (put("scaling", "offset", value=[0.0]), "scaling=1: must be 4 offsets and factors"),
         (put("scaling", "factor", 0, value=float("nan")), "scaling.factor="),
+        (put("scaling", "factor", 0, value=0.0), "scaling.factor="),
         (put("target_scaling", value={"offset": [1.0], "factor": [1.0]}), "target_scaling=1: must be 0 offsets"),
         (put("examples", 0, value=[1.0]), "examples=3: must be lists of 4 numbers"),
         (put("kind", value="pairs"), "loss=sparse_categorical_cross_entropy: needs labels"),

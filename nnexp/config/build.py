@@ -110,7 +110,7 @@ def locate(node: Node, kind: type[C], path: str) -> type[C]:
         )
     try:
         found: object = getattr(import_module(module), name, None)
-    except ModuleNotFoundError as error:
+    except (ModuleNotFoundError, RecursionError) as error:  # the second of a name with a thousand dots
         raise UserError(f"{_join(path, TARGET)}={target}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, kind) and is_dataclass(found)) or isabstract(found):
         raise UserError(f"{_join(path, TARGET)}={target}: must be the dataclass of {describe(kind)}")

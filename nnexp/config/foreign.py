@@ -22,6 +22,9 @@ LARGEST, DEEPEST = 1_000_000, 50
 PLAIN_INTERPOLATION = re.compile(r"\$\{[\w.\[\]-]*\}")
 """Another value of the same config; everything else between such braces calls a function."""
 
+UNREADABLE = (OSError, ValueError, yaml.YAMLError, LookupError, AttributeError, ArithmeticError)
+"""What reading a YAML file raises; the last three are of values that are not what their tags say, as `!!bool maybe`."""
+
 
 class UnreadableError(ValueError):
     """A YAML text is none, or one made to take all memory; the message is one line."""
@@ -33,7 +36,8 @@ def checked_yaml(text: str) -> str:
     Raises
     ------
     UnreadableError
-        If it is long, deep or damaged, or has aliases, by which a few lines can stand for any number of values.
+        If it is long, deep or damaged, has aliases, by which a few lines can stand for any number of values, or is a
+        single text, which OmegaConf would read as YAML in its turn.
 
     """
     if len(text) > LARGEST:
@@ -43,6 +47,8 @@ def checked_yaml(text: str) -> str:
         for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
             if isinstance(event, yaml.AliasEvent):
                 raise UnreadableError(f"it has the alias *{event.anchor}")
+            if depth == 0 and isinstance(event, yaml.ScalarEvent) and event.value:
+                raise UnreadableError("it is a single value")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
                 raise UnreadableError(f"it has more than {DEEPEST} levels")

@@ -17,10 +17,9 @@ from hydra.plugins.config_source import ConfigResult
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from nnexp.config import sweep_functions
-from nnexp.config.foreign import check_file, checked_yaml
+from nnexp.config.foreign import UNREADABLE, check_file, checked_yaml
 from nnexp.errors import UserError
 
 GROUP = "experiment"
@@ -45,7 +44,7 @@ class FolderSource(FileConfigSource):
             checked_yaml(path.read_text(encoding="utf-8"))
             result = super().load_config(config_path)
             content = OmegaConf.to_container(result.config)
-        except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        except (*UNREADABLE, OmegaConfBaseException) as error:
             raise UserError(f"{path}: must be a YAML file ({' '.join(str(error).split())})") from error
         # A file below a folder of this name would be about Hydra without saying so.
         package = next((part for part in (*Path(config_path).parts, path.stem) if part == "hydra"), None)

@@ -123,7 +123,7 @@ class TableFile:
             raise UserError(f"{self.title}: must be a file that can be read ({reason})") from error
         except pd.errors.EmptyDataError as error:
             raise UserError(f"{self.title}: must not be empty") from error
-        except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
+        except (ValueError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError) as error:
             reason = on_one_line(error).removeprefix("Error tokenizing data. C error: ")
             raise UserError(f"{self.title}: must be a table of text in UTF-8 ({reason})") from error
 

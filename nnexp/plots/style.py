@@ -19,6 +19,8 @@ Margins = tuple[float, float, float, float]
 
 GOOD, BAD = "#009E73", "#D55E00"
 """Green and red that are told apart by every kind of colour vision."""
+FARTHEST = 1e100
+"""For numbers beyond it, or as near to 0, no axis has room: the margin around them would overflow."""
 LEGEND_ROWS = 20
 """The most entries of a legend that stand one below the other."""
 LONGEST_LABEL = 80

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nnexp.component import Array
 from nnexp.plots.run import unit_of
-from nnexp.plots.style import BAD, new_figure
+from nnexp.plots.style import BAD, FARTHEST, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -404,7 +404,7 @@ def _finish_map(figure: "Figure", axes: "Axes", image: "ScalarMappable", measure
 
 def _spans_orders(values: Array, measure: Measure) -> bool:
     """Tell whether values are shown best on a logarithmic axis."""
-    return measure.lower and bool(len(values)) and values.min() > 0 and values.max() > ORDERS * values.min()
+    return measure.lower and bool(len(values)) and values.min() > 1 / FARTHEST and values.max() > ORDERS * values.min()
 
 
 def _norm(values: Array, measure: Measure) -> "Normalize":

@@ -9,6 +9,7 @@ import numpy as np
 
 from nnexp.component import Array
 from nnexp.plots.run import Figures
+from nnexp.plots.style import FARTHEST
 from nnexp.plots.sweep import (
     Axis,
     Curve,
@@ -209,7 +210,7 @@ def _curves(results: SweepResults, order: Sequence[Setting], measure: Measure) -
 def _curve(run: SweepRun, metric: str) -> Curve | None:
     if run.curves is None or not len(run.curves) or metric not in run.curves.metrics:
         return None
-    return run.curves.times.astype(np.float64), run.curves.metrics[metric]
+    return run.curves.times.astype(np.float64), np.clip(run.curves.metrics[metric], -FARTHEST, FARTHEST)
 
 
 def _band(setting: Setting, metric: str) -> tuple[Array, Array] | None:

@@ -235,6 +235,8 @@ def _ending(run: SweepRun) -> str:
         return "failed"
     if run.summary.diverged_step is not None:
         return f"diverged at step {run.summary.diverged_step}"
+    if run.diverged:
+        return "diverged"
     return run.summary.stopped or ""
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import isfinite, log
+from math import log
 from pathlib import Path
 from statistics import median
 
 from nnexp.config.identity import without_effect
+from nnexp.plots.style import FARTHEST
 from nnexp.run_folder import RunSummary
 from nnexp.runs import run_name
 from nnexp.sweep.search import Job
@@ -55,8 +56,10 @@ class SweepRun:
 
     @property
     def diverged(self) -> bool:
-        """Tell whether its loss was no longer finite at some step."""
-        return self.summary is not None and self.summary.diverged_step is not None
+        """Tell whether its loss was no longer finite at some step, or ended so far out that no figure has room."""
+        if self.summary is None:
+            return False
+        return self.summary.diverged_step is not None or any(abs(end) > FARTHEST for end in self.summary.end.values())
 
     @property
     def halved(self) -> bool:
@@ -95,7 +98,7 @@ class Parameter:
 
     @cached_property
     def numbers(self) -> tuple[float, ...] | None:
-        """Return the values as numbers; None where one of them is none."""
+        """Return the values as numbers; None where one of them is none, or so large or small that it is but a name."""
         numbers = [_number(value) for value in self.values]
         return tuple(number for number in numbers if number is not None) if None not in numbers else None
 
@@ -294,4 +297,4 @@ def _number(text: str) -> float | None:
         number = float(text)
     except ValueError:
         return None
-    return number if isfinite(number) else None
+    return number if number == 0 or 1 / FARTHEST < abs(number) < FARTHEST else None

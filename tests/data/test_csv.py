@@ -1,4 +1,5 @@
 import gzip
+import io
 import os
 import tempfile
 import warnings
@@ -120,6 +121,17 @@ def test_a_column_without_a_training_value_is_refused(tmp_path: Path, missing: A
     assert Csv(path=path, missing=missing, ignore=("y",)).load().features == ("x",)
 
 
+def zip_with(place: int, value: int) -> bytes:
+    """Return an archive of a table with a byte changed in both headers, counted from the flags."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.csv", text())
+    content = bytearray(stream.getvalue())
+    for begin in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):
+        content[begin + place] = value
+    return bytes(content)
+
+
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
     packed = gzip.compress(text().encode())
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
@@ -136,6 +148,8 @@ def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
         (save(tmp_path, packed[:20] + b"\0\xff" * 9 + packed[40:], "torn.gz"), "must be a table of text"),
         (save(tmp_path, text(), "no.zip"), "must be a table of text in UTF-8 .File is not a zip file"),
         (str(tmp_path / "two.zip"), "must be a table of text in UTF-8 .Multiple files found in ZIP"),
+        (save(tmp_path, zip_with(0, 1), "locked.zip"), "must be a table of text in UTF-8 .File 'a.csv' is encrypted"),
+        (save(tmp_path, zip_with(2, 7), "odd.zip"), "must be a table of text in UTF-8 .That compression method"),
     ):
         with pytest.raises(UserError, match=reason):
             Csv(path=path).load()

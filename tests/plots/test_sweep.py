@@ -60,6 +60,14 @@ MAKERS: dict[str, Callable[[], SweepResults]] = {
         grid(a__rate=[0.01, 0.1, 1], b=["x", "y"]),
         lambda job: {"x": 0.055, "y": 0.06}[job["b"]] / float(job["a.rate"]) ** 0.5,
     ),
+    "far away": lambda: computed(grid(a=["1e300", "0.1"], b=["1e-300", "1"]), lambda job: float(job["b"] == "1")),
+    "losses far away": lambda: computed(
+        grid(a=[1, 2, 3], seed=[0, 1]), lambda job: 10 ** (float(job["a"]) * 100 - 300)
+    ),
+    "curves far away": lambda: results_of(grid(a=[1, 2]), [(summary(1.0), falling(1.7e308, 1.0, 1.0))] * 2),
+    "diverged in all but name": lambda: computed(
+        grid(a=[1, 2], seed=[0, 1]), lambda job: 1.7e308 ** (float(job["a"]) - 1)
+    ),
     "accuracy": lambda: results_of(
         grid(a=[1, 2, 3], b=[1, 2]),
         [diverged(), *[ended(0.1, accuracy=number / 10) for number in (1, 9, 7, 6, 5)]],

@@ -43,6 +43,7 @@ from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
 from nnexp.errors import UserError, on_one_line
 from nnexp.files import read_text
+from nnexp.journal import RunNote
 from nnexp.resume import resumed
 from nnexp.run_folder import (
     CONFIG,
@@ -51,7 +52,6 @@ from nnexp.run_folder import (
     PARAMETERS,
     SUMMARY,
     TRACKED,
-    Note,
     RunSummary,
     read_history,
 )
@@ -386,7 +386,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     overrides += ["architecture.normalization=batch", "architecture.dropout=0.1"]
     with redirect_stdout(io.StringIO()):
         run = nnexp.run([*overrides, *quiet]).folder
-    Note("sqlite:///mlflow.db", "0123456789abcdef").write(run)
+    RunNote("sqlite:///mlflow.db", "0123456789abcdef").write(run)
     experiment = compose_experiment(quiet)
     ready = prepare(compose_experiment([*overrides, *quiet]))
 
@@ -420,7 +420,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "table": Reader(read_table, (UserError,), [*tables, *packed], compressed_again),
         "history": Reader(lambda path: read_history(path.parent), (OSError, ValueError), sound(HISTORY)),
         "summary": Reader(lambda path: RunSummary.read(path.parent), (), sound(SUMMARY), changed_json),
-        "note": Reader(lambda path: Note.read(path.parent), (), sound(TRACKED), changed_json),
+        "note": Reader(lambda path: RunNote.read(path.parent), (), sound(TRACKED), changed_json),
         "config": Reader(read_config, (UserError,), [*sound(CONFIG), ("own.yaml", OWN.encode())], changed_yaml),
         "recorded": Reader(read_recorded, (UserError,), sound(CONFIG), changed_yaml),
         "model": Reader(read_saved_model, (UserError,), sound(MODEL), changed_json),

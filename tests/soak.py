@@ -23,7 +23,8 @@ import psutil
 import yaml
 
 import nnexp
-from nnexp.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, Note, RunSummary
+from nnexp.journal import RunNote
+from nnexp.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, RunSummary
 from tests.conftest import status_of
 
 DATASETS: dict[str, Sequence[str]] = {
@@ -215,8 +216,8 @@ def unsound(output_dir: Path, runs: int, sweeps: int) -> Iterator[str]:
         yield f"{len(folders)} folders of {runs} runs"
     recorded: dict[str, Path] = {}
     for folder in folders:
-        note = Note.read(folder)
-        if note is None or not note.complete:
+        note = RunNote.read(folder)
+        if note is None or note.run_id is None or note.left is not None:
             yield f"{folder.name}/{TRACKED} is {note}"
         elif note.run_id in recorded:
             yield f"{folder.name} and {recorded[note.run_id].name} are the same run"

@@ -43,7 +43,7 @@ from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
 from nnexp.errors import UserError, on_one_line
 from nnexp.files import read_text
-from nnexp.journal import RunNote
+from nnexp.journal import RunNote, SweepNote
 from nnexp.resume import resumed
 from nnexp.run_folder import (
     CONFIG,
@@ -59,6 +59,7 @@ from nnexp.runs import prepare
 from nnexp.saved_model import MODEL, read_model
 from nnexp.training import checkpoint
 from nnexp.training.loop import Training
+from tests.test_journal import SWEEP, left
 
 SLOW, LONG = 5.0, 20
 """The seconds that a file may take, and after which its reader is stopped."""
@@ -386,7 +387,8 @@ def readers(folder: Path) -> dict[str, Reader]:
     overrides += ["architecture.normalization=batch", "architecture.dropout=0.1"]
     with redirect_stdout(io.StringIO()):
         run = nnexp.run([*overrides, *quiet]).folder
-    RunNote("sqlite:///mlflow.db", "0123456789abcdef").write(run)
+    RunNote("sqlite:///mlflow.db", "0123456789abcdef", None, left(run)).write(run)
+    SWEEP.write(folder)
     experiment = compose_experiment(quiet)
     ready = prepare(compose_experiment([*overrides, *quiet]))
 
@@ -413,6 +415,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     packed = [("d.csv.gz", gzip.compress(TABLE.encode())), ("e.csv.zip", zipped("e.csv", TABLE.encode()))]
     packed += [("f.csv.bz2", bz2.compress(TABLE.encode())), ("g.csv.xz", lzma.compress(TABLE.encode()))]
     checkpoints = sound("checkpoints/latest.npz", "checkpoints/previous.npz")
+    sweeps = [(TRACKED, (folder / TRACKED).read_bytes())]
     return {
         "arrays": Reader(read_all_arrays, (DamagedError,), [*sound(PARAMETERS), *checkpoints], changed_zip),
         "checkpoint": Reader(go_on, (DamagedError, UserError), checkpoints, sealed),
@@ -421,6 +424,9 @@ def readers(folder: Path) -> dict[str, Reader]:
         "history": Reader(lambda path: read_history(path.parent), (OSError, ValueError), sound(HISTORY)),
         "summary": Reader(lambda path: RunSummary.read(path.parent), (), sound(SUMMARY), changed_json),
         "note": Reader(lambda path: RunNote.read(path.parent), (), sound(TRACKED), changed_json),
+        "sweep_note": Reader(
+            lambda path: SweepNote.read(path.parent), (), [(TRACKED, (folder / TRACKED).read_bytes())], changed_json
+        ),
         "config": Reader(read_config, (UserError,), [*sound(CONFIG), ("own.yaml", OWN.encode())], changed_yaml),
         "recorded": Reader(read_recorded, (UserError,), sound(CONFIG), changed_yaml),
         "model": Reader(read_saved_model, (UserError,), sound(MODEL), changed_json),

@@ -2,7 +2,10 @@ import pytest
 
 from tests.fuzz import Reader, fuzzed, readers
 
-NAMES = ("arrays", "checkpoint", "csv", "table", "history", "summary", "note", "config", "recorded", "model")
+NAMES = (
+    *("arrays", "checkpoint", "csv", "table", "history", "summary", "note", "sweep_note", "config", "recorded"),
+    "model",
+)
 
 
 @pytest.fixture(scope="module")

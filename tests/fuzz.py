@@ -424,9 +424,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "history": Reader(lambda path: read_history(path.parent), (OSError, ValueError), sound(HISTORY)),
         "summary": Reader(lambda path: RunSummary.read(path.parent), (), sound(SUMMARY), changed_json),
         "note": Reader(lambda path: RunNote.read(path.parent), (), sound(TRACKED), changed_json),
-        "sweep_note": Reader(
-            lambda path: SweepNote.read(path.parent), (), [(TRACKED, (folder / TRACKED).read_bytes())], changed_json
-        ),
+        "sweep_note": Reader(lambda path: SweepNote.read(path.parent), (), sweeps, changed_json),
         "config": Reader(read_config, (UserError,), [*sound(CONFIG), ("own.yaml", OWN.encode())], changed_yaml),
         "recorded": Reader(read_recorded, (UserError,), sound(CONFIG), changed_yaml),
         "model": Reader(read_saved_model, (UserError,), sound(MODEL), changed_json),

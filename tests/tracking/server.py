@@ -59,6 +59,12 @@ class Server:
             self.send(signal.SIGKILL)
             self._process.wait()
             self._process = None
+            while self._is_listening():  # its workers are no children of ours
+                time.sleep(0.05)
+
+    def _is_listening(self) -> bool:
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from nnexp import terminal
 from nnexp.errors import UserError
-from nnexp.files import absolute, shown
+from nnexp.files import absolute, is_there, shown
 from nnexp.journal import RunNote, SweepNote
 from nnexp.locks import held
 from nnexp.run_folder import TRACKED
@@ -96,7 +96,7 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
         If there is no such folder.
 
     """
-    if not output_dir.is_dir():
+    if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")
     stores, delivered, left = Stores(uris), 0, 0
     for folder, hand_over in _left_in(output_dir, stores):

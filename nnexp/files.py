@@ -47,6 +47,11 @@ def absolute(path: str) -> Path:
     return expanded(path).absolute()
 
 
+def is_there(path: Path) -> bool:
+    """Tell whether there is something at a path, which anybody may have typed; what is too long for one is not."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises then
+
+
 def shown(path: Path) -> str:
     """Return a path as a person in the working folder would write it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

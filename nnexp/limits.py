@@ -8,7 +8,7 @@ import numpy as np
 from nnexp.config.experiment import Experiment
 from nnexp.data.dataset import Data
 from nnexp.errors import UserError
-from nnexp.files import absolute
+from nnexp.files import absolute, is_there
 from nnexp.nn.network import Layout, outputs, size
 from nnexp.training.evaluator import metric_names
 from nnexp.training.stack import Recipe
@@ -89,7 +89,7 @@ def evaluations(trainer: Trainer) -> int:
 
 def existing(path: Path) -> Path:
     """Return a folder, or the nearest one above it that exists."""
-    return next(folder for folder in (path, *path.parents) if folder.exists())
+    return next(folder for folder in (path, *path.parents) if is_there(folder))
 
 
 def amount(count: float) -> str:

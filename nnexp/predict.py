@@ -17,7 +17,7 @@ from nnexp import terminal
 from nnexp.component import Array
 from nnexp.data.table_file import TableFile, listed
 from nnexp.errors import UserError
-from nnexp.files import absolute, atomically, expanded
+from nnexp.files import absolute, atomically, expanded, is_there
 from nnexp.nn.network import CHUNK
 from nnexp.recorded_run import files_of
 from nnexp.run_folder import PARAMETERS
@@ -135,7 +135,7 @@ def _new_folder(to: str) -> Iterator[Path]:
     """Yield a folder that gets a name that is not taken if the block ends well."""
     target = absolute(to)
     try:
-        if target.exists():
+        if is_there(target):
             raise UserError(f"--model={to}: must not exist")
         with TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
             yield Path(temporary) / target.name

@@ -11,7 +11,7 @@ import yaml
 from nnexp.config.foreign import UNREADABLE, checked_yaml
 from nnexp.config.identity import flat
 from nnexp.errors import UserError
-from nnexp.files import read_text
+from nnexp.files import is_there, read_text
 from nnexp.journal import RunNote
 from nnexp.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.training.history import History
@@ -71,11 +71,11 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
 
     """
     for folder in (Path(run), noted_folder(run, output_dir)):
-        if folder is not None and (folder / SUMMARY).is_file():
+        if folder is not None and is_there(folder / SUMMARY):
             note = RunNote.read(folder)
             yield folder, None if note is None else note.run_id
             return
-    if Path(run).exists():
+    if is_there(Path(run)):
         raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
     from nnexp.tracking.mlflow import MLflowTracking
 
@@ -86,6 +86,8 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
 
 def noted_folder(run_id: str, output_dir: Path) -> Path | None:
     """Return the folder in which a note says that MLflow calls the run so."""
+    if not is_there(output_dir):
+        return None
     notes = (*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}"))
     folders = {note.run_id: path.parent for path in notes if (note := RunNote.read(path.parent)) is not None}
     return folders.get(run_id)

@@ -13,7 +13,7 @@ from nnexp.config.build import build
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import flat, key_of, resolved, without_effect
 from nnexp.errors import UserError
-from nnexp.files import absolute, shown
+from nnexp.files import absolute, is_there, shown
 from nnexp.journal import tracked_as
 from nnexp.recorded_run import noted_folder
 from nnexp.training.checkpoint import Saved, Tree
@@ -121,7 +121,7 @@ def command(folder: Path, overrides: Sequence[str]) -> str:
 
 def _folder(name: str, output_dir: Path) -> Path | None:
     """Return the path that a name is, or the folder of the run that MLflow calls so; None where there is none."""
-    return absolute(name) if absolute(name).exists() else noted_folder(name, output_dir)
+    return absolute(name) if is_there(absolute(name)) else noted_folder(name, output_dir)
 
 
 def _chosen(experiment: Experiment, there: Experiment, overrides: Sequence[str]) -> Experiment:

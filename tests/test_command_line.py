@@ -108,6 +108,8 @@ MISTAKES = [
     (["schedule='${'"], r"no viable alternative at input '\$\{'"),
     ([f"{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
     ([f"~{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
+    ([f"resume={'9' * 300}"], r"run=9+: must be the folder of a run or its ID"),
+    ([f"output_dir={'9' * 300}"], r"output_dir=9+: must be a folder that can be written to \(File name too long"),
     ([f"seed={'9' * 5000}"], r"seed=9+ \.\.\. .*Exceeds the limit"),
     ([f"seed={'[' * 1000}"], r"seed=\[+ \.\.\. .*"),
     (["question='a\nb'", "seed=x\ny"], r"seed=x y: .*"),

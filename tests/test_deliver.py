@@ -1,5 +1,6 @@
 """What a store did not take is delivered later, all of it and once."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -10,13 +11,14 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import FileInfo, Run
 
-from nnexp import run
+from nnexp import compare, predict, replay, run
 from nnexp.deliver import main
 from nnexp.locks import held
 from nnexp.run_folder import read_history
 from tests.conftest import CommandLine, Finished
 
 Deliver = Callable[..., Finished]
+LONG = "x" * 5000
 SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "verbose=false", "figures=false")
 
 
@@ -194,7 +196,27 @@ def test_only_stores_that_are_named_and_there_are_written_to(deliver: Deliver, t
     assert_whole(elsewhere, runs_in(elsewhere)[result.name], result.folder)
 
 
-def test_a_folder_that_is_none_is_a_mistake(deliver: Deliver, tmp_path: Path) -> None:
-    refused = deliver()
-    expected = f"nnexp: output_dir={tmp_path}/outputs: must be a folder in which runs are\n"
-    assert (refused.returncode, refused.stderr) == (2, expected)
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (compare.main, [LONG]),
+        (replay.main, [LONG]),
+        (replay.main, ["a", "--output-dir", LONG]),
+        (predict.main, [LONG, "a.csv"]),
+        (predict.main, ["a", "a.csv", "--to", LONG]),
+        (main, [LONG]),
+        (main, ["outputs"]),
+    ],
+)
+def test_a_folder_that_is_none_is_a_mistake(
+    in_folder: Callable[[], Path],
+    capsys: pytest.CaptureFixture[str],
+    command: Callable[[list[str]], None],
+    words: list[str],
+) -> None:
+    """Nor is one whose name is longer than any file system takes."""
+    in_folder()
+    with pytest.raises(SystemExit) as end:
+        command(words)
+    assert end.value.code == 2
+    assert re.fullmatch(r"nnexp: (run|output_dir)=.*: must be .*\n", capsys.readouterr().err)

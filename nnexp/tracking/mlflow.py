@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnexp.errors import UserError
+from nnexp.files import is_there
 from nnexp.tracking.entities import child_tags, cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
 from nnexp.tracking.mlflow_sweep import MLflowSweep
@@ -82,7 +83,7 @@ class MLflowTracking(Tracking):
     def _asked(self, output_dir: Path, run_id: str) -> Iterator["MlflowClient"]:
         """Yield a client of a store that exists, and turn its refusal into a user's mistake."""
         uri = self._configured_uri()
-        if uri is None and not (output_dir / DATABASE).is_file():
+        if uri is None and not is_there(output_dir / DATABASE):
             raise UserError(
                 f"run={run_id}: must be the folder of a run or its ID in MLflow; {output_dir} has no MLflow"
             )
@@ -113,7 +114,7 @@ def tracker_there(uri: str) -> "MLflowTracker":
 
     """
     file = database_file(uri)
-    if file is not None and not file.is_file():
+    if file is not None and not is_there(file):
         raise UserError(f"tracking.uri={uri}: must be a database that is there")
     check_store(uri)
     return MLflowTracker(open_store(uri), uri, None, None)

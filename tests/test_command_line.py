@@ -108,8 +108,6 @@ MISTAKES = [
     (["schedule='${'"], r"no viable alternative at input '\$\{'"),
     ([f"{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
     ([f"~{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
-    ([f"resume={'9' * 300}"], r"run=9+: must be the folder of a run or its ID"),
-    ([f"output_dir={'9' * 300}"], r"output_dir=9+: must be a folder that can be written to \(File name too long"),
     ([f"seed={'9' * 5000}"], r"seed=9+ \.\.\. .*Exceeds the limit"),
     ([f"seed={'[' * 1000}"], r"seed=\[+ \.\.\. .*"),
     (["question='a\nb'", "seed=x\ny"], r"seed=x y: .*"),
@@ -142,6 +140,8 @@ MISTAKES = [
         ["-m", "optimizer.learning_rate=0.1,-1", *QUICK],
         r"optimizer\.learning_rate=-1\.0: must be a number greater than 0",
     ),
+    ([f"resume={'9' * 300}"], r"run=9+: must be the folder of a run or its ID"),
+    ([f"output_dir={'x' * 300}"], r"output_dir=x+: must be a folder that can be written to \(File name too long"),
 ]
 
 

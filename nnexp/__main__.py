@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from nnexp.config.arguments import with_quoted_paths
-from nnexp.config.messages import check_text, refusal
+from nnexp.config.messages import check_words, refusal
 from nnexp.config.search_path import folder, register
 from nnexp.config.sweep_functions import replacing
 from nnexp.errors import UserError
@@ -69,7 +69,7 @@ def main() -> None:
         replacing(with_quoted_paths(sys.argv[1:])), key=lambda argument: OVERRIDE.match(argument) is not None
     )
     try:
-        check_text(sys.argv[1:])
+        check_words(sys.argv[1:])
         _check_flags()
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
     except UserError as error:

@@ -140,6 +140,8 @@ MISTAKES = [
         ["-m", "optimizer.learning_rate=0.1,-1", *QUICK],
         r"optimizer\.learning_rate=-1\.0: must be a number greater than 0",
     ),
+    (["~sweep"], r"~sweep: must be changed instead, as in sweep\.plan=true"),
+    (["-m", "~sweep.plan", "seed=1,2"], r"~sweep\.plan: must be changed instead"),
     ([f"resume={'9' * 300}"], r"run=9+: must be the folder of a run or its ID"),
     ([f"output_dir={'x' * 300}"], r"output_dir=x+: must be a folder that can be written to \(File name too long"),
 ]

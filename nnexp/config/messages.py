@@ -36,13 +36,13 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f", did you mean {close[0]}?" if close else ""
 
 
-def check_text(overrides: Sequence[str]) -> None:
-    """Make sure that overrides are text that can be written down.
+def check_words(overrides: Sequence[str]) -> None:
+    """Make sure that overrides are text that can be written down, and leave what every command reads.
 
     Raises
     ------
     UserError
-        If one has bytes that are no UTF-8.
+        If one has bytes that are no UTF-8, or takes the keys of sweeps away.
 
     """
     for override in overrides:
@@ -50,6 +50,8 @@ def check_text(overrides: Sequence[str]) -> None:
             override.encode()
         except UnicodeEncodeError as error:
             raise UserError(f"{override}: must be text in UTF-8") from error
+        if override.startswith("~sweep"):
+            raise UserError(f"{override}: must be changed instead, as in sweep.plan=true")
 
 
 def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:

@@ -14,7 +14,7 @@ from nnexp.config.arguments import with_quoted_paths
 from nnexp.config.build import Node, build_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import resolved
-from nnexp.config.messages import check_text, refusal
+from nnexp.config.messages import check_words, refusal
 from nnexp.config.search_path import folder, register
 from nnexp.errors import UserError
 
@@ -37,7 +37,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
     """
     register()
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
-    check_text(overrides)
+    check_words(overrides)
     with _initialized():
         try:
             config = compose("config", [*with_quoted_paths(overrides), *own])

@@ -3,6 +3,7 @@
 Only Hydra is imported here; the rest of nnexp comes when there is something to train.
 """
 
+import atexit
 import gc
 import os
 import re
@@ -62,6 +63,7 @@ def job(config: DictConfig) -> float:
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and exit status 2."""
+    atexit.register(gc.freeze)  # what is left at the end is let go of as it is: to look through it takes a second
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
     register()
     sys.argv[0] = "nnexp"  # the name in Hydra's usage line

@@ -5,6 +5,7 @@ is in the store is compared with what is in the folders: nothing may be missing,
 """
 
 import argparse
+import re
 import signal
 import sqlite3
 import subprocess
@@ -33,6 +34,8 @@ SEEDS = 24
 """Runs of a sweep, which are trained one after another."""
 LOCKED_SECONDS = 60
 WHILE_FULL = 40
+FOLDER = re.compile(r"outputs/\S*\d{4}-\d\d-\d\d_[^\s;]*?(?=\. All|[\s;]|$)")
+"""The folder of a run or a sweep."""
 
 
 @dataclass
@@ -103,8 +106,8 @@ class Scene:
             raise RuntimeError(f"status {process.returncode}, not {status}: {out}{errors}")
 
     def keep(self, text: str) -> None:
-        """Keep what the user saw, with short paths."""
-        short = text.replace(f"{self.folder}/", "").replace(self.uri, "URI")
+        """Keep what the user saw, with words for the names of folders and stores."""
+        short = FOLDER.sub("FOLDER", text.replace(f"{self.folder}/", "").replace(self.uri, "URI"))
         self.said += [line for line in short.splitlines() if line.strip()]
 
     def deliver(self) -> None:

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 REACH_SECONDS = 5.0
 """How long a server may take to answer before anything is trained."""
 SERVER_ERROR = 500
+RETRIED = re.compile(r"Caused by \w+\(['\"](.*)['\"]\)")
+"""What is said at the end of the story of a call that was tried again and again."""
 ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says where there is no such run."""
 WEB = ("http", "https")
@@ -163,4 +166,6 @@ def _reason(error: Exception) -> str:
         elif isinstance(cause, OSError):
             said = cause.strerror or str(cause)
         cause = cause.__cause__ or cause.__context__
-    return on_one_line(said.strip().partition("\n")[0])[:LONGEST] or type(error).__name__
+    first = on_one_line(said.strip().partition("\n")[0])
+    retried = RETRIED.search(first)
+    return (retried[1] if retried else first)[:LONGEST].rstrip(".") or type(error).__name__

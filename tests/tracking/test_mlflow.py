@@ -3,7 +3,6 @@
 import csv
 import json
 import re
-import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -125,25 +124,6 @@ def test_a_run_on_a_server(in_folder: Callable[[], Path], server: Server, monkey
     ((title, link),) = result.links
     assert title == "MLflow"
     assert link.startswith(f"{server.address}/#/experiments/")
-
-
-@pytest.mark.slow
-def test_metrics_that_could_not_be_delivered_come_later_and_once(tmp_path: Path) -> None:
-    """A database that is locked for a while."""
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    tracker = MLflowTracking(uri=uri).open(tmp_path)
-    run_ = tracker.start(finished().facts, range(1, 11))
-    run_._next_delivery = 0.0  # noqa: SLF001 - the first delivery would be in five seconds
-    with sqlite3.connect(tmp_path / "mlflow.db") as other:
-        other.execute("BEGIN EXCLUSIVE")
-        run_.log(1, {"test/loss": 3.0})
-        other.rollback()
-    run_.log(2, {"test/loss": 2.0})
-    run_._next_delivery = 0.0  # noqa: SLF001
-    run_.log(3, {"test/loss": 1.0})
-    run_.finish({}, {}, "", [])
-    history = MlflowClient(uri).get_metric_history(run_.run_id, "test/loss")
-    assert sorted((metric.step, metric.value) for metric in history) == [(1, 3.0), (2, 2.0), (3, 1.0)]
 
 
 def test_from_python_a_run_returns_everything(in_folder: Callable[[], Path]) -> None:

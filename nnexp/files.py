@@ -2,6 +2,7 @@
 
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,8 @@ TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`, which becomes `path` if the block ends well and is removed if not."""
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    once = f"{os.getpid()}{time.monotonic_ns()}"  # MLflow remembers databases by their paths
+    temporary = path.with_name(f".{path.stem}.{once}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)

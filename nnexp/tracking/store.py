@@ -38,6 +38,8 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
+OF_FILES = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
+"""A connection that is kept open goes on writing into a file that somebody has deleted."""
 
 
 def is_server(uri: str) -> bool:
@@ -85,7 +87,8 @@ def open_store(uri: str) -> "MlflowClient":
 
     from filelock import FileLock
 
-    for name, value in DEFAULTS.items():
+    path = database_file(uri)
+    for name, value in {**DEFAULTS, **({} if path is None else OF_FILES)}.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for every migration of a new database
 
@@ -94,7 +97,6 @@ def open_store(uri: str) -> "MlflowClient":
     from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
-    path = database_file(uri)
     try:
         with FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
             if path is not None and not path.exists():

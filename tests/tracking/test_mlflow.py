@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -124,6 +125,14 @@ def test_a_run_on_a_server(in_folder: Callable[[], Path], server: Server, monkey
     ((title, link),) = result.links
     assert title == "MLflow"
     assert link.startswith(f"{server.address}/#/experiments/")
+
+
+def test_a_store_that_was_deleted_is_made_anew_in_the_same_process(in_folder: Callable[[], Path]) -> None:
+    for seed in range(2):
+        run([f"seed={seed}", "trainer.epochs=2", "verbose=false", "figures=false"])
+        client = MlflowClient(f"sqlite:///{in_folder()}/outputs/mlflow.db")
+        assert the_run(client, "digits_binary").data.params["seed"] == str(seed)
+        shutil.rmtree("outputs")
 
 
 def test_from_python_a_run_returns_everything(in_folder: Callable[[], Path]) -> None:

@@ -15,10 +15,10 @@ from nnexp import terminal
 from nnexp.errors import UserError
 from nnexp.files import absolute, is_there, shown
 from nnexp.journal import RunNote, SweepNote
-from nnexp.locks import held
+from nnexp.locks import held, lock_of
 from nnexp.run_folder import TRACKED
 from nnexp.sweep.ledger import RUNS, SWEEPS
-from nnexp.sweep.report import FILES
+from nnexp.sweep.report import report_files
 from nnexp.sweep.sweep_folder import LOCK
 from nnexp.tracking.mlflow import default_uri, tracker_there
 from nnexp.tracking.tracker import FinishedRun, Tracker, TrackingError
@@ -124,7 +124,7 @@ def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[
     for path in sorted(output_dir.glob(f"*/*/{TRACKED}")):
         note = RunNote.read(path.parent)
         if note is not None and note.left is not None:
-            lock = path.parent.with_name(f".{path.parent.name}.lock")
+            lock = lock_of(path.parent)
             with held(lock) as ours:
                 if ours:
                     yield path.parent, partial(_deliver_run, path.parent, note, note.left, stores)
@@ -153,8 +153,7 @@ def _deliver_sweep(folder: Path, note: SweepNote, stores: Stores) -> None:
         if run is not None and run.left is not None:
             run_id = known.get(run.left.facts.tags.get("config_hash", "")) or tracked.record(run.left)
             RunNote(note.uri, run_id, tracked.run_id).write(path.parent)
-    files = [folder / name for name in FILES if (folder / name).exists()]
-    tracked.finish(note.view, note.description, files, note.status)
+    tracked.finish(note.view, note.description, report_files(folder), note.status)
     (folder / TRACKED).unlink()
 
 

@@ -6,7 +6,7 @@ The files are the journal: a note says where they were to go, what the store cal
 import json
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -63,10 +63,6 @@ class RunNote:
             return cls(saved.text("uri"), _text_or_none(saved, "run_id"), _text_or_none(saved, "parent"), left)
         except DamagedError:
             return None
-
-    def delivered(self) -> "RunNote":
-        """Return the note of a run of which nothing is left to say."""
-        return replace(self, left=None)
 
 
 @dataclass(frozen=True)

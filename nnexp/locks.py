@@ -9,6 +9,11 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 
+def lock_of(folder: Path) -> Path:
+    """Return the file by which a process has the folder of a run for itself."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
 def locked(path: Path) -> "BaseFileLock | None":
     """Return a lock, None where another process has it; the system lets go of it for the dead."""
     from filelock import FileLock, Timeout

@@ -15,7 +15,7 @@ from nnexp.config.identity import resolved
 from nnexp.errors import UserError
 from nnexp.files import new_folder, remove_temporaries
 from nnexp.journal import NOTHING, RunNote, later
-from nnexp.locks import locked
+from nnexp.locks import lock_of, locked
 from nnexp.resume import Resumed, command, facts, resumed
 from nnexp.room import once_there_is_room
 from nnexp.run_folder import CONFIG, files_to_record, write_history, write_yaml
@@ -101,10 +101,9 @@ def execute(
             terminal.show_lines([f"Going on after {solo.progress} in {solo.folder}"])
         tracker = experiment.tracking.open(solo.output_dir)
         run_id = None if earlier is None else earlier.tracked_as(tracker.uri)
-        run_facts = solo.ready.facts(environment())
         try:
-            begun = tracker.start(run_facts, experiment.trainer.evaluations(), parent, run_id)
-            with solo.tracked(begun, run_facts, parent):
+            begun = tracker.start(solo.facts, experiment.trainer.evaluations(), parent, run_id)
+            with solo.tracked(begun, parent):
                 solo.train(begun)
                 result = solo.result(begun)
         except TrackingError as error:
@@ -147,7 +146,6 @@ class Solo:
         self._earlier, self._started = earlier, time.strftime("%Y-%m-%d_%H-%M-%S")
         self._observer: Observer = unobserved
         self._tracked: TrackedRun | None = None
-        self._facts = ready.facts({})
         self._parent: str | None = None
         self._lock: BaseFileLock | None = None
         self._training = Training(
@@ -166,6 +164,11 @@ class Solo:
         return f"{trainer.unit} {done} of {trainer.length}"
 
     @cached_property
+    def facts(self) -> RunFacts:
+        """Return what a tracker is told before the training."""
+        return self.ready.facts(environment())
+
+    @cached_property
     def folder(self) -> Path:
         """Return the run's folder, which is made when something is to be kept."""
         remove_temporaries(self._place)
@@ -180,7 +183,7 @@ class Solo:
             folder = self._earlier.folder
         else:
             folder = new_folder(self.output_dir / self.ready.data.name, f"{self._started}_{self.ready.folder_name}")
-        self._lock = locked(folder.with_name(f".{folder.name}.lock"))
+        self._lock = locked(lock_of(folder))
         if self._lock is None:
             raise UserError(f"resume={folder}: must not be a run that another process is training")
         return folder
@@ -195,9 +198,9 @@ class Solo:
         self._observer(moment, runs, row)
 
     @contextmanager
-    def tracked(self, run: TrackedRun, run_facts: RunFacts, parent: str | None) -> Iterator[None]:
+    def tracked(self, run: TrackedRun, parent: str | None) -> Iterator[None]:
         """Track the run within the block, and close it if the block does not get to its end."""
-        self._tracked, self._facts, self._parent = run, run_facts, parent
+        self._tracked, self._parent = run, parent
         if self._earlier is not None:
             self._note(self._unfinished("KILLED"))
         try:
@@ -283,7 +286,7 @@ class Solo:
     ) -> FinishedRun:
         """Return what is to be recorded of the run, but for its files."""
         seconds = self._training.seconds
-        return FinishedRun(self._facts, NOTHING, metrics or {}, tags or {}, description, (), seconds, status)
+        return FinishedRun(self.facts, NOTHING, metrics or {}, tags or {}, description, (), seconds, status)
 
     def _note(self, left: FinishedRun | None) -> None:
         if self._tracked is not None and self._tracked.run_id is not None:

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from mlflow import MlflowClient
+from mlflow.entities import Run
 
 from nnexp.run_folder import read_history
 from tests.conftest import CommandLine
@@ -122,7 +123,7 @@ class Scene:
     def lost(self) -> list[str]:
         """Return what is in the folders and not in the store, or there twice."""
         client, complaints = MlflowClient(self.uri), list[str]()
-        runs = client.search_runs([one.experiment_id for one in client.search_experiments()], max_results=1000)
+        runs = all_runs(client)
         by_hash = {run.data.tags["config_hash"]: run for run in runs if "config_hash" in run.data.tags}
         folders = [path.parent for path in self.outputs.rglob("result.json") if "mlartifacts" not in path.parts]
         parents = len(runs) - len([run for run in runs if "config_hash" in run.data.tags])
@@ -147,26 +148,36 @@ class Scene:
         return complaints
 
 
+def all_runs(client: MlflowClient) -> list[Run]:
+    """Return the runs of a store."""
+    return list(client.search_runs([one.experiment_id for one in client.search_experiments()], max_results=1000))
+
+
 def metrics_there(client: MlflowClient) -> bool:
     """Tell whether the first metrics were delivered."""
-    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
-    return any(run.data.metrics for run in runs)
+    return any(run.data.metrics for run in all_runs(client))
 
 
 def begun(client: MlflowClient) -> bool:
     """Tell whether a training has begun."""
-    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
-    return any(run.data.params or "sweep_key" in run.data.tags for run in runs)
+    return any(run.data.params or "sweep_key" in run.data.tags for run in all_runs(client))
 
 
 def some_finished(client: MlflowClient) -> bool:
     """Tell whether the first runs of a sweep are recorded."""
-    return len(finished(client)) >= SEEDS // 8
+    return bool(sum(run.info.status == "FINISHED" for run in all_runs(client)) >= SEEDS // 8)
 
 
-def finished(client: MlflowClient) -> Sequence[object]:
-    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
-    return [run for run in runs if run.info.status == "FINISHED"]
+@dataclass(frozen=True)
+class Kind:
+    """A run or a sweep: how it starts, when a fault may happen, and how it ends when not all of it is recorded."""
+
+    start: Callable[[Scene], subprocess.Popen[str]]
+    ready: Callable[[MlflowClient], bool]
+    status: int
+
+
+RUN, SWEEP = Kind(Scene.start, metrics_there, 0), Kind(Scene.start_sweep, some_finished, 1)
 
 
 @contextmanager
@@ -226,35 +237,35 @@ def nonsense(port: int, status: int, body: bytes) -> Iterator[None]:
             thread.join()
 
 
-def dies_and_comes_back(scene: Scene) -> None:
-    """The server is killed while a run trains, and started again before its end."""
+def dies_and_comes_back(scene: Scene, kind: Kind) -> None:
+    """The server is killed while something trains, and started again before its end."""
     assert scene.server is not None
-    process = scene.start()
-    scene.wait_for(metrics_there, process)
+    process = kind.start(scene)
+    scene.wait_for(kind.ready, process)
     scene.server.kill()
     time.sleep(6)
     scene.server.start()
     scene.end(process)
 
 
-def dies(scene: Scene) -> None:
-    """The server is killed while a run trains; `deliver` when it is back."""
+def dies(scene: Scene, kind: Kind) -> None:
+    """The server is killed while something trains; `deliver` when it is back."""
     assert scene.server is not None
-    process = scene.start()
-    scene.wait_for(metrics_there, process)
+    process = kind.start(scene)
+    scene.wait_for(kind.ready, process)
     scene.server.kill()
-    scene.end(process)
+    scene.end(process, kind.status)
     scene.server.start()
     scene.deliver()
 
 
-def hangs(scene: Scene) -> None:
-    """The server hangs while a run trains, to its end; `deliver` when it goes on."""
+def hangs(scene: Scene, kind: Kind) -> None:
+    """The server hangs while something trains, to its end; `deliver` when it goes on."""
     assert scene.server is not None
-    process = scene.start()
-    scene.wait_for(metrics_there, process)
+    process = kind.start(scene)
+    scene.wait_for(kind.ready, process)
     scene.server.send(signal.SIGSTOP)
-    scene.end(process)
+    scene.end(process, kind.status)
     scene.server.send(signal.SIGCONT)
     scene.deliver()
 
@@ -317,11 +328,11 @@ def store_on_a_full_disk(scene: Scene) -> None:
     scene.deliver()
 
 
-def output_on_a_full_disk(scene: Scene, start: Callable[[Scene], subprocess.Popen[str]]) -> None:
+def output_on_a_full_disk(scene: Scene, kind: Kind) -> None:
     """The disk of the output folder is full when something is trained; it waits until there is room."""
     scene.database = scene.folder / "mlflow.db"
     (scene.folder / "outputs").symlink_to(scene.folder / "small")
-    process = start(scene)
+    process = kind.start(scene)
     scene.wait_for(begun, process)
     ballast = fill(scene.folder / "small")
     time.sleep(WHILE_FULL)
@@ -329,39 +340,12 @@ def output_on_a_full_disk(scene: Scene, start: Callable[[Scene], subprocess.Pope
     scene.end(process)
 
 
-def sweep_dies_and_comes_back(scene: Scene) -> None:
-    """The server is killed while a sweep trains, and started again before its end."""
-    assert scene.server is not None
-    process = scene.start_sweep()
-    scene.wait_for(some_finished, process)
-    scene.server.kill()
-    time.sleep(6)
-    scene.server.start()
-    scene.end(process)
-
-
-def sweep_fails(scene: Scene, number: signal.Signals) -> None:
-    """The server is killed, or hangs, while a sweep trains; `deliver` when it is back."""
-    assert scene.server is not None
-    process = scene.start_sweep()
-    scene.wait_for(some_finished, process)
-    if number is signal.SIGKILL:
-        scene.server.kill()
-        scene.end(process, 1)
-        scene.server.start()
-    else:
-        scene.server.send(number)
-        scene.end(process, 1)
-        scene.server.send(signal.SIGCONT)
-    scene.deliver()
-
-
 SERVER, SMALL_DISK = "server", "small disk"
 PAGE, JSON = b"<html>Please log in</html>", b'{"run": 7}'
 FAULTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
-    "server killed while a run trains, back before its end": (SERVER, dies_and_comes_back),
-    "server killed while a run trains, back later": (SERVER, dies),
-    "server hangs while a run trains, to its end": (SERVER, hangs),
+    "server killed while a run trains, back before its end": (SERVER, partial(dies_and_comes_back, kind=RUN)),
+    "server killed while a run trains, back later": (SERVER, partial(dies, kind=RUN)),
+    "server hangs while a run trains, to its end": (SERVER, partial(hangs, kind=RUN)),
     "server hangs, Ctrl-C, the run is resumed": (SERVER, hangs_at_ctrl_c),
     "server answers 500": (SERVER, partial(answers, status=500, body=PAGE)),
     "server answers 200 with a page": (SERVER, partial(answers, status=200, body=PAGE)),
@@ -369,17 +353,11 @@ FAULTS: dict[str, tuple[str, Callable[[Scene], None]]] = {
     "database locked for a minute while a run trains": ("", partial(locked, to_the_end=False)),
     "database locked at the end of a run": ("", partial(locked, to_the_end=True)),
     "disk of the database full": (SMALL_DISK, store_on_a_full_disk),
-    "disk of the output folder full at the end of a run": (
-        SMALL_DISK,
-        partial(output_on_a_full_disk, start=lambda scene: scene.start()),
-    ),
-    "disk of the output folder full while a sweep trains": (
-        SMALL_DISK,
-        partial(output_on_a_full_disk, start=lambda scene: scene.start_sweep()),
-    ),
-    "server killed while a sweep trains, back before its end": (SERVER, sweep_dies_and_comes_back),
-    "server killed while a sweep trains, back later": (SERVER, partial(sweep_fails, number=signal.SIGKILL)),
-    "server hangs while a sweep trains": (SERVER, partial(sweep_fails, number=signal.SIGSTOP)),
+    "disk of the output folder full at the end of a run": (SMALL_DISK, partial(output_on_a_full_disk, kind=RUN)),
+    "disk of the output folder full while a sweep trains": (SMALL_DISK, partial(output_on_a_full_disk, kind=SWEEP)),
+    "server killed while a sweep trains, back before its end": (SERVER, partial(dies_and_comes_back, kind=SWEEP)),
+    "server killed while a sweep trains, back later": (SERVER, partial(dies, kind=SWEEP)),
+    "server hangs while a sweep trains": (SERVER, partial(hangs, kind=SWEEP)),
 }
 
 

@@ -13,7 +13,7 @@ from mlflow.entities import FileInfo, Run
 
 from nnexp import compare, predict, replay, run
 from nnexp.deliver import main
-from nnexp.locks import held
+from nnexp.locks import held, lock_of
 from nnexp.run_folder import read_history
 from tests.conftest import CommandLine, Finished
 
@@ -171,7 +171,7 @@ def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -
 def test_what_is_in_use_is_left_alone(deliver: Deliver, tmp_path: Path) -> None:
     with refusing(tmp_path / "outputs", "metrics"):
         result = run([*SHORT, "seed=1"])
-    with held(result.folder.with_name(f".{result.folder.name}.lock")) as ours:
+    with held(lock_of(result.folder)) as ours:
         assert ours
         assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
 

@@ -207,6 +207,11 @@ def runs_csv(results: SweepResults) -> str:
     return text.getvalue()
 
 
+def report_files(folder: Path) -> list[Path]:
+    """Return the files and folders of a sweep's report, as far as it has been written."""
+    return [folder / name for name in FILES if (folder / name).exists()]
+
+
 def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -> None:
     """Write the report of a sweep as Markdown and as a page, `runs.csv` and the figures into its folder."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -37,7 +37,7 @@ from nnexp.sweep.objective import Objective
 from nnexp.sweep.options import SweepOptions, sweep_options
 from nnexp.sweep.plan import show_plan
 from nnexp.sweep.recorder import Kept, Recorder
-from nnexp.sweep.report import FILES, write_report
+from nnexp.sweep.report import report_files, write_report
 from nnexp.sweep.results import POINTS, SEED, SweepResults, SweepRun, names_of
 from nnexp.sweep.search import Job
 from nnexp.sweep.stacks import stacks_of
@@ -222,7 +222,7 @@ class Session:
         assert self._folder is not None  # noqa: S101 - there is something to finish
         path, shown = self._folder.path, view_of(results)
         description = self._description(results)
-        files = [path / name for name in FILES if (path / name).exists()]
+        files = report_files(path)
         left, refusal = recorder.left(), recorder.refusal
         if refusal is None:
             try:

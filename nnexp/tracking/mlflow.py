@@ -139,14 +139,11 @@ class MLflowTracker:
     def __init__(self, client: "MlflowClient", uri: str, artifacts: str | None, experiment: str | None) -> None:
         self._client, self.uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
 
+    @failing()
     def start(
         self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None, run_id: str | None = None
     ) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open one that is still there."""
-        with failing():
-            return self._started(facts, epochs, parent, run_id)
-
-    def _started(self, facts: RunFacts, epochs: Sequence[int], parent: str | None, run_id: str | None) -> "MLflowRun":
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             there = {name: self._steps(run_id, name) for name in run.data.metrics}
@@ -160,12 +157,9 @@ class MLflowTracker:
         self._client.log_inputs(run_id, inputs_of(facts))
         return MLflowRun(self._client, self.uri, experiment, run_id, epochs)
 
+    @failing()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
         """Create the run that explains the runs of a sweep, or open it again."""
-        with failing():
-            return self._started_sweep(facts, run_id)
-
-    def _started_sweep(self, facts: SweepFacts, run_id: str | None) -> "MLflowSweep":
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             return MLflowSweep(self._client, self.uri, run.info.experiment_id, run_id)

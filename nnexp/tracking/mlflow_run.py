@@ -92,12 +92,12 @@ class MLflowRun:
             self._wait = min(2 * self._wait, LONGEST_WAIT)
         self._next_delivery = time.monotonic() + self._wait
 
+    @failing()
     def _deliver(self) -> None:
         """Deliver what is pending; MLflow takes what it has already, with the same time, for the same."""
-        with failing():
-            while self._pending:
-                self._client.log_batch(self.run_id, metrics=self._pending[:BATCH])
-                del self._pending[:BATCH]
+        while self._pending:
+            self._client.log_batch(self.run_id, metrics=self._pending[:BATCH])
+            del self._pending[:BATCH]
 
     def finish(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]

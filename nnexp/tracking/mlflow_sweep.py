@@ -36,12 +36,9 @@ class MLflowSweep:
         self._client, self.uri = client, uri
         self.experiment_id, self.run_id = experiment_id, run_id
 
+    @failing()
     def recorded(self) -> Mapping[str, str]:
         """Return the finished children by config hash, and delete those that were not recorded to their end."""
-        with failing():
-            return self._recorded()
-
-    def _recorded(self) -> Mapping[str, str]:
         condition, found, page = f"tags.`mlflow.parentRunId` = '{self.run_id}'", {}, None
         runs: list[Run] = []
         while page != "":
@@ -54,12 +51,9 @@ class MLflowSweep:
                 self._client.delete_run(run.info.run_id)
         return found
 
+    @failing()
     def record(self, run: FinishedRun) -> str | None:
         """Write a whole run at once, which takes a tenth of what its calls one by one would."""
-        with failing():
-            return self._record(run)
-
-    def _record(self, run: FinishedRun) -> str:
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -89,21 +83,18 @@ class MLflowSweep:
         self._client.set_terminated(run_id, run.status)
         return str(run_id)
 
+    @failing()
     def reuse(self, run_id: str) -> bool:
         """Tag a run as one of this sweep, unless somebody has deleted it."""
-        with failing():
-            run = active_run(self._client, run_id)
-            missing = set() if run is None else membership(self.run_id).items() - run.data.tags.items()
-            for key, value in missing:
-                self._client.set_tag(run_id, key, value)
+        run = active_run(self._client, run_id)
+        missing = set() if run is None else membership(self.run_id).items() - run.data.tags.items()
+        for key, value in missing:
+            self._client.set_tag(run_id, key, value)
         return run is not None
 
+    @failing()
     def finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
         """Deliver what is known of the sweep, and prepare the page that its link opens."""
-        with failing():
-            self._finish(shown, description, files, status)
-
-    def _finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)

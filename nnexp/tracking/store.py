@@ -93,12 +93,10 @@ def open_store(uri: str) -> "MlflowClient":
     logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for every migration of a new database
 
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
     try:
-        with FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
+        with failing(), FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
             if path is not None and not path.exists():
                 # Whoever is interrupted in the middle would leave a database that nothing opens any more.
                 for left in path.parent.glob(f".{path.stem}.*{path.suffix}*"):
@@ -107,8 +105,8 @@ def open_store(uri: str) -> "MlflowClient":
                     MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({_reason(error)})") from error
+    except TrackingError as error:
+        raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({error})") from error
     return client
 
 

@@ -21,7 +21,7 @@ from nnexp.config.arguments import with_quoted_paths
 from nnexp.config.messages import check_words, refusal
 from nnexp.config.search_path import folder, register
 from nnexp.config.sweep_functions import replacing
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 
 MISTAKE, DIVERGED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 """Exit statuses; the last two are what a shell reports of a process that Ctrl-C or SIGTERM ended."""

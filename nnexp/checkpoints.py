@@ -4,10 +4,8 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nnexp import terminal
-from nnexp.arrays import DamagedError
-from nnexp.errors import UserError
-from nnexp.training.checkpoint import Saved, Tree, read_checkpoint, write_checkpoint
+from nnexp.core.errors import DamagedError, UserError, warn
+from nnexp.core.state import Saved, Tree, read_checkpoint, write_checkpoint
 from nnexp.training.loop import Training
 
 FOLDER, NEXT, LATEST, PREVIOUS = "checkpoints", "next.npz", "latest.npz", "previous.npz"
@@ -62,7 +60,7 @@ class Checkpoints:
             self.kept, self._failing = True, False
         except OSError as error:
             if not self._failing:
-                terminal.warn(f"no checkpoint could be written ({error.strerror}); the training goes on")
+                warn(f"no checkpoint could be written ({error.strerror}); the training goes on")
             self._failing = True
         now = time.monotonic()
         self._steps, self._next = training.steps, now + max(SECONDS, SHARE * (now - begun))
@@ -98,7 +96,7 @@ def read_latest(name: str, path: Path) -> tuple[Saved, Path | None]:
                 damage.append(f"{file.name}: {error}")
             else:
                 for line in damage:
-                    terminal.warn(f"damaged: {line}; going on from {file.name}, the one before")
+                    warn(f"damaged: {line}; going on from {file.name}, the one before")
                 return saved, file.parent.parent if file.parent.name == FOLDER else None
     reason = "; ".join(damage) or f"it has no {FOLDER}/{LATEST}"
     raise UserError(f"resume={name}: must be a run with a checkpoint that nobody has changed ({reason})")

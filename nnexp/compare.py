@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnexp import terminal
-from nnexp.errors import UserError, on_one_line
-from nnexp.files import new_folder
+from nnexp.core.errors import UserError, on_one_line
+from nnexp.core.exits import exits
+from nnexp.core.files import new_folder
 from nnexp.recorded_run import RecordedRun, recorded_run
 from nnexp.runs import writable_folder
 
@@ -26,7 +27,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
     parser.add_argument("--output-dir", default="outputs", help="where runs were written, and the picture goes")
     chosen = parser.parse_args(words)
-    with terminal.user_errors():
+    with exits():
         show(chosen.runs, writable_folder(chosen.output_dir))
 
 

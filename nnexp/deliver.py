@@ -12,16 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from nnexp import terminal
-from nnexp.errors import UserError
-from nnexp.files import absolute, is_there, shown
+from nnexp.core.errors import TrackingError, UserError, warn
+from nnexp.core.exits import exits
+from nnexp.core.files import absolute, is_there, shown
+from nnexp.core.locks import held, lock_of
 from nnexp.journal import RunNote, SweepNote
-from nnexp.locks import held, lock_of
 from nnexp.run_folder import TRACKED
 from nnexp.sweep.ledger import RUNS, SWEEPS
 from nnexp.sweep.report import report_files
 from nnexp.sweep.sweep_folder import LOCK
 from nnexp.tracking.mlflow import default_uri, tracker_there
-from nnexp.tracking.tracker import FinishedRun, Tracker, TrackingError
+from nnexp.tracking.tracker import FinishedRun, Tracker
 
 LEFT = 1
 """The exit status where something could not be delivered."""
@@ -38,7 +39,7 @@ def main(words: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(words)
     output_dir = absolute(chosen.output_dir)
     named = (chosen.tracking_uri, os.environ.get("MLFLOW_TRACKING_URI"))
-    with terminal.user_errors():
+    with exits():
         well = deliver(output_dir, [default_uri(output_dir), *(uri for uri in named if uri)])
     if not well:
         sys.exit(LEFT)
@@ -104,7 +105,7 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
             hand_over()
         except (TrackingError, UserError, OSError) as error:
             left += 1
-            terminal.warn(f"not delivered: {shown(folder)} ({error})")
+            warn(f"not delivered: {shown(folder)} ({error})")
         else:
             delivered += 1
             terminal.show_lines([f"Delivered {shown(folder)}"])

@@ -12,11 +12,11 @@ from typing import get_args
 
 import numpy as np
 
-from nnexp.arrays import DamagedError
-from nnexp.files import read_text, shown, write_text
+from nnexp.core.errors import DamagedError
+from nnexp.core.files import read_text, shown, write_text
+from nnexp.core.state import Saved
 from nnexp.run_folder import HISTORY, LARGEST, TRACKED, files_to_record, read_history
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
-from nnexp.training.checkpoint import Saved
 from nnexp.training.history import History
 
 NOTHING = History(np.empty(0, np.intp), {})

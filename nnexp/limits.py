@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from nnexp.config.experiment import Experiment
+from nnexp.core.errors import UserError
+from nnexp.core.files import absolute, is_there
 from nnexp.data.dataset import Data
-from nnexp.errors import UserError
-from nnexp.files import absolute, is_there
 from nnexp.nn.network import Layout, outputs, size
 from nnexp.training.evaluator import metric_names
 from nnexp.training.stack import Recipe
@@ -95,6 +95,6 @@ def existing(path: Path) -> Path:
 def amount(count: float) -> str:
     """Return a number of bytes with two digits and a unit."""
     place, count = 0, min(count, LARGEST)
-    while count >= 1000 and place < len(UNITS) - 1:  # noqa: PLR2004
+    while count >= 1000 and place < len(UNITS) - 1:
         count, place = count / 1000, place + 1
-    return f"{count:.2g} {UNITS[place]}" if count < 100 else f"{count:,.0f} {UNITS[place]}"  # noqa: PLR2004
+    return f"{count:.2g} {UNITS[place]}" if count < 100 else f"{count:,.0f} {UNITS[place]}"

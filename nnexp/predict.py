@@ -13,17 +13,17 @@ from typing import IO
 
 import numpy as np
 
-from nnexp import terminal
-from nnexp.component import Array
+from nnexp.core.component import Array
+from nnexp.core.errors import UserError, warn
+from nnexp.core.exits import exits
+from nnexp.core.files import absolute, atomically, expanded, is_there
+from nnexp.core.threads import one_thread
 from nnexp.data.table_file import TableFile, listed
-from nnexp.errors import UserError
-from nnexp.files import absolute, atomically, expanded, is_there
 from nnexp.nn.network import CHUNK
 from nnexp.recorded_run import files_of
 from nnexp.run_folder import PARAMETERS
 from nnexp.saved_model import MODEL, SavedModel, read_model
 from nnexp.served_model import write_served_model
-from nnexp.training.worker import BLAS_THREADS
 
 IN_MEMORY = 2**24
 """Bytes of predictions that are held in memory until all of them are known."""
@@ -43,7 +43,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", metavar="FOLDER", help="write the network as a model of MLflow into a new folder")
     parser.add_argument("--output-dir", default="outputs", help="where runs were written")
     chosen = parser.parse_args(words)
-    with terminal.user_errors():
+    with exits():
         if (chosen.input is None) == (chosen.model is None):
             raise UserError("must have either a TABLE or --model FOLDER")
         output_dir = absolute(chosen.output_dir)
@@ -67,11 +67,9 @@ def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
         If the table is not what the network was trained on.
 
     """
-    from threadpoolctl import threadpool_limits
-
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([name for name, _ in saved.answers(np.array(saved.description.examples))])
-    with threadpool_limits(BLAS_THREADS):
+    with one_thread():
         for raw in aligned(examples(saved, table)):
             columns = [column for _, column in saved.answers(raw)]
             cells = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
@@ -89,7 +87,7 @@ def examples(saved: SavedModel, table: TableFile) -> Iterator[Array]:
         raise UserError(f"{table.title}: must have a column {listed(missing)}; its columns are {listed(header)}")
     others = [name for name in header if name not in wanted]
     if others:
-        terminal.warn(f"{table.title}: not used: {listed(others)}")
+        warn(f"{table.title}: not used: {listed(others)}")
     text = [*others, *(column.name for column in saved.columns if column.names is not None)]
     for frame in table.chunks(header, text):
         yield saved.features(frame, table.title)
@@ -106,7 +104,7 @@ def _nameless(saved: SavedModel, table: TableFile) -> Iterator[Array]:
 
 def is_header(row: Sequence[str]) -> bool:
     """Tell whether a first row holds names: none of its cells is a number, or they count as pandas' names do."""
-    return not any(map(_is_number, row)) or (len(row) > 2 and [*row] == [*map(str, range(len(row)))])  # noqa: PLR2004
+    return not any(map(_is_number, row)) or (len(row) > 2 and [*row] == [*map(str, range(len(row)))])
 
 
 def _is_number(cell: str) -> bool:

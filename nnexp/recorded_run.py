@@ -9,9 +9,9 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from nnexp.config.foreign import UNREADABLE, checked_yaml
-from nnexp.config.identity import flat
-from nnexp.errors import UserError
-from nnexp.files import is_there, read_text
+from nnexp.core.component import flat
+from nnexp.core.errors import UserError
+from nnexp.core.files import is_there, read_text
 from nnexp.journal import RunNote
 from nnexp.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.training.history import History

@@ -9,17 +9,18 @@ from typing import NamedTuple
 import numpy as np
 
 from nnexp import terminal
-from nnexp.config.build import build
 from nnexp.config.experiment import Experiment
-from nnexp.files import absolute
+from nnexp.core.build import build
+from nnexp.core.exits import exits
+from nnexp.core.files import absolute
+from nnexp.core.signals import sigterm_interrupts
+from nnexp.core.threads import one_thread
 from nnexp.recorded_run import RecordedRun, recorded_run
 from nnexp.runs import Ready, prepare
-from nnexp.signals import sigterm_interrupts
 from nnexp.tracking.environment import environment
 from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.training.history import History
 from nnexp.training.loop import train
-from nnexp.training.worker import BLAS_THREADS
 
 DIFFERENT = 1
 """The exit status of a run that comes out differently."""
@@ -45,7 +46,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
     parser.add_argument("--output-dir", default="outputs", help="where runs were written")
     chosen = parser.parse_args(words)
-    with terminal.user_errors():
+    with exits():
         same = replay(chosen.run, absolute(chosen.output_dir))
     if not same:
         sys.exit(DIFFERENT)
@@ -60,12 +61,10 @@ def replay(name: str, output_dir: Path) -> bool:
         If there is no such run, or its config is none that can be trained.
 
     """
-    from threadpoolctl import threadpool_limits
-
     recorded = recorded_run(name, output_dir)
-    experiment = build(recorded.config, Experiment, "", lambda _group: {})  # its names are all written out
+    experiment = build(recorded.config, Experiment)
     ready = prepare(experiment, name=name)
-    with threadpool_limits(BLAS_THREADS), sigterm_interrupts():
+    with one_thread(), sigterm_interrupts():
         here = environment()
         with terminal.progress(experiment.trainer, verbose=True) as show:
             (outcome,) = train(

@@ -4,7 +4,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from nnexp.config.identity import flat, without_effect
+from nnexp.config.identity import without_effect
+from nnexp.core.component import flat
 from nnexp.terminal import class_rows, error_rows, metric_rows
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions

@@ -7,16 +7,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
-from nnexp.arrays import DamagedError
 from nnexp.checkpoints import FOLDER, read_latest
-from nnexp.config.build import build
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import flat, key_of, resolved, without_effect
-from nnexp.errors import UserError
-from nnexp.files import absolute, is_there, shown
+from nnexp.config.identity import key_of, without_effect
+from nnexp.core.build import build
+from nnexp.core.component import flat, resolved
+from nnexp.core.errors import DamagedError, UserError
+from nnexp.core.files import absolute, is_there, shown
+from nnexp.core.state import Saved, Tree
 from nnexp.journal import tracked_as
 from nnexp.recorded_run import noted_folder
-from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.loop import Training
 
 KEY = "resume"
@@ -108,7 +108,7 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
         first, training = saved.texts("overrides"), saved.part("training")
     except DamagedError as error:
         raise UserError(f"{KEY}={name}: must be a checkpoint of a run ({error})") from error
-    there = build(config, Experiment, "", lambda _group: {})  # its names are all written out
+    there = build(config, Experiment)
     chosen = _chosen(experiment, there, overrides)
     return Resumed(chosen, first, digest, training, folder, run_id)
 

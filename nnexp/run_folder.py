@@ -14,8 +14,8 @@ from typing import get_origin, get_type_hints
 import numpy as np
 import yaml
 
-from nnexp.component import Array, satisfies
-from nnexp.files import atomically, read_text, write_text
+from nnexp.core.component import Array, satisfies
+from nnexp.core.files import atomically, read_text, write_text
 from nnexp.training.history import History
 
 HALVING = "halving"

@@ -12,13 +12,13 @@ from tempfile import TemporaryFile
 import numpy as np
 
 from nnexp import __version__, terminal
-from nnexp.component import Array
 from nnexp.config.compose import default_config
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import config_hash, flat, resolved, without_effect
+from nnexp.config.identity import config_hash, without_effect
+from nnexp.core.component import Array, flat, resolved
+from nnexp.core.errors import UserError, warn
+from nnexp.core.files import absolute, write_text
 from nnexp.data.dataset import Data, Dataset
-from nnexp.errors import UserError
-from nnexp.files import absolute, write_text
 from nnexp.limits import check_limits, step_bytes
 from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
@@ -318,7 +318,7 @@ def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
         if served:
             write_served_model(folder / SERVED, folder)
     except UserError as error:
-        terminal.warn(f"the run cannot be asked for predictions later: {error}")
+        warn(f"the run cannot be asked for predictions later: {error}")
 
 
 def report(result: Result, question: str | None, figures: Sequence[str]) -> RunReport:

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import annotated_types as at
 import numpy as np
 
-from nnexp.arrays import AnyArray, DamagedError, read_arrays
-from nnexp.component import Array, Component, Count, InvalidFieldError
-from nnexp.config.build import build
-from nnexp.config.identity import resolved
+from nnexp.core.build import build
+from nnexp.core.component import Array, Component, Count, InvalidFieldError, resolved
+from nnexp.core.errors import DamagedError, UserError
+from nnexp.core.files import write_text
+from nnexp.core.npz import AnyArray, read_arrays
+from nnexp.core.task import Kind, Task
 from nnexp.data.columns import Column, features_of
 from nnexp.data.dataset import Scaling
-from nnexp.data.task import Kind, Task
-from nnexp.errors import UserError
-from nnexp.files import write_text
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Slot, outputs
@@ -223,7 +222,7 @@ def read_model(folder: Path, title: str) -> SavedModel:
     """
     try:
         content = json.loads((folder / MODEL).read_text(encoding="utf-8"))
-        description = build(content, Description, "", lambda _group: {})
+        description = build(content, Description)
         arrays, _ = read_arrays(folder / PARAMETERS)
         return SavedModel(description, _parameters(description, arrays))
     except FileNotFoundError as error:

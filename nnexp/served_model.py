@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array
-from nnexp.errors import UserError
-from nnexp.files import write_text
+from nnexp.core.component import Array
+from nnexp.core.errors import UserError
+from nnexp.core.files import write_text
+from nnexp.core.threads import BLAS_THREADS
 from nnexp.run_folder import PARAMETERS
 from nnexp.saved_model import MODEL, SavedModel, read_model
-from nnexp.training.worker import BLAS_THREADS
 
 if TYPE_CHECKING:
     import pandas as pd

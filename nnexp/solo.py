@@ -11,13 +11,15 @@ from nnexp import terminal
 from nnexp.checkpoints import Checkpoints
 from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import resolved
-from nnexp.errors import UserError
-from nnexp.files import new_folder, remove_temporaries
+from nnexp.core.component import resolved
+from nnexp.core.disk import once_there_is_room
+from nnexp.core.errors import TrackingError, UserError, warn
+from nnexp.core.files import new_folder, remove_temporaries
+from nnexp.core.locks import lock_of, locked
+from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
+from nnexp.core.threads import one_thread
 from nnexp.journal import NOTHING, RunNote, later
-from nnexp.locks import lock_of, locked
 from nnexp.resume import Resumed, command, facts, resumed
-from nnexp.room import once_there_is_room
 from nnexp.run_folder import CONFIG, files_to_record, write_history, write_yaml
 from nnexp.runs import (
     Ready,
@@ -30,13 +32,11 @@ from nnexp.runs import (
     writable_folder,
     write_run,
 )
-from nnexp.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, TrackedRun, TrackingError
+from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, TrackedRun
 from nnexp.training.history import Outcome, Row
 from nnexp.training.loop import Training
 from nnexp.training.roster import Observer, unobserved
-from nnexp.training.worker import BLAS_THREADS
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -87,8 +87,6 @@ def execute(
         After Ctrl-C or SIGTERM; its argument is the command that goes on with the run, where there is a checkpoint.
 
     """
-    from threadpoolctl import threadpool_limits
-
     earlier, again = None, overrides
     if experiment.resume is not None and alone:
         earlier = resumed(experiment, overrides)
@@ -96,7 +94,7 @@ def execute(
     solo = Solo(prepare(experiment, overrides), earlier, alone=alone)
     experiment.tracking.check()
     solo.output_dir = writable_folder(experiment.output_dir)
-    with threadpool_limits(BLAS_THREADS), sigterm_interrupts(), closing(solo):
+    with one_thread(), sigterm_interrupts(), closing(solo):
         if earlier is not None:
             terminal.show_lines([f"Going on after {solo.progress} in {solo.folder}"])
         tracker = experiment.tracking.open(solo.output_dir)
@@ -258,7 +256,7 @@ class Solo:
             tracked.finish(done.metrics, done.tags, description, files_to_record(folder))
         except TrackingError as error:
             again = later(self.output_dir, tracked.uri)
-            terminal.warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
+            warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
         else:
             self._with_room(lambda: self._note(None))
 
@@ -269,7 +267,7 @@ class Solo:
         try:
             tracked.end(status, files_to_record(self.folder) if kept else ())
         except TrackingError as error:
-            terminal.warn(f"the run was not closed where it is recorded: {error}")
+            warn(f"the run was not closed where it is recorded: {error}")
             left = self._unfinished(status)
         if kept:
             with suppress(OSError):  # the note from when the run began says as much

@@ -15,7 +15,7 @@ from weakref import finalize
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 
 Bits: TypeAlias = npt.NDArray[np.generic]
 """An array of anything."""
@@ -339,9 +339,9 @@ def _lean(ufunc: np.ufunc, inputs: list[object], out: Bits, options: Options) ->
     """
     if ufunc.signature is not None:
         matrices = cast("list[Bits]", inputs)
-        if out.ndim != 3 or len(out) > 1:  # noqa: PLR2004
+        if out.ndim != 3 or len(out) > 1:
             return inputs, out, options
-        return [array[0] if array.ndim > 2 else array for array in matrices], out[0], options  # noqa: PLR2004
+        return [array[0] if array.ndim > 2 else array for array in matrices], out[0], options
     kind = np.result_type(*cast("list[Bits]", inputs))
     arrays: list[object] = []
     for value in inputs:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
-from nnexp.errors import UserError, on_one_line, printable
+from nnexp.core.errors import printable
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 from nnexp.training.trainer import Trainer
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.table import Table
 
-MISTAKE, INTERRUPTED = 2, 130
-"""The exit statuses of a user's mistake and of Ctrl-C."""
 REDRAW_SECONDS = 0.1
 MANY = 10_000
 WIDE = 115
@@ -137,24 +135,6 @@ def show_results(
         out.print(printable(f"Data    {note}"), soft_wrap=True, markup=False)
     for line in where:
         out.print(line, soft_wrap=True, markup=False)
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """End the process with one line: exit status 2 where the block finds a user's mistake, 130 after Ctrl-C."""
-    try:
-        yield
-    except UserError as error:
-        warn(str(error))
-        sys.exit(MISTAKE)
-    except KeyboardInterrupt:
-        warn("interrupted")
-        sys.exit(INTERRUPTED)
-
-
-def warn(line: str) -> None:
-    """Print a line that a person should see beside the output."""
-    print(f"nnexp: {on_one_line(line)}", file=sys.stderr)
 
 
 def show_lines(lines: Sequence[str]) -> None:

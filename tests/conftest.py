@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
+from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Part, Scaling
-from nnexp.data.task import Task
 from tests.nn.test_losses import make_targets
 
 Finished = subprocess.CompletedProcess[str]

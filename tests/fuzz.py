@@ -33,16 +33,17 @@ import numpy as np
 import yaml
 
 import nnexp
-from nnexp.arrays import NUMBERS, DamagedError, read_arrays, write_arrays
-from nnexp.config.build import build
 from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.config.foreign import UNREADABLE, checked_yaml
 from nnexp.config.search_path import FolderSource
+from nnexp.core import state as checkpoint
+from nnexp.core.build import build
+from nnexp.core.errors import DamagedError, UserError, on_one_line
+from nnexp.core.files import read_text
+from nnexp.core.npz import NUMBERS, read_arrays, write_arrays
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
-from nnexp.errors import UserError, on_one_line
-from nnexp.files import read_text
 from nnexp.journal import RunNote, SweepNote
 from nnexp.resume import resumed
 from nnexp.run_folder import (
@@ -57,7 +58,6 @@ from nnexp.run_folder import (
 )
 from nnexp.runs import prepare
 from nnexp.saved_model import MODEL, read_model
-from nnexp.training import checkpoint
 from nnexp.training.loop import Training
 from tests.test_journal import SWEEP, left
 
@@ -262,7 +262,7 @@ def files_in(content: bytes) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as file:
             return {info.filename: file.read(info) for info in file.infolist()}
-    except Exception:  # noqa: BLE001 - whatever it is
+    except Exception:  # noqa: BLE001 - it is damaged already
         return {}
 
 
@@ -376,7 +376,7 @@ def read_recorded(path: Path) -> object:
         content = yaml.safe_load(checked_yaml(read_text(path, LARGEST)))
     except UNREADABLE as error:
         raise UserError(on_one_line(error) or "unreadable") from error
-    return build(content, Experiment, "", lambda _group: {})
+    return build(content, Experiment)
 
 
 def readers(folder: Path) -> dict[str, Reader]:

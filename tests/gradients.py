@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 
 TOLERANCE = 1e-6
 

@@ -12,8 +12,8 @@ from mlflow import MlflowClient
 from mlflow.entities import FileInfo, Run
 
 from nnexp import compare, predict, replay, run
+from nnexp.core.locks import held, lock_of
 from nnexp.deliver import main
-from nnexp.locks import held, lock_of
 from nnexp.run_folder import read_history
 from tests.conftest import CommandLine, Finished
 

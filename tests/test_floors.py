@@ -10,13 +10,13 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nnexp"
 
 FLOORS = [
-    ["errors", "component", "files", "arrays", "signals", "tape"],
+    ["core", "tape"],
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],
     [
-        *("config", "report", "html", "limits", "locks", "saved_model", "served_model"),
-        *("runs", "run_folder", "recorded_run", "checkpoints", "resume", "solo", "journal", "room"),
+        *("config", "report", "html", "limits", "saved_model", "served_model"),
+        *("runs", "run_folder", "recorded_run", "checkpoints", "resume", "solo", "journal"),
     ],
     ["__main__", "__init__", "sweep", "_plugins", "compare", "deliver", "replay", "predict"],
 ]
@@ -41,7 +41,7 @@ HEAVY = {
     "optuna",
 }
 """Imported late, where used: never at the top of a module."""
-GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d"}
+GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d", "filelock", "threadpoolctl"}
 """All that the mathematics may import from outside of the standard library."""
 HOME = {
     "mlflow": ("tracking", "served_model"),

@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nnexp import run
-from nnexp.component import Array, Labels
 from nnexp.config.compose import compose_experiment
+from nnexp.core.component import Array, Labels
+from nnexp.core.errors import UserError
 from nnexp.data import table_file
 from nnexp.data.dataset import TableDataset
 from nnexp.data.table_file import TableFile
-from nnexp.errors import UserError
 from nnexp.predict import aligned, examples, is_header, main, predict
 from nnexp.run_folder import PARAMETERS
 from nnexp.runs import Result

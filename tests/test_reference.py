@@ -5,8 +5,8 @@ import os
 import numpy as np
 import pytest
 
-from nnexp.component import Array
 from nnexp.config.compose import compose_experiment
+from nnexp.core.component import Array
 from nnexp.data.plane import Spiral
 from nnexp.nn.activations import ReLU
 from nnexp.nn.architectures import MLP

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from nnexp import checkpoints, run
-from nnexp.arrays import read_arrays, write_arrays
 from nnexp.checkpoints import FOLDER, LATEST, PREVIOUS
-from nnexp.errors import UserError
-from nnexp.locks import locked
-from nnexp.training.checkpoint import STATE, _checksum
+from nnexp.core.errors import UserError
+from nnexp.core.locks import locked
+from nnexp.core.npz import read_arrays, write_arrays
+from nnexp.core.state import STATE, _checksum
 from tests.conftest import CommandLine, Finished
 
 Typed = Callable[..., Finished]

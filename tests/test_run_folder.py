@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.run_folder import (
     HISTORY,
     SUMMARY,

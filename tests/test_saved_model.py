@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from nnexp import run
-from nnexp.arrays import AnyArray, read_arrays
 from nnexp.config.compose import compose_experiment
+from nnexp.core.errors import UserError
+from nnexp.core.npz import AnyArray, read_arrays
 from nnexp.data.dataset import Scaling
-from nnexp.errors import UserError
 from nnexp.run_folder import PARAMETERS, RunSummary
 from nnexp.runs import load, prepare, write_run
 from nnexp.saved_model import MODEL, read_model

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import yaml
 
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from nnexp.predict import main
 from nnexp.served_model import write_served_model
 from tests.conftest import CommandLine

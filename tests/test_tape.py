@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.tape import Bind, Recorded, Repeated, See, Tape
 
 Function = Callable[[Array], Array]

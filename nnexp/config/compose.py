@@ -4,19 +4,35 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config.arguments import with_quoted_paths
-from nnexp.config.build import Node, build_experiment
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import resolved
 from nnexp.config.messages import check_words, refusal
 from nnexp.config.search_path import folder, register
-from nnexp.errors import UserError
+from nnexp.core.build import Node, Options, build
+from nnexp.core.component import Component, resolved
+from nnexp.core.errors import UserError
+from nnexp.data.dataset import Dataset
+from nnexp.nn.activations import Activation
+from nnexp.nn.initializers import Initializer
+from nnexp.nn.layers import Layer
+
+SWEEP = "sweep"
+"""The keys of sweeps, which are no part of a run."""
+GROUPS: dict[type[Component], str] = {
+    Activation: "architecture/activation",
+    Layer: "architecture/layer",
+    Initializer: "initializer",
+    Dataset: "dataset",
+}
+"""The config group whose options may stand, by name alone, where a component of this kind is expected."""
 
 
 def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Experiment:
@@ -56,13 +72,35 @@ def default_config() -> Mapping[str, object]:
     return resolved(check(compose("config")) if within else compose_experiment())
 
 
-def check(config: DictConfig) -> Experiment:
-    """Return the checked experiment of a composed config, while Hydra is initialized."""
-    return build_experiment(config, options)
+def check(config: DictConfig, options: Options | None = None) -> Experiment:
+    """Return the checked experiment of a composed config, while Hydra is initialized.
+
+    Arguments
+    ---------
+    config
+        As Hydra composed it.
+    options
+        Returns the named options; None reads them from Hydra's search path.
+
+    Raises
+    ------
+    UserError
+        If a key is unknown, or a value has the wrong type or is out of range.
+
+    """
+    try:
+        content = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise UserError(str(error).splitlines()[0]) from error
+    run = {key: value for key, value in cast("Node", content).items() if key != SWEEP}
+    return build(run, Experiment, options=options or options_of)
 
 
-def options(group: str) -> Mapping[str, Node]:
-    """Return the options of a config group in Hydra's search path, while Hydra is initialized."""
+def options_of(kind: type[Component]) -> Mapping[str, Node] | None:
+    """Return the options for a kind of component in Hydra's search path, while Hydra is initialized; None has none."""
+    if kind not in GROUPS:
+        return None
+    group = GROUPS[kind]
     loader = GlobalHydra.instance().config_loader()
     sources = loader.get_sources()
     found: dict[str, Node] = {}

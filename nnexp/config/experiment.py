@@ -4,9 +4,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from nnexp.component import Component, Seed
+from nnexp.core.component import Component, Seed
+from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data, Dataset
-from nnexp.errors import UserError
 from nnexp.nn.activations import Sigmoid, Softmax
 from nnexp.nn.architectures import Architecture
 from nnexp.nn.initializers import Initializer, VarianceScaling

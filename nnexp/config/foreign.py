@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import yaml
 
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 
 SAID_BY_THE_USER = {
     "hydra": "what Hydra does",

@@ -3,10 +3,9 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import fields
 
-from nnexp.component import Component, plain
 from nnexp.config.experiment import Experiment
+from nnexp.core.component import resolved
 
 WITHOUT_EFFECT = frozenset(
     {"question", "tracking", "output_dir", "figures", "verbose", "resume", "trainer.checkpoint_every"}
@@ -24,23 +23,6 @@ def key_of(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
-def resolved(component: Component) -> dict[str, object]:
-    """Return a component as a config that builds it again: every field written out, defaults included."""
-    target = f"{type(component).__module__}.{type(component).__qualname__}"
-    return {
-        "_target_": target,
-        **{field.name: _resolved_value(getattr(component, field.name)) for field in fields(component)},
-    }
-
-
-def _resolved_value(value: object) -> object:
-    if isinstance(value, Component):
-        return resolved(value)
-    if isinstance(value, tuple):
-        return [_resolved_value(item) for item in value]
-    return plain(value)
-
-
 def config_hash(experiment: Experiment) -> str:
     """Return 12 hexadecimal digits, the start of the SHA-256 of all of the config that numbers depend on."""
     content = _with_effect(resolved(experiment))
@@ -53,17 +35,3 @@ def _with_effect(config: Mapping[str, object], path: str = "") -> dict[str, obje
         for key, value in config.items()
         if f"{path}{key}" not in WITHOUT_EFFECT
     }
-
-
-def flat(config: dict[str, object], path: str = "") -> dict[str, object]:
-    """Return a resolved config with dotted keys; a component's own key holds the name of its class."""
-    result: dict[str, object] = {}
-    for name, value in config.items():
-        if name == "_target_":
-            if path:
-                result[path] = str(value).rpartition(".")[2]
-        elif isinstance(value, dict):
-            result |= flat(value, f"{path}.{name}" if path else name)
-        else:
-            result[f"{path}.{name}" if path else name] = value
-    return result

@@ -3,8 +3,7 @@
 import os
 import re
 import sys
-from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
+from collections.abc import Sequence
 from traceback import walk_tb
 from types import NoneType
 
@@ -15,25 +14,10 @@ from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBase
 
 from nnexp.config.search_path import folder
 from nnexp.config.sweep_functions import create_functions
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError, did_you_mean, no_such_key
 
 OF_HYDRA = ("hydra", "omegaconf", "antlr4")
 """Packages in which an error is about what they were told."""
-
-
-def no_such_key(path: str, known: Iterable[str]) -> str:
-    """Return a line about an unknown key, with the closest known one or, where none is close, all of them."""
-    known = sorted(known)
-    proposal = did_you_mean(path.rpartition(".")[2], known)
-    if not proposal and known:
-        proposal = f", known are {', '.join(known)}"
-    return f"{path}: no such key{proposal}"
-
-
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that proposes the closest known word, or nothing where none is close."""
-    close = get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f", did you mean {close[0]}?" if close else ""
 
 
 def check_words(overrides: Sequence[str]) -> None:

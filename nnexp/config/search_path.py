@@ -20,7 +20,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config import sweep_functions
 from nnexp.config.foreign import UNREADABLE, check_file, checked_yaml
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 
 GROUP = "experiment"
 

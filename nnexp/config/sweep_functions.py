@@ -11,7 +11,7 @@ from hydra._internal.grammar.functions import Functions
 from hydra.core.override_parser import overrides_parser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, ParsedElementType, RangeSweep, Sweep
 
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 
 OVER = "sweep.over"
 LOGARITHMIC = "log"
@@ -148,7 +148,7 @@ def replacing(arguments: Sequence[str]) -> list[str]:
 def _spaced(start: float, stop: float, count: object, *, logarithmic: bool) -> ChoiceSweep:
     if logarithmic and min(start, stop) <= 0:
         raise UserError("must have bounds greater than 0")
-    if not isinstance(count, int) or not _whole(count) or not 2 <= count <= MOST:  # noqa: PLR2004 - both bounds
+    if not isinstance(count, int) or not _whole(count) or not 2 <= count <= MOST:
         raise UserError(f"must have a count that is a whole number from 2 to {MOST}")
     low, high = min(start, stop), max(start, stop)
     inner = [between(start, stop, step / (count - 1), logarithmic=logarithmic) for step in range(1, count - 1)]

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nnexp.core.task import Task
 from nnexp.data.dataset import Collection, Table
-from nnexp.data.task import Task
 
 
 @dataclass(frozen=True)

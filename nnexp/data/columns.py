@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array, Component
+from nnexp.core.component import Array, Component
+from nnexp.core.errors import UserError, on_one_line
 from nnexp.data.table_file import listed, shortened
-from nnexp.errors import UserError, on_one_line
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, InvalidFieldError, Labels
+from nnexp.core.component import Array, InvalidFieldError, Labels
+from nnexp.core.errors import UserError, on_one_line
+from nnexp.core.files import expanded
+from nnexp.core.task import Task
 from nnexp.data.columns import NAMELESS, Column, numbers, one_hot
 from nnexp.data.dataset import Collection, Table
 from nnexp.data.table_file import TableFile, listed, shortened
-from nnexp.data.task import Task
-from nnexp.errors import UserError, on_one_line
-from nnexp.files import expanded
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,10 +8,10 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Component, InvalidFieldError, Labels, Seed
+from nnexp.core.component import Array, Component, InvalidFieldError, Labels, Seed
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.columns import Column
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 
 Share = Annotated[float, at.Interval(ge=0, lt=1)]
 Spread = Annotated[float, at.Interval(ge=0, le=1e6)]
@@ -287,7 +287,7 @@ class TableDataset(Dataset):
             )
         if stratified:
             counts = np.bincount(table.targets.astype(np.intp, copy=False), minlength=groups)
-            if counts.min() < 2:  # noqa: PLR2004 - one on either side
+            if counts.min() < 2:
                 name = table.task.classes[int(counts.argmin())]
                 raise UserError(
                     f"dataset.stratify=true: must be false, for class {name} has only {counts.min()} of "

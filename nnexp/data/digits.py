@@ -6,9 +6,9 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import InvalidFieldError
+from nnexp.core.component import InvalidFieldError
+from nnexp.core.task import Task
 from nnexp.data.dataset import Collection, Table
-from nnexp.data.task import Task
 
 Digit = Annotated[int, at.Interval(ge=0, le=9)]
 

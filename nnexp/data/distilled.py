@@ -6,11 +6,11 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Count, Labels, Seed
+from nnexp.core.component import Array, Count, Labels, Seed
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Dataset, Part
 from nnexp.data.digits import Digits
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Annotated, ClassVar
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Labels, Seed
+from nnexp.core.component import Array, Labels, Seed
+from nnexp.core.errors import UserError
+from nnexp.core.task import Kind, Task
 from nnexp.data.dataset import MOST, Data, Dataset, Part, Share
 from nnexp.data.digits import Digits
-from nnexp.data.task import Kind, Task
-from nnexp.errors import UserError
 
 
 @dataclass(frozen=True)

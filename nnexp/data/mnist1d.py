@@ -9,10 +9,10 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Seed
+from nnexp.core.component import Seed
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.dataset import MOST, Table, TableDataset
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 
 DIGITS = 10
 

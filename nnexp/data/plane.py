@@ -6,9 +6,9 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import InvalidFieldError, Seed
+from nnexp.core.component import InvalidFieldError, Seed
+from nnexp.core.task import Task
 from nnexp.data.dataset import MOST, Collection, Size, Spread, Table, TableDataset
-from nnexp.data.task import Task
 
 AXES = ("x", "y")
 TWO = Task(("0", "1"))

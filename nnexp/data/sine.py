@@ -6,9 +6,9 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Seed
+from nnexp.core.component import Array, Seed
+from nnexp.core.task import Task
 from nnexp.data.dataset import Size, Spread, Table, TableDataset
-from nnexp.data.task import Task
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnexp.errors import UserError, on_one_line
+from nnexp.core.errors import UserError, on_one_line
 
 if TYPE_CHECKING:
     import pandas as pd

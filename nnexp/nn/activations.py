@@ -13,7 +13,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from nnexp.component import Array, Component, NonNegative, Positive
+from nnexp.core.component import Array, Component, NonNegative, Positive
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Sigmoid(Activation):
         a += 1
         return np.reciprocal(a, out=a)
 
-    def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient * a * (1 - a)."""
         gradient *= a
         gradient *= 1 - a
@@ -56,7 +56,7 @@ class Tanh(Activation):
         """Write tanh(z) into `a`."""
         return np.tanh(z, out=a)
 
-    def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient * (1 - a^2)."""
         gradient *= 1 - a * a
         return gradient
@@ -71,7 +71,7 @@ class Identity(Activation):
         np.copyto(a, z)
         return a
 
-    def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return the gradient."""
         return gradient
 
@@ -84,7 +84,7 @@ class ReLU(Activation):
         """Write max(0, z) into `a`."""
         return np.maximum(z, 0.0, out=a)
 
-    def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient times sign(a), which is 1 where z > 0, else 0, and needs no other type on the way."""
         gradient *= np.sign(a)
         return gradient
@@ -106,7 +106,7 @@ class LeakyReLU(Activation):
         """Write z or slope z into `a`."""
         return np.multiply(z, np.where(z > 0, 1, self.slope), out=a)
 
-    def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient where z > 0, else slope * gradient."""
         gradient *= np.where(z > 0, 1, self.slope)
         return gradient
@@ -214,7 +214,7 @@ class GELU(Activation):
         """Write z P(z) into `a`."""
         return np.multiply(z, self._distribution(z)[0], out=a)
 
-    def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient * (P(z) + z p(z))."""
         distribution, density = self._distribution(z)
         gradient *= distribution + z * density
@@ -254,7 +254,7 @@ class Softmax(Activation):
         a /= a.sum(axis=-1, keepdims=True)
         return a
 
-    def backward(self, gradient: Array, z: Array, a: Array) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return a * (gradient - sum of gradient * a)."""
         gradient -= (gradient * a).sum(axis=-1, keepdims=True)
         gradient *= a

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import annotated_types as at
 
-from nnexp.component import Component, Count, Fraction
-from nnexp.errors import UserError
+from nnexp.core.component import Component, Count, Fraction
+from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, Sigmoid
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Scale
 from nnexp.nn.network import outputs as outputs_of

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Component, NonNegative, Number, Positive
+from nnexp.core.component import Component, NonNegative, Number, Positive
 
 Weights = npt.NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -48,7 +48,7 @@ class Normal(Initializer):
 
     scale: NonNegative = 0.01
 
-    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
         """Return N(0, 1)."""
         return generator.standard_normal(shape)
 
@@ -59,7 +59,7 @@ class Uniform(Initializer):
 
     scale: NonNegative = 0.1
 
-    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
         """Return U(-1, 1)."""
         return generator.uniform(-1, 1, shape)
 
@@ -70,7 +70,7 @@ class Constant(Initializer):
 
     value: Number = 0.1
 
-    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
         """Return the value."""
         return np.full(shape, self.value)
 
@@ -79,7 +79,7 @@ class Constant(Initializer):
 class Zeros(Initializer):
     """Every weight zero."""
 
-    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
         """Return zeros."""
         return np.zeros(shape)
 
@@ -138,7 +138,7 @@ class Orthogonal(Initializer):
 
     """
 
-    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:  # noqa: ARG002
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
         """Return the orthogonal factor of a matrix of N(0, 1), with the signs that make the draw even."""
         rows, columns = shape
         q, r = np.linalg.qr(generator.standard_normal((max(shape), min(shape))))

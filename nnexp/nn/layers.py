@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from nnexp.component import Array, Component, Count, Fraction, Positive
+from nnexp.core.component import Array, Component, Count, Fraction, Positive
 from nnexp.nn.activations import Activation
 
 Shape = tuple[int, ...]
@@ -60,11 +60,11 @@ class Layer(Component):
         """Return the number of units that come out when `fan_in` go in."""
         return fan_in
 
-    def parameters(self, fan_in: int) -> dict[str, Parameter]:  # noqa: ARG002
+    def parameters(self, fan_in: int) -> dict[str, Parameter]:
         """Return what the layer learns."""
         return {}
 
-    def statistics(self, fan_in: int) -> dict[str, Parameter]:  # noqa: ARG002
+    def statistics(self, fan_in: int) -> dict[str, Parameter]:
         """Return what the layer keeps count of while it trains."""
         return {}
 
@@ -94,7 +94,7 @@ class Dense(Layer):
     units: Count = 16
     bias: bool = True
 
-    def fan_out(self, fan_in: int) -> int:  # noqa: ARG002
+    def fan_out(self, fan_in: int) -> int:
         """Return `units`."""
         return self.units
 
@@ -149,11 +149,11 @@ class Scale(Layer):
 
     factor: Positive = 1.0
 
-    def forward(self, x: Array, cell: Cell) -> Array:  # noqa: ARG002
+    def forward(self, x: Array, cell: Cell) -> Array:
         """Return factor x."""
         return self.factor * x
 
-    def backward(self, gradient: Array, cell: Cell) -> Array:  # noqa: ARG002
+    def backward(self, gradient: Array, cell: Cell) -> Array:
         """Return factor g."""
         return self.factor * gradient
 

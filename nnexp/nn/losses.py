@@ -11,9 +11,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from nnexp.component import Array, Component, Fraction, Labels, NonNegative, Positive
-from nnexp.data.task import Task
-from nnexp.errors import UserError
+from nnexp.core.component import Array, Component, Fraction, Labels, NonNegative, Positive
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.nn.activations import Sigmoid, Softmax, above_relu
 
 BINARY = 2
@@ -229,7 +229,7 @@ class BinaryCrossEntropy(CrossEntropy):
         self._check(task)
         return 1
 
-    def encode(self, targets: Array | Labels, task: Task) -> Array:  # noqa: ARG002
+    def encode(self, targets: Array | Labels, task: Task) -> Array:
         """Return the labels as a column of zeros and ones."""
         return targets[:, None].astype(np.float64)
 
@@ -302,7 +302,7 @@ class SparseCategoricalCrossEntropy(CategoricalCrossEntropy):
             raise LossMismatchError("sparse_categorical_cross_entropy", "labels", task)
         return super().outputs(task)
 
-    def encode(self, targets: Array | Labels, task: Task) -> Array:  # noqa: ARG002
+    def encode(self, targets: Array | Labels, task: Task) -> Array:
         """Return the labels as a column."""
         return targets[:, None].astype(np.float64)
 
@@ -366,7 +366,7 @@ class EmbeddingLoss(Loss):
         if task.kind != kind:
             raise LossMismatchError(snake_case(type(self)), kind, task)
 
-    def encode(self, targets: Array | Labels, task: Task) -> Array:  # noqa: ARG002
+    def encode(self, targets: Array | Labels, task: Task) -> Array:
         """Return the targets as a column."""
         return targets.astype(np.float64).reshape(len(targets), -1)
 
@@ -434,13 +434,13 @@ class Triplet(EmbeddingLoss):
             return (difference * difference).sum(axis=-1, keepdims=True), 2 * difference
         return norm(difference)
 
-    def forward(self, z: Array, y: Array) -> Array:  # noqa: ARG002
+    def forward(self, z: Array, y: Array) -> Array:
         """Return the loss of each triplet."""
         a, p, n = self._views(z)
         loss: Array = np.maximum(self._distance(a - p)[0] - self._distance(a - n)[0] + self.margin, 0)
         return loss[..., 0]
 
-    def backward(self, z: Array, y: Array) -> Array:  # noqa: ARG002
+    def backward(self, z: Array, y: Array) -> Array:
         """Return the gradients with respect to anchor, positive and negative."""
         a, p, n = self._views(z)
         (near, towards), (far, away) = self._distance(a - p), self._distance(a - n)

@@ -12,8 +12,8 @@ from math import prod
 
 import numpy as np
 
-from nnexp.component import Array
-from nnexp.errors import UserError
+from nnexp.core.component import Array
+from nnexp.core.errors import UserError
 from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Activate, Cell, Layer, Mode, Parameter, Residual, Shape, Start, backward, forward
 

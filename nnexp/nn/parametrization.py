@@ -16,7 +16,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.nn.network import Layout, Slot, size
 
 

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from nnexp.component import Array, Component, Fraction, Number, Positive
+from nnexp.core.component import Array, Component, Fraction, Number, Positive
 
 State = dict[str, Array]
 
@@ -37,7 +37,7 @@ class Optimizer(Component):
 
     learning_rate: Positive = 0.01
 
-    def init(self, theta: Array) -> State:  # noqa: ARG002
+    def init(self, theta: Array) -> State:
         """Return the state before the first step."""
         return {}
 
@@ -52,7 +52,7 @@ class SGD(Optimizer):
 
     adaptive: ClassVar[bool] = False
 
-    def update(self, gradient: Array, state: State, step: Number) -> Array:  # noqa: ARG002
+    def update(self, gradient: Array, state: State, step: Number) -> Array:
         """Return the gradient."""
         return gradient
 
@@ -75,7 +75,7 @@ class Momentum(Optimizer):
         """Return a ball at rest."""
         return zeros(theta, "velocity")
 
-    def update(self, gradient: Array, state: State, step: Number) -> Array:  # noqa: ARG002
+    def update(self, gradient: Array, state: State, step: Number) -> Array:
         """Return the velocity."""
         velocity = state["velocity"]
         velocity *= self.momentum
@@ -115,7 +115,7 @@ class AdaGrad(Optimizer):
         """Return a sum of nothing."""
         return zeros(theta, "square")
 
-    def update(self, gradient: Array, state: State, step: Number) -> Array:  # noqa: ARG002
+    def update(self, gradient: Array, state: State, step: Number) -> Array:
         """Return the gradient over the root of the sum of squares."""
         square = state["square"]
         square += gradient * gradient
@@ -139,7 +139,7 @@ class RMSprop(Optimizer):
         """Return a mean of nothing."""
         return zeros(theta, "square")
 
-    def update(self, gradient: Array, state: State, step: Number) -> Array:  # noqa: ARG002
+    def update(self, gradient: Array, state: State, step: Number) -> Array:
         """Return the gradient over the root mean square."""
         square = state["square"]
         square += (1 - self.rho) * (gradient * gradient - square)
@@ -166,7 +166,7 @@ class Adadelta(Optimizer):
         """Return means of nothing."""
         return zeros(theta, "square", "moved")
 
-    def update(self, gradient: Array, state: State, step: Number) -> Array:  # noqa: ARG002
+    def update(self, gradient: Array, state: State, step: Number) -> Array:
         """Return the gradient, scaled to the size of past directions."""
         square, moved = state["square"], state["moved"]
         square += (1 - self.rho) * (gradient * gradient - square)
@@ -302,7 +302,7 @@ class RAdam(Adam):
         trusted = np.maximum(length, 5)
         size = np.sqrt((trusted - 4) * (trusted - 2) * limit / ((limit - 4) * (limit - 2) * trusted))
         root = np.sqrt(square * (1 - self.beta2)) + self.epsilon
-        return np.where(length > 5, mean * size * np.sqrt(1 - forgotten) / root, mean)  # noqa: PLR2004
+        return np.where(length > 5, mean * size * np.sqrt(1 - forgotten) / root, mean)
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ class Lion(Optimizer):
         """Return a mean of nothing."""
         return zeros(theta, "m")
 
-    def update(self, gradient: Array, state: State, step: Number) -> Array:  # noqa: ARG002
+    def update(self, gradient: Array, state: State, step: Number) -> Array:
         """Return the sign of the gradient mixed with the mean."""
         m = state["m"]
         direction: Array = np.sign(self.beta1 * m + (1 - self.beta1) * gradient)

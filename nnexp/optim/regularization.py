@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnexp.component import Array, Component, NonNegative, Positive
+from nnexp.core.component import Array, Component, NonNegative, Positive
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 import annotated_types as at
 import numpy as np
 
-from nnexp.component import Array, Component, NonNegative, Number, Positive
+from nnexp.core.component import Array, Component, NonNegative, Number, Positive
 
 State = dict[str, Array]
 AtLeastOne = Annotated[Number, at.Ge(1)]
@@ -43,7 +43,7 @@ class Schedule(Component):
     per: Literal["step", "epoch"] = "epoch"
     warmup: NonNegative | None = None
 
-    def init(self, runs: int) -> State:  # noqa: ARG002
+    def init(self, runs: int) -> State:
         """Return what the schedule remembers of the metrics of so many runs, before the first epoch."""
         return {}
 
@@ -68,7 +68,7 @@ class Schedule(Component):
 class Constant(Schedule):
     """The same learning rate throughout: 1."""
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return 1."""
         return 1.0
 
@@ -80,7 +80,7 @@ class Step(Schedule):
     every: AtLeastOne = 100.0
     gamma: Positive = 0.1
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return gamma^floor(t / every)."""
         return self.gamma ** np.floor(t / self.every)
 
@@ -92,7 +92,7 @@ class MultiStep(Schedule):
     milestones: tuple[NonNegative, ...] = (500.0, 800.0)
     gamma: Positive = 0.1
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return gamma^(the number of milestones up to t)."""
         return self.gamma ** sum((np.where(t >= milestone, 1.0, 0.0) for milestone in self.milestones), np.zeros(()))
 
@@ -103,7 +103,7 @@ class Exponential(Schedule):
 
     gamma: Positive = 0.999
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return gamma^t."""
         return self.gamma**t
 
@@ -115,7 +115,7 @@ class InverseTime(Schedule):
     per: Literal["step", "epoch"] = "step"
     decay: NonNegative = 0.001
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return 1 / (1 + decay t)."""
         return 1 / (1 + self.decay * t)
 
@@ -126,7 +126,7 @@ class Polynomial(Schedule):
 
     power: Positive = 1.0
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return (1 - t / total)^power."""
         return np.maximum(1 - t / total, 0) ** self.power
 
@@ -143,7 +143,7 @@ class Cosine(Schedule):
 
     minimum: Share = 0.0
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return the cosine."""
         return self.minimum + (1 - self.minimum) * (1 + np.cos(np.pi * np.minimum(t / total, 1))) / 2
 
@@ -162,7 +162,7 @@ class CosineRestarts(Schedule):
     stretch: AtLeastOne = 1.0
     minimum: Share = 0.0
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return the cosine since the last restart."""
         length, begin = self.period * np.ones(()), np.zeros(())
         while np.any(t >= begin + length):
@@ -186,7 +186,7 @@ class OneCycle(Schedule):
     start: AtLeastOne = 25.0
     end: AtLeastOne = 10_000.0
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return the cycle."""
         top, last = self.rise * total - 1, total - 1
 
@@ -224,6 +224,6 @@ class Plateau(Schedule):
         state["factor"][:] = np.where(over, state["factor"] * self.gamma, state["factor"])
         state["waited"][:] = np.where(over, 0, state["waited"])
 
-    def shape(self, t: Number, total: Number, state: State) -> Number:  # noqa: ARG002
+    def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return the product of the drops so far."""
         return state["factor"]

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.plots.style import class_colours, legend_size, new_figure
 from nnexp.training.predictions import Embeddings
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.data.dataset import Data, Part
 from nnexp.plots.style import BAD, GOOD, LEFT, RIGHT, new_figure
 from nnexp.training.predictions import ClassPredictions

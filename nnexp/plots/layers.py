@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.plots.style import LEGEND_ROWS, new_figure
 from nnexp.training.history import LayerHistory
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.plots.style import grid_of, legend_size, new_figure
 from nnexp.training.predictions import NumberPredictions
 from nnexp.training.trained import Trained

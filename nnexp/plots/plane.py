@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
 from nnexp.data.dataset import Part
 from nnexp.plots.style import class_colours, grid_of, legend_size
 from nnexp.training.trained import Trained

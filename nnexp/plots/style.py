@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.component import Array
-from nnexp.files import atomically
+from nnexp.core.component import Array
+from nnexp.core.files import atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

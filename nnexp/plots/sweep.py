@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.plots.run import unit_of
 from nnexp.plots.style import BAD, FARTHEST, new_figure
 
@@ -250,7 +250,7 @@ def all_curves(
     for title, curves, colour, alpha in kinds:
         lines = [np.column_stack(curve) for curve in _thinned(curves)]
         if lines:
-            alpha_of_all = alpha if len(lines) <= 50 else 0.6 * alpha  # noqa: PLR2004 - a crowd
+            alpha_of_all = alpha if len(lines) <= 50 else 0.6 * alpha
             axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.8, alpha=alpha_of_all))
             axes.plot([], [], color=colour, linewidth=1.5, label=titles[title])
     for label, colour, curve in zip(labels, COLOURS, best.values(), strict=False):

@@ -70,7 +70,7 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Table:
                 shown(setting.name) + (" (halved)" if setting.finished and setting.halved else ""),
                 *([_count(setting)] if several else []),
                 *cells,
-            ]
+            ],
         )
     return header, rows
 

@@ -15,8 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, open_dict
 
-from nnexp.config.build import build_experiment
-from nnexp.config.compose import options
+from nnexp.config.compose import check, options_of
 from nnexp.config.experiment import Experiment
 from nnexp.sweep.search import Job
 
@@ -41,7 +40,7 @@ def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig
     """
     parser = OverridesParser.create(config_loader=loader)
     bases: dict[tuple[str, ...], bytes] = {}
-    known_options = cache(options)
+    known_options = cache(options_of)
 
     @cache
     def parsed(override: str) -> Override:
@@ -63,4 +62,4 @@ def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig
         config: DictConfig = pickle.loads(bases[choices])  # noqa: S301 - just made
         values = [parsed(override) for override in job if override not in choices]
         ConfigLoaderImpl._apply_overrides_to_config(values, config)  # noqa: SLF001 - what Hydra itself would do next
-        yield build_experiment(config, known_options)
+        yield check(config, known_options)

@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnexp.config.messages import one_line
 from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed, replacing
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from nnexp.sweep.draws import Interval, Point, points
 from nnexp.sweep.options import SweepOptions, sweep_options
 from nnexp.sweep.search import AllAtOnce, Bayesian, Block, Job, Search

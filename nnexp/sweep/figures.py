@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.plots.run import Figures
 from nnexp.plots.style import FARTHEST
 from nnexp.plots.sweep import (
@@ -216,7 +216,7 @@ def _curve(run: SweepRun, metric: str) -> Curve | None:
 def _band(setting: Setting, metric: str) -> tuple[Array, Array] | None:
     """Return the times up to where the first seed of a setting ended, and the metric of every seed at each of them."""
     curves = [curve for run in setting.finished if (curve := _curve(run, metric)) is not None]
-    if len(curves) < 2:  # noqa: PLR2004
+    if len(curves) < 2:
         return None
     times = np.unique(np.concatenate([times for times, _ in curves]))
     times = times[

@@ -8,7 +8,7 @@ from statistics import fmean, stdev
 
 import numpy as np
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.sweep.results import SEED, Parameter, Setting, SweepResults, SweepRun
 from nnexp.terminal import number
 from nnexp.training.history import chosen_by
@@ -242,7 +242,7 @@ def _flags_of_divergence(results: SweepResults) -> list[str]:
 def _flags_of_edge(results: SweepResults, parameter: Parameter, order: Sequence[Setting]) -> list[str]:
     numbers = parameter.numbers
     written = order[0].runs[0].value(parameter.key)
-    if parameter.key == SEED or numbers is None or len(set(numbers)) < 3 or written is None:  # noqa: PLR2004 - of two, both are edges
+    if parameter.key == SEED or numbers is None or len(set(numbers)) < 3 or written is None:
         return []
     if parameter.drawn:
         upper = _edge_of_draws(parameter, order)
@@ -351,7 +351,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str
         _width(best, metric), _width(rivals[close], metric)
     ):
         close += 1
-    if close > 2 and len(best.scores(metric)) > 1:  # noqa: PLR2004 - of two, the verdict tells
+    if close > 2 and len(best.scores(metric)) > 1:
         lines.append(f"The first {close} are within the spread of the seeds: none of them is shown to be better.")
     return lines
 

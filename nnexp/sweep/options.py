@@ -6,11 +6,11 @@ from typing import Annotated, Literal
 import annotated_types as at
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.component import Component, Count, Seed
-from nnexp.config.build import build
-from nnexp.config.compose import options
+from nnexp.config.compose import options_of
 from nnexp.config.sweep_functions import MOST
-from nnexp.errors import UserError
+from nnexp.core.build import build
+from nnexp.core.component import Component, Count, Seed
+from nnexp.core.errors import UserError
 
 Times = Annotated[int, at.Interval(ge=1, le=MOST)]
 
@@ -65,4 +65,4 @@ def sweep_options(config: DictConfig) -> SweepOptions:
     content = OmegaConf.to_container(config.sweep, resolve=True) if OmegaConf.is_dict(config.sweep) else None
     if not isinstance(content, dict):
         raise UserError(f"sweep={config.sweep}: must be keys and their values")
-    return build({key: value for key, value in content.items() if key != "over"}, SweepOptions, "sweep", options)
+    return build({key: value for key, value in content.items() if key != "over"}, SweepOptions, "sweep", options_of)

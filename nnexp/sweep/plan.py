@@ -5,13 +5,13 @@ from collections import Counter
 from collections.abc import Hashable, Sequence
 
 from nnexp import terminal
+from nnexp.core.threads import one_thread
 from nnexp.runs import Ready
 from nnexp.sweep.results import Parameter, SweepResults, SweepRun
 from nnexp.sweep.search import Job
 from nnexp.sweep.stacks import Places, stack_key, stacks_of
 from nnexp.sweep.training import beginning
 from nnexp.sweep.workers import MEGABYTE, Workers
-from nnexp.training.worker import BLAS_THREADS
 
 TRIAL_SECONDS = 0.2
 """How long a stack of each shape is trained to see how fast it is; what it learns is thrown away."""
@@ -60,7 +60,7 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
 def _values(parameter: Parameter) -> str:
     shown = parameter.values if len(parameter.values) <= SHOWN else [*parameter.values[: SHOWN - 1], "..."]
     values = ", ".join([*shown, *([parameter.values[-1]] if len(parameter.values) > SHOWN else [])])
-    return f"{parameter.key}: {values}" + (f" ({len(parameter.values)} values)" if len(shown) > 2 else "")  # noqa: PLR2004
+    return f"{parameter.key}: {values}" + (f" ({len(parameter.values)} values)" if len(shown) > 2 else "")
 
 
 def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:
@@ -75,9 +75,7 @@ def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:
 
 def _trial(runs: Sequence[Ready], stack: Places) -> float:
     """Return how long a stack takes, from its first rounds, the very first of which warms up."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(BLAS_THREADS):
+    with one_thread():
         training = beginning(runs, stack)()
         first, *times = training.times
         training.advance(first)
@@ -105,6 +103,6 @@ def _megabytes(runs: Sequence[Ready], stacks: Sequence[Places]) -> float:
 
 
 def _duration(seconds: float) -> str:
-    if seconds < 100:  # noqa: PLR2004
+    if seconds < 100:
         return f"{seconds:.2g} seconds"
     return f"{seconds / 60:.0f} minutes" if seconds < 100 * 60 else f"{seconds / 3600:.1f} hours"

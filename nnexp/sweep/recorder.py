@@ -10,12 +10,13 @@ from queue import SimpleQueue
 from threading import Event, Thread
 
 from nnexp import terminal
+from nnexp.core.errors import TrackingError, warn
 from nnexp.journal import NOTHING, RunNote, tracked_as
 from nnexp.run_folder import RunSummary, files_to_record
 from nnexp.runs import Ready, best_metrics, describe, outcome_tags
 from nnexp.sweep.results import SweepRun
 from nnexp.sweep.search import Job
-from nnexp.tracking.tracker import FinishedRun, TrackedSweep, TrackingError
+from nnexp.tracking.tracker import FinishedRun, TrackedSweep
 from nnexp.training.history import History
 
 ERROR_TAG = "error"
@@ -177,7 +178,7 @@ class Recorder(Thread):
                 self._left.popleft()
         except TrackingError as error:
             if self.refusal is None:
-                terminal.warn(f"MLflow does not take runs for now; the training goes on ({error})")
+                warn(f"MLflow does not take runs for now; the training goes on ({error})")
             self.refusal, self._sure = error, False
             self._next, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LONGEST_WAIT)
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nnexp.files import write_text
+from nnexp.core.files import write_text
 from nnexp.html import page
 from nnexp.plots.style import save_figures
 from nnexp.report import table
@@ -123,7 +123,7 @@ class SweepReport:
 
     def _importance(self) -> list[str]:
         shares = importance(self.results)
-        if len(shares) < 2:  # noqa: PLR2004 - one parameter alone explains all there is
+        if len(shares) < 2:
             return []
         rows = [(f"`{key}`", f"{100 * share:.0f} %") for key, share in shares.items()]
         return ["## Importance", table(("parameter", "explains alone"), rows)]
@@ -202,7 +202,7 @@ def runs_csv(results: SweepResults) -> str:
                 str(run.reused).lower(),
                 None if summary is None else summary.config_hash,
                 None if run.folder is None else run.folder.name,
-            ]
+            ],
         )
     return text.getvalue()
 

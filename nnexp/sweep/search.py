@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
 from nnexp.config.sweep_functions import MOST
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from nnexp.sweep.draws import Interval, Point
 from nnexp.sweep.options import SweepOptions
 

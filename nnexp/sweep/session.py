@@ -21,15 +21,17 @@ from omegaconf import DictConfig
 
 from nnexp import __version__, terminal
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import resolved
+from nnexp.core.component import resolved
+from nnexp.core.disk import PATIENCE_SECONDS, once_there_is_room
+from nnexp.core.errors import TrackingError, UserError
+from nnexp.core.files import absolute, write_text
+from nnexp.core.signals import sigterm_interrupts
+from nnexp.core.threads import one_thread
+from nnexp.core.timeout import within
 from nnexp.data.dataset import Data
-from nnexp.errors import UserError
-from nnexp.files import absolute, write_text
 from nnexp.journal import RunNote, SweepNote, later
-from nnexp.room import PATIENCE_SECONDS, once_there_is_room
 from nnexp.run_folder import TRACKED, read_history
 from nnexp.runs import Ready, Result, load, prepare, slug, writable_folder, write_run
-from nnexp.signals import sigterm_interrupts
 from nnexp.sweep import ledger
 from nnexp.sweep.answer import show_answer
 from nnexp.sweep.insight import flags, incompleteness, verdict
@@ -45,11 +47,10 @@ from nnexp.sweep.sweep_folder import SweepFolder
 from nnexp.sweep.training import Halving, Results, train_halving, train_stacks
 from nnexp.sweep.workers import Failure, Pool, Workers
 from nnexp.tracking.environment import environment
-from nnexp.tracking.errand import within
-from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep, TrackingError
+from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import chosen_by
-from nnexp.training.worker import BLAS_THREADS, TrainedRun
+from nnexp.training.worker import TrainedRun
 
 ERROR, PARENT = "error.txt", "sweep.parent"
 KEY_LENGTH = 8
@@ -332,9 +333,7 @@ class Session:
     def _record_with(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> Recorder:
         """Return the recorder, which the first time begins to open the tracker."""
         if self._recorder is None:
-            from threadpoolctl import threadpool_limits
-
-            with threadpool_limits(BLAS_THREADS):
+            with one_thread():
                 tags = environment()
             facts = SweepFacts(
                 first.data.name,

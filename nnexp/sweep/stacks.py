@@ -5,7 +5,7 @@ from math import ceil
 
 import numpy as np
 
-from nnexp.config.identity import resolved
+from nnexp.core.component import resolved
 from nnexp.runs import Ready
 from nnexp.training.run_axis import shape_of
 

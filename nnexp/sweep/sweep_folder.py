@@ -8,8 +8,8 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from nnexp.files import new_folder, write_text
-from nnexp.locks import locked
+from nnexp.core.files import new_folder, write_text
+from nnexp.core.locks import locked
 from nnexp.run_folder import SUMMARY
 from nnexp.sweep.ledger import RUNS, SWEEPS
 from nnexp.tracking.tracker import Status

@@ -22,10 +22,9 @@ from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
 
 import annotated_types as at
 
-from nnexp import terminal
-from nnexp.component import Component, Count
-from nnexp.errors import UserError
-from nnexp.training.worker import BLAS_THREADS
+from nnexp.core.component import Component, Count
+from nnexp.core.errors import UserError, warn
+from nnexp.core.threads import BLAS_THREADS
 
 if TYPE_CHECKING:
     import distributed
@@ -64,7 +63,7 @@ class Task(Generic[T]):
         """Return the place, by which results are told apart, and what the function returns."""
         try:
             return place, self.function()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the other runs go on
+        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
             return place, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
@@ -179,14 +178,14 @@ class LokyPool(Pool):
                     del left[place]
                     yield place, result
             except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
-                terminal.warn(f"a worker died ({_first_line(error)}): its stack is trained again")
+                warn(f"a worker died ({_first_line(error)}): its stack is trained again")
                 begun = None
             else:
                 return
         for place, function in left.items():
             try:
                 yield from self._parallel({place: function})
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
                 yield place, _lost(error)
 
     def _parallel(self, functions: Mapping[int, Callable[[], T]]) -> Results[T]:
@@ -238,7 +237,7 @@ class ClusterPool(Pool, Generic[F]):
                 try:
                     result: tuple[int, T | Failure] = pickle.loads(self._result(done))  # noqa: S301 - of our workers
                 except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
-                    terminal.warn(f"a worker died ({_first_line(error)}): its stack is trained again")
+                    warn(f"a worker died ({_first_line(error)}): its stack is trained again")
                     lost.append(place)
                 else:
                     yield result
@@ -248,7 +247,7 @@ class ClusterPool(Pool, Generic[F]):
         for place in lost:  # on its own, for a cluster gives up whatever was given to workers that died
             try:
                 yield pickle.loads(self._result(self._call(functions[place], place)))  # noqa: S301 - of our workers
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
                 yield place, _lost(error)
 
     def _call(self, function: Callable[[], T], place: int) -> F:
@@ -283,7 +282,7 @@ class DaskPool(ClusterPool["distributed.Future"]):
             {
                 "distributed.admin.large-graph-warning-threshold": "1TB",  # data is meant to be sent
                 "distributed.scheduler.allowed-failures": RETRIES,
-            }
+            },
         )
         try:
             if workers.address is None:

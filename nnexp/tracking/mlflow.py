@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnexp.errors import UserError
-from nnexp.files import is_there
+from nnexp.core.errors import TrackingError, UserError
+from nnexp.core.files import is_there
 from nnexp.tracking.entities import child_tags, cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
 from nnexp.tracking.mlflow_sweep import MLflowSweep
 from nnexp.tracking.store import SQLITE, active_run, check_store, database_file, failing, open_store
-from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracking, TrackingError
+from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -11,12 +11,12 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from nnexp import terminal
+from nnexp.core.errors import TrackingError, warn
+from nnexp.core.timeout import within
 from nnexp.tracking import view
 from nnexp.tracking.entities import BATCH, cut
-from nnexp.tracking.errand import within
 from nnexp.tracking.store import failing, log_files
-from nnexp.tracking.tracker import Status, TrackingError
+from nnexp.tracking.tracker import Status
 from nnexp.training.history import evenly
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class MLflowRun:
             self._wait = DELIVER_SECONDS
         except TrackingError as error:
             if self._wait == DELIVER_SECONDS:
-                terminal.warn(f"MLflow does not take metrics for now; the training goes on ({error})")
+                warn(f"MLflow does not take metrics for now; the training goes on ({error})")
             self._wait = min(2 * self._wait, LONGEST_WAIT)
         self._next_delivery = time.monotonic() + self._wait
 

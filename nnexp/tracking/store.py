@@ -11,9 +11,8 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import urlopen
 
-from nnexp.errors import UserError, on_one_line
-from nnexp.files import atomically
-from nnexp.tracking.tracker import TrackingError
+from nnexp.core.errors import TrackingError, UserError, on_one_line
+from nnexp.core.files import atomically
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

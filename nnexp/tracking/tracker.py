@@ -6,14 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from nnexp.component import Component
+from nnexp.core.component import Component
 from nnexp.training.history import History
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-
-
-class TrackingError(Exception):
-    """A tracker that was there could not keep something; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -253,7 +249,7 @@ class Tracking(Component):
 class NoTracking(Tracking):
     """Runs leave their files in the output folder and nothing else."""
 
-    def open(self, output_dir: Path) -> "Untracked":  # noqa: ARG002
+    def open(self, output_dir: Path) -> "Untracked":
         """Return a tracker that keeps nothing."""
         return Untracked()
 
@@ -266,10 +262,10 @@ class Untracked:
 
     def start(
         self,
-        facts: RunFacts,  # noqa: ARG002
-        epochs: Sequence[int],  # noqa: ARG002
-        parent: str | None = None,  # noqa: ARG002
-        run_id: str | None = None,  # noqa: ARG002
+        facts: RunFacts,
+        epochs: Sequence[int],
+        parent: str | None = None,
+        run_id: str | None = None,
     ) -> "Untracked":
         """Return itself."""
         return self
@@ -289,7 +285,7 @@ class Untracked:
         """Return nothing."""
         return []
 
-    def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "UntrackedSweep":  # noqa: ARG002
+    def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "UntrackedSweep":
         """Return a sweep that keeps nothing."""
         return UntrackedSweep()
 
@@ -307,7 +303,7 @@ class UntrackedSweep:
     def record(self, run: FinishedRun) -> str | None:
         """Do nothing."""
 
-    def reuse(self, run_id: str) -> bool:  # noqa: ARG002
+    def reuse(self, run_id: str) -> bool:
         """Do nothing."""
         return True
 

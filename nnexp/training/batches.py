@@ -7,12 +7,12 @@ from typing import Literal, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
+from nnexp.core.state import Saved, Tree, generator_state, restore_generator
+from nnexp.core.task import Task
 from nnexp.data.dataset import Part
-from nnexp.data.task import Task
 from nnexp.nn.losses import Loss
 from nnexp.tape import See
-from nnexp.training.checkpoint import Saved, Tree, generator_state, restore_generator
 from nnexp.training.trainer import Trainer
 
 Rows = npt.NDArray[np.intp] | slice
@@ -264,7 +264,7 @@ class Sampler:
                 generator.permutation(self._examples)
                 if self._sampling == "shuffled"
                 else generator.integers(self._examples, size=self._examples)
-            )
+            ),
         )
         return drawn.astype(np.intp, copy=False)
 

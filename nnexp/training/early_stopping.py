@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.errors import UserError
-from nnexp.training.checkpoint import Saved, Tree
+from nnexp.core.errors import UserError
+from nnexp.core.state import Saved, Tree
 from nnexp.training.history import Parameters, Row, chosen_by
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import EarlyStopping

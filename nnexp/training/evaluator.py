@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.data.dataset import Data, Part
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Network

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
-from nnexp.training.checkpoint import Saved, Tree
+from nnexp.core.component import Array
+from nnexp.core.state import Saved, Tree
 
 Row = Mapping[str, Array]
 """The metrics of one evaluation of a stack: for every name the value of each run, shape (runs,)."""

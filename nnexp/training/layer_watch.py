@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
+from nnexp.core.component import Array
+from nnexp.core.state import Saved, Tree
 from nnexp.nn.activations import ReLU
 from nnexp.nn.network import Slot
 from nnexp.training.batches import Examples
-from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.history import LayerHistory, Outcome
 from nnexp.training.stack import Stack
 from nnexp.training.trainer import Round

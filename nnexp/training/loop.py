@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
+from nnexp.core.component import Array
+from nnexp.core.state import Saved, Tree
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
 from nnexp.training.batches import Examples, Portions, Sampler
-from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
 from nnexp.training.layer_watch import LayerWatch

@@ -9,10 +9,10 @@ from typing import Literal
 
 import numpy as np
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.dataset import Data
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 from nnexp.nn.losses import Loss
 
 ClassificationMetric = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "log_loss"]
@@ -55,7 +55,7 @@ def balanced_accuracy(decided: Labels, labels: Labels, classes: int) -> Array:
 
 def macro(values: Array, called: Array, true: Array) -> Array:
     """Return the mean over the classes that occur or were called; of two classes only the second counts."""
-    if values.shape[-1] == 2:  # noqa: PLR2004
+    if values.shape[-1] == 2:
         return values[..., 1]
     occurs = (called > 0) | (true > 0)
     mean: Array = (values * occurs).sum(axis=-1) / occurs.sum(axis=-1)
@@ -172,7 +172,7 @@ def metrics_for(data: Data, chosen: tuple[MetricName, ...] | None) -> tuple[Metr
         "regression": ("r2", "mean_squared_error", "mean_absolute_error"),
     }
     known = fitting.get(task.kind, () if data.labelled is None else ("neighbour_accuracy",))
-    if task.kind == "classification" and len(task.classes) != 2:  # noqa: PLR2004
+    if task.kind == "classification" and len(task.classes) != 2:
         known = tuple(name for name in known if name != "roc_auc")
     for name in chosen or ():
         if name not in known:

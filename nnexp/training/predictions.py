@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
 from nnexp.training.evaluator import NEIGHBOURS
 from nnexp.training.metrics import class_counts, neighbour_accuracy, share
 from nnexp.training.trained import Trained

@@ -7,8 +7,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
-from nnexp.training.checkpoint import Saved, Tree
+from nnexp.core.component import Array
+from nnexp.core.state import Saved, Tree
 from nnexp.training.early_stopping import Patience
 from nnexp.training.evaluator import diverged_step
 from nnexp.training.history import History, Outcome, Parameters, Recorder, Row

@@ -10,7 +10,7 @@ from typing import TypeVar, cast, get_args
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Component, annotations, bare
+from nnexp.core.component import Component, annotations, bare
 
 C = TypeVar("C", bound=Component)
 

@@ -7,7 +7,8 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array
+from nnexp.core.component import Array
+from nnexp.core.state import Saved, Tree
 from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
@@ -18,7 +19,6 @@ from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
 from nnexp.tape import Bind, Repeated, Results, See
 from nnexp.training.batches import Examples, Noise, RunStreams, stream
-from nnexp.training.checkpoint import Saved, Tree
 from nnexp.training.history import Parameters
 from nnexp.training.run_axis import stacked, taken
 

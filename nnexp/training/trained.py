@@ -6,7 +6,7 @@ from typing import Self
 
 import numpy as np
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
 from nnexp.data.dataset import Data, Scaling
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nnexp.component import Component, Count, NonNegative, Positive
+from nnexp.core.component import Component, Count, NonNegative, Positive
 from nnexp.optim.regularization import Regularization
 from nnexp.training.metrics import MetricName
 

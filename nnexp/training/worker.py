@@ -4,11 +4,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from nnexp.core.threads import one_thread
 from nnexp.training.history import Outcome
 from nnexp.training.loop import Training
-
-BLAS_THREADS = 1
-"""Matrices are small, and a thread count that varies could change the last bits of a product."""
 
 Begin = Callable[[], Training]
 """Makes a training, or returns one that has paused."""
@@ -32,9 +30,7 @@ class Leg:
 
 def train_until(begin: Begin, time_: int | None) -> Leg:
     """Train until a time, in epochs or iterations; None is the end."""
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(BLAS_THREADS):
+    with one_thread():
         started = time.monotonic()
         training = begin()
         training.advance(time_)

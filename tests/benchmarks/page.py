@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nnexp.files import write_text
+from nnexp.core.files import write_text
 from nnexp.plots.style import new_figure, save_figures
 from nnexp.tracking.environment import environment, installed, processor
 from tests.benchmarks.growth import GROWTHS, Point

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
 from tests.benchmarks.work import Matrices, Setting, Work
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8

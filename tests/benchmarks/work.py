@@ -7,12 +7,12 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.component import Array, Labels
 from nnexp.config.experiment import Experiment
+from nnexp.core.component import Array, Labels
+from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Dataset, Part, Scaling
 from nnexp.data.digits import Digits
 from nnexp.data.sine import Sine
-from nnexp.data.task import Task
 from nnexp.nn.activations import ReLU, Sigmoid
 from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal, VarianceScaling

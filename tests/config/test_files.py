@@ -10,10 +10,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from nnexp import run
-from nnexp.component import Component
 from nnexp.config.compose import compose_experiment
-from nnexp.config.identity import resolved
 from nnexp.config.search_path import folder
+from nnexp.core.component import Component, resolved
 from nnexp.data import csv
 from nnexp.nn.architectures import Layers
 

@@ -1,8 +1,8 @@
 from omegaconf import OmegaConf
 
-from nnexp.config.build import build_experiment
-from nnexp.config.compose import compose_experiment
-from nnexp.config.identity import config_hash, flat, resolved
+from nnexp.config.compose import check, compose_experiment
+from nnexp.config.identity import config_hash
+from nnexp.core.component import flat, resolved
 
 DEFAULT = config_hash(compose_experiment())
 
@@ -37,7 +37,7 @@ def test_the_hash_follows_what_changes_numbers_and_nothing_else() -> None:
 
 def test_a_resolved_config_builds_the_same_experiment_again() -> None:
     experiment = compose_experiment(["experiment=digits", "seed=3"])
-    again = build_experiment(OmegaConf.create(resolved(experiment)), lambda _: {})
+    again = check(OmegaConf.create(resolved(experiment)), lambda _: None)
     assert again == experiment
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nnexp.core.errors import UserError
 from nnexp.data.columns import Column, features_of
-from nnexp.errors import UserError
 
 NUMBER, FILLED = Column("a"), Column("b", fill=2.5)
 NAMED = Column("c", names=("x", "y", "z"))

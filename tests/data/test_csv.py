@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 
-from nnexp.component import InvalidFieldError
+from nnexp.core.component import InvalidFieldError
+from nnexp.core.errors import UserError
 from nnexp.data import table_file
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.dataset import Data
-from nnexp.errors import UserError
 
 Fields = dict[str, Any]
 HEAD = "x,y,label\n"

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from nnexp.component import Array, InvalidFieldError, Labels
+from nnexp.core.component import Array, InvalidFieldError, Labels
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.bundled import BreastCancer, Diabetes, Iris, Wine
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.dataset import CHUNK, Collection, Data, Part, Scaling, Table, TableDataset, fit_scaling, noisy
@@ -20,8 +22,6 @@ from nnexp.data.digits import Digits
 from nnexp.data.mnist1d import MNIST1D
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 
 CLASSIFICATIONS: list[TableDataset] = [
     Digits(),

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from nnexp.component import InvalidFieldError
+from nnexp.core.component import InvalidFieldError
 from nnexp.data.dataset import fit_scaling
 from nnexp.data.digits import Digits
 

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from nnexp.component import Array
+from nnexp.core.component import Array
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.bundled import Diabetes, Iris, Wine
 from nnexp.data.dataset import Dataset
 from nnexp.data.distilled import Distilled, softened
 from nnexp.data.groups import Pairs
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 
 SOURCE = Wine(validation_size=0.2)
 WINE = Distilled(source=SOURCE, trees=60)

@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.bundled import Diabetes
 from nnexp.data.dataset import Dataset, Part, Table
 from nnexp.data.digits import Digits
 from nnexp.data.groups import Groups, Pairs, Partners, Triplets
 from nnexp.data.plane import Spiral
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 from tests.data.test_dataset import Given, make_table
 
 SOURCE = Given(table=make_table(200, 4, features=2), validation_size=0.2)

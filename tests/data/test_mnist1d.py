@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 
+from nnexp.core.errors import UserError
 from nnexp.data.mnist1d import MNIST1D
-from nnexp.errors import UserError
 
 
 def test_signals_have_forty_numbers_and_a_fifth_is_for_testing() -> None:

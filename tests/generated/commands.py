@@ -19,10 +19,11 @@ import yaml
 from hydra.core.override_parser.types import Quote, QuotedString
 
 import nnexp
-from nnexp.component import Component, annotations, bare, satisfies
-from nnexp.config.build import GROUPS, TARGET
+from nnexp.config.compose import GROUPS
 from nnexp.config.experiment import Experiment
 from nnexp.config.search_path import folder
+from nnexp.core.build import TARGET
+from nnexp.core.component import Component, annotations, bare, satisfies
 from nnexp.sweep.options import SweepOptions
 
 QUIET = ("tracking=none", "figures=false", "verbose=false")
@@ -289,7 +290,7 @@ def _garbage(choose: Choose, words: Sequence[str], fields: Sequence[tuple[str, o
             choose.choice(words),
             choose.choice(FLAGS),
             f"{path}={value},{value}",
-        )
+        ),
     )
 
 

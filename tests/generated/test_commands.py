@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.component import annotations, satisfies
 from nnexp.config.experiment import Experiment
+from nnexp.core.component import annotations, satisfies
 from tests.conftest import CommandLine
 from tests.generated.commands import Choose, command, options, valid
 from tests.generated.tried import complaint, smaller, tried_with_advice

@@ -3,8 +3,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nnexp.component import Array
-from nnexp.errors import UserError
+from nnexp.core.component import Array
+from nnexp.core.errors import UserError
 from nnexp.nn.activations import SiLU, Tanh
 from nnexp.nn.initializers import Normal
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Residual, Scale

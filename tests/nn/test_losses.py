@@ -4,9 +4,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from nnexp.component import Array, Labels
-from nnexp.data.task import Task
-from nnexp.errors import UserError
+from nnexp.core.component import Array, Labels
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.nn.losses import (
     BinaryCrossEntropy,
     CategoricalCrossEntropy,

@@ -3,8 +3,8 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
-from nnexp.component import Array
-from nnexp.data.task import Task
+from nnexp.core.component import Array
+from nnexp.core.task import Task
 from nnexp.nn.activations import Activation, Identity, ReLU, Softmax
 from nnexp.nn.architectures import MLP, Architecture, Layers, Logistic, Uniform
 from nnexp.nn.initializers import Constant, Normal

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.nn.activations import ReLU
 from nnexp.nn.architectures import Uniform
 from nnexp.nn.initializers import VarianceScaling

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.optim.optimizers import (
     SGD,
     Adadelta,

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.optim.regularization import Regularization
 from tests.gradients import TOLERANCE, relative_error
 

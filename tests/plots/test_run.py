@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.transforms import Bbox
 
 from nnexp.config.compose import compose_experiment
+from nnexp.core.task import Task
 from nnexp.data.dataset import Data
-from nnexp.data.task import Task
 from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import BinaryCrossEntropy, Contrastive, Loss, MeanSquaredError, Triplet

@@ -17,7 +17,7 @@ from nnexp.config.compose import check
 from nnexp.config.experiment import Experiment
 from nnexp.config.messages import one_line
 from nnexp.config.search_path import folder, register
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from nnexp.sweep.compose import experiments_of
 from nnexp.sweep.search import Job
 

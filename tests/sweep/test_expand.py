@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from nnexp.config.compose import check
 from nnexp.config.search_path import folder, register
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from nnexp.sweep.expand import all_jobs, search_of
 from nnexp.sweep.search import Job
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from nnexp.config.search_path import register
 from nnexp.config.sweep_functions import ZipSweep, between, linspace, logspace, replacing
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from tests.conftest import Finished
 
 

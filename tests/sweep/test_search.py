@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from nnexp.sweep.draws import Interval, points
 from nnexp.sweep.options import SweepOptions
 from nnexp.sweep.search import AllAtOnce, Bayesian, Block, Job, Search

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnexp.component import Component, annotations, bare, satisfies
 from nnexp.config.compose import compose_experiment
+from nnexp.core.component import Component, annotations, bare, satisfies
 from nnexp.nn.activations import ReLU, Tanh
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, LayerNorm, Residual, Scale
 from nnexp.nn.losses import MeanSquaredError

@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
-from nnexp.component import Array
 from nnexp.config.compose import compose_experiment
+from nnexp.core.component import Array
+from nnexp.core.threads import BLAS_THREADS
 from nnexp.data.dataset import Data
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import BinaryCrossEntropy
@@ -26,7 +27,7 @@ from nnexp.training.history import History, Outcome
 from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
-from nnexp.training.worker import BLAS_THREADS, TrainedRun
+from nnexp.training.worker import TrainedRun
 from tests.conftest import make_data
 from tests.training.test_loop import assert_same_bits, recipe_with, stacks
 

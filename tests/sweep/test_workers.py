@@ -21,7 +21,7 @@ import pytest
 from distributed import Client
 from threadpoolctl import threadpool_info
 
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 from nnexp.sweep.workers import Failure, LokyPool, Pool, Workers
 from tests.conftest import CommandLine, Finished
 

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from nnexp import run
 from nnexp.config.compose import compose_experiment
-from nnexp.config.identity import resolved
+from nnexp.core.component import resolved
 from nnexp.runs import Result
 from nnexp.tracking import mlflow_sweep
 from nnexp.tracking.mlflow import MLflowTracking

@@ -4,8 +4,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from nnexp.core.task import Task
 from nnexp.data.dataset import Part
-from nnexp.data.task import Task
 from nnexp.nn.losses import SparseCategoricalCrossEntropy, Triplet
 from nnexp.training.batches import STREAMS, Examples, Noise, Portions, Rows, RunStreams, Sampler, stream
 from nnexp.training.trainer import Trainer

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnexp.arrays import DamagedError, read_arrays, write_arrays
+from nnexp.core import state as checkpoint
+from nnexp.core.errors import DamagedError
+from nnexp.core.npz import read_arrays, write_arrays
+from nnexp.core.state import Saved, read_checkpoint, write_checkpoint
 from nnexp.data.dataset import Data
-from nnexp.training import checkpoint
-from nnexp.training.checkpoint import Saved, read_checkpoint, write_checkpoint
 from nnexp.training.history import Outcome
 from nnexp.training.loop import Training
 from nnexp.training.stack import Recipe

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from nnexp.component import Array
 from nnexp.config.compose import compose_experiment
+from nnexp.core.component import Array
+from nnexp.core.task import Task
 from nnexp.data.dataset import Data
-from nnexp.data.task import Task
 from nnexp.nn.activations import ReLU, Tanh
 from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Constant as Same
@@ -155,7 +155,7 @@ def test_layers_are_called_by_their_true_widths() -> None:
             "architecture.parametrization=maximal_update",
             "initializer=he_normal",
             "trainer.epochs=1",
-        ]
+        ],
     )
     data = experiment.dataset.load()
     (outcome,) = watched(experiment.trainer, experiment.recipe(data), data=data)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nnexp.component import Array, Component, Labels, annotations, bare, satisfies
+from nnexp.core.component import Array, Component, Labels, annotations, bare, satisfies
 from nnexp.data.dataset import Data
 from nnexp.data.digits import Digits
 from nnexp.nn.activations import Activation, ReLU

@@ -7,10 +7,10 @@ import pytest
 from sklearn import metrics as sk
 from sklearn.neighbors import KNeighborsClassifier
 
-from nnexp.component import Array, Labels
+from nnexp.core.component import Array, Labels
+from nnexp.core.errors import UserError
+from nnexp.core.task import Task
 from nnexp.data.dataset import Data
-from nnexp.data.task import Task
-from nnexp.errors import UserError
 from nnexp.nn.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SparseCategoricalCrossEntropy
 from nnexp.training.metrics import (
     ClassificationMetric,

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nnexp.component import Component, annotations, bare, satisfies
-from nnexp.data.task import Task
+from nnexp.core.component import Component, annotations, bare, satisfies
+from nnexp.core.task import Task
 from nnexp.nn.activations import Tanh
 from nnexp.nn.initializers import Normal
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Scale

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.nn.activations import Tanh
 from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal

@@ -10,9 +10,9 @@ from sklearn.metrics import confusion_matrix, mean_squared_error, precision_reca
 from sklearn.neighbors import KNeighborsClassifier
 
 from nnexp.config.compose import compose_experiment
+from nnexp.core.task import Task
 from nnexp.data.bundled import Diabetes
 from nnexp.data.dataset import Data
-from nnexp.data.task import Task
 from nnexp.nn.losses import Contrastive
 from nnexp.training.history import Outcome
 from nnexp.training.loop import train

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data
-from nnexp.errors import UserError
 from nnexp.nn.activations import Tanh
 from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal

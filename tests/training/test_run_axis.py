@@ -3,7 +3,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from nnexp.component import Component, Count, Positive
+from nnexp.core.component import Component, Count, Positive
 from nnexp.optim.optimizers import SGD, Adam
 from nnexp.training.run_axis import stacked, taken
 

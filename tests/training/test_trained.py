@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from nnexp.component import Array
+from nnexp.core.component import Array
 from nnexp.data.bundled import Diabetes
 from nnexp.nn.activations import ReLU, Sigmoid, Tanh
 from nnexp.nn.architectures import MLP

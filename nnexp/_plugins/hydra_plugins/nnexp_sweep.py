@@ -65,15 +65,15 @@ class NNexpLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
         """Train jobs, and return the objective of each."""
-        from nnexp.config.build import build
-        from nnexp.config.compose import options
+        from nnexp.config.compose import options_of
+        from nnexp.core.build import build
         from nnexp.sweep.compose import experiments_of
         from nnexp.sweep.session import Session, running
         from nnexp.sweep.workers import Workers
 
         jobs = [list(job) for job in job_overrides]
         experiments = experiments_of(jobs, self._loader, self._config)
-        workers = build(self._fields, Workers, "hydra.launcher", options)
+        workers = build(self._fields, Workers, "hydra.launcher", options_of)
         if self.session is not None:
             runs = self.session.launch(jobs, experiments, workers)
         else:

@@ -5,7 +5,7 @@ import annotated_types as at
 import numpy as np
 import pytest
 
-from nnexp.component import Component, Count, Fraction, InvalidFieldError, NonNegative, Positive, describe
+from nnexp.core.component import Component, Count, Fraction, InvalidFieldError, NonNegative, Positive, describe
 
 
 @dataclass(frozen=True)

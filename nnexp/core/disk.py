@@ -6,8 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from nnexp import terminal
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError, warn
 
 T = TypeVar("T")
 
@@ -45,6 +44,6 @@ def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float
             if time.monotonic() > end:
                 raise UserError(f"output_dir={output_dir}: must have room for the files of a run") from error
             if not told:
-                terminal.warn(f"no space left in {output_dir}; what is trained waits for room")
+                warn(f"no space left in {output_dir}; what is trained waits for room")
             told = True
         time.sleep(1)

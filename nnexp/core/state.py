@@ -13,8 +13,9 @@ from typing import TypeAlias, TypeVar, cast
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.arrays import AnyArray, DamagedError, read_arrays, write_arrays
-from nnexp.component import Array
+from nnexp.core.component import Array
+from nnexp.core.errors import DamagedError
+from nnexp.core.npz import AnyArray, read_arrays, write_arrays
 
 Tree: TypeAlias = "Mapping[str, Tree] | Sequence[Tree] | AnyArray | str | int | float | None"
 T = TypeVar("T")
@@ -113,7 +114,7 @@ class Saved:
     def table(self, name: str, rows: int) -> Array:
         """Return numbers in so many rows."""
         array = self._value(name, np.ndarray)
-        if array.ndim != 2 or len(array) != rows or array.dtype.kind != "f":  # noqa: PLR2004 - rows and columns
+        if array.ndim != 2 or len(array) != rows or array.dtype.kind != "f":
             raise DamagedError(f"{self._path}.{name} is no table of {rows} rows")
         return array
 

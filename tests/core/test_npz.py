@@ -12,7 +12,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from nnexp.arrays import AnyArray, DamagedError, read_arrays, write_arrays
+from nnexp.core.errors import DamagedError
+from nnexp.core.npz import AnyArray, read_arrays, write_arrays
 
 NUMBERS = arrays_of.arrays(
     st.sampled_from(["f8", "f4", "i8", "u4", "?"]), arrays_of.array_shapes(min_dims=0, min_side=0, max_side=5)

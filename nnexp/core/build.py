@@ -1,4 +1,4 @@
-"""From a composed config to components: every name, type and range is checked on the way.
+"""From plain mappings to components: every name, type and range is checked on the way.
 
 A node names its class with `_target_`; the fields of that dataclass are the node's schema. Where a component is
 expected, the name of an option of its config group stands for that option.
@@ -9,59 +9,28 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from importlib import import_module
 from inspect import isabstract
-from typing import TypeVar, cast, get_args
+from typing import TypeVar, get_args
 
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-
-from nnexp.component import Component, InvalidFieldError, annotations, bare, describe, plain, satisfies
-from nnexp.config.experiment import Experiment
-from nnexp.config.messages import did_you_mean, no_such_key
-from nnexp.data.dataset import Dataset
-from nnexp.errors import UserError
-from nnexp.nn.activations import Activation
-from nnexp.nn.initializers import Initializer
-from nnexp.nn.layers import Layer
+from nnexp.core.component import Component, InvalidFieldError, annotations, bare, describe, plain, satisfies
+from nnexp.core.errors import UserError, did_you_mean, no_such_key
 
 C = TypeVar("C", bound=Component)
 Node = Mapping[str, object]
-Options = Callable[[str], Mapping[str, Node]]
-"""Returns the options of a config group: their names and contents."""
+Options = Callable[[type[Component]], Mapping[str, Node] | None]
+"""Returns the named options for a kind of component and their contents; None where it has none."""
 
-SWEEP = "sweep"
-"""What -m does is no part of a run."""
 TARGET = "_target_"
 PACKAGES_VARIABLE = "NNEXP_PACKAGES"
-GROUPS: dict[type, str] = {
-    Activation: "architecture/activation",
-    Layer: "architecture/layer",
-    Initializer: "initializer",
-    Dataset: "dataset",
-}
-"""The config group whose options may stand, by name alone, where a component of this kind is expected."""
 
 
-def build_experiment(config: DictConfig, options: Options) -> Experiment:
-    """Return the checked components of a composed config.
-
-    Raises
-    ------
-    UserError
-        If a key is unknown, or a value has the wrong type or is out of range.
-
-    """
-    try:
-        content = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
-    run = {key: value for key, value in cast("Node", content).items() if key != SWEEP}
-    return build(run, Experiment, "", options)
+def no_options(_kind: type[Component]) -> None:
+    """Return that there are no named options, as in a config whose names are all written out."""
 
 
-def build(node: object, kind: type[C], path: str, options: Options) -> C:
+def build(node: object, kind: type[C], path: str = "", options: Options = no_options) -> C:
     """Return the component that a node describes; `path` is its place in the config, for messages."""
-    if isinstance(node, str) and kind in GROUPS:
-        choices = options(GROUPS[kind])
+    choices = options(kind) if isinstance(node, str) else None
+    if isinstance(node, str) and choices is not None:
         if node not in choices:
             raise UserError(f"{path}={node}: must be one of {', '.join(sorted(choices))}{did_you_mean(node, choices)}")
         node = choices[node]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.files import atomically, new_folder, write_text
+from nnexp.core.files import atomically, new_folder, write_text
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:

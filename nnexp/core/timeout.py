@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from threading import Thread
 
-from nnexp.tracking.tracker import TrackingError
+from nnexp.core.errors import TrackingError
 
 
 def within(seconds: float, errand: Callable[[], None]) -> None:

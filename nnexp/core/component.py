@@ -15,7 +15,7 @@ import annotated_types as at
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.errors import UserError
+from nnexp.core.errors import UserError
 
 Array: TypeAlias = npt.NDArray[np.floating]
 """Real numbers. Leading axis: the runs of a stack; second: the examples of a batch; last: features or units."""
@@ -89,6 +89,37 @@ def bare(hint: object) -> object:
 def plain(value: object) -> object:
     """Return a value as a user writes it in a config: lists, not tuples."""
     return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def resolved(component: Component) -> dict[str, object]:
+    """Return a component as a config that builds it again: every field written out, defaults included."""
+    target = f"{type(component).__module__}.{type(component).__qualname__}"
+    return {
+        "_target_": target,
+        **{field.name: _resolved_value(getattr(component, field.name)) for field in fields(component)},
+    }
+
+
+def _resolved_value(value: object) -> object:
+    if isinstance(value, Component):
+        return resolved(value)
+    if isinstance(value, tuple):
+        return [_resolved_value(item) for item in value]
+    return plain(value)
+
+
+def flat(config: dict[str, object], path: str = "") -> dict[str, object]:
+    """Return a resolved config with dotted keys; a component's own key holds the name of its class."""
+    result: dict[str, object] = {}
+    for name, value in config.items():
+        if name == "_target_":
+            if path:
+                result[path] = str(value).rpartition(".")[2]
+        elif isinstance(value, dict):
+            result |= flat(value, f"{path}.{name}" if path else name)
+        else:
+            result[f"{path}.{name}" if path else name] = value
+    return result
 
 
 def satisfies(value: object, hint: object) -> bool:

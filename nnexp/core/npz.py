@@ -13,7 +13,8 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.files import atomically
+from nnexp.core.errors import DamagedError
+from nnexp.core.files import atomically
 
 AnyArray: TypeAlias = npt.NDArray[np.generic]
 NUMBERS = "biuf"
@@ -25,10 +26,6 @@ UNREADABLE = (
     *(TypeError, SyntaxError, tokenize.TokenError, UserWarning),
 )
 """What reading a damaged archive raises; the last four are of NumPy's parser of headers."""
-
-
-class DamagedError(Exception):
-    """A file is not what it should be; the message is one line."""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, AnyArray], texts: Mapping[str, str] | None = None) -> None:

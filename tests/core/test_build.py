@@ -1,22 +1,21 @@
+from collections.abc import Mapping
+
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
-from nnexp.config.build import PACKAGES_VARIABLE, Node, build
 from nnexp.config.compose import compose_experiment
-from nnexp.errors import UserError
+from nnexp.core.build import PACKAGES_VARIABLE, Node, build
+from nnexp.core.component import Component
+from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, ReLU, Tanh
 from nnexp.nn.architectures import MLP, Architecture
 from nnexp.nn.layers import Layer
 from nnexp.optim.optimizers import SGD, Adam, Optimizer
-from tests.test_component import Sample
+from tests.core.test_component import Sample
 
-
-def no_options(group: str) -> dict[str, Node]:
-    del group
-    return {}
-
-
-ACTIVATIONS = {"architecture/activation": {"relu": {"_target_": "nnexp.nn.activations.ReLU"}}}
+ACTIVATIONS: dict[type[Component], Mapping[str, Node]] = {
+    Activation: {"relu": {"_target_": "nnexp.nn.activations.ReLU"}},
+}
 
 
 def test_overrides_reach_the_components() -> None:
@@ -33,14 +32,12 @@ def test_an_activation_may_be_named_as_a_value_or_as_an_option(form: str) -> Non
 
 
 def test_whole_numbers_are_numbers() -> None:
-    assert repr(
-        build({"_target_": "nnexp.optim.optimizers.SGD", "learning_rate": 1}, Optimizer, "", no_options)
-    ) == repr(SGD(1.0))
+    assert repr(build({"_target_": "nnexp.optim.optimizers.SGD", "learning_rate": 1}, Optimizer)) == repr(SGD(1.0))
 
 
 MISTAKES: list[tuple[object, type, str]] = [
     ({"_target_": "os.system", "command": "true"}, Optimizer, "at._target_=os.system: must be in nnexp"),
-    ({"_target_": "nnexp.files.write_text"}, Optimizer, "must be the dataclass of an optimizer"),
+    ({"_target_": "nnexp.core.files.write_text"}, Optimizer, "must be the dataclass of an optimizer"),
     ({"_target_": "nnexp.optim.optimizers.Optimizer"}, Optimizer, "must be the dataclass"),
     ({"_target_": "nnexp.nn.activations.ReLU"}, Optimizer, "must be the dataclass"),
     ({"_target_": "nnexp.nothing.There"}, Optimizer, "No module named"),
@@ -60,22 +57,22 @@ MISTAKES: list[tuple[object, type, str]] = [
 @pytest.mark.parametrize(("node", "kind", "sentence"), MISTAKES)
 def test_mistakes_are_one_line(node: object, kind: type, sentence: str) -> None:
     with pytest.raises(UserError) as error:
-        build(node, kind, "at", lambda group: ACTIVATIONS[group])
+        build(node, kind, "at", ACTIVATIONS.get)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
 
 
 def test_missing_fields_are_named() -> None:
     with pytest.raises(UserError, match=r"at\.activation: missing, must be an activation"):
-        build({"_target_": "nnexp.nn.layers.Activate"}, Layer, "at", no_options)
+        build({"_target_": "nnexp.nn.layers.Activate"}, Layer, "at")
 
 
 def test_packages_of_the_user_are_allowed_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    node = {"_target_": "tests.test_component.Sample", "rate": 2}
+    node = {"_target_": "tests.core.test_component.Sample", "rate": 2}
     with pytest.raises(UserError, match="must be in nnexp"):
-        build(node, Sample, "", no_options)
+        build(node, Sample)
     monkeypatch.setenv(PACKAGES_VARIABLE, "tests")
-    assert build(node, Sample, "", no_options) == Sample(2.0)
+    assert build(node, Sample) == Sample(2.0)
 
 
 def test_composing_leaves_hydra_as_it_was() -> None:

@@ -1,0 +1,1 @@
+"""What all of nnexp stands on: components, errors, files, locks and signals."""

@@ -1,0 +1,36 @@
+"""How a command ends: its exit status, and the one line about a mistake or an interruption."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+from nnexp.core.errors import UserError, warn
+from nnexp.core.signals import Terminated
+
+
+class ExitStatus(IntEnum):
+    """The exit statuses of all commands, beside 0."""
+
+    UNSUCCESSFUL = 1  # a run diverged or came out differently, runs failed, something is still to be delivered
+    MISTAKE = 2
+    INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
+    TERMINATED = 143  # and of one that SIGTERM ended
+
+
+@contextmanager
+def exits() -> Iterator[None]:
+    """End the process with one line where the block finds a user's mistake or is interrupted; a bug has its traceback.
+
+    The argument of an interruption is the command that goes on, where there is one.
+    """
+    try:
+        yield
+    except UserError as error:
+        warn(str(error))
+        sys.exit(ExitStatus.MISTAKE)
+    except KeyboardInterrupt as interrupt:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)  # after the ^C of the terminal
+        warn(f"interrupted{''.join(f'; to go on: {command}' for command in interrupt.args)}")
+        sys.exit(ExitStatus.TERMINATED if isinstance(interrupt, Terminated) else ExitStatus.INTERRUPTED)

@@ -30,9 +30,9 @@ from nnexp.served_model import SERVED, write_served_model
 from nnexp.tracking.tracker import DatasetFacts, RunFacts
 from nnexp.training.history import History, Outcome
 from nnexp.training.metrics import lower_is_better
+from nnexp.training.model import Trained
 from nnexp.training.predictions import Predictions, predict
 from nnexp.training.stack import Recipe
-from nnexp.training.trained import Trained
 
 SLUG_LENGTH = 60
 """The most characters of a run's name in the name of its folder."""

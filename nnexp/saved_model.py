@@ -27,7 +27,7 @@ from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Slot, outputs
 from nnexp.run_folder import PARAMETERS
 from nnexp.training.history import Parameters
-from nnexp.training.trained import Model, Trained
+from nnexp.training.model import Model, Trained
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -34,9 +34,9 @@ from nnexp.runs import (
 )
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, TrackedRun
+from nnexp.training.active_runs import Observer, unobserved
 from nnexp.training.history import Outcome, Row
 from nnexp.training.loop import Training
-from nnexp.training.roster import Observer, unobserved
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock

@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "nnexp"
 
 FLOORS = [
-    ["core", "tape"],
+    ["core"],
     ["nn", "optim", "data"],
     ["training"],
     ["tracking", "plots", "terminal"],

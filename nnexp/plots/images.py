@@ -7,8 +7,8 @@ import numpy as np
 from nnexp.core.component import Array
 from nnexp.data.dataset import Data, Part
 from nnexp.plots.style import BAD, GOOD, LEFT, RIGHT, new_figure
+from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions
-from nnexp.training.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -7,8 +7,8 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.plots.style import grid_of, legend_size, new_figure
+from nnexp.training.model import Trained
 from nnexp.training.predictions import NumberPredictions
-from nnexp.training.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

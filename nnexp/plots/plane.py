@@ -8,7 +8,7 @@ import numpy as np
 from nnexp.core.component import Array, Labels
 from nnexp.data.dataset import Part
 from nnexp.plots.style import class_colours, grid_of, legend_size
-from nnexp.training.trained import Trained
+from nnexp.training.model import Trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,8 +14,8 @@ from nnexp.plots.numbers import fit, residuals
 from nnexp.plots.plane import decision_regions
 from nnexp.plots.style import new_figure
 from nnexp.training.history import History, Outcome
+from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions
-from nnexp.training.trained import Trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

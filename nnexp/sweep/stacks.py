@@ -7,7 +7,7 @@ import numpy as np
 
 from nnexp.core.component import resolved
 from nnexp.runs import Ready
-from nnexp.training.run_axis import shape_of
+from nnexp.training.stacking import shape_of
 
 Places = list[int]
 """Which runs of a sequence make a stack."""

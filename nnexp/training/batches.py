@@ -12,7 +12,7 @@ from nnexp.core.state import Saved, Tree, generator_state, restore_generator
 from nnexp.core.task import Task
 from nnexp.data.dataset import Part
 from nnexp.nn.losses import Loss
-from nnexp.tape import See
+from nnexp.training.tape import See
 from nnexp.training.trainer import Trainer
 
 Rows = npt.NDArray[np.intp] | slice

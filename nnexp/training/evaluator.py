@@ -9,11 +9,11 @@ from nnexp.core.component import Array
 from nnexp.data.dataset import Data, Part
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Network
-from nnexp.tape import Results, See
 from nnexp.training.batches import Examples
 from nnexp.training.history import Row
 from nnexp.training.metrics import MetricName, evaluate, metrics_for, neighbour_accuracy
 from nnexp.training.stack import Stack
+from nnexp.training.tape import Results, See
 
 TRAIN = "train"
 NEIGHBOURS = 2000

@@ -13,11 +13,11 @@ from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
+from nnexp.training.active_runs import Observer, Roster, unobserved
 from nnexp.training.batches import Examples, Portions, Sampler
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
 from nnexp.training.layer_watch import LayerWatch
-from nnexp.training.roster import Observer, Roster, unobserved
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Round, Trainer
 

@@ -7,7 +7,7 @@ import numpy as np
 from nnexp.core.component import Array, Labels
 from nnexp.training.evaluator import NEIGHBOURS
 from nnexp.training.metrics import class_counts, neighbour_accuracy, share
-from nnexp.training.trained import Trained
+from nnexp.training.model import Trained
 
 
 @dataclass(frozen=True)

@@ -17,10 +17,10 @@ from nnexp.nn.parametrization import learning_rate_factors, told_of_base_width
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
-from nnexp.tape import Bind, Repeated, Results, See
 from nnexp.training.batches import Examples, Noise, RunStreams, stream
 from nnexp.training.history import Parameters
-from nnexp.training.run_axis import stacked, taken
+from nnexp.training.stacking import stacked, taken
+from nnexp.training.tape import Bind, Repeated, Results, See
 
 BLOCK = 256 * 1024
 """Bytes of theta that are updated at a time, so that an optimizer's state and temporaries stay in the cache."""

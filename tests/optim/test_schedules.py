@@ -17,7 +17,7 @@ from nnexp.optim.schedules import (
     Step,
     Time,
 )
-from nnexp.training.run_axis import stacked
+from nnexp.training.stacking import stacked
 
 TOTAL = 60
 

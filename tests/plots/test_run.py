@@ -27,9 +27,9 @@ from nnexp.plots.run import Figures, run_figures
 from nnexp.plots.style import BAD, GOOD, class_colours, styled
 from nnexp.training.history import Outcome
 from nnexp.training.loop import train
+from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions, predict
 from nnexp.training.stack import Recipe
-from nnexp.training.trained import Trained
 from nnexp.training.trainer import Trainer
 from tests.conftest import make_data, make_data_for
 

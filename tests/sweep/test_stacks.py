@@ -20,8 +20,8 @@ from nnexp.optim.regularization import Regularization
 from nnexp.runs import Ready, load, prepare
 from nnexp.sweep.stacks import stack_key, stacks_of
 from nnexp.training.loop import train
-from nnexp.training.run_axis import shape_of, stacked
 from nnexp.training.stack import Recipe
+from nnexp.training.stacking import shape_of, stacked
 from tests.nn.test_activations import ACTIVATIONS
 from tests.nn.test_losses import LOSSES
 from tests.optim.test_optimizers import OPTIMIZERS

@@ -21,8 +21,8 @@ from nnexp.optim.schedules import Constant
 from nnexp.training.history import LayerHistory, Outcome
 from nnexp.training.layer_watch import ROWS, TIMES, root_mean_square
 from nnexp.training.loop import train
+from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
-from nnexp.training.trained import Trained
 from nnexp.training.trainer import EarlyStopping, Trainer
 from tests.conftest import make_data, make_data_for
 from tests.training.test_loop import assert_same_bits, stacks

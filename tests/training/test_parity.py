@@ -11,8 +11,8 @@ from nnexp.nn.losses import SparseCategoricalCrossEntropy
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Constant
 from nnexp.training.loop import train
+from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe, Stack
-from nnexp.training.trained import Trained
 from nnexp.training.trainer import Trainer
 from tests.conftest import make_data
 from tests.optim.test_optimizers import STEPS, TORCH

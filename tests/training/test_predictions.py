@@ -16,8 +16,8 @@ from nnexp.data.dataset import Data
 from nnexp.nn.losses import Contrastive
 from nnexp.training.history import Outcome
 from nnexp.training.loop import train
+from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions, predict
-from nnexp.training.trained import Trained
 from tests.conftest import make_data_for
 
 Run = tuple[Data, Outcome, Predictions | None]

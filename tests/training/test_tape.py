@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnexp.core.component import Array
-from nnexp.tape import Bind, Recorded, Repeated, See, Tape
+from nnexp.training.tape import Bind, Recorded, Repeated, See, Tape
 
 Function = Callable[[Array], Array]
 

@@ -12,8 +12,8 @@ from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Network
 from nnexp.training.history import Parameters
-from nnexp.training.run_axis import stacked
 from nnexp.training.stack import Recipe
+from nnexp.training.stacking import stacked
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from nnexp.nn.network import CHUNK
 from nnexp.optim.optimizers import Adam
 from nnexp.optim.schedules import Constant
 from nnexp.training.loop import train
+from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
-from nnexp.training.trained import Trained
 from nnexp.training.trainer import Trainer
 from tests.conftest import make_data
 

@@ -5,7 +5,7 @@ import pytest
 
 from nnexp.core.component import Component, Count, Positive
 from nnexp.optim.optimizers import SGD, Adam
-from nnexp.training.run_axis import stacked, taken
+from nnexp.training.stacking import stacked, taken
 
 
 @dataclass(frozen=True)

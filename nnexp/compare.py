@@ -6,11 +6,12 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from nnexp import terminal
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.exits import exits
 from nnexp.core.files import new_folder
 from nnexp.recorded_run import RecordedRun, recorded_run
+from nnexp.report import terminal
+from nnexp.report.rows import number
 from nnexp.runs import writable_folder
 
 LABEL = 60
@@ -85,8 +86,8 @@ def _cell(value: float | None, first: float | None, place: int) -> str:
     if value is None:
         return "-"
     if place == 0 or first is None:
-        return terminal.number(value)
-    return f"{terminal.number(value)} ({value - first:+.4f})"
+        return number(value)
+    return f"{number(value)} ({value - first:+.4f})"
 
 
 def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], folder: Path) -> None:

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from nnexp import terminal
 from nnexp.core.errors import TrackingError, UserError, warn
 from nnexp.core.exits import exits
 from nnexp.core.files import absolute, is_there, shown
 from nnexp.core.locks import held, lock_of
 from nnexp.journal import RunNote, SweepNote
-from nnexp.run_folder import TRACKED
+from nnexp.report import terminal
+from nnexp.storage.run_folder import TRACKED
 from nnexp.sweep.ledger import RUNS, SWEEPS
 from nnexp.sweep.report import report_files
 from nnexp.sweep.sweep_folder import LOCK

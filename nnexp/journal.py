@@ -15,7 +15,7 @@ import numpy as np
 from nnexp.core.errors import DamagedError
 from nnexp.core.files import read_text, shown, write_text
 from nnexp.core.state import Saved
-from nnexp.run_folder import HISTORY, LARGEST, TRACKED, files_to_record, read_history
+from nnexp.storage.run_folder import HISTORY, LARGEST, TRACKED, files_to_record, read_history
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
 from nnexp.training.history import History
 

@@ -21,9 +21,9 @@ from nnexp.core.threads import one_thread
 from nnexp.data.table_file import TableFile, listed
 from nnexp.nn.network import CHUNK
 from nnexp.recorded_run import files_of
-from nnexp.run_folder import PARAMETERS
-from nnexp.saved_model import MODEL, SavedModel, read_model
-from nnexp.served_model import write_served_model
+from nnexp.storage.run_folder import PARAMETERS
+from nnexp.storage.saved_model import MODEL, SavedModel, read_model
+from nnexp.storage.served_model import write_served_model
 
 IN_MEMORY = 2**24
 """Bytes of predictions that are held in memory until all of them are known."""

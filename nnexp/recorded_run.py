@@ -13,7 +13,7 @@ from nnexp.core.component import flat
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there, read_text
 from nnexp.journal import RunNote
-from nnexp.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, RunSummary, read_history
+from nnexp.storage.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.training.history import History
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnexp import terminal
 from nnexp.config.experiment import Experiment
 from nnexp.core.build import build
 from nnexp.core.exits import exits
@@ -16,6 +15,7 @@ from nnexp.core.files import absolute
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.recorded_run import RecordedRun, recorded_run
+from nnexp.report import terminal
 from nnexp.runs import Ready, prepare
 from nnexp.tracking.environment import environment
 from nnexp.tracking.mlflow import MLflowTracking

@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
-from nnexp.checkpoints import FOLDER, read_latest
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import key_of, without_effect
 from nnexp.core.build import build
@@ -17,6 +16,7 @@ from nnexp.core.files import absolute, is_there, shown
 from nnexp.core.state import Saved, Tree
 from nnexp.journal import tracked_as
 from nnexp.recorded_run import noted_folder
+from nnexp.storage.checkpoints import FOLDER, read_latest
 from nnexp.training.loop import Training
 
 KEY = "resume"

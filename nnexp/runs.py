@@ -11,7 +11,7 @@ from tempfile import TemporaryFile
 
 import numpy as np
 
-from nnexp import __version__, terminal
+from nnexp import __version__
 from nnexp.config.compose import default_config
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, without_effect
@@ -23,10 +23,11 @@ from nnexp.limits import check_limits, step_bytes
 from nnexp.nn.losses import snake_case
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
-from nnexp.report import RunReport
-from nnexp.run_folder import CONFIG, PARAMETERS, RunSummary, write_history, write_parameters, write_yaml
-from nnexp.saved_model import write_model
-from nnexp.served_model import SERVED, write_served_model
+from nnexp.report.rows import summary
+from nnexp.report.run_report import RunReport
+from nnexp.storage.run_folder import CONFIG, PARAMETERS, RunSummary, write_history, write_parameters, write_yaml
+from nnexp.storage.saved_model import write_model
+from nnexp.storage.served_model import SERVED, write_served_model
 from nnexp.tracking.tracker import DatasetFacts, RunFacts
 from nnexp.training.history import History, Outcome
 from nnexp.training.metrics import lower_is_better
@@ -356,7 +357,7 @@ def outcome_tags(summary: RunSummary) -> dict[str, str]:
 
 def describe(command: str, history: History, diverged_step: int | None, folder: Path) -> str:
     """Return a run in a few lines of Markdown."""
-    return f"    {command}\n\n{terminal.summary(history, diverged_step)}\n\nFiles: `{folder}`"
+    return f"    {command}\n\n{summary(history, diverged_step)}\n\nFiles: `{folder}`"
 
 
 def where(result: Result) -> list[str]:

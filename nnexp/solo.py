@@ -7,8 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from nnexp import terminal
-from nnexp.checkpoints import Checkpoints
 from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.core.component import resolved
@@ -19,8 +17,8 @@ from nnexp.core.locks import lock_of, locked
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.journal import NOTHING, RunNote, later
+from nnexp.report import terminal
 from nnexp.resume import Resumed, command, facts, resumed
-from nnexp.run_folder import CONFIG, files_to_record, write_history, write_yaml
 from nnexp.runs import (
     Ready,
     Result,
@@ -32,6 +30,8 @@ from nnexp.runs import (
     writable_folder,
     write_run,
 )
+from nnexp.storage.checkpoints import Checkpoints
+from nnexp.storage.run_folder import CONFIG, files_to_record, write_history, write_yaml
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import FinishedRun, RunFacts, Status, TrackedRun
 from nnexp.training.active_runs import Observer, unobserved

@@ -23,7 +23,7 @@ from pathlib import Path
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from nnexp.run_folder import read_history
+from nnexp.storage.run_folder import read_history
 from tests.conftest import CommandLine
 from tests.tracking.server import Server, serving
 

@@ -46,7 +46,8 @@ from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
 from nnexp.journal import RunNote, SweepNote
 from nnexp.resume import resumed
-from nnexp.run_folder import (
+from nnexp.runs import prepare
+from nnexp.storage.run_folder import (
     CONFIG,
     HISTORY,
     LARGEST,
@@ -56,8 +57,7 @@ from nnexp.run_folder import (
     RunSummary,
     read_history,
 )
-from nnexp.runs import prepare
-from nnexp.saved_model import MODEL, read_model
+from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.loop import Training
 from tests.test_journal import SWEEP, left
 

@@ -24,7 +24,7 @@ import yaml
 
 import nnexp
 from nnexp.journal import RunNote
-from nnexp.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, RunSummary
+from nnexp.storage.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, RunSummary
 from tests.conftest import status_of
 
 DATASETS: dict[str, Sequence[str]] = {

@@ -14,7 +14,7 @@ from mlflow.entities import FileInfo, Run
 from nnexp import compare, predict, replay, run
 from nnexp.core.locks import held, lock_of
 from nnexp.deliver import main
-from nnexp.run_folder import read_history
+from nnexp.storage.run_folder import read_history
 from tests.conftest import CommandLine, Finished
 
 Deliver = Callable[..., Finished]

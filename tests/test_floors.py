@@ -13,11 +13,8 @@ FLOORS = [
     ["core"],
     ["nn", "optim", "data"],
     ["training"],
-    ["tracking", "plots", "terminal"],
-    [
-        *("config", "report", "html", "limits", "saved_model", "served_model"),
-        *("runs", "run_folder", "recorded_run", "checkpoints", "resume", "solo", "journal"),
-    ],
+    ["storage", "tracking", "plots"],
+    ["config", "report", "limits", "runs", "recorded_run", "resume", "solo", "journal"],
     ["__main__", "__init__", "sweep", "_plugins", "compare", "deliver", "replay", "predict"],
 ]
 """From the ground up; a module may import from its own floor and those below."""
@@ -44,10 +41,10 @@ HEAVY = {
 GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d", "filelock", "threadpoolctl"}
 """All that the mathematics may import from outside of the standard library."""
 HOME = {
-    "mlflow": ("tracking", "served_model"),
+    "mlflow": ("tracking", "storage"),
     "matplotlib": "plots",
     "sklearn": ("data", "training"),
-    "pandas": ("data", "saved_model", "served_model"),
+    "pandas": ("data", "storage"),
     "mnist1d": "data",
     "hydra": ("config", "__main__", "sweep", "_plugins"),
     "joblib": "sweep",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnexp.journal import NOTHING, RunNote, SweepNote, later, tracked_as
-from nnexp.run_folder import TRACKED, files_to_record, write_history
+from nnexp.storage.run_folder import TRACKED, files_to_record, write_history
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, SweepFacts, SweepView
 from nnexp.training.history import History
 

@@ -12,12 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from nnexp import checkpoints, run
-from nnexp.checkpoints import FOLDER, LATEST, PREVIOUS
+from nnexp import run
 from nnexp.core.errors import UserError
 from nnexp.core.locks import locked
 from nnexp.core.npz import read_arrays, write_arrays
 from nnexp.core.state import STATE, _checksum
+from nnexp.storage import checkpoints
+from nnexp.storage.checkpoints import FOLDER, LATEST, PREVIOUS
 from tests.conftest import CommandLine, Finished
 
 Typed = Callable[..., Finished]

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from nnexp import terminal
+from nnexp.report import terminal
+from nnexp.report.rows import number
 from nnexp.sweep.insight import best_command, divergence, flags, incompleteness, ranked, shown, spread, verdict
 from nnexp.sweep.results import Setting, SweepResults
 
@@ -84,7 +85,7 @@ def baseline(results: SweepResults) -> list[str]:
     """Return what metrics are to be compared with, or that there is not one for all."""
     if not results.comparable:
         return ["The settings differ in their data: compare each with its baseline."]
-    known = [f"{name} {terminal.number(value)}" for name, (value, *_) in results.baselines.items()]
+    known = [f"{name} {number(value)}" for name, (value, *_) in results.baselines.items()]
     return [f"Baseline: {', '.join(known)}."] if known else []
 
 

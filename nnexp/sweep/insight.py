@@ -9,8 +9,8 @@ from statistics import fmean, stdev
 import numpy as np
 
 from nnexp.core.component import Array
+from nnexp.report.rows import number
 from nnexp.sweep.results import SEED, Parameter, Setting, SweepResults, SweepRun
-from nnexp.terminal import number
 from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
 

@@ -6,8 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from nnexp import __version__
-from nnexp.run_folder import RunSummary, read_history
 from nnexp.runs import Ready
+from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.sweep.results import POINTS
 from nnexp.training.history import History
 

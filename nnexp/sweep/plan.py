@@ -4,8 +4,8 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from nnexp import terminal
 from nnexp.core.threads import one_thread
+from nnexp.report import terminal
 from nnexp.runs import Ready
 from nnexp.sweep.results import Parameter, SweepResults, SweepRun
 from nnexp.sweep.search import Job

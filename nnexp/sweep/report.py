@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nnexp.core.files import write_text
-from nnexp.html import page
 from nnexp.plots.style import save_figures
-from nnexp.report import table
+from nnexp.report.html import page
+from nnexp.report.markdown import table
+from nnexp.report.rows import number
 from nnexp.sweep.answer import baseline, failures, settings_table, title
 from nnexp.sweep.figures import sweep_figures
 from nnexp.sweep.insight import (
@@ -24,7 +25,6 @@ from nnexp.sweep.insight import (
     where_diverged,
 )
 from nnexp.sweep.results import SEED, Parameter, SweepResults, SweepRun
-from nnexp.terminal import number
 
 FILES = ("report.html", "report.md", "runs.csv", "figures")
 """What a report consists of."""

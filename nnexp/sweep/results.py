@@ -9,8 +9,8 @@ from statistics import median
 
 from nnexp.config.identity import without_effect
 from nnexp.plots.style import FARTHEST
-from nnexp.run_folder import RunSummary
 from nnexp.runs import run_name
+from nnexp.storage.run_folder import RunSummary
 from nnexp.sweep.search import Job
 from nnexp.training.history import History, chosen_by
 from nnexp.training.metrics import lower_is_better

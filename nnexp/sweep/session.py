@@ -19,7 +19,7 @@ from pathlib import Path
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
-from nnexp import __version__, terminal
+from nnexp import __version__
 from nnexp.config.experiment import Experiment
 from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, once_there_is_room
@@ -30,8 +30,9 @@ from nnexp.core.threads import one_thread
 from nnexp.core.timeout import within
 from nnexp.data.dataset import Data
 from nnexp.journal import RunNote, SweepNote, later
-from nnexp.run_folder import TRACKED, read_history
+from nnexp.report import terminal
 from nnexp.runs import Ready, Result, load, prepare, slug, writable_folder, write_run
+from nnexp.storage.run_folder import TRACKED, read_history
 from nnexp.sweep import ledger
 from nnexp.sweep.answer import show_answer
 from nnexp.sweep.insight import flags, incompleteness, verdict

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from nnexp.core.files import new_folder, write_text
 from nnexp.core.locks import locked
-from nnexp.run_folder import SUMMARY
+from nnexp.storage.run_folder import SUMMARY
 from nnexp.sweep.ledger import RUNS, SWEEPS
 from nnexp.tracking.tracker import Status
 

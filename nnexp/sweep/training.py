@@ -18,8 +18,8 @@ from typing import Self
 
 import numpy as np
 
-from nnexp.run_folder import HALVING
 from nnexp.runs import Ready
+from nnexp.storage.run_folder import HALVING
 from nnexp.sweep.stacks import Places
 from nnexp.sweep.workers import Failure, Pool
 from nnexp.training.history import History

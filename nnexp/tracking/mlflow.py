@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import is_there
-from nnexp.tracking.entities import child_tags, cut, inputs_of, params_of, source_tags
+from nnexp.tracking.mlflow_entities import child_tags, cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
+from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, failing, open_store
 from nnexp.tracking.mlflow_sweep import MLflowSweep
-from nnexp.tracking.store import SQLITE, active_run, check_store, database_file, failing, open_store
 from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracking
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 from nnexp.core.errors import TrackingError, warn
 from nnexp.core.timeout import within
-from nnexp.tracking import view
-from nnexp.tracking.entities import BATCH, cut
-from nnexp.tracking.store import failing, log_files
+from nnexp.tracking import mlflow_view as view
+from nnexp.tracking.mlflow_entities import BATCH, cut
+from nnexp.tracking.mlflow_store import failing, log_files
 from nnexp.tracking.tracker import Status
 from nnexp.training.history import evenly
 

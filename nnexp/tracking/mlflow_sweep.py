@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnexp.tracking import view
-from nnexp.tracking.entities import BATCH, child_tags, cut, inputs_of, membership, params_of, source_tags
-from nnexp.tracking.store import active_run, failing, log_files
+from nnexp.tracking import mlflow_view as view
+from nnexp.tracking.mlflow_entities import BATCH, child_tags, cut, inputs_of, membership, params_of, source_tags
+from nnexp.tracking.mlflow_store import active_run, failing, log_files
 from nnexp.tracking.tracker import FinishedRun, Status, SweepView
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nnexp.run_folder import RunSummary
+from nnexp.storage.run_folder import RunSummary
 from nnexp.sweep.results import SweepResults, SweepRun, names_of
 from nnexp.training.history import History
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 import pytest
 from rich.console import Console
 
-from nnexp import terminal
-from nnexp.run_folder import RunSummary
+from nnexp.report import terminal
+from nnexp.storage.run_folder import RunSummary
 from nnexp.sweep.answer import show_answer
 from nnexp.sweep.results import SweepResults
 from tests.sweep.made import Out, computed, diverged, ended, grid, results_of, summary

@@ -7,7 +7,7 @@ from statistics import fmean, mean, stdev
 
 import pytest
 
-from nnexp.run_folder import RunSummary
+from nnexp.storage.run_folder import RunSummary
 from nnexp.sweep.insight import (
     best_command,
     chance,

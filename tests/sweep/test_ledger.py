@@ -9,8 +9,8 @@ import pytest
 
 from nnexp import __version__
 from nnexp.config.compose import compose_experiment
-from nnexp.run_folder import RunSummary, write_history
 from nnexp.runs import Ready, prepare
+from nnexp.storage.run_folder import RunSummary, write_history
 from nnexp.sweep import ledger
 from nnexp.sweep.results import POINTS
 from nnexp.training.history import History

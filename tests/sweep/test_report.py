@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.run_folder import RunSummary
+from nnexp.storage.run_folder import RunSummary
 from nnexp.sweep.figures import pairs, sweep_figures
 from nnexp.sweep.report import ROWS, SweepReport, caption, runs_csv, write_report
 from nnexp.sweep.results import SweepResults
+from tests.report.test_run_report import assert_is_markdown, section, tables
 from tests.sweep.made import Out, computed, diverged, ended, grid, results_of, summary
-from tests.test_report import assert_is_markdown, section, tables
 
 
 def smooth(job: dict[str, str]) -> float | None:

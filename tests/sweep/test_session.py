@@ -24,8 +24,8 @@ import pytest
 
 from nnexp import run
 from nnexp.nn.initializers import Normal, Shape, Weights
-from nnexp.run_folder import read_history
 from nnexp.runs import Result
+from nnexp.storage.run_folder import read_history
 from nnexp.sweep import session
 from nnexp.sweep.report import write_report
 from nnexp.sweep.results import SweepResults

@@ -20,8 +20,8 @@ from nnexp.core.component import Array
 from nnexp.core.errors import UserError
 from nnexp.core.files import write_text
 from nnexp.core.threads import BLAS_THREADS
-from nnexp.run_folder import PARAMETERS
-from nnexp.saved_model import MODEL, SavedModel, read_model
+from nnexp.storage.run_folder import PARAMETERS
+from nnexp.storage.saved_model import MODEL, SavedModel, read_model
 
 if TYPE_CHECKING:
     import pandas as pd

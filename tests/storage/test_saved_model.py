@@ -17,9 +17,9 @@ from nnexp.config.compose import compose_experiment
 from nnexp.core.errors import UserError
 from nnexp.core.npz import AnyArray, read_arrays
 from nnexp.data.dataset import Scaling
-from nnexp.run_folder import PARAMETERS, RunSummary
 from nnexp.runs import load, prepare, write_run
-from nnexp.saved_model import MODEL, read_model
+from nnexp.storage.run_folder import PARAMETERS, RunSummary
+from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.loop import train
 
 Content = dict[str, Any]

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from nnexp import run
-from nnexp.report import CAPTIONS, table
+from nnexp.report.markdown import table
+from nnexp.report.rows import number
+from nnexp.report.run_report import CAPTIONS
 from nnexp.runs import Result
-from nnexp.terminal import number
 from nnexp.training.predictions import ClassPredictions, NumberPredictions
 
 pytestmark = pytest.mark.usefixtures("in_folder")

@@ -19,7 +19,7 @@ import yaml
 
 from nnexp.core.errors import UserError
 from nnexp.predict import main
-from nnexp.served_model import write_served_model
+from nnexp.storage.served_model import write_served_model
 from tests.conftest import CommandLine
 from tests.test_predict import FLATS, on_flats, trained
 
@@ -114,7 +114,7 @@ print(json.dumps({{
 def test_nothing_is_pickled(models: Models) -> None:
     for model in (models.flats, models.digits):
         about = yaml.safe_load((model / "MLmodel").read_text())
-        assert about["flavors"]["python_function"]["loader_module"] == "nnexp.served_model"
+        assert about["flavors"]["python_function"]["loader_module"] == "nnexp.storage.served_model"
         assert "cloudpickle" not in (model / "MLmodel").read_text()
         files = {str(path.relative_to(model)) for path in model.rglob("*") if path.is_file()}
         assert files == {

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from nnexp.tracking.view import TAG_LENGTH, run_link, runs_link, shared_view, tag_name
+from nnexp.tracking.mlflow_view import TAG_LENGTH, run_link, runs_link, shared_view, tag_name
 
 SWEEP = "3f2a9c0d5e"
 PARAMETERS = ["optimizer.learning_rate", "initializer.scale", "architecture.hidden"]

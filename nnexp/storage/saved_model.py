@@ -25,7 +25,7 @@ from nnexp.data.dataset import Scaling
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Slot, outputs
-from nnexp.run_folder import PARAMETERS
+from nnexp.storage.run_folder import PARAMETERS
 from nnexp.training.history import Parameters
 from nnexp.training.model import Model, Trained
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from nnexp.core.component import Array
-from nnexp.run_folder import (
+from nnexp.storage.run_folder import (
     HISTORY,
     SUMMARY,
     RunSummary,

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from nnexp.tracking.store import is_server
+from nnexp.tracking.mlflow_store import is_server
 from nnexp.training.metrics import lower_is_better
 
 TAG_LENGTH = 20_000

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from nnexp.config.identity import without_effect
 from nnexp.core.component import flat
-from nnexp.terminal import class_rows, error_rows, metric_rows
+from nnexp.report.markdown import table
+from nnexp.report.rows import class_rows, error_rows, metric_rows
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 
@@ -105,12 +106,6 @@ class RunReport:
             titles = ("test", "typical error (root mean square)", "of the training mean")
             return [table(titles, error_rows(self.predictions))]
         return []
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a table in Markdown, its first column to the left and numbers to the right."""
-    lines = [header, ["---", *["---:"] * (len(header) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
 
 def _with_effect(config: Mapping[str, object]) -> dict[str, object]:

@@ -6,36 +6,22 @@ Only Hydra is imported here; the rest of nnexp comes when there is something to 
 import atexit
 import gc
 import os
-import re
 import sys
-from typing import NoReturn, cast
+from typing import cast
 
 gc.disable()  # until the first job is done: start-up makes nothing but what is kept, and is a fifth faster without
 
 import hydra
-from hydra._internal.utils import get_args_parser
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.arguments import with_quoted_paths
-from nnexp.config.messages import check_words, refusal
+from nnexp.config.command_line import arranged, check_flags, check_words
+from nnexp.config.hydra_errors import refusal
 from nnexp.config.search_path import folder, register
-from nnexp.config.sweep_functions import replacing
 from nnexp.core.errors import UserError
 
 MISTAKE, DIVERGED, INTERRUPTED, TERMINATED = 2, 1, 130, 143
 """Exit statuses; the last two are what a shell reports of a process that Ctrl-C or SIGTERM ended."""
-
-OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
-"""What distinguishes an override from a flag; Hydra wants the flags before the overrides, a user need not know."""
-
-
-FIXED = {
-    "experimental_rerun": "the config of a run is replayed with python -m nnexp.replay, for Hydra would load a pickle",
-    "config_path": "the configs of nnexp are in conf/, those of your own are added with --config-dir",
-    "config_name": "the root of all configs is conf/config.yaml, others are chosen with experiment=NAME",
-}
-"""Flags of Hydra that are refused, and why: a file of somebody else would say what Hydra executes."""
 
 
 def job(config: DictConfig) -> float:
@@ -67,12 +53,10 @@ def main() -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
     register()
     sys.argv[0] = "nnexp"  # the name in Hydra's usage line
-    sys.argv[1:] = sorted(
-        replacing(with_quoted_paths(sys.argv[1:])), key=lambda argument: OVERRIDE.match(argument) is not None
-    )
+    sys.argv[1:] = arranged(sys.argv[1:])
     try:
         check_words(sys.argv[1:])
-        _check_flags()
+        check_flags(sys.argv[1:])
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(job)()
     except UserError as error:
         sys.exit(_mistake(error))
@@ -84,19 +68,6 @@ def main() -> None:
     except KeyboardInterrupt as interrupt:
         print(f"\nnnexp: interrupted{''.join(f'; to go on: {command}' for command in interrupt.args)}", file=sys.stderr)
         sys.exit(TERMINATED if type(interrupt) is not KeyboardInterrupt else INTERRUPTED)
-
-
-def _check_flags() -> None:
-    parser = get_args_parser()
-    parser.error = _refuse  # type: ignore[method-assign]
-    given = parser.parse_args()
-    for flag, reason in FIXED.items():
-        if getattr(given, flag) is not None:
-            raise UserError(f"--{flag.replace('_', '-')}={getattr(given, flag)}: must not be given; {reason}")
-
-
-def _refuse(message: str) -> NoReturn:
-    raise UserError(f"{message} (--help shows what there is)")
 
 
 def _mistake(error: UserError) -> int:

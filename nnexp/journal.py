@@ -4,7 +4,6 @@ The files are the journal: a note says where they were to go, what the store cal
 """
 
 import json
-import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import get_args
 
 import numpy as np
 
+from nnexp.config.overrides import command
 from nnexp.core.errors import DamagedError
 from nnexp.core.files import read_text, shown, write_text
 from nnexp.core.state import Saved
@@ -120,7 +120,7 @@ def later(output_dir: Path, uri: str) -> str:
     from nnexp.tracking.mlflow import default_uri
 
     elsewhere = [] if uri == default_uri(output_dir) else ["--tracking-uri", uri]
-    return shlex.join(["python", "-m", "nnexp.deliver", shown(output_dir), *elsewhere])
+    return command("deliver", shown(output_dir), *elsewhere)
 
 
 def tracked_as(folder: Path, uri: str, *, complete: bool = True) -> str | None:

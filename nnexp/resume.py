@@ -1,6 +1,5 @@
 """Going on with a run from its last checkpoint: `resume=RUN`."""
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +7,8 @@ from tempfile import TemporaryDirectory
 from typing import cast
 
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import key_of, without_effect
+from nnexp.config.identity import without_effect
+from nnexp.config.overrides import command, key_of
 from nnexp.core.build import build
 from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError
@@ -113,10 +113,10 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     return Resumed(chosen, first, digest, training, folder, run_id)
 
 
-def command(folder: Path, overrides: Sequence[str]) -> str:
+def resume_command(folder: Path, overrides: Sequence[str]) -> str:
     """Return the command that goes on with a run, which began with some overrides."""
     again = [override for override in overrides if without_effect(key_of(override)) and key_of(override) != KEY]
-    return shlex.join(["python", "-m", "nnexp", f"{KEY}={shown(folder)}", *again])
+    return command(f"{KEY}={shown(folder)}", *again)
 
 
 def _folder(name: str, output_dir: Path) -> Path | None:

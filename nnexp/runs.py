@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import re
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from nnexp import __version__
 from nnexp.config.compose import default_config
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, without_effect
+from nnexp.config.overrides import command, run_name, slug
 from nnexp.core.component import Array, flat, resolved
 from nnexp.core.errors import UserError, warn
 from nnexp.core.files import absolute, write_text
@@ -34,9 +33,6 @@ from nnexp.training.metrics import lower_is_better
 from nnexp.training.model import Trained
 from nnexp.training.predictions import Predictions, predict
 from nnexp.training.stack import Recipe
-
-SLUG_LENGTH = 60
-"""The most characters of a run's name in the name of its folder."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +121,7 @@ class Ready:
     @property
     def command(self) -> str:
         """Return the command that does this run."""
-        return shlex.join(["python", "-m", "nnexp", *self.overrides])
+        return command(*self.overrides)
 
     @property
     def step_bytes(self) -> int:
@@ -277,21 +273,6 @@ def writable_folder(path: str) -> Path:
     except OSError as error:
         raise UserError(f"output_dir={path}: must be a folder that can be written to ({error.strerror})") from error
     return folder
-
-
-def run_name(overrides: Sequence[str]) -> str:
-    """Return what sets a run apart, its overrides with short keys, as in `learning_rate=0.3 scale=0.1`."""
-    parts = []
-    for override in overrides:
-        key, _, value = override.lstrip("+~").partition("=")
-        if not without_effect(key) and not key.startswith("hydra"):
-            parts.append(value if key == "experiment" else f"{re.split('[./]', key)[-1]}={value}")
-    return " ".join(parts)
-
-
-def slug(name: str) -> str:
-    """Return a name as a part of a path: short, and without characters that a shell or a file system minds."""
-    return re.sub(r"[^\w.=+-]+", "_", name).strip("_.")[:SLUG_LENGTH]
 
 
 def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False) -> None:

@@ -18,7 +18,7 @@ from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.journal import NOTHING, RunNote, later
 from nnexp.report import terminal
-from nnexp.resume import Resumed, command, facts, resumed
+from nnexp.resume import Resumed, facts, resume_command, resumed
 from nnexp.runs import (
     Ready,
     Result,
@@ -108,7 +108,7 @@ def execute(
             raise UserError(f"tracking.uri={tracker.uri}: must be a store that takes the run ({error})") from error
         except KeyboardInterrupt as interrupt:
             if solo.checkpoints.kept:
-                raise type(interrupt)(command(solo.folder, again)) from interrupt
+                raise type(interrupt)(resume_command(solo.folder, again)) from interrupt
             raise
     if solo.verbose:
         terminal.show_results(result.history, result.predictions, result.diverged_step, result.notes, where(result))

@@ -35,7 +35,7 @@ import yaml
 import nnexp
 from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
-from nnexp.config.foreign import UNREADABLE, checked_yaml
+from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.config.search_path import FolderSource
 from nnexp.core import state as checkpoint
 from nnexp.core.build import build

@@ -12,9 +12,9 @@ from hydra.core.object_type import ObjectType
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnexp.config.arguments import with_quoted_paths
+from nnexp.config.command_line import check_words, with_quoted_paths
 from nnexp.config.experiment import Experiment
-from nnexp.config.messages import check_words, refusal
+from nnexp.config.hydra_errors import refusal
 from nnexp.config.search_path import folder, register
 from nnexp.core.build import Node, Options, build
 from nnexp.core.component import Component, resolved

@@ -18,11 +18,6 @@ def without_effect(key: str) -> bool:
     return key in WITHOUT_EFFECT or key.split(".", 1)[0] in WITHOUT_EFFECT
 
 
-def key_of(override: str) -> str:
-    """Return the key that an override sets, as `optimizer` of `+optimizer=adam`."""
-    return override.lstrip("+~").partition("=")[0]
-
-
 def config_hash(experiment: Experiment) -> str:
     """Return 12 hexadecimal digits, the start of the SHA-256 of all of the config that numbers depend on."""
     content = _with_effect(resolved(experiment))

@@ -8,8 +8,6 @@ import os
 import sys
 from pathlib import Path
 
-from hydra._internal.core_plugins.file_config_source import FileConfigSource
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.object_type import ObjectType
 from hydra.core.plugins import Plugins
@@ -18,8 +16,9 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnexp.config import sweep_functions
-from nnexp.config.foreign import UNREADABLE, check_file, checked_yaml
+from nnexp.config.file_checks import UNREADABLE, check_file, checked_yaml
+from nnexp.config.hydra_internals import FileConfigSource, set_functions, set_source
+from nnexp.config.sweep_functions import FUNCTIONS
 from nnexp.core.errors import UserError
 
 GROUP = "experiment"
@@ -107,9 +106,8 @@ def register() -> None:
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), plugins]))
     for plugin in (ExperimentSource, ExperimentSearchPath):
         Plugins.instance().register(plugin)
-    # A scheme has one source, and Hydra has no official way to say which.
-    SourcesRegistry.instance().types[FolderSource.scheme()] = FolderSource
-    sweep_functions.install()
+    set_source(FolderSource)
+    set_functions(FUNCTIONS)
 
 
 def _within(config_path: str) -> bool:

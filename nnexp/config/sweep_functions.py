@@ -3,17 +3,14 @@
 Each returns what Hydra's own `choice` or `interval` would. Nothing heavy is imported: every command passes here.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from math import isfinite
 
-from hydra._internal.grammar.functions import Functions
-from hydra.core.override_parser import overrides_parser
 from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, ParsedElementType, RangeSweep, Sweep
 
 from nnexp.core.errors import UserError
 
-OVER = "sweep.over"
 LOGARITHMIC = "log"
 """The tag of an interval that is drawn from evenly on a logarithmic axis."""
 MOST = 100_000
@@ -118,31 +115,6 @@ FUNCTIONS: dict[str, Callable[..., ChoiceSweep | IntervalSweep]] = {
     "loguniform": loguniform,
     "integers": integers,
 }
-
-_hydras_own = overrides_parser.create_functions
-
-
-def create_functions() -> Functions:
-    """Return the functions that Hydra knows, and those above."""
-    functions = _hydras_own()
-    for name, function in FUNCTIONS.items():
-        functions.register(name, function)
-    return functions
-
-
-def install() -> None:
-    """Teach Hydra these functions; calling it again changes nothing."""
-    # Hydra has no official way, but every parser that it makes asks this one function for what there is.
-    overrides_parser.create_functions = create_functions
-
-
-def replacing(arguments: Sequence[str]) -> list[str]:
-    """Return arguments whose `sweep.over=...` replaces that of an experiment, with which Hydra would merge it."""
-    return [
-        part
-        for argument in arguments
-        for part in ([f"{OVER}=null", argument] if argument.startswith(f"{OVER}=") else [argument])
-    ]
 
 
 def _spaced(start: float, stop: float, count: object, *, logarithmic: bool) -> ChoiceSweep:

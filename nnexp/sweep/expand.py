@@ -18,12 +18,14 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.messages import one_line
-from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed, replacing
+from nnexp.config.command_line import replacing
+from nnexp.config.hydra_errors import one_line
+from nnexp.config.overrides import Job
+from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
 from nnexp.core.errors import UserError
 from nnexp.sweep.draws import Interval, Point, points
 from nnexp.sweep.options import SweepOptions, sweep_options
-from nnexp.sweep.search import AllAtOnce, Bayesian, Block, Job, Search
+from nnexp.sweep.search import AllAtOnce, Bayesian, Block, Search
 
 EXPERIMENT, SEED, SWEEP = "experiment", "seed", "sweep"
 PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)

@@ -7,6 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
+from nnexp.config.overrides import slug
 from nnexp.core.component import Array
 from nnexp.plots.run import Figures
 from nnexp.plots.style import FARTHEST
@@ -24,7 +25,6 @@ from nnexp.plots.sweep import (
     scatter_map,
     seed_bands,
 )
-from nnexp.runs import slug
 from nnexp.sweep.insight import DEFAULT, chance, importance, levels, ranked, shown
 from nnexp.sweep.results import SEED, Parameter, Setting, SweepResults, SweepRun
 

@@ -2,12 +2,12 @@
 
 import math
 import re
-import shlex
 from collections.abc import Sequence
 from statistics import fmean, stdev
 
 import numpy as np
 
+from nnexp.config.overrides import command
 from nnexp.core.component import Array
 from nnexp.report.rows import number
 from nnexp.sweep.results import SEED, Parameter, Setting, SweepResults, SweepRun
@@ -52,7 +52,7 @@ def best_run(results: SweepResults) -> SweepRun | None:
 def best_command(results: SweepResults) -> str | None:
     """Return the command that repeats the best run, or None where none is best."""
     run = best_run(results)
-    return None if run is None else shlex.join(["python", "-m", "nnexp", *run.job])
+    return None if run is None else command(*run.job)
 
 
 def importance(results: SweepResults) -> dict[str, float]:

@@ -4,11 +4,11 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
+from nnexp.config.overrides import Job
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs import Ready
 from nnexp.sweep.results import Parameter, SweepResults, SweepRun
-from nnexp.sweep.search import Job
 from nnexp.sweep.stacks import Places, stack_key, stacks_of
 from nnexp.sweep.training import beginning
 from nnexp.sweep.workers import MEGABYTE, Workers

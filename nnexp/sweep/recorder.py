@@ -9,13 +9,13 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 
+from nnexp.config.overrides import Job
 from nnexp.core.errors import TrackingError, warn
 from nnexp.journal import NOTHING, RunNote, tracked_as
 from nnexp.report import terminal
 from nnexp.runs import Ready, best_metrics, describe, outcome_tags
 from nnexp.storage.run_folder import RunSummary, files_to_record
 from nnexp.sweep.results import SweepRun
-from nnexp.sweep.search import Job
 from nnexp.tracking.tracker import FinishedRun, TrackedSweep
 from nnexp.training.history import History
 

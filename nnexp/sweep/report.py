@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nnexp.config.overrides import split
 from nnexp.core.files import write_text
 from nnexp.plots.style import save_figures
 from nnexp.report.html import page
@@ -97,7 +98,7 @@ class SweepReport:
             for one in self.results.parameters
         ]
         for override in self.results.fixed:
-            key, _, value = override.lstrip("+~").partition("=")
+            key, value = split(override)
             rows.append((f"`{key}`", "fixed", f"`{value}`"))
         text = "Everything else has its default."
         return text if not rows else f"{table(('parameter', 'role', 'values'), rows)}\n\n{text}"

@@ -8,10 +8,9 @@ from pathlib import Path
 from statistics import median
 
 from nnexp.config.identity import without_effect
+from nnexp.config.overrides import Job, run_name, split
 from nnexp.plots.style import FARTHEST
-from nnexp.runs import run_name
 from nnexp.storage.run_folder import RunSummary
-from nnexp.sweep.search import Job
 from nnexp.training.history import History, chosen_by
 from nnexp.training.metrics import lower_is_better
 
@@ -68,7 +67,7 @@ class SweepRun:
 
     def value(self, key: str) -> str | None:
         """Return the value that an override gave to a key, as it was written; None where none did."""
-        return dict(_pair(override) for override in self.job).get(key)
+        return dict(split(override) for override in self.job).get(key)
 
     def score(self, metric: str) -> float | None:
         """Return the best value of a metric over the training; None if it failed, diverged or was not evaluated."""
@@ -248,7 +247,7 @@ class SweepResults:
     @cached_property
     def parameters(self) -> list[Parameter]:
         """Return what is varied, in the order of the overrides; what changes no number is left out."""
-        keys = dict.fromkeys(_pair(override)[0] for run in self.runs for override in run.job)
+        keys = dict.fromkeys(split(override)[0] for run in self.runs for override in run.job)
         varied = []
         for key in keys:
             values = list(dict.fromkeys(run.value(key) for run in self.runs))
@@ -278,13 +277,8 @@ def names_of(jobs: Sequence[Job]) -> list[str]:
     return [run_name([override for override in job if override not in shared]) for job in jobs]
 
 
-def _pair(override: str) -> tuple[str, str]:
-    key, _, value = override.lstrip("+~").partition("=")
-    return key, value
-
-
 def _matters(override: str) -> bool:
-    return not without_effect(_pair(override)[0])
+    return not without_effect(split(override)[0])
 
 
 def _off_centre(numbers: Sequence[float]) -> float:

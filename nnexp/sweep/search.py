@@ -9,6 +9,7 @@ from math import isfinite, prod
 from statistics import fmean
 from typing import TYPE_CHECKING, Protocol
 
+from nnexp.config.overrides import Job
 from nnexp.config.sweep_functions import MOST
 from nnexp.core.errors import UserError
 from nnexp.sweep.draws import Interval, Point
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from optuna import Study, Trial
     from optuna.distributions import BaseDistribution
 
-Job = list[str]
-"""The overrides of one run."""
 Scores = Mapping[tuple[str, ...], float | None]
 """What came of jobs, lower is better; None of one that failed or diverged."""
 STARTUP = 8

@@ -7,7 +7,6 @@ recorded with the tracker. The same command, given again, finds both, and does w
 import gc
 import hashlib
 import json
-import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ from omegaconf import DictConfig
 
 from nnexp import __version__
 from nnexp.config.experiment import Experiment
+from nnexp.config.overrides import Job, command, slug
 from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, once_there_is_room
 from nnexp.core.errors import TrackingError, UserError
@@ -31,7 +31,7 @@ from nnexp.core.timeout import within
 from nnexp.data.dataset import Data
 from nnexp.journal import RunNote, SweepNote, later
 from nnexp.report import terminal
-from nnexp.runs import Ready, Result, load, prepare, slug, writable_folder, write_run
+from nnexp.runs import Ready, Result, load, prepare, writable_folder, write_run
 from nnexp.storage.run_folder import TRACKED, read_history
 from nnexp.sweep import ledger
 from nnexp.sweep.answer import show_answer
@@ -42,7 +42,6 @@ from nnexp.sweep.plan import show_plan
 from nnexp.sweep.recorder import Kept, Recorder
 from nnexp.sweep.report import report_files, write_report
 from nnexp.sweep.results import POINTS, SEED, SweepResults, SweepRun, names_of
-from nnexp.sweep.search import Job
 from nnexp.sweep.stacks import stacks_of
 from nnexp.sweep.sweep_folder import SweepFolder
 from nnexp.sweep.training import Halving, Results, train_halving, train_stacks
@@ -88,8 +87,8 @@ class Session:
     @classmethod
     def of(cls, config: DictConfig, total: int) -> "Session":
         """Return the session of a sweep's config and its number of jobs."""
-        command = shlex.join(["python", "-m", "nnexp", *sys.argv[1:]])
-        return cls(command, config.question, sweep_options(config), total)
+        given = command(*sys.argv[1:])
+        return cls(given, config.question, sweep_options(config), total)
 
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train what is to be trained of a batch of jobs, and return what came of each; a plan trains nothing.

@@ -15,11 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config.compose import check
 from nnexp.config.experiment import Experiment
-from nnexp.config.messages import one_line
+from nnexp.config.hydra_errors import one_line
+from nnexp.config.overrides import Job
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.sweep.compose import experiments_of
-from nnexp.sweep.search import Job
 
 
 @pytest.fixture(autouse=True, scope="module")

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
 from nnexp.config.compose import check
+from nnexp.config.overrides import Job
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.sweep.expand import all_jobs, search_of
-from nnexp.sweep.search import Job
 
 EXPERIMENTS = folder("experiments")
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))

@@ -12,8 +12,9 @@ from hydra.core.override_parser.types import IntervalSweep
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nnexp.config.command_line import replacing
 from nnexp.config.search_path import register
-from nnexp.config.sweep_functions import ZipSweep, between, linspace, logspace, replacing
+from nnexp.config.sweep_functions import ZipSweep, between, linspace, logspace
 from nnexp.core.errors import UserError
 from tests.conftest import Finished
 

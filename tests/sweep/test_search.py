@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
+from nnexp.config.overrides import Job
 from nnexp.core.errors import UserError
 from nnexp.sweep.draws import Interval, points
 from nnexp.sweep.options import SweepOptions
-from nnexp.sweep.search import AllAtOnce, Bayesian, Block, Job, Search
+from nnexp.sweep.search import AllAtOnce, Bayesian, Block, Search
 
 Sampler = Literal["random", "sobol"]
 UNIT = [Interval("a", 0.0, 1.0, logarithmic=False), Interval("b", 0.0, 1.0, logarithmic=False)]

@@ -12,30 +12,12 @@ from hydra.errors import HydraException, MissingConfigException, OverrideParseEx
 from omegaconf import DictConfig
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
 
+from nnexp.config.hydra_internals import known_functions
 from nnexp.config.search_path import folder
-from nnexp.config.sweep_functions import create_functions
 from nnexp.core.errors import UserError, did_you_mean, no_such_key
 
 OF_HYDRA = ("hydra", "omegaconf", "antlr4")
 """Packages in which an error is about what they were told."""
-
-
-def check_words(overrides: Sequence[str]) -> None:
-    """Make sure that overrides are text that can be written down, and leave what every command reads.
-
-    Raises
-    ------
-    UserError
-        If one has bytes that are no UTF-8, or takes the keys of sweeps away.
-
-    """
-    for override in overrides:
-        try:
-            override.encode()
-        except UnicodeEncodeError as error:
-            raise UserError(f"{override}: must be text in UTF-8") from error
-        if override.startswith("~sweep"):
-            raise UserError(f"{override}: must be changed instead, as in sweep.plan=true")
 
 
 def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:
@@ -97,7 +79,7 @@ def _wrong_value(error: OverrideParseException) -> str:
         names = unknown[2].split(",")
         return f"{unknown[1]} is no function{did_you_mean(unknown[1], names) or ', known are ' + ', '.join(names)}"
     if isinstance(cause, TypeError) and called:
-        parameters = ",".join(create_functions().definitions[called[1]].parameters)
+        parameters = ",".join(known_functions()[called[1]])
         return f"must be {called[1]}({parameters}) ({cause})"
     if isinstance(cause, ValueError):
         return str(cause)

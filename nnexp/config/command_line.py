@@ -1,0 +1,87 @@
+"""What is done to the words of a command before Hydra reads them."""
+
+import re
+from collections.abc import Sequence
+from typing import NoReturn
+
+from nnexp.config.hydra_internals import flag_parser
+from nnexp.core.errors import UserError
+
+RESUME, OVER = "resume=", "sweep.over="
+QUOTES = ("'", '"')
+OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
+"""What distinguishes an override from a flag; Hydra wants the flags before the overrides, a user need not know."""
+
+
+FIXED = {
+    "experimental_rerun": "the config of a run is replayed with nnexp replay, for Hydra would load a pickle",
+    "config_path": "the configs of nnexp are in conf/, those of your own are added with --config-dir",
+    "config_name": "the root of all configs is conf/config.yaml, others are chosen with experiment=NAME",
+}
+"""Flags of Hydra that are refused, and why: a file of somebody else would say what Hydra executes."""
+
+
+def arranged(arguments: Sequence[str]) -> list[str]:
+    """Return arguments as Hydra wants them: flags first, a folder to resume quoted, `sweep.over` replaced."""
+    return sorted(replacing(with_quoted_paths(arguments)), key=lambda argument: OVERRIDE.match(argument) is not None)
+
+
+def with_quoted_paths(overrides: Sequence[str]) -> list[str]:
+    """Return overrides with quotes around the folder to resume, whose name may be such as `seed=1`."""
+    return [_quoted(override) for override in overrides]
+
+
+def replacing(arguments: Sequence[str]) -> list[str]:
+    """Return arguments whose `sweep.over=...` replaces that of an experiment, with which Hydra would merge it."""
+    return [
+        part
+        for argument in arguments
+        for part in ([f"{OVER}null", argument] if argument.startswith(OVER) else [argument])
+    ]
+
+
+def check_words(overrides: Sequence[str]) -> None:
+    """Make sure that overrides are text that can be written down, and leave what every command reads.
+
+    Raises
+    ------
+    UserError
+        If one has bytes that are no UTF-8, or takes the keys of sweeps away.
+
+    """
+    for override in overrides:
+        try:
+            override.encode()
+        except UnicodeEncodeError as error:
+            raise UserError(f"{override}: must be text in UTF-8") from error
+        if override.startswith("~sweep"):
+            raise UserError(f"{override}: must be changed instead, as in sweep.plan=true")
+
+
+def check_flags(arguments: Sequence[str]) -> None:
+    """Make sure that only flags of Hydra are given that are known and harmless.
+
+    Raises
+    ------
+    UserError
+        If another one is.
+
+    """
+    parser = flag_parser()
+    parser.error = _refuse  # type: ignore[method-assign]
+    given = parser.parse_args(list(arguments))
+    for flag, reason in FIXED.items():
+        if getattr(given, flag) is not None:
+            raise UserError(f"--{flag.replace('_', '-')}={getattr(given, flag)}: must not be given; {reason}")
+
+
+def _refuse(message: str) -> NoReturn:
+    raise UserError(f"{message} (--help shows what there is)")
+
+
+def _quoted(override: str) -> str:
+    path = override.removeprefix(RESUME)
+    if not override.startswith(RESUME) or path in ("", "null") or path.startswith(QUOTES):
+        return override
+    escaped = path.replace("'", r"\'")
+    return f"{RESUME}'{escaped}'"

@@ -1,0 +1,52 @@
+"""All that nnexp uses of Hydra beyond what Hydra promises to keep: when Hydra changes, this is the place to look."""
+
+from argparse import ArgumentParser
+from collections.abc import Callable, Mapping, Sequence
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra._internal.grammar.functions import Functions
+from hydra._internal.sources_registry import SourcesRegistry
+from hydra._internal.utils import get_args_parser
+from hydra.core.override_parser import overrides_parser
+from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigSource
+from omegaconf import DictConfig
+
+__all__ = ["FileConfigSource", "flag_parser", "known_functions", "set_functions", "set_source", "set_values"]
+
+_functions_of_hydra = overrides_parser.create_functions
+
+
+def flag_parser() -> ArgumentParser:
+    """Return the parser of Hydra's flags, such as --multirun."""
+    parser: ArgumentParser = get_args_parser()
+    return parser
+
+
+def set_source(source: type[ConfigSource]) -> None:
+    """Let a class read the configs of its scheme; a scheme has one, and Hydra asks its registry for it."""
+    SourcesRegistry.instance().types[source.scheme()] = source
+
+
+def set_functions(functions: Mapping[str, Callable[..., object]]) -> None:
+    """Add functions to those that overrides may call: every parser asks one function for what there is."""
+
+    def create_functions() -> Functions:
+        known = _functions_of_hydra()
+        for name, function in functions.items():
+            known.register(name, function)
+        return known
+
+    overrides_parser.create_functions = create_functions
+
+
+def known_functions() -> Mapping[str, Sequence[str]]:
+    """Return the names of the parameters of every function that overrides may call."""
+    definitions = overrides_parser.create_functions().definitions
+    return {name: list(signature.parameters) for name, signature in definitions.items()}
+
+
+def set_values(overrides: Sequence[Override], config: DictConfig) -> None:
+    """Set the values of overrides in a composed config, as Hydra does after it has merged the files."""
+    ConfigLoaderImpl._apply_overrides_to_config(list(overrides), config)  # noqa: SLF001

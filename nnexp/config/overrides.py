@@ -1,0 +1,43 @@
+"""Overrides such as `optimizer.learning_rate=0.3`: their parts, and the names and commands that are made of them."""
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from nnexp.config.identity import without_effect
+
+Job = list[str]
+"""The overrides of one run."""
+SLUG_LENGTH = 60
+"""The most characters of a run's name in the name of its folder."""
+
+
+def split(override: str) -> tuple[str, str]:
+    """Return the key that an override sets and its value, as `optimizer` and `adam` of `+optimizer=adam`."""
+    key, _, value = override.lstrip("+~").partition("=")
+    return key, value
+
+
+def key_of(override: str) -> str:
+    """Return the key that an override sets."""
+    return split(override)[0]
+
+
+def command(*words: str) -> str:
+    """Return the command that says these words to nnexp, quoted for a shell."""
+    return shlex.join(["python", "-m", "nnexp", *words])
+
+
+def run_name(overrides: Sequence[str]) -> str:
+    """Return what sets a run apart, its overrides with short keys, as in `learning_rate=0.3 scale=0.1`."""
+    parts = []
+    for override in overrides:
+        key, value = split(override)
+        if not without_effect(key) and not key.startswith("hydra"):
+            parts.append(value if key == "experiment" else f"{re.split('[./]', key)[-1]}={value}")
+    return " ".join(parts)
+
+
+def slug(name: str) -> str:
+    """Return a name as a part of a path: short, and without characters that a shell or a file system minds."""
+    return re.sub(r"[^\w.=+-]+", "_", name).strip("_.")[:SLUG_LENGTH]

@@ -12,7 +12,7 @@ from nnexp.core import old_names
 if TYPE_CHECKING:
     from nnexp.core.component import Array, Component, Count, Fraction, Labels, NonNegative, Number, Positive, Seed
     from nnexp.core.errors import UserError
-    from nnexp.solo import run
+    from nnexp.runs.train import run
 
 __version__ = "0.1.0"
 __all__ = [
@@ -29,7 +29,7 @@ __all__ = [
     "run",
 ]
 
-HOMES = {"run": "nnexp.solo", "UserError": "nnexp.core.errors"}
+HOMES = {"run": "nnexp.runs.train", "UserError": "nnexp.core.errors"}
 """Where the public names are, if not with the components."""
 
 old_names.install()

@@ -29,8 +29,8 @@ def job(config: DictConfig) -> float:
     from hydra.core.hydra_config import HydraConfig
 
     from nnexp.config.compose import check
-    from nnexp.solo import execute
-    from nnexp.sweep.objective import Objective, swept
+    from nnexp.runs.train import execute
+    from nnexp.sweeps.objective import Objective, swept
 
     context = HydraConfig.get()
     try:

@@ -8,11 +8,10 @@ from pathlib import Path
 
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.exits import exits
-from nnexp.core.files import new_folder
-from nnexp.recorded_run import RecordedRun, recorded_run
+from nnexp.core.files import new_folder, writable_folder
 from nnexp.report import terminal
 from nnexp.report.rows import number
-from nnexp.runs import writable_folder
+from nnexp.runs.recorded_run import RecordedRun, recorded_run
 
 LABEL = 60
 """The most characters of what differs in the name of a curve."""

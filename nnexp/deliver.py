@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from nnexp.analysis.report import report_files
 from nnexp.core.errors import TrackingError, UserError, warn
 from nnexp.core.exits import exits
 from nnexp.core.files import absolute, is_there, shown
 from nnexp.core.locks import held, lock_of
-from nnexp.journal import RunNote, SweepNote
 from nnexp.report import terminal
+from nnexp.runs.tracking_note import RunNote, SweepNote
 from nnexp.storage.run_folder import TRACKED
-from nnexp.sweep.ledger import RUNS, SWEEPS
-from nnexp.sweep.report import report_files
-from nnexp.sweep.sweep_folder import LOCK
+from nnexp.sweeps.reuse import RUNS, SWEEPS
+from nnexp.sweeps.sweep_folder import LOCK
 from nnexp.tracking.mlflow import default_uri, tracker_there
 from nnexp.tracking.tracker import FinishedRun, Tracker
 

@@ -20,7 +20,7 @@ from nnexp.core.files import absolute, atomically, expanded, is_there
 from nnexp.core.threads import one_thread
 from nnexp.data.table_file import TableFile, listed
 from nnexp.nn.network import CHUNK
-from nnexp.recorded_run import files_of
+from nnexp.runs.recorded_run import files_of
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, SavedModel, read_model
 from nnexp.storage.served_model import write_served_model

@@ -14,9 +14,9 @@ from nnexp.core.exits import exits
 from nnexp.core.files import absolute
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
-from nnexp.recorded_run import RecordedRun, recorded_run
 from nnexp.report import terminal
-from nnexp.runs import Ready, prepare
+from nnexp.runs.prepare import Ready, prepare
+from nnexp.runs.recorded_run import RecordedRun, recorded_run
 from nnexp.tracking.environment import environment
 from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.training.history import History

@@ -44,9 +44,9 @@ from nnexp.core.files import read_text
 from nnexp.core.npz import NUMBERS, read_arrays, write_arrays
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
-from nnexp.journal import RunNote, SweepNote
-from nnexp.resume import resumed
-from nnexp.runs import prepare
+from nnexp.runs.prepare import prepare
+from nnexp.runs.resume import resumed
+from nnexp.runs.tracking_note import RunNote, SweepNote
 from nnexp.storage.run_folder import (
     CONFIG,
     HISTORY,
@@ -59,7 +59,7 @@ from nnexp.storage.run_folder import (
 )
 from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.loop import Training
-from tests.test_journal import SWEEP, left
+from tests.runs.test_tracking_note import SWEEP, left
 
 SLOW, LONG = 5.0, 20
 """The seconds that a file may take, and after which its reader is stopped."""

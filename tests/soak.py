@@ -23,7 +23,7 @@ import psutil
 import yaml
 
 import nnexp
-from nnexp.journal import RunNote
+from nnexp.runs.tracking_note import RunNote
 from nnexp.storage.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, RunSummary
 from tests.conftest import status_of
 

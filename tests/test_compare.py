@@ -11,7 +11,7 @@ import pytest
 
 from nnexp.compare import differences, metric_rows
 from nnexp.plots.comparison import comparison
-from nnexp.recorded_run import recorded_run
+from nnexp.runs.recorded_run import recorded_run
 from nnexp.training.history import History
 from tests.conftest import CommandLine, Finished
 

@@ -167,9 +167,12 @@ ATTACKS: list[tuple[str, Files, tuple[str, ...], str]] = [
         (f"_target_={target}", evil(f"optimizer: {{_target_: {target}}}"), MINE, f"optimizer._target_={shown}: must be")
         for target, shown in {
             **{target: target for target in ("os.system", "builtins.eval", "theirs_code.mark", "nnexp.__main__.main")},
-            **{target: target for target in ("nnexp.runs.run", "nnexp.core.files.write_text", "nnexp.runs.Result")},
+            **{
+                target: target
+                for target in ("nnexp.runs.prepare.run", "nnexp.core.files.write_text", "nnexp.runs.prepare.Result")
+            },
             **{target: target for target in ("nnexp.core.files.os", "nnexp.core.build.import_module")},
-            **{target: target for target in ("nnexp.optim.optimizers.Optimizer", "nnexp.sweep.options.SweepOptions")},
+            **{target: target for target in ("nnexp.optim.optimizers.Optimizer", "nnexp.sweeps.options.SweepOptions")},
             "nnexp..files": "'nnexp..files'",
             "../theirs_code.mark": "'../theirs_code.mark'",
             "'nnexp.core.files.write_text()'": "'nnexp.core.files.write_text()'",

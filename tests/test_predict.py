@@ -22,7 +22,7 @@ from nnexp.data import table_file
 from nnexp.data.dataset import TableDataset
 from nnexp.data.table_file import TableFile
 from nnexp.predict import aligned, examples, is_header, main, predict
-from nnexp.runs import Result
+from nnexp.runs.result import Result
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 
 from nnexp.config.experiment import Experiment
-from nnexp.core.component import resolved
+from nnexp.core.component import flat, resolved
 
 WITHOUT_EFFECT = frozenset(
     {"question", "tracking", "output_dir", "figures", "verbose", "resume", "trainer.checkpoint_every"}
@@ -30,3 +30,17 @@ def _with_effect(config: Mapping[str, object], path: str = "") -> dict[str, obje
         for key, value in config.items()
         if f"{path}{key}" not in WITHOUT_EFFECT
     }
+
+
+def changes(config: Mapping[str, object], defaults: Mapping[str, object]) -> list[tuple[str, str, str]]:
+    """Return every dotted key with another value than the default, and both as JSON, "" where there is none."""
+    before, here = (
+        {
+            key: json.dumps(value, ensure_ascii=False)
+            for key, value in flat(dict(one)).items()
+            if not without_effect(key)
+        }
+        for one in (defaults, config)
+    )
+    rows = [(key, before.get(key, ""), here.get(key, "")) for key in {**here, **before}]
+    return [(key, default, value) for key, default, value in rows if default != value]

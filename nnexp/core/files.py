@@ -6,6 +6,9 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
+
+from nnexp.core.errors import UserError
 
 TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
 """The names of files that are being written."""
@@ -87,3 +90,22 @@ def new_folder(parent: Path, name: str) -> Path:
             number += 1
         else:
             return folder
+
+
+def writable_folder(path: str) -> Path:
+    """Return the absolute path of the output folder, made if needed.
+
+    Raises
+    ------
+    UserError
+        If nothing can be written there.
+
+    """
+    folder = absolute(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise UserError(f"output_dir={path}: must be a folder that can be written to ({error.strerror})") from error
+    return folder

@@ -49,7 +49,7 @@ def alone(work: Work) -> dict[str, tuple[Callable[[], float], int]]:
 
 def sweep(work: Work, resources: ExitStack) -> dict[str, tuple[Callable[[], float], int]]:
     """Return the same for a sweep: our stacks, JAX's vmap, scikit-learn in a pool of processes, loops one by one."""
-    from nnexp.sweep.workers import LokyPool
+    from nnexp.sweeps.workers import LokyPool
     from tests.benchmarks import ours
 
     calls: dict[str, tuple[Callable[[], float], int]] = {}

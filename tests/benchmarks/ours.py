@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from nnexp.runs import Ready, prepare
-from nnexp.sweep.stacks import stacks_of
-from nnexp.sweep.training import train_stacks
-from nnexp.sweep.workers import Failure, Pool, Workers
+from nnexp.runs.prepare import Ready, prepare
+from nnexp.sweeps.stacks import stacks_of
+from nnexp.sweeps.train import train_stacks
+from nnexp.sweeps.workers import Failure, Pool, Workers
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.loop import train
 from tests.benchmarks.work import Setting, Work

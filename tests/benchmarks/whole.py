@@ -33,7 +33,7 @@ BARE, TRACKED, JAX = "nnexp, with report", "nnexp, with report and MLflow", "JAX
 IMPORTS = (
     "import hydra, numpy, sklearn.datasets, sklearn.model_selection, sklearn.metrics, mlflow, sqlalchemy, alembic;"
     "import rich.progress, rich.table, matplotlib.figure, matplotlib.backends.backend_agg, filelock;"
-    "import nnexp.runs, nnexp.plots.run; from mlflow import MlflowClient"
+    "import nnexp.runs.prepare, nnexp.plots.run; from mlflow import MlflowClient"
 )
 """All that the default run imports."""
 
@@ -78,8 +78,8 @@ def default_run(folder: Path, rounds: int) -> dict[str, list[float]]:
 
 def parts() -> None:
     """Do the default run in this process, and print how long training and drawing took."""
-    from nnexp import runs
     from nnexp.__main__ import main
+    from nnexp.runs.prepare import prepare as runs
 
     taken: dict[str, float] = {}
 

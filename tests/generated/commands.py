@@ -24,7 +24,7 @@ from nnexp.config.experiment import Experiment
 from nnexp.config.search_path import folder
 from nnexp.core.build import TARGET
 from nnexp.core.component import Component, annotations, bare, satisfies
-from nnexp.sweep.options import SweepOptions
+from nnexp.sweeps.options import SweepOptions
 
 QUIET = ("tracking=none", "figures=false", "verbose=false")
 SHORT = (("trainer.epochs=2",), ("trainer.iterations=2",))

@@ -11,12 +11,12 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from nnexp.analysis.figures import sweep_figures
+from nnexp.analysis.results import SweepResults
 from nnexp.plots.style import styled
-from nnexp.sweep.figures import sweep_figures
-from nnexp.sweep.results import SweepResults
 from nnexp.training.history import History
+from tests.analysis.made import computed, diverged, ended, falling, grid, results_of, summary
 from tests.plots.test_run import assert_labelled, assert_tidy
-from tests.sweep.made import computed, diverged, ended, falling, grid, results_of, summary
 
 RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3]
 

@@ -17,7 +17,9 @@ from nnexp.config.compose import compose_experiment
 from nnexp.core.errors import UserError
 from nnexp.core.npz import AnyArray, read_arrays
 from nnexp.data.dataset import Scaling
-from nnexp.runs import load, prepare, write_run
+from nnexp.runs.prepare import load, prepare
+from nnexp.runs.result import result_of
+from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import PARAMETERS, RunSummary
 from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.loop import train
@@ -81,7 +83,7 @@ def put(*path: str | int, value: object) -> Callable[[Content], object]:
     ("change", "words"),
     [
         (put("loss", "_target_", value="os.system"), "loss._target_=os.system: must be in nnexp"),
-        (put("layers", 0, "_target_", value="nnexp.runs.run"), "must be the dataclass of a layer"),
+        (put("layers", 0, "_target_", value="nnexp.runs.prepare.run"), "must be the dataclass of a layer"),
         (put("layers", 0, "_target_", value="nnexp.optim.optimizers.Adam"), "must be the dataclass of a layer"),
         (put("layers", 0, "units", value=10**12), "0.weight is of float64 and (4, 16)"),
         (put("layers", 0, "units", value="many"), "layers[0].units=many: must be a whole number"),
@@ -122,7 +124,7 @@ def test_data_that_no_file_can_keep_harms_no_run(tmp_path: Path, capsys: pytest.
     data, facts = load(experiment.dataset)
     ready = prepare(experiment, loaded=(replace(data, scaling=Scaling(np.full(2, np.nan), np.ones(2))), facts))
     (outcome,) = train([ready.recipe], ready.data, experiment.trainer, experiment.dtype, lambda *_: None)
-    write_run(ready, outcome, ready.result(outcome, tmp_path, 0.0), figures=False, served=True)
+    write_run(ready, outcome, result_of(ready, outcome, tmp_path, 0.0), figures=False, served=True)
     assert capsys.readouterr().err.startswith("nnexp: the run cannot be asked for predictions later: offset=[nan")
     assert RunSummary.read(tmp_path) is not None
     assert not (tmp_path / MODEL).exists()

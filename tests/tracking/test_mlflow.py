@@ -19,7 +19,7 @@ from omegaconf import OmegaConf
 from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import resolved
-from nnexp.runs import Result
+from nnexp.runs.result import Result
 from nnexp.tracking import mlflow_sweep
 from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.tracking.mlflow_sweep import MLflowSweep

@@ -1,4 +1,4 @@
-"""The sweeper and the launcher that `-m` uses: thin shells around nnexp.sweep.
+"""The sweeper and the launcher that `-m` uses: thin shells around nnexp.sweeps.
 
 Hydra takes plugins from the package `hydra_plugins` alone, so they live here. It reads this file at every start, so
 whatever is slow to import is imported late.
@@ -17,8 +17,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 if TYPE_CHECKING:
-    from nnexp.sweep.results import SweepRun
-    from nnexp.sweep.session import Session
+    from nnexp.analysis.results import SweepRun
+    from nnexp.sweeps.session import Session
 
 
 @dataclass
@@ -30,7 +30,7 @@ class SweeperConfig:
 
 @dataclass
 class LauncherConfig:
-    """The fields of `hydra.launcher`; nnexp.sweep.workers says what they mean, and checks them."""
+    """The fields of `hydra.launcher`; nnexp.sweeps.workers says what they mean, and checks them."""
 
     _target_: str = "hydra_plugins.nnexp_sweep.NNexpLauncher"
     backend: str = "loky"
@@ -67,9 +67,9 @@ class NNexpLauncher(Launcher):
         """Train jobs, and return the objective of each."""
         from nnexp.config.compose import options_of
         from nnexp.core.build import build
-        from nnexp.sweep.compose import experiments_of
-        from nnexp.sweep.session import Session, running
-        from nnexp.sweep.workers import Workers
+        from nnexp.sweeps.configs import experiments_of
+        from nnexp.sweeps.session import Session, running
+        from nnexp.sweeps.workers import Workers
 
         jobs = [list(job) for job in job_overrides]
         experiments = experiments_of(jobs, self._loader, self._config)
@@ -84,7 +84,7 @@ class NNexpLauncher(Launcher):
 
 def returned(run: "SweepRun") -> JobReturn:
     """Return a run as Hydra knows it: with its objective, or with what went wrong."""
-    from nnexp.sweep.objective import Objective
+    from nnexp.sweeps.objective import Objective
 
     if run.error is not None:
         return JobReturn(overrides=run.job, status=JobStatus.FAILED, _return_value=RuntimeError(run.error))
@@ -103,8 +103,8 @@ class NNexpSweeper(Sweeper):
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
         """Launch all jobs; the session reports on them in the end."""
-        from nnexp.sweep.expand import search_of
-        from nnexp.sweep.session import Session, running
+        from nnexp.sweeps.jobs import search_of
+        from nnexp.sweeps.session import Session, running
 
         about_hydra = cast("list[str]", OmegaConf.to_container(self._config.hydra.overrides.hydra))
         search = search_of([*about_hydra, *arguments], self._loader)
@@ -119,7 +119,7 @@ class NNexpSweeper(Sweeper):
 
     def _launch(self, session: "Session", jobs: list[list[str]], number: int) -> Sequence[JobReturn]:
         """Let the launcher do jobs: ours knows the session, another's is told of it with every job."""
-        from nnexp.sweep.compose import experiments_of
+        from nnexp.sweeps.configs import experiments_of
 
         if isinstance(self._launcher, NNexpLauncher):
             self._launcher.session = session

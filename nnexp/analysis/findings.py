@@ -1,0 +1,360 @@
+"""What can be said about the results of a sweep, in numbers and in sentences."""
+
+import math
+import re
+from collections.abc import Sequence
+from statistics import fmean, stdev
+
+import numpy as np
+
+from nnexp.analysis.results import SEED, Parameter, Setting, SweepResults, SweepRun
+from nnexp.config.overrides import command
+from nnexp.core.component import Array
+from nnexp.report.rows import number
+from nnexp.training.history import chosen_by
+from nnexp.training.metrics import lower_is_better
+
+DEFAULT = "default"
+"""What stands for the value of a parameter where a run does not set it."""
+END = 0.95
+"""The share of the training after which a best value shows that more training would help."""
+WORSE = 0.05
+"""The share of all that a run gained which it has to lose again before that is worth a word."""
+LEADERS, OUTER = 5, 0.1
+"""Of so many leading draws all but one lie in this outer share of a range where the range ends too early."""
+ROUND = 0.12
+"""How far a round number may be from the one it stands for."""
+HALF = 0.5
+
+
+def ranked(results: SweepResults) -> list[Setting]:
+    """Return the settings from best to worst by their mean score over seeds, those that halving stopped at the end.
+
+    Settings of which every run failed or diverged are left out, and all are where they cannot be compared.
+    """
+    metric = results.metric
+    if metric is None or not results.comparable:
+        return []
+    scored = [setting for setting in results.settings if setting.scores(metric)]
+    return sorted(scored, key=lambda setting: (setting.halved, results.sign * fmean(setting.scores(metric))))
+
+
+def best_run(results: SweepResults) -> SweepRun | None:
+    """Return the best run of the best setting, one that went to the end where there is such."""
+    metric, order = results.metric, ranked(results)
+    if metric is None or not order:
+        return None
+    scored = {id(run): score for run in order[0].finished if (score := run.score(metric)) is not None}
+    runs = [run for run in order[0].finished if id(run) in scored]
+    return min(runs, key=lambda run: (run.halved, results.sign * scored[id(run)]))
+
+
+def best_command(results: SweepResults) -> str | None:
+    """Return the command that repeats the best run, or None where none is best."""
+    run = best_run(results)
+    return None if run is None else command(*run.job)
+
+
+def importance(results: SweepResults) -> dict[str, float]:
+    """Return by key the share of the variance of the ranks that each parameter explains on its own, largest first.
+
+    With r the rank of a run (1 is best, ties share their mean rank, diverged runs are the worst), m the mean of all
+    ranks, and m_v and n_v the mean rank and the number of the runs with value v,
+
+        share = sum over v of n_v (m_v - m)^2 / sum over runs of (r - m)^2.
+
+    That is the main effect of a functional analysis of variance, computed on the runs themselves; ranks are taken
+    because losses differ by orders of magnitude. Where a parameter has many values, v are the quarters of its runs.
+    In a full grid the shares add up to 1 at most, and the rest belongs to interactions and chance. Empty where the
+    sweep is not complete, where runs cannot be compared, and where all ranks are the same.
+
+    References
+    ----------
+    Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, ICML 2014.
+
+    """
+    runs = _measured(results)
+    ranks = _ranks(_scores(results, runs))
+    total = float(((ranks - ranks.mean()) ** 2).sum()) if len(runs) > 1 else 0.0
+    if not results.complete or total == 0:
+        return {}
+    shares = {}
+    for parameter in results.parameters:
+        groups = levels(parameter, runs).values()
+        between = sum(len(group) * (ranks[group].mean() - ranks.mean()) ** 2 for group in groups)
+        shares[parameter.key] = float(between) / total
+    return dict(sorted(shares.items(), key=lambda item: -item[1]))
+
+
+def chance(results: SweepResults) -> dict[str, float]:
+    """Return the share that `importance` gives on average to a parameter without any effect, by key.
+
+    Of n runs with k values it is (k - 1) / (n - 1): the fewer runs there are for a value, the more it explains by luck.
+    """
+    runs = _measured(results)
+    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.parameters}
+
+
+def levels(parameter: Parameter, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
+    """Return the indices of the runs by their value of a parameter, numbers that are many in bins of equal size."""
+    written = [run.value(parameter.key) for run in runs]
+    groups: dict[str, list[int]] = {}
+    if not parameter.drawn:
+        for value in (*parameter.values, None):
+            groups[DEFAULT if value is None else value] = [i for i, other in enumerate(written) if other == value]
+    else:
+        given = [i for i, value in enumerate(written) if value is not None]
+        order = sorted(given, key=lambda i: float(str(written[i])))
+        for part in np.array_split(np.array(order, dtype=np.intp), bins):
+            if len(part):
+                low, high = (float(str(written[part[end]])) for end in (0, -1))
+                groups[f"{low:.3g} to {high:.3g}"] = part.tolist()
+        groups[DEFAULT] = [i for i, value in enumerate(written) if value is None]
+    return {name: group for name, group in groups.items() if group}
+
+
+def incompleteness(results: SweepResults) -> str | None:
+    """Return what is missing of a sweep in a sentence, or None where it is whole."""
+    if results.complete:
+        return None
+    parts = []
+    if results.missing:
+        parts.append(f"{results.missing} of {results.total} runs {_are(results.missing)} missing")
+    if results.failed:
+        which = "" if results.missing else f" of {results.total} runs"
+        parts.append(f"{len(results.failed)}{which} failed")
+    return f"Incomplete: {' and '.join(parts)}; what follows is about the others, and may change."
+
+
+def verdict(results: SweepResults) -> list[str]:
+    """Return which setting is best, and how far the next one is behind it beside the spread over seeds."""
+    metric, order = results.metric, ranked(results)
+    if metric is None or not order or len(results.settings) == 1:
+        return []
+    best, *others = order
+    rivals = [setting for setting in others if setting.halved == best.halved]
+    first = "Best" if results.complete else "Best so far"
+    lines = [f"{first}: {shown(best.name)}, {metric} {spread(best.scores(metric))}."]
+    if rivals:
+        gap = _gap(best, rivals[0], metric)
+        lines[0] += f" Next: {shown(rivals[0].name)}, {number(gap)} behind."
+        widths = [_width(setting, metric) for setting in (best, rivals[0]) if len(setting.scores(metric)) > 1]
+        if widths:
+            lines.append(f"That is {'more' if gap > max(widths) else 'no more'} than the spread over seeds.")
+    return lines
+
+
+def flags(results: SweepResults) -> list[str]:
+    """Return what should be looked at before the results are believed, a sentence each."""
+    lines = _flags_of_divergence(results)
+    order = ranked(results)
+    if order and results.complete:
+        lines += [line for parameter in results.parameters for line in _flags_of_edge(results, parameter, order)]
+    best = best_run(results)
+    if best is not None:
+        lines += [*_flags_of_time(best), *_flags_of_baseline(results, best)]
+    return [*lines, *_flags_of_seeds(results, order)]
+
+
+def spread(values: Sequence[float]) -> str:
+    """Return a mean, with the standard deviation of several values."""
+    if not values:
+        return ""
+    mean = number(fmean(values))
+    return f"{mean} ± {number(stdev(values))}" if len(values) > 1 else mean
+
+
+def shown(name: str) -> str:
+    """Return the name of a setting with the digits of drawn numbers that a reader needs; `runs.csv` has all of them."""
+    return re.sub(r"\d+\.\d{5,}(e[+-]?\d+)?", lambda found: f"{float(found[0]):.4g}", name) or "all"
+
+
+def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]]]:
+    """Return by the key of every parameter its values, how many runs diverged with each, and how many there were."""
+    runs = [run for run in results.runs if run.summary is not None]
+    return {
+        parameter.key: [
+            (value, sum(runs[index].diverged for index in group), len(group))
+            for value, group in levels(parameter, runs).items()
+        ]
+        for parameter in results.parameters
+        if parameter.key != SEED
+    }
+
+
+def divergence(results: SweepResults) -> str | None:
+    """Return how many runs diverged, and by which parameter that differs most; None where none did."""
+    finished = len(results.runs) - len(results.failed)
+    if not results.diverged:
+        return None
+    text = f"Diverged: {len(results.diverged)} of {finished} runs"
+    tables = where_diverged(results)
+    differences = {key: float(np.ptp([lost / count for _, lost, count in rows])) for key, rows in tables.items()}
+    key = max(differences, key=lambda key: differences[key], default=None)
+    if key is None or differences[key] == 0:
+        return f"{text}."
+    parts = [
+        f"{lost} of {count} with {results.titles[key]}={shown(value)}" for value, lost, count in tables[key] if lost
+    ]
+    return f"{text}; {', '.join(parts)}."
+
+
+def _measured(results: SweepResults) -> list[SweepRun]:
+    """Return the runs that have a rank: those with a score, and those that diverged."""
+    metric = results.metric
+    if metric is None or not results.comparable:
+        return []
+    return [run for run in results.runs if run.diverged or run.score(metric) is not None]
+
+
+def _scores(results: SweepResults, runs: Sequence[SweepRun]) -> Array:
+    """Return scores of which lower ones are better; a run that diverged is infinitely bad."""
+    scores = [None if results.metric is None else run.score(results.metric) for run in runs]
+    return np.array([math.inf if score is None else results.sign * score for score in scores])
+
+
+def _ranks(scores: Array) -> Array:
+    """Return the rank of every score, from 1 for the lowest; equal scores share the mean of theirs."""
+    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    mean_ranks: Array = np.cumsum(counts) - (counts - 1) / 2
+    return mean_ranks[inverse]
+
+
+def _gap(best: Setting, other: Setting, metric: str) -> float:
+    return abs(fmean(other.scores(metric)) - fmean(best.scores(metric)))
+
+
+def _width(setting: Setting, metric: str) -> float:
+    scores = setting.scores(metric)
+    return stdev(scores) if len(scores) > 1 else 0.0
+
+
+def _flags_of_divergence(results: SweepResults) -> list[str]:
+    finished = len(results.runs) - len(results.failed)
+    if results.diverged and len(results.diverged) == finished:
+        which = "All runs" if finished > 1 else "The only run"
+        return [f"{which} diverged: try smaller learning rates, or smaller starting weights."]
+    if len(results.diverged) > HALF * finished:
+        return ["More than half of the runs diverged: move the ranges away from where they do."]
+    return []
+
+
+def _flags_of_edge(results: SweepResults, parameter: Parameter, order: Sequence[Setting]) -> list[str]:
+    numbers = parameter.numbers
+    written = order[0].runs[0].value(parameter.key)
+    if parameter.key == SEED or numbers is None or len(set(numbers)) < 3 or written is None:
+        return []
+    if parameter.drawn:
+        upper = _edge_of_draws(parameter, order)
+    else:
+        upper = {numbers[0]: False, numbers[-1]: True}.get(float(written))
+    further = None if upper is None else _beyond(sorted(set(numbers)), parameter, upper=upper)
+    if upper is None or further is None:
+        return []
+    title, edge = results.titles[parameter.key], shown(parameter.values[-1 if upper else 0])
+    which = "largest" if upper else "smallest"
+    if parameter.drawn:
+        return [f"The best lie among the {which} values of {title}, beside {edge}: extend it, to {further} say."]
+    return [f"The best lies at the edge of {title} (its {which} value, {edge}): extend it, to {further} say."]
+
+
+def _edge_of_draws(parameter: Parameter, order: Sequence[Setting]) -> bool | None:
+    """Tell whether the best draws crowd at the upper end of a range, at its lower end (False), or at none."""
+    numbers = parameter.numbers or ()
+    written = [setting.runs[0].value(parameter.key) for setting in order[:LEADERS]]
+    scale = math.log if parameter.logarithmic else float
+    low, high = scale(numbers[0]), scale(numbers[-1])
+    places = [(scale(float(value)) - low) / (high - low) for value in written if value is not None]
+    if sum(place > 1 - OUTER for place in places) >= LEADERS - 1:
+        return True
+    return False if sum(place < OUTER for place in places) >= LEADERS - 1 else None
+
+
+def _beyond(numbers: Sequence[float], parameter: Parameter, *, upper: bool) -> str | None:
+    """Return the next value outside of a parameter's values, by their last step; None where there can be none."""
+    ends = (numbers[-1], numbers[-2]) if upper else (numbers[0], numbers[1])
+    geometric = parameter.logarithmic or (not parameter.drawn and _grows_by_factors(numbers))
+    if parameter.drawn:  # a quarter of the range further
+        edge, other = (numbers[-1], numbers[0]) if upper else (numbers[0], numbers[-1])
+        ends = edge, edge * (other / edge) ** 0.25 if geometric else edge + 0.25 * (other - edge)
+    edge, inner = ends
+    further = edge * edge / inner if geometric else 2 * edge - inner
+    whole = all(one.is_integer() for one in numbers)
+    if upper and not geometric and numbers[0] >= 0 and edge < 1 <= further:
+        return f"{1 - float(_round((1 - edge) / 2)):.6g}"  # momentum, dropout and other shares end at 1
+    if further <= 0 <= numbers[0]:
+        further = edge / 2  # what was positive has to stay so
+    if further == edge or (whole and not upper and not further.is_integer()):
+        return None
+    return f"{further:.0f}" if whole and further.is_integer() else _round(further)
+
+
+def _grows_by_factors(numbers: Sequence[float]) -> bool:
+    """Tell whether the factors between ascending numbers are more alike than their differences."""
+    if numbers[0] <= 0:
+        return False
+    factors, differences = np.diff(np.log(numbers)), np.diff(numbers)
+    return bool(factors.max() / factors.min() < differences.max() / differences.min())
+
+
+def _round(value: float) -> str:
+    """Return a number in as few digits as come near it."""
+    text = next(text for text in (f"{value:.{digits}g}" for digits in (1, 2, 3)) if _near(float(text), value))
+    return f"{float(text):.6g}"
+
+
+def _near(rounded: float, value: float) -> bool:
+    return abs(rounded - value) <= ROUND * abs(value)
+
+
+def _flags_of_time(run: SweepRun) -> list[str]:
+    summary = run.summary
+    if summary is None or summary.best_time is None or run.halved:
+        return []
+    loss, unit = chosen_by(summary.best), summary.unit
+    when = f"The best run has its lowest {loss} at {unit} {summary.best_time} of {summary.length}"
+    if summary.best_time >= END * summary.length:
+        return [f"{when}, in the last 5 % of its training: train longer."]
+    curve = None if run.curves is None else run.curves.metrics.get(loss)
+    begun = summary.end[loss] if curve is None or not len(curve) else float(curve[0])
+    gained, lost = begun - summary.best[loss], summary.end[loss] - summary.best[loss]
+    if lost > WORSE * max(gained, lost):
+        return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
+    return []
+
+
+def _flags_of_baseline(results: SweepResults, best: SweepRun) -> list[str]:
+    lines = []
+    for metric, (value, *_) in results.baselines.items():
+        score = best.score(metric)
+        sign = 1 if lower_is_better(metric) else -1
+        if score is not None and sign * score >= sign * value:
+            lines.append(f"The best is no better than the baseline: {metric} {number(score)} beside {number(value)}.")
+    return lines
+
+
+def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str]:
+    metric = results.metric
+    if metric is None or not order:
+        return []
+    best, lines = order[0], []
+    lost = sum(run.diverged for run in best.runs)
+    if lost:
+        lines.append(f"{lost} of {len(best.runs)} runs of the best setting diverged, which its mean leaves out.")
+    rivals = [setting for setting in order if setting.halved == best.halved]
+    if len(rivals) > 1 and all(len(setting.runs) == 1 for setting in results.settings):
+        lines.append(
+            "Only one seed each: repeat the best ones with sweep.repeats=3 before believing a small difference."
+        )
+    close = 1
+    while close < len(rivals) and _gap(best, rivals[close], metric) <= max(
+        _width(best, metric), _width(rivals[close], metric)
+    ):
+        close += 1
+    if close > 2 and len(best.scores(metric)) > 1:
+        lines.append(f"The first {close} are within the spread of the seeds: none of them is shown to be better.")
+    return lines
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"

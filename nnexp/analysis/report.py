@@ -1,0 +1,262 @@
+"""The report of a sweep, in Markdown, with a table of all its runs and its figures."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnexp.analysis.figures import sweep_figures
+from nnexp.analysis.findings import (
+    best_command,
+    divergence,
+    flags,
+    importance,
+    incompleteness,
+    ranked,
+    shown,
+    verdict,
+    where_diverged,
+)
+from nnexp.analysis.results import SEED, Parameter, SweepResults, SweepRun
+from nnexp.analysis.summary import baseline, failures, settings_table, title
+from nnexp.config.overrides import split
+from nnexp.core.files import write_text
+from nnexp.plots.style import save_figures
+from nnexp.report.html import page
+from nnexp.report.markdown import table
+from nnexp.report.rows import number
+
+FILES = ("report.html", "report.md", "runs.csv", "figures")
+"""What a report consists of."""
+ROWS = 50
+"""The most rows of a table; `runs.csv` has all."""
+CAPTIONS = {
+    "parameters": "The best value of every run, a panel for each parameter; the line joins the best of each value over "
+    "all other parameters. A line that still falls (or, of an accuracy, rises) where it ends asks for a wider range.",
+    "map": "The best value for two parameters, over all others; the frame is the best of all, a cross where all "
+    "diverged.",
+    "curves": "All runs over time: the best of each of the best settings picked out, the others behind them.",
+    "seeds": "The best settings with the luck of their seeds: where bands lie on each other, no setting is shown to be "
+    "better.",
+    "learning_rate_by_size": "The learning rate that was best for each size of the network, over all else.",
+    "importance": "How much of the differences between runs each parameter explains on its own (functional ANOVA on "
+    "ranks). Where a bar does not pass its black line, chance explains as much. What is missing from 100 % is what "
+    "parameters do together, and chance.",
+}
+"""What a reader sees in each figure; of maps there may be several."""
+
+
+@dataclass(frozen=True)
+class SweepReport:
+    """All that a report of a sweep says.
+
+    Attributes
+    ----------
+    results
+        The runs of the sweep.
+
+    """
+
+    results: SweepResults
+
+    def markdown(self, figures: Sequence[str]) -> str:
+        """Return the report with figures of these names, in `figures/`."""
+        missing = incompleteness(self.results)
+        sections = [
+            f"# {self._title()}",
+            *([] if missing is None else [f"**{missing}**"]),
+            f"**Goal.** {self.results.question or self._usual_question()}",
+            f"    {self.results.command}",
+            "## What is varied",
+            self._parameters(),
+            "## What came out",
+            *self._answer(),
+            *self._importance(),
+            *self._divergence(),
+            *([] if not figures else ["## Figures"]),
+            *[f"![{name}](figures/{name}.png)\n\n{caption(name)}" for name in figures],
+            *self._settings(),
+            "## Runs",
+            self._runs(),
+        ]
+        return "\n\n".join(sections) + "\n"
+
+    def _title(self) -> str:
+        names = [name for key, name in self.results.titles.items() if key != SEED] or list(self.results.titles.values())
+        return f"Sweep over {_listed(names)}" if names else "Sweep of one run"
+
+    def _usual_question(self) -> str:
+        names = [name for key, name in self.results.titles.items() if key != SEED]
+        if names:
+            return f"Which {_listed(names)} is best?"
+        return "How much do results depend on the seed?" if self.results.titles else "What does this run learn?"
+
+    def _parameters(self) -> str:
+        rows = [
+            (f"`{one.key}`", "nuisance" if one.key == SEED else "studied", _values(one))
+            for one in self.results.parameters
+        ]
+        for override in self.results.fixed:
+            key, value = split(override)
+            rows.append((f"`{key}`", "fixed", f"`{value}`"))
+        text = "Everything else has its default."
+        return text if not rows else f"{table(('parameter', 'role', 'values'), rows)}\n\n{text}"
+
+    def _answer(self) -> list[str]:
+        results, lines = self.results, []
+        if results.metric is not None and ranked(results):
+            best = "lowest" if results.sign > 0 else "highest"
+            part = results.metric.partition("/")[0]
+            lines.append(
+                f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds."
+                + (" The test part chooses here, so the best value is a little too good." if part == "test" else "")
+            )
+        said = [*verdict(results), *baseline(results)]
+        lines += [" ".join(said)] if said else []
+        noticed = [*flags(results), *failures(results)]
+        lines += ["\n".join(f"- {line}" for line in noticed)] if noticed else []
+        command = best_command(results)
+        if command is not None:
+            first = "The best run" if results.complete else "The best run so far"
+            lines += [f"{first}:", f"    {command}"]
+        return lines or ["Nothing was evaluated."]
+
+    def _importance(self) -> list[str]:
+        shares = importance(self.results)
+        if len(shares) < 2:
+            return []
+        rows = [(f"`{key}`", f"{100 * share:.0f} %") for key, share in shares.items()]
+        return ["## Importance", table(("parameter", "explains alone"), rows)]
+
+    def _divergence(self) -> list[str]:
+        text = divergence(self.results)
+        if text is None:
+            return []
+        rows = [
+            (f"`{self.results.titles[key]}={shown(value)}`", f"{lost} of {count}", f"{100 * lost / count:.0f} %")
+            for key, values in where_diverged(self.results).items()
+            for value, lost, count in values
+            if lost
+        ]
+        return ["## Diverged runs", text, *([table(("with", "diverged", "share"), rows)] if rows else [])]
+
+    def _settings(self) -> list[str]:
+        settings = ranked(self.results)
+        known = {id(setting) for setting in settings}
+        settings += [setting for setting in self.results.settings if id(setting) not in known]
+        if all(len(setting.runs) == 1 for setting in settings):
+            return []
+        header, rows = settings_table(self.results, settings[:ROWS])
+        more = len(settings) - len(rows)
+        note = [f"... and {more} more."] if more > 0 else []
+        return ["## Settings", "Metrics at the end, mean ± standard deviation over seeds.", table(header, rows), *note]
+
+    def _runs(self) -> str:
+        results = self.results
+        runs = _by_rank(results)
+        names = results.listed
+        scored = [results.metric] if results.metric is not None else []
+        header = ("run", *[f"best {title(name)}" for name in scored], *map(title, names), "best at", "ended", "folder")
+        rows = [
+            (
+                shown(run.name),
+                *[_cell(run.score(name)) for name in scored],
+                *[_cell(None if run.summary is None else run.summary.end.get(name)) for name in names],
+                ""
+                if run.summary is None or run.summary.best_time is None
+                else f"{run.summary.unit} {run.summary.best_time}",
+                _ending(run),
+                "" if run.folder is None else f"`{run.folder.name}`",
+            )
+            for run in runs[:ROWS]
+        ]
+        left = f"The best {ROWS} of {len(runs)} runs; " if len(runs) > ROWS else ""
+        return f"{left}`runs.csv` has all runs and all their metrics.\n\n{table(header, rows)}"
+
+
+def caption(name: str) -> str:
+    """Return what a reader sees in a figure."""
+    return CAPTIONS[name if name in CAPTIONS else name.partition("_")[0]]
+
+
+def runs_csv(results: SweepResults) -> str:
+    """Return a table with one row for every run, in the order of the sweep."""
+    summaries = [run.summary for run in results.runs if run.summary is not None]
+    metrics = list(dict.fromkeys(name for summary in summaries for name in (*summary.best, *summary.end)))
+    keys = [parameter.key for parameter in results.parameters]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    header = ["name", *keys, *[f"best {name}" for name in metrics], *[f"end {name}" for name in metrics]]
+    writer.writerow([*header, "best_time", "diverged_step", "stopped", "error", "reused", "hash", "folder"])
+    for run in results.runs:
+        summary = run.summary
+        best, end = ({}, {}) if summary is None else (summary.best, summary.end)
+        writer.writerow(
+            [
+                run.name,
+                *[run.value(key) for key in keys],
+                *[best.get(name) for name in metrics],
+                *[end.get(name) for name in metrics],
+                *([None] * 3 if summary is None else [summary.best_time, summary.diverged_step, summary.stopped]),
+                run.error,
+                str(run.reused).lower(),
+                None if summary is None else summary.config_hash,
+                None if run.folder is None else run.folder.name,
+            ],
+        )
+    return text.getvalue()
+
+
+def report_files(folder: Path) -> list[Path]:
+    """Return the files and folders of a sweep's report, as far as it has been written."""
+    return [folder / name for name in FILES if (folder / name).exists()]
+
+
+def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -> None:
+    """Write the report of a sweep as Markdown and as a page, `runs.csv` and the figures into its folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn = save_figures(sweep_figures(results) if figures else {}, folder / "figures")
+    write_text(folder / "runs.csv", runs_csv(results))
+    text = SweepReport(results).markdown(drawn)
+    write_text(folder / "report.md", text)
+    write_text(folder / "report.html", page(text, folder))
+
+
+def _by_rank(results: SweepResults) -> list[SweepRun]:
+    """Return all runs: the best first, then those stopped by halving, those that diverged and those that failed."""
+    metric = results.metric
+    if metric is None or not results.comparable:
+        return list(results.runs)
+
+    def rank(run: SweepRun) -> tuple[int, float]:
+        score = run.score(metric)
+        return (2 + (run.summary is None), 0.0) if score is None else (int(run.halved), results.sign * score)
+
+    return sorted(results.runs, key=rank)
+
+
+def _ending(run: SweepRun) -> str:
+    if run.summary is None:
+        return "failed"
+    if run.summary.diverged_step is not None:
+        return f"diverged at step {run.summary.diverged_step}"
+    if run.diverged:
+        return "diverged"
+    return run.summary.stopped or ""
+
+
+def _values(parameter: Parameter) -> str:
+    if parameter.numbers is not None and parameter.drawn:
+        low, high = parameter.numbers[0], parameter.numbers[-1]
+        kind = ", over orders of magnitude" if parameter.logarithmic else ""
+        return f"{len(parameter.values)} values from {low:.4g} to {high:.4g}{kind}"
+    return ", ".join(f"`{shown(value)}`" for value in parameter.values)
+
+
+def _cell(value: float | None) -> str:
+    return "" if value is None else number(value)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

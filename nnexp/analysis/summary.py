@@ -1,0 +1,117 @@
+"""What came out of a sweep, in a table and a few sentences, for the terminal."""
+
+from collections.abc import Sequence
+
+from nnexp.analysis.findings import best_command, divergence, flags, incompleteness, ranked, shown, spread, verdict
+from nnexp.analysis.results import Setting, SweepResults
+from nnexp.report import terminal
+from nnexp.report.rows import number
+
+ALL, FIRST = 20, 15
+"""So many settings are shown all; of more, so many."""
+FAILURES = 5
+"""How many failed runs are named."""
+REASON = 120
+"""The most characters of the reason for a failure."""
+
+Table = tuple[list[str], list[list[str]]]
+"""The header and the rows."""
+
+
+def show_answer(results: SweepResults) -> None:
+    """Print the question, a table of the settings, which is best and how sure that is, and what to look at next."""
+    missing = incompleteness(results)
+    terminal.show_sentences(["", *(line for line in (results.question, missing) if line)])
+    if not any(run.summary is not None and run.summary.end for run in results.runs):
+        diverged = results.diverged and not results.failed
+        terminal.show_sentences(
+            ["Nothing was evaluated: every run diverged." if diverged else "Nothing was evaluated."]
+        )
+    else:
+        settings = shown_first(results)
+        left = len(results.settings) - len(settings[:FIRST])
+        crowd = len(settings) > ALL
+        header, rows = settings_table(results, settings[:FIRST] if crowd else settings)
+        spare = [title(name) for name in results.metrics if title(name) in header]
+        terminal.show_fitting_table(header, rows, spare if results.metric is not None else spare[:-1])
+        if crowd:
+            terminal.show_sentences([f"... and {left} more, in report.md", ""])
+    terminal.show_sentences([*verdict(results), *flags(results), *baseline(results), *failures(results)])
+    where = divergence(results)
+    terminal.show_sentences([where] if where else [])
+    command = best_command(results)
+    if command is not None:
+        terminal.show_lines([f"{'Best run' if results.complete else 'Best run so far'}: {command}"])
+
+
+def shown_first(results: SweepResults) -> list[Setting]:
+    """Return all settings: in the order of the sweep where they are few, else by rank, those without one at the end."""
+    if len(results.settings) <= ALL:
+        return results.settings
+    order = ranked(results)
+    known = {id(setting) for setting in order}
+    return [*order, *(setting for setting in results.settings if id(setting) not in known)]
+
+
+def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Table:
+    """Return a row for every setting: metrics at the end, and the best value over training of the one that ranks."""
+    names = results.listed
+    several = any(len(setting.runs) > 1 for setting in results.settings)
+    ranks = [results.metric] if results.metric is not None else []
+    differing = [name for name, values in results.baselines.items() if len(values) > 1]
+    header = ["setting", *(["runs"] if several else []), *map(title, names), *[f"best {title(name)}" for name in ranks]]
+    header += [f"{title(name)} by baseline" for name in differing]
+    rows = []
+    for setting in settings:
+        cells = [_ended(setting, spread(setting.ends(name))) for name in names]
+        cells += [_ended(setting, spread(setting.scores(name))) for name in ranks]
+        cells += [spread(_baselines(setting, name)[:1]) for name in differing]
+        rows.append(
+            [
+                shown(setting.name) + (" (halved)" if setting.finished and setting.halved else ""),
+                *([_count(setting)] if several else []),
+                *cells,
+            ],
+        )
+    return header, rows
+
+
+def title(name: str) -> str:
+    """Return the name of a metric, such as `test/loss`, in words."""
+    return name.replace("/", " ").replace("_", " ")
+
+
+def baseline(results: SweepResults) -> list[str]:
+    """Return what metrics are to be compared with, or that there is not one for all."""
+    if not results.comparable:
+        return ["The settings differ in their data: compare each with its baseline."]
+    known = [f"{name} {number(value)}" for name, (value, *_) in results.baselines.items()]
+    return [f"Baseline: {', '.join(known)}."] if known else []
+
+
+def failures(results: SweepResults) -> list[str]:
+    """Return the names of the first runs that failed, and why they did."""
+    lines = []
+    for run in results.failed[:FAILURES]:
+        reason = " ".join((run.error or "no reason known").split())
+        lines.append(f"Failed: {shown(run.name)}: {reason if len(reason) <= REASON else reason[: REASON - 1] + '…'}")
+    more = len(results.failed) - FAILURES
+    return [*lines, f"... and {more} more failed."] if more > 0 else lines
+
+
+def _baselines(setting: Setting, metric: str) -> list[float]:
+    known = [run.summary.baselines for run in setting.runs if run.summary is not None]
+    return [baselines[metric] for baselines in known if metric in baselines]
+
+
+def _ended(setting: Setting, cell: str) -> str:
+    if setting.finished:
+        return cell
+    return "diverged" if any(run.diverged for run in setting.runs) else "failed"
+
+
+def _count(setting: Setting) -> str:
+    lost = sum(run.diverged for run in setting.runs)
+    failed = sum(run.summary is None for run in setting.runs)
+    parts = [f"{count} {what}" for count, what in ((lost, "diverged"), (failed, "failed")) if count]
+    return f"{len(setting.runs)}" + (f" ({', '.join(parts)})" if parts else "")

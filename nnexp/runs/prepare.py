@@ -1,0 +1,143 @@
+"""A run that is checked and can be trained: its components, its data and its identity."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnexp.config.experiment import Experiment
+from nnexp.config.identity import config_hash, without_effect
+from nnexp.config.overrides import command, run_name, slug
+from nnexp.core.component import flat, resolved
+from nnexp.core.errors import UserError
+from nnexp.data.dataset import Data, Dataset
+from nnexp.nn.losses import snake_case
+from nnexp.runs.limits import check_limits, step_bytes
+from nnexp.tracking.tracker import DatasetFacts, RunFacts
+from nnexp.training.history import Outcome
+from nnexp.training.model import Trained
+from nnexp.training.stack import Recipe
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A run that is checked and can be trained.
+
+    Attributes
+    ----------
+    experiment
+        What to train.
+    overrides
+        What was asked for.
+    name
+        What sets the run apart.
+    data, dataset
+        What it is trained on, and what is recorded of that.
+    recipe
+        What the training loop needs.
+    config_hash
+        The run's identity.
+
+    """
+
+    experiment: Experiment
+    overrides: Sequence[str]
+    name: str
+    data: Data
+    dataset: DatasetFacts
+    recipe: Recipe
+    config_hash: str
+
+    @property
+    def command(self) -> str:
+        """Return the command that does this run."""
+        return command(*self.overrides)
+
+    @property
+    def step_bytes(self) -> int:
+        """Return about how much memory the run works on in a step."""
+        return step_bytes(self.experiment, self.data, self.recipe)
+
+    @property
+    def folder_name(self) -> str:
+        """Return the name of the run's folder, but for the time."""
+        return f"{slug(self.name)}_{self.config_hash}"
+
+    def facts(self, tags: Mapping[str, str]) -> RunFacts:
+        """Return what a tracker is told before the training."""
+        config = flat(resolved(self.experiment))
+        return RunFacts(
+            group=self.data.name,
+            name=self.name,
+            parameters={key: value for key, value in config.items() if not without_effect(key)},
+            tags={**tags, "config_hash": self.config_hash},
+            dataset=self.dataset,
+        )
+
+    def trained(self, outcome: Outcome) -> Trained:
+        """Return the trained network."""
+        return Trained.of(self.recipe, outcome.learned, self.data)
+
+
+def prepare(
+    experiment: Experiment,
+    overrides: Sequence[str] = (),
+    name: str | None = None,
+    loaded: tuple[Data, DatasetFacts] | None = None,
+) -> Ready:
+    """Return a checked experiment as a run that can be trained.
+
+    Arguments
+    ---------
+    experiment
+        What to train.
+    overrides
+        What was asked for; they name and explain the run.
+    name
+        What sets the run apart; None makes it of the overrides.
+    loaded
+        The data, where another run has loaded it before.
+
+    Raises
+    ------
+    UserError
+        If data and the rest do not go together, need more memory or disk than there is, or are to be gone on with.
+
+    """
+    if experiment.resume is not None:
+        raise UserError(f"resume={experiment.resume}: must be null in a sweep; its command given again goes on with it")
+    data, dataset = loaded or load(experiment.dataset)
+    recipe = experiment.recipe(data)
+    check_limits(experiment, data, recipe)
+    return Ready(
+        experiment,
+        overrides,
+        name or run_name(overrides) or data.name,
+        data,
+        dataset,
+        recipe,
+        config_hash(experiment),
+    )
+
+
+def load(dataset: Dataset) -> tuple[Data, DatasetFacts]:
+    """Return the data and what is recorded of it: the digest is of the training and test arrays, split and scaled.
+
+    Raises
+    ------
+    UserError
+        If the examples are not what the config says, or there is no memory for them.
+
+    """
+    try:
+        data = dataset.load()
+    except MemoryError as error:
+        raise UserError(f"dataset={snake_case(type(dataset))}: must fit into memory ({error})") from error
+    digest = hashlib.sha256()
+    for part in (data.train, data.test):
+        for array in (part.x, part.targets):
+            digest.update(np.ascontiguousarray(array).data)  # without a copy
+    schema = {"train": [*data.train.x.shape], "test": [*data.test.x.shape], "classes": [*data.task.classes]}
+    return data, DatasetFacts(data.name, digest.hexdigest()[:8], json.dumps(resolved(dataset)), schema)

@@ -1,0 +1,105 @@
+"""A run that was recorded before, read again from its folder or from MLflow."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+
+from nnexp.config.file_checks import UNREADABLE, checked_yaml
+from nnexp.core.component import flat
+from nnexp.core.errors import UserError
+from nnexp.core.files import is_there, read_text
+from nnexp.runs.tracking_note import RunNote
+from nnexp.storage.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, RunSummary, read_history
+from nnexp.training.history import History
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """What is kept of a run.
+
+    Attributes
+    ----------
+    config
+        The resolved config.
+    history
+        Its metrics over time.
+    summary
+        What came out.
+    run_id
+        What MLflow calls it, None if it is not there.
+
+    """
+
+    config: dict[str, object]
+    history: History
+    summary: RunSummary
+    run_id: str | None
+
+    @property
+    def flat_config(self) -> Mapping[str, object]:
+        """Return the config with dotted keys."""
+        return flat(self.config)
+
+
+def recorded_run(run: str, output_dir: Path) -> RecordedRun:
+    """Return a run, given its folder or its ID in MLflow.
+
+    Raises
+    ------
+    UserError
+        If there is no such run, or its files are damaged.
+
+    """
+    with files_of(run, output_dir, (CONFIG, HISTORY, SUMMARY)) as (folder, run_id):
+        return _read(run, folder, run_id)
+
+
+@contextmanager
+def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple[Path, str | None]]:
+    """Yield a folder with files of a run, and what MLflow calls the run.
+
+    Files in the output folder are preferred, since MLflow takes seconds to start.
+
+    Raises
+    ------
+    UserError
+        If there is no such run.
+
+    """
+    for folder in (Path(run), noted_folder(run, output_dir)):
+        if folder is not None and is_there(folder / SUMMARY):
+            note = RunNote.read(folder)
+            yield folder, None if note is None else note.run_id
+            return
+    if is_there(Path(run)):
+        raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
+    from nnexp.tracking.mlflow import MLflowTracking
+
+    with TemporaryDirectory() as fetched:
+        MLflowTracking().fetch(output_dir, run, names, Path(fetched))
+        yield Path(fetched), run
+
+
+def noted_folder(run_id: str, output_dir: Path) -> Path | None:
+    """Return the folder in which a note says that MLflow calls the run so."""
+    if not is_there(output_dir):
+        return None
+    notes = (*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}"))
+    folders = {note.run_id: path.parent for path in notes if (note := RunNote.read(path.parent)) is not None}
+    return folders.get(run_id)
+
+
+def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
+    summary = RunSummary.read(folder)
+    try:
+        config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, LARGEST)))
+        history = read_history(folder)
+    except UNREADABLE as error:
+        raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error
+    if summary is None or not isinstance(config, dict):
+        raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY}, {CONFIG})")
+    return RecordedRun(config, history, summary, run_id)

@@ -1,0 +1,117 @@
+"""What came of a run: as Python gets it, in the files of its folder, and in words."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nnexp import __version__
+from nnexp.core.component import Array, resolved
+from nnexp.runs.prepare import Ready
+from nnexp.storage.run_folder import RunSummary
+from nnexp.training.history import History, Outcome
+from nnexp.training.metrics import lower_is_better
+from nnexp.training.model import Trained
+from nnexp.training.predictions import Predictions, predict
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a run gives back.
+
+    Attributes
+    ----------
+    name
+        What sets the run apart.
+    command
+        The command that does the same.
+    config
+        The resolved config: every field, defaults included.
+    config_hash
+        The run's identity: a hash of everything in the config that its numbers depend on.
+    history
+        `history.times` (epochs) and `history.metrics["test/loss"]` and so on, as arrays.
+    predictions
+        What the network says of the test part, beside what is true, and a baseline to compare it with: classes and
+        probabilities, numbers, or embeddings. None if the run diverged.
+    parameters
+        The trained parameters by name, such as `0.weight`.
+    diverged_step
+        The step at which the loss was no longer finite, or None.
+    stopped
+        Why the run ended before its time, `early stopping` or `time limit`; or None.
+    snapshots
+        The parameters at the times of `trainer.snapshots`.
+    folder
+        Where the run's files are.
+    notes
+        What was done to the data that a person should know.
+    links
+        How to open MLflow on the run, as pairs of a title and a line; empty without tracking.
+    summary
+        The result in a few numbers.
+
+    """
+
+    name: str
+    command: str
+    config: Mapping[str, object]
+    config_hash: str
+    history: History
+    predictions: Predictions | None
+    parameters: Mapping[str, Array]
+    diverged_step: int | None
+    stopped: str | None
+    snapshots: Mapping[int, Mapping[str, Array]]
+    folder: Path
+    notes: Sequence[str]
+    links: Sequence[tuple[str, str]]
+    summary: RunSummary
+
+
+def result_of(
+    ready: Ready, outcome: Outcome, folder: Path, seconds: float, links: Sequence[tuple[str, str]] = ()
+) -> Result:
+    """Return the result of the training of a run."""
+    trained = ready.trained(outcome)
+    predictions = predict(trained) if outcome.diverged_step is None else None
+    return Result(
+        name=ready.name,
+        command=ready.command,
+        config=resolved(ready.experiment),
+        config_hash=ready.config_hash,
+        history=outcome.history,
+        predictions=predictions,
+        parameters=trained.parameters(),
+        diverged_step=outcome.diverged_step,
+        stopped=outcome.stopped,
+        snapshots={
+            moment: Trained.of(ready.recipe, learned, ready.data).parameters()
+            for moment, learned in outcome.snapshots.items()
+        },
+        folder=folder,
+        notes=ready.data.notes,
+        links=links,
+        summary=_summary(ready, outcome, predictions, seconds),
+    )
+
+
+def _summary(ready: Ready, outcome: Outcome, predictions: Predictions | None, seconds: float) -> RunSummary:
+    history, known = outcome.history, {} if predictions is None else predictions.baselines()
+    return RunSummary(
+        config_hash=ready.config_hash,
+        data_digest=ready.dataset.digest,
+        version=__version__,
+        unit=history.unit,
+        length=ready.experiment.trainer.length,
+        end=history.at(-1) if len(history) else {},
+        best={
+            name: float(values.min() if lower_is_better(name) else values.max())
+            for name, values in (history.metrics.items() if len(history) else ())
+        },
+        best_time=int(history.times[history.best()]) if len(history) else None,
+        at_best=history.at(history.best()) if len(history) else {},
+        baselines={f"test/{metric}": value for metric, (_, value) in known.items()},
+        diverged_step=outcome.diverged_step,
+        stopped=outcome.stopped,
+        seconds=seconds,
+    )

@@ -1,0 +1,71 @@
+"""The files of a run, and what is said of it where it is recorded."""
+
+from pathlib import Path
+
+from nnexp.core.errors import UserError, warn
+from nnexp.core.files import write_text
+from nnexp.plots.run import run_figures
+from nnexp.plots.style import save_figures
+from nnexp.report.rows import summary
+from nnexp.runs.prepare import Ready
+from nnexp.runs.report import run_report
+from nnexp.runs.result import Result
+from nnexp.storage.run_folder import CONFIG, PARAMETERS, RunSummary, write_history, write_parameters, write_yaml
+from nnexp.storage.saved_model import write_model
+from nnexp.storage.served_model import SERVED, write_served_model
+from nnexp.training.history import History, Outcome
+from nnexp.training.model import Trained
+
+
+def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False) -> None:
+    """Write everything about a run into its folder, its summary last; served, it is a model of MLflow, too."""
+    folder = result.folder
+    write_yaml(folder / CONFIG, result.config)
+    write_history(folder, result.history)
+    write_parameters(folder / PARAMETERS, result.parameters)
+    if outcome.diverged_step is None:
+        _write_model(ready.trained(outcome), folder, served=served)
+    for moment, snapshot in result.snapshots.items():
+        write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
+    drawn: list[str] = []
+    if figures:
+        (folder / "figures").mkdir(exist_ok=True)  # also where nothing can be drawn: it says that figures were wanted
+        drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / "figures")
+    write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn))
+    result.summary.write(folder)
+
+
+def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
+    """Write what it takes to predict; data of one's own may have what does not fit there, which harms no run."""
+    try:
+        write_model(folder, trained)
+        if served:
+            write_served_model(folder / SERVED, folder)
+    except UserError as error:
+        warn(f"the run cannot be asked for predictions later: {error}")
+
+
+def best_metrics(summary: RunSummary) -> dict[str, float]:
+    """Return the metrics of the best epoch under names of their own."""
+    if summary.best_time is None:
+        return {}
+    metrics = {f"best/{name}": value for name, value in summary.at_best.items()}
+    return {**metrics, f"best/{summary.unit}": float(summary.best_time)}
+
+
+def outcome_tags(summary: RunSummary) -> dict[str, str]:
+    """Return the tags by which diverged runs are found; not a number is never logged as a metric."""
+    tags = {"diverged": str(summary.diverged_step is not None).lower()}
+    if summary.diverged_step is not None:
+        tags["diverged_step"] = str(summary.diverged_step)
+    return tags if summary.stopped is None else {**tags, "stopped": summary.stopped}
+
+
+def describe(command: str, history: History, diverged_step: int | None, folder: Path) -> str:
+    """Return a run in a few lines of Markdown."""
+    return f"    {command}\n\n{summary(history, diverged_step)}\n\nFiles: `{folder}`"
+
+
+def where(result: Result) -> list[str]:
+    """Return lines that tell a person where the files are and how to open MLflow on them."""
+    return [f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]

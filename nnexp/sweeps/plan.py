@@ -1,0 +1,108 @@
+"""What a sweep would do: its runs, its stacks, what is varied, and about how long and how much memory that takes."""
+
+import time
+from collections import Counter
+from collections.abc import Hashable, Sequence
+
+from nnexp.analysis.results import Parameter, SweepResults, SweepRun
+from nnexp.config.overrides import Job
+from nnexp.core.threads import one_thread
+from nnexp.report import terminal
+from nnexp.runs.prepare import Ready
+from nnexp.sweeps.stacks import Places, stack_key, stacks_of
+from nnexp.sweeps.train import beginning
+from nnexp.sweeps.workers import MEGABYTE, Workers
+
+TRIAL_SECONDS = 0.2
+"""How long a stack of each shape is trained to see how fast it is; what it learns is thrown away."""
+PROCESS_MEGABYTES = 110
+"""What a worker takes before it trains (measured: Python with NumPy and what trains, on Linux)."""
+SHOWN = 8
+"""How many values of a parameter are listed."""
+
+
+def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers) -> None:
+    """Print what would be done, and do nothing.
+
+    Arguments
+    ---------
+    jobs
+        All jobs that are known by now.
+    runs
+        Those that would be trained; the others have been trained before.
+    total
+        How many jobs there will be, with those that depend on what came before them.
+    workers
+        Who would train them.
+
+    """
+    with workers.start() as pool:
+        count = pool.count
+    stacks = stacks_of(runs, workers.stack_bytes, count)
+    parameters = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs)).parameters
+    later = f", {total - len(jobs)} more depend on their results" if total > len(jobs) else ""
+    lines = [
+        f"Runs      {len(jobs)}: {len(jobs) - len(runs)} trained before and reused, {len(runs)} to train{later}",
+        *[f"{'Varied' if index == 0 else '':9} {_values(parameter)}" for index, parameter in enumerate(parameters)],
+    ]
+    if runs:
+        seconds = sum(_seconds(runs, stacks))
+        sizes = Counter(len(stack) for stack in stacks)
+        described = ", ".join(f"{number} of {size}" for size, number in sorted(sizes.items(), reverse=True))
+        lines += [
+            f"Stacks    {len(stacks)}: {described} {'run' if set(sizes) == {1} else 'runs'}, on {count} workers",
+            f"Time      about {_duration(seconds / min(count, len(stacks)))} of training, and the start and the report",
+            f"Memory    about {_megabytes(runs, stacks):.0f} MB in each worker",
+        ]
+    terminal.show_lines([*lines, "", "Nothing was trained: sweep.plan=true."])
+
+
+def _values(parameter: Parameter) -> str:
+    shown = parameter.values if len(parameter.values) <= SHOWN else [*parameter.values[: SHOWN - 1], "..."]
+    values = ", ".join([*shown, *([parameter.values[-1]] if len(parameter.values) > SHOWN else [])])
+    return f"{parameter.key}: {values}" + (f" ({len(parameter.values)} values)" if len(shown) > 2 else "")
+
+
+def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:
+    """Return about how long each stack takes; those of one shape and size take the same time."""
+    known: dict[tuple[Hashable, int], float] = {}
+    for stack in stacks:
+        shape = stack_key(runs[stack[0]]), len(stack)
+        if shape not in known:
+            known[shape] = _trial(runs, stack)
+    return [known[stack_key(runs[stack[0]]), len(stack)] for stack in stacks]
+
+
+def _trial(runs: Sequence[Ready], stack: Places) -> float:
+    """Return how long a stack takes, from its first rounds, the very first of which warms up."""
+    with one_thread():
+        training = beginning(runs, stack)()
+        first, *times = training.times
+        training.advance(first)
+        started, done = time.monotonic(), 0
+        for moment in times:
+            training.advance(moment)
+            done += 1
+            if time.monotonic() - started > TRIAL_SECONDS:
+                break
+        seconds = time.monotonic() - started
+    return seconds / max(done, 1) * len(training.times)
+
+
+def _megabytes(runs: Sequence[Ready], stacks: Sequence[Places]) -> float:
+    """Return about how much memory a worker takes for the largest stack, its data and its history."""
+
+    def of_stack(stack: Places) -> float:
+        run = runs[stack[0]]
+        parts = [part for part in (run.data.train, run.data.test, run.data.validation) if part is not None]
+        data = sum(part.x.nbytes + part.targets.nbytes for part in parts)
+        history = 8 * len(run.experiment.trainer.evaluations()) * 2 * len(parts)
+        return 2 * data + len(stack) * (run.step_bytes + history)
+
+    return PROCESS_MEGABYTES + max(map(of_stack, stacks)) / MEGABYTE
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 100:
+        return f"{seconds:.2g} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds < 100 * 60 else f"{seconds / 3600:.1f} hours"

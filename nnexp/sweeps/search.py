@@ -1,0 +1,205 @@
+"""What a sweep does next: all of its jobs at once, or the ones that the scores of those before them suggest."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from itertools import product
+from math import isfinite, prod
+from statistics import fmean
+from typing import TYPE_CHECKING, Protocol
+
+from nnexp.config.overrides import Job
+from nnexp.config.sweep_functions import MOST
+from nnexp.core.errors import UserError
+from nnexp.sweeps.options import SweepOptions
+from nnexp.sweeps.sampling import Interval, Point
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
+
+Scores = Mapping[tuple[str, ...], float | None]
+"""What came of jobs, lower is better; None of one that failed or diverged."""
+STARTUP = 8
+"""How many points are drawn at random before Optuna's model is asked."""
+
+
+class Search(Protocol):
+    """Where the jobs of a sweep come from."""
+
+    @property
+    def total(self) -> int:
+        """Return how many jobs there will be, all batches together."""
+
+    def ask(self) -> list[Job]:
+        """Return the next jobs; none when done."""
+
+    def tell(self, scores: Scores) -> None:
+        """Learn what came of jobs."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What is combined with what: rows of overrides, each with every one of all others, and intervals.
+
+    Attributes
+    ----------
+    before, after
+        The rows on either side of where the first interval stands.
+    intervals
+        What is drawn from, all of them at once.
+
+    """
+
+    before: Sequence[Sequence[Point]]
+    intervals: Sequence[Interval]
+    after: Sequence[Sequence[Point]]
+
+    def jobs(self, points: Sequence[Point]) -> list[Job]:
+        """Return every combination of points and rows.
+
+        Raises
+        ------
+        UserError
+            If they are too many.
+
+        """
+        total = prod(map(len, (*self.before, points, *self.after)))
+        if total > MOST:
+            raise UserError(f"-m: must make at most {MOST:,} runs, not {total:,}")
+        rows = product(*self.before, points, *self.after)
+        return [[override for part in row for override in part] for row in rows]
+
+
+class AllAtOnce:
+    """Jobs that are known from the start; those that say the same come once."""
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self._jobs = distinct(jobs)
+        self.total = len(self._jobs)
+
+    def ask(self) -> list[Job]:
+        """Return all jobs the first time, none after it."""
+        jobs, self._jobs = self._jobs, []
+        return jobs
+
+    def tell(self, scores: Scores) -> None:
+        """Do nothing: there is no choice left."""
+
+
+class Bayesian:
+    """Points that Optuna proposes, a batch at a time, each combined with all that is listed.
+
+    The score of a point is the mean over its jobs. The same scores lead to the same questions.
+
+    Arguments
+    ---------
+    jobs
+        What comes with the first batch, and is not Optuna's affair.
+    blocks
+        What Optuna searches, with the options of each; a study of their own.
+
+    Raises
+    ------
+    UserError
+        If Optuna is not installed.
+
+    """
+
+    def __init__(self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]]) -> None:
+        if find_spec("optuna") is None:
+            raise UserError("sweep.sampler=optuna: must have Optuna, pip install 'nnexp[search]'")
+        self._listed = distinct(jobs)
+        self._searches = [_BlockSearch(block, options) for block, options in blocks]
+        self._asked: set[tuple[str, ...]] = set()
+        self._scores: dict[tuple[str, ...], float | None] = {}
+
+    @property
+    def total(self) -> int:
+        """Return how many jobs there will be; fewer where Optuna proposes a point again."""
+        return len(self._asked) + len(self._listed) + sum(search.jobs_left for search in self._searches)
+
+    def ask(self) -> list[Job]:
+        """Return the jobs of the next batch; none when done."""
+        jobs, self._listed = self._listed, []
+        while True:
+            for search in self._searches:
+                search.learn(self._scores)
+                jobs = [*jobs, *search.batch()]
+            fresh = [job for job in distinct(jobs) if _said(job) not in self._asked]
+            if fresh or not any(search.jobs_left for search in self._searches):
+                self._asked.update(_said(job) for job in fresh)
+                return fresh
+
+    def tell(self, scores: Scores) -> None:
+        """Learn what came of jobs; one that is never told of counts as failed."""
+        self._scores.update({_said(job): score for job, score in scores.items()})
+
+
+class _BlockSearch:
+    """Optuna's search of one block."""
+
+    def __init__(self, block: Block, options: SweepOptions) -> None:
+        self._block, self._batch, self._left = block, options.batch, options.draws
+        self._study = _study(options.draw_seed)
+        self._distributions = {interval.key: _distribution(interval) for interval in block.intervals}
+        self._pending: list[tuple[Trial, list[Job]]] = []
+
+    @property
+    def jobs_left(self) -> int:
+        """Return how many jobs the points make that are still to be drawn."""
+        return self._left * len(self._block.jobs([()]))
+
+    def batch(self) -> list[Job]:
+        """Return the jobs of the points that Optuna proposes next."""
+        count = min(self._batch, self._left)
+        self._left -= count
+        for _ in range(count):
+            trial = self._study.ask(self._distributions)
+            point = tuple(interval.override(trial.params[interval.key]) for interval in self._block.intervals)
+            self._pending.append((trial, self._block.jobs([point])))
+        return [job for _, jobs in self._pending for job in jobs]
+
+    def learn(self, scores: Scores) -> None:
+        """Tell Optuna what came of the last batch."""
+        from optuna.trial import TrialState
+
+        for trial, jobs in self._pending:
+            known = [score for job in jobs if (score := scores.get(_said(job))) is not None and isfinite(score)]
+            if known:
+                self._study.tell(trial, fmean(known))
+            else:
+                self._study.tell(trial, state=TrialState.FAIL)
+        self._pending = []
+
+
+def distinct(jobs: Sequence[Job]) -> list[Job]:
+    """Return the first of all jobs that say the same."""
+    first: dict[tuple[str, ...], Job] = {}
+    for job in jobs:
+        first.setdefault(_said(job), job)
+    return list(first.values())
+
+
+def _said(job: Sequence[str]) -> tuple[str, ...]:
+    """Return what a job says: the order of its overrides makes no difference."""
+    return tuple(sorted(job))
+
+
+def _study(seed: int) -> "Study":
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, constant_liar=True)
+    return optuna.create_study(sampler=sampler)
+
+
+def _distribution(interval: Interval) -> "BaseDistribution":
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    if interval.whole:
+        return IntDistribution(int(interval.low), int(interval.high), log=interval.logarithmic)
+    return FloatDistribution(interval.low, interval.high, log=interval.logarithmic)

@@ -1,0 +1,423 @@
+"""One sweep, from its first batch of jobs to its report: what was trained before is reused, the rest trained and kept.
+
+Nothing that is done can be lost: a run's files are written when its stack is done, its summary last; then it is
+recorded with the tracker. The same command, given again, finds both, and does what is missing.
+"""
+
+import gc
+import hashlib
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+from hydra.core.utils import JobReturn
+from omegaconf import DictConfig
+
+from nnexp import __version__
+from nnexp.analysis.findings import flags, incompleteness, verdict
+from nnexp.analysis.report import report_files, write_report
+from nnexp.analysis.results import POINTS, SEED, SweepResults, SweepRun, names_of
+from nnexp.analysis.summary import show_answer
+from nnexp.config.experiment import Experiment
+from nnexp.config.overrides import Job, command, slug
+from nnexp.core.component import resolved
+from nnexp.core.disk import PATIENCE_SECONDS, once_there_is_room
+from nnexp.core.errors import TrackingError, UserError
+from nnexp.core.files import absolute, writable_folder, write_text
+from nnexp.core.signals import sigterm_interrupts
+from nnexp.core.threads import one_thread
+from nnexp.core.timeout import within
+from nnexp.data.dataset import Data
+from nnexp.report import terminal
+from nnexp.runs.prepare import Ready, load, prepare
+from nnexp.runs.result import Result, result_of
+from nnexp.runs.tracking_note import RunNote, SweepNote, later
+from nnexp.runs.write import write_run
+from nnexp.storage.run_folder import TRACKED, read_history
+from nnexp.sweeps import reuse as ledger
+from nnexp.sweeps.objective import Objective
+from nnexp.sweeps.options import SweepOptions, sweep_options
+from nnexp.sweeps.plan import show_plan
+from nnexp.sweeps.recording import Kept, Recorder
+from nnexp.sweeps.stacks import stacks_of
+from nnexp.sweeps.sweep_folder import SweepFolder
+from nnexp.sweeps.train import Halving, Results, train_halving, train_stacks
+from nnexp.sweeps.workers import Failure, Pool, Workers
+from nnexp.tracking.environment import environment
+from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
+from nnexp.training.evaluator import metric_names
+from nnexp.training.history import chosen_by
+from nnexp.training.worker import TrainedRun
+
+ERROR, PARENT = "error.txt", "sweep.parent"
+KEY_LENGTH = 8
+SECONDS_TO_END = 0.5
+"""How long an interrupted sweep may go on recording."""
+
+
+class Session:
+    """A sweep while it runs.
+
+    Arguments
+    ---------
+    command
+        The command that was given.
+    question
+        What the sweep is to find out, or None.
+    options
+        The keys of `sweep`.
+    total
+        How many jobs there will be, all batches together.
+
+    """
+
+    def __init__(self, command: str, question: str | None, options: SweepOptions, total: int) -> None:
+        self._command, self._question, self._options, self._total = command, question, options, total
+        self._swept: dict[int, SweepRun] = {}
+        self._asked = 0
+        self._loaded: dict[str, tuple[Data, DatasetFacts]] = {}
+        self._trained: set[str] = set()
+        self._folder: SweepFolder | None = None
+        self._recorder: Recorder | None = None
+        self._output_dir, self._facts = Path(), SweepFacts("", "", "", {})
+
+    @classmethod
+    def of(cls, config: DictConfig, total: int) -> "Session":
+        """Return the session of a sweep's config and its number of jobs."""
+        given = command(*sys.argv[1:])
+        return cls(given, config.question, sweep_options(config), total)
+
+    def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
+        """Train what is to be trained of a batch of jobs, and return what came of each; a plan trains nothing.
+
+        Raises
+        ------
+        UserError
+            Before anything is trained or written, if a job cannot be.
+
+        """
+        runs = self._ready(jobs, experiments)
+        folder = None if self._options.plan else self._open(jobs, runs)
+        twins = twins_of(runs)
+        kept = self._kept_before(runs, twins, folder)
+        missing = [place for place in twins if place not in kept]
+        if folder is None:
+            show_plan(jobs, [runs[place] for place in missing], self._total, workers)
+            return []
+        if kept:
+            terminal.show_lines([f"Reused: {len(kept)} of {len(twins)} runs were trained before."])
+        begin, self._asked = self._asked, self._asked + len(jobs)
+        with ExitStack() as resources:
+            results: Results = iter(())
+            if missing:
+                pool = resources.enter_context(workers.start())
+                results = self._begin(runs, missing, kept, pool, workers.stack_bytes)
+            recorder = self._record_with(jobs, runs[0], folder)
+            progress = resources.enter_context(terminal.runs_progress(len(missing)))
+            for place, one in chain(list(kept.items()), self._written(runs, results, folder.runs)):
+                for twin in twins[place]:
+                    self._swept[begin + twin] = one.swept(jobs[twin], reused=one.run.config_hash not in self._trained)
+                recorder.put(one)
+                progress(int(place in missing))
+        return [self._swept[begin + place] for place in range(len(jobs))]
+
+    def launch_elsewhere(
+        self, jobs: Sequence[Job], experiments: Iterable[Experiment], launch: Callable[[list[Job]], Sequence[JobReturn]]
+    ) -> list[SweepRun]:
+        """Let a launcher that is not ours run what is to be trained; each job then trains and records itself.
+
+        Raises
+        ------
+        UserError
+            If a job cannot be trained, or something is asked for that only our launcher does.
+
+        """
+        if self._options.plan:
+            raise UserError("sweep.plan=true: must be false but for hydra/launcher=nnexp")
+        if self._options.halving is not None:
+            raise UserError(f"sweep.halving={self._options.halving}: must be null but for hydra/launcher=nnexp")
+        runs = self._ready(jobs, experiments)
+        folder, twins = self._open(jobs, runs), twins_of(runs)
+        kept = self._kept_before(runs, twins, folder)
+        missing = [place for place in twins if place not in kept]
+        recorder = self._record_with(jobs, runs[0], folder)
+        parent = recorder.begun().run_id
+        told = [] if parent is None else [f"{PARENT}={parent}"]
+        begin, self._asked = self._asked, self._asked + len(jobs)
+        for place, one in kept.items():
+            recorder.put(one)
+            for twin in twins[place]:
+                self._swept[begin + twin] = one.swept(jobs[twin], reused=True)
+        returns = launch([[*jobs[place], *told] for place in missing]) if missing else []
+        for place, returned in zip(missing, returns, strict=True):
+            outcome = returned._return_value  # noqa: SLF001 - the property raises what went wrong
+            failed = SweepRun((), runs[place].name, error=f"{type(outcome).__name__}: {outcome}")
+            run = outcome.run if isinstance(outcome, Objective) else failed
+            for twin in twins[place]:
+                self._swept[begin + twin] = replace(run, job=tuple(jobs[twin]), name=runs[twin].name)
+        return [self._swept[begin + place] for place in range(len(jobs))]
+
+    def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
+        """Return what came of jobs, lower is better; None of those that failed or diverged."""
+        results = self.results()
+        known = {run.job: run.score(results.metric) for run in results.runs if results.metric is not None}
+        return {tuple(job): None if (score := known.get(tuple(job))) is None else results.sign * score for job in jobs}
+
+    def results(self) -> SweepResults:
+        """Return all runs so far."""
+        runs = tuple(self._swept[place] for place in sorted(self._swept))
+        return SweepResults(self._question, self._command, runs, max(0, self._total - len(runs)), self._options.metric)
+
+    def discard(self) -> None:
+        """End a sweep that could not begin, and leave nothing behind."""
+        if self._folder is not None:
+            self._folder.close()
+            if not self._swept and not self._folder.runs.exists():
+                shutil.rmtree(self._folder.path)
+
+    def close(self, status: Status) -> bool:
+        """Write and show the report, end the sweep with a status, and return whether all went well.
+
+        One that is interrupted, or ends in an error, records what is under way, and gets a report without figures.
+
+        Raises
+        ------
+        UserError
+            If the tracker could not be opened.
+
+        """
+        if self._folder is None:
+            return True
+        path, results, recorder = self._folder.path, self.results(), self._recorder
+        if recorder is not None and status == "FINISHED":
+            recorder.close()
+        elif recorder is not None:
+            recorder.abandon(SECONDS_TO_END)
+        patience = PATIENCE_SECONDS if status == "FINISHED" else 0.0
+        if results.runs:
+            once_there_is_room(
+                lambda: write_report(results, path, figures=status == "FINISHED"), self._output_dir, patience
+            )
+        tracked = None if recorder is None else recorder.tracked
+        errors = [] if recorder is None or tracked is None else self._finish(recorder, tracked, results, status)
+        self._folder.note(status, self._folder.parent)
+        self._folder.close()
+
+        if results.runs:
+            show_answer(results)
+        links = [] if tracked is None else tracked.where()
+        lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
+        lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
+        if not results.complete:
+            lines.append(f"To go on: {self._command}")
+        elif errors and tracked is not None:
+            lines.append(f"To record it later: {later(self._output_dir, tracked.uri)}")
+        terminal.show_lines(lines)
+        return results.complete and not errors
+
+    def _finish(self, recorder: Recorder, tracked: TrackedSweep, results: SweepResults, status: Status) -> list[str]:
+        """Close the sweep where it is recorded, and return what went wrong; what cannot be said now is noted."""
+        assert self._folder is not None  # noqa: S101 - there is something to finish
+        path, shown = self._folder.path, view_of(results)
+        description = self._description(results)
+        files = report_files(path)
+        left, refusal = recorder.left(), recorder.refusal
+        if refusal is None:
+            try:
+                if status == "FINISHED":
+                    tracked.finish(shown, description, files, status)
+                else:
+                    within(SECONDS_TO_END, lambda: tracked.finish(shown, description, files, status))
+            except TrackingError as error:
+                refusal = error
+        errors = [*recorder.errors, *([] if refusal is None else [str(refusal)])]
+        if tracked.run_id is None or not (errors or (left and status == "FINISHED")):
+            (path / TRACKED).unlink(missing_ok=True)
+            return errors
+        for folder, run in left.items():
+            RunNote(tracked.uri, None, tracked.run_id, run).write(folder)
+        SweepNote(tracked.uri, tracked.run_id, self._facts, shown, description, status).write(path)
+        return errors
+
+    def _description(self, results: SweepResults) -> str:
+        """Return what was asked and what came out, in Markdown."""
+        where = "The whole report, with figures, is `report.html` among the artifacts."
+        missing = incompleteness(results)
+        lines = [self._question, f"    {self._command}", missing, *verdict(results), *flags(results), where]
+        return "\n\n".join(line for line in lines if line)
+
+    def _ready(self, jobs: Sequence[Job], experiments: Iterable[Experiment]) -> list[Ready]:
+        """Return all jobs checked, with their data."""
+        runs: list[Ready] = []
+        for job, name, experiment in zip(jobs, names_of(jobs), experiments, strict=True):
+            source = json.dumps(resolved(experiment.dataset))
+            if source not in self._loaded:
+                self._loaded[source] = load(experiment.dataset)
+            runs.append(prepare(experiment, job, name, self._loaded[source]))
+        first = runs[0].experiment
+        for run in runs:
+            if (run.experiment.output_dir, run.experiment.tracking) != (first.output_dir, first.tracking):
+                raise UserError("output_dir, tracking: must be the same for all runs of a sweep")
+        for run in {run.dataset.source: run for run in runs}.values():
+            names = metric_names(run.data, run.experiment.trainer.metrics)
+            if self._options.metric is not None and self._options.metric not in names:
+                raise UserError(f"sweep.metric={self._options.metric}: must be {' or '.join(names)}")
+        if self._options.halving is not None:
+            check_halving(runs, self._options)
+        first.tracking.check()
+        return runs
+
+    def _open(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
+        """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
+        if self._folder is None:
+            options = resolved(replace(self._options, plan=False, reuse=True))
+            identities = [[run.config_hash, run.dataset.digest] for run in runs]
+            meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
+            key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
+            output_dir = writable_folder(runs[0].experiment.output_dir)
+            name = slug(sweep_name(jobs))
+            self._output_dir = output_dir
+            self._folder = SweepFolder.begin(output_dir, name, key, self._command, again=self._options.reuse)
+            self._folder.note(None, self._folder.parent)
+        return self._folder
+
+    def _kept_before(self, runs: Sequence[Ready], places: Iterable[int], own: SweepFolder | None) -> dict[int, Kept]:
+        """Return the runs that need not be trained, by their places."""
+        if not self._options.reuse:
+            return {}
+        output_dir = absolute(runs[0].experiment.output_dir)
+        own_runs = None if own is None else own.runs
+        folders, kept = ledger.folders_by_hash(output_dir, own_runs), {}
+        for place in places:
+            found = ledger.finished(runs[place], folders, own_runs)
+            if found is not None:
+                kept[place] = Kept(runs[place], *found)
+        return kept
+
+    def _begin(
+        self, runs: Sequence[Ready], missing: Sequence[int], kept: Mapping[int, Kept], pool: Pool, stack_bytes: int
+    ) -> Results:
+        """Let the workers begin."""
+        places = stacks_of([runs[place] for place in missing], stack_bytes, pool.count)
+        stacks = [[missing[index] for index in stack] for stack in places]
+        if self._options.halving is None:
+            return train_stacks(runs, stacks, pool)
+        metric = self._options.metric or chosen_by(metric_names(runs[0].data, runs[0].experiment.trainer.metrics))
+        halving = Halving(self._options.halving, self._options.rungs, metric)
+        known = {place: read_history(one.folder) for place, one in kept.items()}
+        return train_halving(runs, stacks, pool, halving, known)
+
+    def _written(self, runs: Sequence[Ready], results: Results, own: Path) -> Iterator[tuple[int, Kept]]:
+        """Write the files of every run that comes from the workers."""
+        for place, result in results:
+            run, folder = runs[place], own / runs[place].folder_name
+            folder.mkdir(parents=True, exist_ok=True)
+            self._trained.add(run.config_hash)
+            if isinstance(result, Failure):
+                write_text(folder / ERROR, result.details)
+                yield place, Kept(run, folder, None, None, result.reason)
+            else:
+                whole = self._write(run, result, folder)
+                yield place, Kept(run, folder, whole.summary, whole.history.thinned(POINTS))
+
+    def _write(self, run: Ready, trained: TrainedRun, folder: Path) -> Result:
+        """Write the files of a run, and return what is in them."""
+        whole = result_of(run, trained.outcome, folder, trained.seconds)
+        figures = run.experiment.figures is True
+        once_there_is_room(lambda: write_run(run, trained.outcome, whole, figures=figures), self._output_dir)
+        return whole
+
+    def _record_with(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> Recorder:
+        """Return the recorder, which the first time begins to open the tracker."""
+        if self._recorder is None:
+            with one_thread():
+                tags = environment()
+            facts = SweepFacts(
+                first.data.name,
+                f"{sweep_name(jobs)} ({self._total} runs)",
+                f"{self._question or ''}\n\n    {self._command}",
+                {**tags, "sweep_key": folder.key},
+            )
+
+            def start() -> TrackedSweep:
+                tracker = first.experiment.tracking.open(self._output_dir)
+                try:
+                    tracked = tracker.start_sweep(facts, folder.parent)
+                except TrackingError as error:
+                    wanted = "must be a store that takes the sweep"
+                    raise UserError(f"tracking.uri={tracker.uri}: {wanted} ({error})") from error
+                folder.note(None, tracked.run_id)
+                return tracked
+
+            self._facts, self._recorder = facts, Recorder(start, tags)
+        return self._recorder
+
+
+@contextmanager
+def running(session: Session) -> Iterator[Session]:
+    """Close a session when the block ends, however that is; exit with status 1 if not all went well."""
+    gc.enable()  # which start-up went without
+    with sigterm_interrupts():
+        try:
+            yield session
+            well = session.close("FINISHED")
+        except UserError:
+            session.discard()
+            raise
+        except KeyboardInterrupt:
+            session.close("KILLED")
+            raise
+        except BaseException:
+            session.close("FAILED")
+            raise
+    if not well:
+        sys.exit(1)
+
+
+def twins_of(runs: Sequence[Ready]) -> dict[int, list[int]]:
+    """Return for the first run of every config hash the places of all runs that have it, its own among them."""
+    by_hash: dict[str, list[int]] = {}
+    for place, run in enumerate(runs):
+        by_hash.setdefault(run.config_hash, []).append(place)
+    return {places[0]: places for places in by_hash.values()}
+
+
+def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
+    """Make sure that runs can be compared on their way.
+
+    Raises
+    ------
+    UserError
+        If they train for different times, until a time that depends on the machine, or are ranked by different parts.
+
+    """
+    share, trainers = options.halving, [run.experiment.trainer for run in runs]
+    if len({(trainer.unit, trainer.length, tuple(trainer.evaluations())) for trainer in trainers}) > 1:
+        raise UserError(f"sweep.halving={share}: must be null where runs train or are evaluated at different times")
+    if len({run.data.validation is None for run in runs}) > 1 and options.metric is None:
+        raise UserError(f"sweep.halving={share}: must have a sweep.metric where only some runs have a validation part")
+    if any(trainer.max_seconds is not None for trainer in trainers):
+        raise UserError(f"sweep.halving={share}: must be null where trainer.max_seconds is not")
+
+
+def sweep_name(jobs: Sequence[Job]) -> str:
+    """Return what a sweep varies, as in `learning_rate x scale`; seeds alone are worth a word."""
+    plain = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs))
+    names = {parameter.key: parameter.name for parameter in plain.parameters}
+    return " x ".join(name for key, name in names.items() if key != SEED) or (SEED if names else "one run")
+
+
+def view_of(results: SweepResults) -> SweepView:
+    """Return what a person should see first."""
+    numbers = {"runs": len(results.runs), "failed": len(results.failed), "diverged": len(results.diverged)}
+    return SweepView(
+        [parameter.key.replace("/", ".") for parameter in results.parameters],
+        results.metric or chosen_by(results.metrics),
+        sorted(results.metrics, key=lambda name: not name.startswith("test/")),
+        {name: float(value) for name, value in numbers.items()},
+    )

@@ -1,0 +1,58 @@
+"""Which runs of a sweep are trained together: those of one shape, as many as the cache has room for."""
+
+from collections.abc import Hashable, Sequence
+from math import ceil
+
+import numpy as np
+
+from nnexp.core.component import resolved
+from nnexp.runs.prepare import Ready
+from nnexp.training.stacking import shape_of
+
+Places = list[int]
+"""Which runs of a sequence make a stack."""
+
+
+def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Places]:
+    """Return the runs as stacks: no larger than the budget, and no fewer than there are workers to train them.
+
+    Arguments
+    ---------
+    runs
+        What is to be trained.
+    stack_bytes
+        How much memory a stack may work on in one step; what does not fit the processor's cache slows it down.
+    workers
+        How many stacks are trained at the same time.
+
+    """
+    groups: dict[Hashable, Places] = {}
+    for place, run in enumerate(runs):
+        groups.setdefault(stack_key(run), []).append(place)
+    share = ceil(len(runs) / workers)
+    stacks = []
+    for places in groups.values():
+        most = max(1, min(stack_bytes // runs[places[0]].step_bytes, share, len(places)))
+        count = ceil(len(places) / most)
+        stacks += [part.tolist() for part in np.array_split(np.array(places), count)]
+    return stacks
+
+
+def stack_key(run: Ready) -> Hashable:
+    """Return what runs must agree in to share a stack: data, trainer, and everything about a recipe but its numbers.
+
+    Starting weights are made for each run alone, so initializers may differ.
+    """
+    experiment, recipe = run.experiment, run.recipe
+    trainer = {key: value for key, value in resolved(experiment.trainer).items() if key != "regularization"}
+    parts = (recipe.loss, recipe.optimizer, recipe.schedule, recipe.regularization)
+    return (
+        run.dataset.source,
+        run.dataset.digest,
+        experiment.dtype,
+        repr(trainer),
+        recipe.base_width,
+        experiment.figures is True,
+        *[shape_of(layer) for layer in recipe.layers],
+        *[shape_of(part) for part in parts],
+    )

@@ -1,0 +1,236 @@
+"""Training the stacks of a sweep on workers: all to the end at once, or from rung to rung with fewer and fewer runs.
+
+Successive halving ranks the runs at every rung by a metric; a share of them goes on, the others stop. Those that go on
+continue where they were, so their numbers are those of a run alone.
+
+References
+----------
+Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016.
+
+"""
+
+from bisect import bisect_left
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from math import ceil
+from typing import Self
+
+import numpy as np
+
+from nnexp.runs.prepare import Ready
+from nnexp.storage.run_folder import HALVING
+from nnexp.sweeps.stacks import Places
+from nnexp.sweeps.workers import Failure, Pool
+from nnexp.training.history import History
+from nnexp.training.loop import Training
+from nnexp.training.metrics import lower_is_better
+from nnexp.training.trainer import Trainer
+from nnexp.training.worker import Begin, Leg, TrainedRun, train_to_the_end, train_until, unchanged
+
+DIGITS = 9
+"""Decimals of a product of shares that count: 200 * 0.1 * 0.1 is 2, not a little more."""
+Results = Iterator[tuple[int, TrainedRun | Failure]]
+"""The place of a run in the sweep, and what came of it."""
+
+
+def train_stacks(runs: Sequence[Ready], stacks: Sequence[Places], pool: Pool) -> Results:
+    """Begin to train stacks on all workers at once, and yield every run as its stack is done.
+
+    A stack that fails is trained again run by run, so that only the run is given up that cannot be trained.
+    """
+    results = pool.begin([partial(train_to_the_end, beginning(runs, stack)) for stack in stacks])
+    return _unpacked(runs, stacks, pool, results)
+
+
+def _unpacked(
+    runs: Sequence[Ready],
+    stacks: Sequence[Places],
+    pool: Pool,
+    results: Iterable[tuple[int, list[TrainedRun] | Failure]],
+) -> Results:
+    again: list[Places] = []
+    for number, result in results:
+        stack = stacks[number]
+        if not isinstance(result, Failure):
+            yield from zip(stack, result, strict=True)
+        elif len(stack) == 1:
+            yield stack[0], result
+        else:
+            again += [[place] for place in stack]
+    if again:
+        yield from train_stacks(runs, again, pool)
+
+
+@dataclass(frozen=True)
+class Halving:
+    """Which runs go on, and when that is decided.
+
+    Attributes
+    ----------
+    share
+        The share of the runs that goes on at a rung.
+    rungs
+        How many rungs there are.
+    metric
+        What runs are ranked by.
+
+    """
+
+    share: float
+    rungs: int
+    metric: str
+
+    def times(self, trainer: Trainer) -> list[int]:
+        """Return the times of the rungs, at length * share^rungs, ..., length * share, or the next evaluation."""
+        evaluations = trainer.evaluations()
+        wanted = [round(trainer.length * self.share ** (self.rungs - rung), DIGITS) for rung in range(self.rungs)]
+        return sorted({evaluations[bisect_left(evaluations, time)] for time in wanted} - {trainer.length})
+
+    def going_on(self, values: Mapping[int, float]) -> set[int]:
+        """Return the runs that go on, given the metric of each; of equal ones the first."""
+        sign = 1 if lower_is_better(self.metric) else -1
+        ranked = sorted(values, key=lambda place: (sign * values[place], place))
+        return set(ranked[: ceil(round(self.share * len(ranked), DIGITS))])
+
+
+def train_halving(
+    runs: Sequence[Ready],
+    stacks: Sequence[Places],
+    pool: Pool,
+    halving: Halving,
+    known: Mapping[int, History],
+) -> Results:
+    """Train stacks from rung to rung, and yield every run when it has ended.
+
+    Arguments
+    ---------
+    runs
+        All runs of the sweep; they train for the same time.
+    stacks
+        Those that are to be trained.
+    pool
+        Who trains them.
+    halving
+        Which of them go on.
+    known
+        The histories of runs that have been trained before, which are ranked among the others.
+
+    """
+    trainer = runs[0].experiment.trainer
+    going = [_Going(tuple(stack), beginning(runs, stack)) for stack in stacks]
+    for moment in [*halving.times(trainer), None]:
+        going, failed = _advanced(runs, going, pool, moment)
+        yield from failed.items()
+        if moment is not None:
+            known = _halved(going, known, halving, moment, f"{HALVING} at {trainer.unit} {moment}")
+        for stack in going:
+            yield from stack.ended()
+        going = [stack for stack in going if stack.left]
+
+
+@dataclass
+class _Going:
+    """A stack on its way from rung to rung.
+
+    Attributes
+    ----------
+    places
+        The places of its runs in the sweep.
+    begin
+        Where it goes on.
+    training
+        The same, once it has begun.
+    seconds
+        How long it has trained.
+    told
+        The places of the runs that have ended and are known to have.
+
+    """
+
+    places: tuple[int, ...]
+    begin: Begin
+    training: Training | None = None
+    seconds: float = 0.0
+    told: set[int] = field(default_factory=set)
+
+    @property
+    def left(self) -> list[int]:
+        """Return the places of the runs that have not ended."""
+        return [place for place in self.places if place not in self.told]
+
+    def reached(self, leg: Leg) -> Self:
+        """Return the stack after another leg."""
+        seconds = self.seconds + leg.seconds
+        return replace(self, begin=partial(unchanged, leg.training), training=leg.training, seconds=seconds)
+
+    def latest(self, metric: str) -> dict[int, float]:
+        """Return a metric at the last evaluation of every run that goes on, by its place."""
+        found = {} if self.training is None else self.training.latest(metric)
+        return {self.places[index]: value for index, value in found.items()}
+
+    def stop(self, places: Collection[int], reason: str) -> None:
+        """End some of the runs before their time."""
+        if self.training is not None:
+            self.training.stop([index for index, place in enumerate(self.places) if place in places], reason)
+
+    def ended(self) -> Iterator[tuple[int, TrainedRun]]:
+        """Yield the runs that have ended since they were last asked for."""
+        for index, outcome in ({} if self.training is None else self.training.outcomes()).items():
+            if self.places[index] not in self.told:
+                self.told.add(self.places[index])
+                yield self.places[index], TrainedRun(outcome, self.seconds / len(self.places))
+
+
+def _advanced(
+    runs: Sequence[Ready], going: Sequence[_Going], pool: Pool, moment: int | None
+) -> tuple[list[_Going], dict[int, Failure]]:
+    """Return stacks at the next rung, and the runs that cannot get there; a stack that fails goes on run by run."""
+    there: list[_Going] = []
+    failed: dict[int, Failure] = {}
+    while going:
+        again: list[_Going] = []
+        for number, leg in pool.begin([partial(train_until, stack.begin, moment) for stack in going]):
+            stack = going[number]
+            if not isinstance(leg, Failure):
+                there.append(stack.reached(leg))
+            elif len(stack.places) > 1:
+                again += [_Going((place,), beginning(runs, [place])) for place in stack.left]
+            else:
+                failed |= dict.fromkeys(stack.left, leg)
+        going = again
+    return there, failed
+
+
+def _halved(
+    going: Sequence[_Going], known: Mapping[int, History], halving: Halving, moment: int, reason: str
+) -> dict[int, History]:
+    """End the worse of all runs at a rung; of those that were trained before, return the ones that would go on."""
+    earlier = {place: _at(history, moment, halving.metric) for place, history in known.items()}
+    values = {place: value for place, value in earlier.items() if value is not None}
+    for stack in going:
+        values |= stack.latest(halving.metric)
+    staying = halving.going_on(values)
+    for stack in going:
+        stack.stop(stack.latest(halving.metric).keys() - staying, reason)
+    return {place: history for place, history in known.items() if place in staying}
+
+
+def _at(history: History, time_: int, metric: str) -> float | None:
+    """Return the metric of a run at a time, None if it ended before."""
+    found = np.flatnonzero(history.times == time_)
+    return float(history.metrics[metric][found[0]]) if len(found) else None
+
+
+def beginning(runs: Sequence[Ready], stack: Places) -> Begin:
+    """Return what makes the training of a stack, as it is sent to a worker."""
+    first, recipes = runs[stack[0]], [runs[place].recipe for place in stack]
+    experiment = first.experiment
+    return partial(
+        Training,
+        recipes,
+        first.data,
+        experiment.trainer,
+        experiment.dtype,
+        watch_layers=experiment.figures is True,
+    )

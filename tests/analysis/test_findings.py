@@ -1,0 +1,269 @@
+"""What is said about the results of a sweep: ranks, importance, warnings and the verdict."""
+
+import random
+from itertools import pairwise
+from math import log10, nan
+from statistics import fmean, mean, stdev
+
+import pytest
+
+from nnexp.analysis.findings import (
+    best_command,
+    chance,
+    divergence,
+    flags,
+    importance,
+    incompleteness,
+    levels,
+    ranked,
+    shown,
+    spread,
+    verdict,
+    where_diverged,
+)
+from nnexp.storage.run_folder import RunSummary
+from tests.analysis.made import LENGTH, Out, computed, diverged, ended, falling, grid, results_of, summary
+
+SEEDS = "Only one seed each: repeat the best ones with sweep.repeats=3 before believing a small difference."
+
+
+def quiet(best: float = 0.1) -> Out:
+    """Return a run about whose end there is nothing to say."""
+    return summary(best), falling(1.0, best, best)
+
+
+@pytest.mark.parametrize("values", [[0.25], [0.1, 0.4], [1.0, 2.0, 4.5]])
+def test_a_spread_is_the_mean_and_the_standard_deviation(values: list[float]) -> None:
+    numbers = [float(text) for text in spread(values).split(" ± ")]
+    assert numbers == pytest.approx([mean(values), stdev(values)] if len(values) > 1 else values, rel=0.05)
+
+
+VERDICTS: list[tuple[dict[str, list[float]], str, str | None]] = [
+    ({"a": [0.1, 0.3], "b": [1.0, 1.2]}, "Best: x=a, test/loss 0.2000 ± 0.1414. Next: x=b, 0.9000 behind.", "more"),
+    ({"a": [1.0, 1.2], "b": [0.9, 1.1]}, "Best: x=b, test/loss 1.0000 ± 0.1414. Next: x=a, 0.1000 behind.", "no more"),
+    ({"a": [0.1, 0.1], "b": [0.1, 9.0]}, "Best: x=a, test/loss 0.1000 ± 0.0000. Next: x=b, 4.4500 behind.", "no more"),
+    ({"c": [0.3], "a": [0.1], "b": [0.2]}, "Best: x=a, test/loss 0.1000. Next: x=b, 0.1000 behind.", None),
+    ({"a": [nan, nan], "b": [5.0, 7.0]}, "Best: x=b, test/loss 6.0000 ± 1.4142.", None),
+    ({"a": [nan, 1.0], "b": [2.0, 2.5]}, "Best: x=a, test/loss 1.0000. Next: x=b, 1.2500 behind.", "more"),
+    ({"a": [1.0, 1.1]}, "", None),
+]
+"""The best losses of settings by seed, nan where a run diverged; what is best; and how the gap is beside the spread."""
+
+
+@pytest.mark.parametrize(("losses", "best", "beside"), VERDICTS, ids=str)
+def test_the_verdict(losses: dict[str, list[float]], best: str, beside: str | None) -> None:
+    jobs = [[f"x={name}", f"seed={seed}"] for name, values in losses.items() for seed in range(len(values))]
+    outs = [diverged() if v != v else summary(v, 99.0) for values in losses.values() for v in values]  # noqa: PLR0124
+    lines = [best] if beside is None else [best, f"That is {beside} than the spread over seeds."]
+    assert verdict(results_of(jobs, outs)) == [line for line in lines if line]
+
+
+@pytest.mark.parametrize(
+    ("metric", "order"), [("loss", "ab"), ("accuracy", "ba"), ("log_loss", "ab"), ("r2", "ba"), ("nothing", "")]
+)
+def test_the_best_is_the_lowest_loss_or_the_highest_score(metric: str, order: str) -> None:
+    outs = [ended(value, accuracy=value, log_loss=value, r2=value) for value in (1.0, 2.0)]
+    results = results_of([["x=a"], ["x=b"]], outs, wanted=f"test/{metric}")
+    assert "".join(setting.name[-1] for setting in ranked(results)) == order
+
+
+def test_the_winner_is_among_those_that_went_to_the_end() -> None:
+    halved = summary(0.1, stopped="halving at epoch 25")
+    results = results_of(grid(x=["a", "b", "c"]), [halved, ended(0.3), ended(0.2)])
+    assert [setting.name for setting in ranked(results)] == ["x=c", "x=b", "x=a"]
+    assert verdict(results) == ["Best: x=c, test/loss 0.2000. Next: x=b, 0.1000 behind."]
+    assert best_command(results) == "python -m nnexp x=c"
+
+
+def test_the_best_run_of_a_setting_went_to_the_end() -> None:
+    outs = [summary(0.1, stopped="halving at epoch 25"), ended(0.2), ended(0.3)]
+    assert best_command(results_of(grid(seed=[0, 1, 2]), outs)) == "python -m nnexp seed=1"
+
+
+def test_settings_of_different_data_are_not_ranked() -> None:
+    results = results_of(grid(x=[1, 2, 3]), [ended(0.1, 0.5, accuracy=0.9), ended(0.2, 0.6, accuracy=0.9), ended(0.3)])
+    said = ranked(results), verdict(results), importance(results), best_command(results), flags(results)
+    assert said == ([], [], {}, None, [])
+
+
+def test_the_command_of_the_best_run_is_quoted_for_a_shell() -> None:
+    jobs = [["architecture.hidden=[8,4]", f"seed={seed}"] for seed in (0, 1)]
+    results = results_of(jobs, [ended(0.2), ended(0.1)])
+    assert best_command(results) == "python -m nnexp 'architecture.hidden=[8,4]' seed=1"
+
+
+def loop_importance(jobs: list[list[str]], scores: list[float], key: int) -> float:
+    """Return the share that a parameter explains of the ranks, by two plain loops."""
+    ranks = [sum(other < score for other in scores) + (scores.count(score) + 1) / 2 for score in scores]
+    total = sum((rank - fmean(ranks)) ** 2 for rank in ranks)
+    explained = 0.0
+    for job in jobs:
+        group = [rank for other, rank in zip(jobs, ranks, strict=True) if other[key] == job[key]]
+        explained += (fmean(group) - fmean(ranks)) ** 2
+    return explained / total
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_importance_is_the_main_effect_on_ranks_with_diverged_runs_the_worst(sign: int) -> None:
+    jobs = grid(a=[1, 2, 3], b=["x", "y"], seed=[0, 1])
+    generator = random.Random(0)  # noqa: S311 - any numbers will do
+    values = [generator.choice([0.1, 0.2, 0.3, 0.4]) for _ in jobs]
+    outs = [diverged() if i in {3, 8} else ended(1.0, accuracy=value) for i, value in enumerate(values)]
+    if sign > 0:
+        outs = [diverged() if i in {3, 8} else ended(value) for i, value in enumerate(values)]
+    results = results_of(jobs, outs, wanted="test/loss" if sign > 0 else "test/accuracy")
+    scores = [9.0 if i in {3, 8} else sign * value for i, value in enumerate(values)]
+    shares = importance(results)
+    assert shares == pytest.approx(
+        {key: loop_importance(jobs, scores, at) for at, key in enumerate(("a", "b", "seed"))}
+    )
+    assert all(one >= other for one, other in pairwise(shares.values()))
+    assert chance(results) == pytest.approx({"a": 2 / 11, "b": 1 / 11, "seed": 1 / 11})
+
+
+def test_what_alone_matters_explains_all() -> None:
+    results = computed(grid(a=[1, 2, 3], b=[1, 2]), lambda values: float(values["a"]))
+    assert importance(results) == pytest.approx({"a": 1.0, "b": 0.0})
+    assert importance(computed(grid(a=[1, 2]), lambda _: 1.0)) == {}
+    assert importance(computed(grid(a=[1, 2]), lambda values: float(values["a"]), missing=1)) == {}
+
+
+def test_drawn_numbers_are_put_into_quarters() -> None:
+    results = computed(grid(a=[number / 7 for number in range(40)]), lambda values: float(values["a"]))
+    groups = levels(results.parameters[0], results.runs)
+    assert list(groups.values()) == [list(range(start, start + 10)) for start in (0, 10, 20, 30)]
+    # Ranks 1 to 40 in four tens: variance of the four means over that of all.
+    assert importance(results) == pytest.approx({"a": (4**2 - 1) * 100 / (40**2 - 1)})
+
+
+def test_runs_that_leave_a_parameter_at_its_default_are_a_group() -> None:
+    results = results_of([["a=1", "b=2"], ["a=2"], ["a=3", "b=1"]], [ended(0.1)] * 3)
+    assert levels(results.parameters[1], results.runs) == {"1": [2], "2": [0], "default": [1]}
+
+
+EDGES: list[tuple[list[str], str, str | None]] = [
+    (["0.1", "0.3", "1.0"], "1.0", "its largest value, 1.0): extend it, to 3 say"),
+    (["0.01", "0.1", "1"], "0.01", "its smallest value, 0.01): extend it, to 0.001 say"),
+    (["16", "32", "64", "256"], "256", "its largest value, 256): extend it, to 1024 say"),
+    (["8", "16", "32"], "32", "its largest value, 32): extend it, to 64 say"),
+    (["0.2", "0.3", "0.4"], "0.2", "its smallest value, 0.2): extend it, to 0.1 say"),
+    (["0.1", "0.2", "0.3"], "0.1", "its smallest value, 0.1): extend it, to 0.05 say"),
+    (["0.5", "0.9", "0.99"], "0.99", "its largest value, 0.99): extend it, to 0.995 say"),
+    (["0", "0.1", "0.2"], "0", None),
+    (["1", "2", "3"], "1", None),
+    (["0.1", "0.3", "1.0"], "0.3", None),
+    (["0.1", "1.0"], "1.0", None),
+    (["relu", "tanh", "elu"], "elu", None),
+]
+"""The values, the best of them, and what is said of it."""
+
+
+@pytest.mark.parametrize(("values", "best", "said"), EDGES, ids=str)
+def test_the_best_at_an_edge(values: list[str], best: str, said: str | None) -> None:
+    def results_with(key: str, missing: int = 0) -> list[str]:
+        outs = [quiet(0.1 if value == best else 0.5) for value in values]
+        return flags(results_of([[f"{key}={value}"] for value in values], outs, missing=missing))
+
+    expected = [] if said is None else [f"The best lies at the edge of rate ({said}."]
+    assert results_with("optimizer.rate") == [*expected, SEEDS]
+    assert results_with("optimizer.rate", missing=1) == [SEEDS]
+    assert not any("edge" in line for line in results_with("seed"))
+
+
+@pytest.mark.parametrize(("centre", "which"), [(-3.0, "smallest"), (-1.5, None), (0.0, "largest")])
+def test_draws_that_crowd_at_an_edge(centre: float, which: str | None) -> None:
+    values = [10 ** (-3 + 3 * number / 99) for number in range(100)]
+    results = computed(grid(rate=values), lambda job: 0.1 + abs(log10(float(job["rate"])) - centre))
+    said = [line for line in flags(results) if "extend" in line]
+    assert [f"among the {which} values of rate" in line for line in said] == ([] if which is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("best_time", "end", "said"),
+    [
+        (95, 0.1, "in the last 5 % of its training: train longer."),
+        (94, 0.1, None),
+        (12, 0.14, None),
+        (12, 0.15, "and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."),
+    ],
+)
+def test_when_the_best_was_reached(best_time: int, end: float, said: str | None) -> None:
+    # The loss falls from 1 to 0.1, so more than 0.045 lost again is more than 5 % of what was gained.
+    out = summary(0.1, end, best_time=best_time), falling(1.0, 0.1, end)
+    when = f"The best run has its lowest test/loss at epoch {best_time} of {LENGTH}, "
+    assert flags(results_of([["a=1"]], [out])) == ([] if said is None else [when + said])
+
+
+def test_what_is_no_better_than_guessing() -> None:
+    said = "The best is no better than the baseline: test/accuracy 0.6000 beside 0.6000."
+    assert flags(results_of([["a=1"]], [ended(0.1, 0.6, accuracy=0.6)])) == [said]
+    assert flags(results_of([["a=1"]], [ended(0.1, 0.6, accuracy=0.7)])) == []
+
+
+CLOSE: list[tuple[list[list[float]], list[str]]] = [
+    ([[0.1, 0.3], [0.21, 0.31], [0.29, 0.31], [5.0, 5.1]], ["The first 3 are within the spread of the seeds"]),
+    ([[0.1, 0.11], [0.2, 0.21], [0.3, 0.31]], []),
+    ([[0.1, 0.3], [0.21, 0.31], [5.0, 5.1]], []),
+    ([[0.1], [0.2]], ["Only one seed each"]),
+]
+
+
+@pytest.mark.parametrize(("losses", "said"), CLOSE, ids=str)
+def test_what_seeds_allow_to_say(losses: list[list[float]], said: list[str]) -> None:
+    jobs = [
+        [f"x={name}", f"seed={seed}"] for name, row in zip("abcd", losses, strict=False) for seed in range(len(row))
+    ]
+    lines = flags(results_of(jobs, [quiet(value) for row in losses for value in row]))
+    assert [line.partition(":")[0] for line in lines] == said
+
+
+LOST: dict[str, tuple[list[float | None], str]] = {
+    "all": ([None, None, None], "All runs diverged: try smaller learning rates, or smaller starting weights."),
+    "most": ([None, 0.1, None], "More than half of the runs diverged: move the ranges away from where they do."),
+    "some": ([None, 0.1, 0.2], SEEDS),
+}
+
+
+@pytest.mark.parametrize("name", LOST)
+def test_how_many_diverged(name: str) -> None:
+    losses, said = LOST[name]
+    outs: list[RunSummary | str | Out] = [diverged() if loss is None else quiet(loss) for loss in losses]
+    assert flags(results_of(grid(x=["a", "b", "c"]), outs))[0] == said
+
+
+def test_where_runs_diverged_is_said_by_the_parameter_that_differs_most() -> None:
+    results = computed(grid(a=[1, 2], b=[1, 2, 3], seed=[0, 1]), lambda job: None if job["b"] == "3" else 0.1)
+    assert where_diverged(results) == {
+        "a": [("1", 2, 6), ("2", 2, 6)],
+        "b": [("1", 0, 4), ("2", 0, 4), ("3", 4, 4)],
+    }
+    assert divergence(results) == "Diverged: 4 of 12 runs; 4 of 4 with b=3."
+    assert divergence(computed(grid(a=[1]), lambda _: 0.1)) is None
+
+
+def test_diverged_seeds_of_the_best_are_told() -> None:
+    lines = flags(results_of(grid(seed=[0, 1, 2]), [quiet(), quiet(), diverged()]))
+    assert lines == ["1 of 3 runs of the best setting diverged, which its mean leaves out."]
+
+
+@pytest.mark.parametrize(
+    ("outs", "missing", "said"),
+    [
+        ([ended(1), ended(1)], 0, None),
+        ([ended(1), diverged()], 0, None),
+        ([ended(1), ended(1)], 3, "Incomplete: 3 of 5 runs are missing;"),
+        ([ended(1), "no"], 1, "Incomplete: 1 of 3 runs is missing and 1 failed;"),
+        ([ended(1), "no"], 0, "Incomplete: 1 of 2 runs failed;"),
+    ],
+)
+def test_what_is_missing_is_named(outs: list[RunSummary | str], missing: int, said: str | None) -> None:
+    results = results_of(grid(a=["x", "y"]), outs, missing=missing)
+    text = incompleteness(results)
+    assert (text is None) == (said is None)
+    assert (text or "").startswith(said or "")
+    if missing:
+        assert [line for line in verdict(results) if line.startswith("Best so far: a=x")] == verdict(results)[:1] != []
+
+
+def test_drawn_digits_are_shortened() -> None:
+    assert shown("rate=0.0031622776601683794 scale=0.25 b=1.23456789e-05") == "rate=0.003162 scale=0.25 b=1.235e-05"

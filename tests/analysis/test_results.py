@@ -1,0 +1,110 @@
+"""The data model of a sweep: settings, what is varied, what is fixed, and what a run returns."""
+
+import pickle
+from math import isnan
+
+import cloudpickle  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+
+from nnexp.analysis.results import Parameter
+from nnexp.sweeps.objective import Objective
+from tests.analysis.made import diverged, ended, falling, grid, results_of, summary
+
+GROUPS: list[tuple[list[list[str]], dict[str, list[int]]]] = [
+    ([["seed=0"], ["seed=1"]], {"": [0, 1]}),
+    ([["a.b=1", "seed=0"], ["a.b=2", "seed=0"], ["a.b=1", "seed=1"]], {"b=1": [0, 2], "b=2": [1]}),
+    ([["trainer.epochs=3", "a.b=1"], ["trainer.epochs=3", "a.b=2"]], {"b=1": [0], "b=2": [1]}),
+    ([["experiment=x", "++seed=0"], ["experiment=y", "++seed=1"]], {"x": [0], "y": [1]}),
+    ([["figures=true", "a=1"], ["figures=false", "a=1"], ["a=2", "figures=true"]], {"a=1": [0, 1], "a=2": [2]}),
+    ([["dataset.seed=0"], ["dataset.seed=1"]], {"seed=0": [0], "seed=1": [1]}),
+    (
+        [["optimizer=sgd"], ["optimizer=adam", "optimizer.beta1=0.5"]],
+        {"optimizer=sgd": [0], "optimizer=adam beta1=0.5": [1]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("jobs", "expected"), GROUPS, ids=str)
+def test_runs_that_differ_in_their_seed_alone_are_one_setting(
+    jobs: list[list[str]], expected: dict[str, list[int]]
+) -> None:
+    results = results_of(jobs, [ended(float(number)) for number in range(len(jobs))])
+    found = {setting.name: [results.runs.index(run) for run in setting.runs] for setting in results.settings}
+    assert found == expected
+
+
+def test_settings_and_parameters_of_one_short_name_stay_apart() -> None:
+    results = results_of([["initializer.scale=1"], ["loss.scale=1"]], [ended(0.1), ended(0.2)])
+    assert [len(setting.runs) for setting in results.settings] == [1, 1]
+    assert results.titles == {"initializer.scale": "initializer.scale", "loss.scale": "loss.scale"}
+    assert results_of(grid(a__scale=[1, 2], b=[1, 2]), [ended(0.1)] * 4).titles == {"a.scale": "scale", "b": "b"}
+
+
+AXES: list[tuple[list[str], bool, bool]] = [
+    (["0.1", "0.01", "1"], False, True),
+    (["1", "2", "8"], False, False),
+    (["0", "0.1", "10"], False, False),
+    (["sgd", "adam"], False, False),
+    ([str(10 ** (number / 10)) for number in range(30)], True, True),
+    ([str(0.01 + number / 30) for number in range(30)], True, False),
+]
+
+
+@pytest.mark.parametrize(("values", "drawn", "logarithmic"), AXES, ids=str)
+def test_what_kind_of_axis_a_parameter_has(values: list[str], *, drawn: bool, logarithmic: bool) -> None:
+    (parameter,) = results_of([[f"a.b={value}"] for value in values], [ended(0.1)] * len(values)).parameters
+    assert (parameter.drawn, parameter.logarithmic) == (drawn, logarithmic)
+    assert parameter.values == tuple(sorted(values, key=float) if values[0] != "sgd" else values)
+    assert isinstance(parameter, Parameter)
+
+
+def test_what_all_runs_share_is_fixed_but_for_what_changes_no_number() -> None:
+    jobs = [[f"a={value}", "trainer.epochs=3", "tracking=none", *more] for value in (1, 2) for more in ([], ["b=1"])]
+    assert results_of(jobs, [ended(0.1)] * 4).fixed == ["trainer.epochs=3"]
+
+
+COMPLETE = [
+    ([ended(0.1), diverged()], 0, True),
+    ([ended(0.1), ended(0.1)], 1, False),
+    ([ended(0.1), "ValueError: no"], 0, False),
+]
+
+
+@pytest.mark.parametrize(("outs", "missing", "complete"), COMPLETE, ids=range(3))
+def test_a_sweep_is_complete_if_all_was_done_and_nothing_failed(
+    outs: list[str], missing: int, *, complete: bool
+) -> None:
+    results = results_of([["a=1"], ["a=2"]], outs, missing=missing)
+    assert (results.complete, results.total) == (complete, 2 + missing)
+
+
+def test_settings_can_be_compared_while_their_baselines_agree() -> None:
+    jobs = [["a=1"], ["a=2"], ["a=3"]]
+    assert results_of(jobs, [ended(1, 0.5), diverged(), ended(1, 0.5)]).comparable
+    differing = results_of(jobs, [ended(1, 0.6), diverged(), ended(1, 0.5)])
+    assert not differing.comparable
+    assert differing.baselines == {"test/accuracy": [0.5, 0.6]}
+
+
+def test_a_setting_is_halved_if_none_of_its_runs_went_to_the_end() -> None:
+    stopped = summary(0.1, stopped="halving at epoch 25")
+    results = results_of(grid(a=[1, 2], seed=[0, 1]), [stopped, stopped, stopped, ended(0.1)])
+    assert [run.halved for run in results.runs] == [True, True, True, False]
+    assert [setting.halved for setting in results.settings] == [True, False]
+
+
+@pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps])
+def test_the_objective_is_the_lowest_loss_of_the_part_for_choosing_and_travels(dumps: type) -> None:
+    out = summary({"train/loss": 0.1, "test/loss": 0.2, "validation/loss": 0.3}), falling(1, 0.2, 0.3)
+    (run,) = results_of([["a=1"]], [out]).runs
+    objective = pickle.loads(dumps(Objective.of(run)))  # noqa: S301 - our own
+    assert (type(objective), float(objective), objective.run.summary) == (Objective, 0.3, run.summary)
+    assert run.curves is not None
+    np.testing.assert_array_equal(objective.run.curves.times, run.curves.times)
+
+
+def test_without_an_evaluation_the_objective_is_not_a_number() -> None:
+    runs = results_of([["a=1"], ["a=2"]], [diverged(), "KeyError"]).runs
+    assert all(isnan(Objective.of(run)) for run in runs)
+    assert Objective.of(results_of([["a=1"]], [ended(0.25)]).runs[0]) == 0.25

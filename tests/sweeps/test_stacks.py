@@ -1,0 +1,250 @@
+"""Which runs share a stack: exactly those that can, as many as have room, and each in one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import cache
+from math import ceil
+from typing import Literal, get_args, get_origin
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nnexp.config.compose import compose_experiment
+from nnexp.core.component import Component, annotations, bare, satisfies
+from nnexp.nn.activations import ReLU, Tanh
+from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, LayerNorm, Residual, Scale
+from nnexp.nn.losses import MeanSquaredError
+from nnexp.optim.regularization import Regularization
+from nnexp.runs.prepare import Ready, load, prepare
+from nnexp.sweeps.stacks import stack_key, stacks_of
+from nnexp.training.loop import train
+from nnexp.training.stack import Recipe
+from nnexp.training.stacking import shape_of, stacked
+from tests.nn.test_activations import ACTIVATIONS
+from tests.nn.test_losses import LOSSES
+from tests.optim.test_optimizers import OPTIMIZERS
+from tests.training.test_loop import INITIALIZER, SCHEDULE, assert_same_bits
+
+COMPONENTS: list[Component] = [
+    *ACTIVATIONS,
+    *OPTIMIZERS,
+    *SCHEDULE,
+    *INITIALIZER,
+    *[loss for loss, _ in LOSSES],
+    *[Regularization(), Regularization(l1=0.1, l2=0.2), Regularization(clip_norm=1.0, biases=True)],
+    *[Dense(3), Dense(3, bias=False), Activate(ReLU()), Scale(0.5), Dropout(0.2), BatchNorm(), LayerNorm()],
+    *[Residual((Dense(2), Dropout(0.1))), Residual((Dense(2),)), Residual((Activate(Tanh()),)), Residual()],
+]
+
+
+@st.composite
+def changed(draw: st.DrawFn, component: Component) -> Component:
+    """Draw a component of the same kind, in which one or more fields are something else that they may be."""
+
+    def other(value: object, hint: object) -> object:
+        kind = bare(hint)
+        candidates = [value, None, True, False, 2, 3, 0.3, 0.75, 1.5, *COMPONENTS]
+        if isinstance(value, Component):
+            candidates += [draw(changed(value))]
+        if isinstance(value, tuple):
+            item = get_args(kind)[0]
+            candidates += [value[:-1], value[::-1], tuple(other(entry, item) for entry in value)]
+        if get_origin(kind) is tuple:
+            candidates += [(0.5, 2.0), (1.5, 0.25)]
+        if get_origin(kind) is Literal:
+            candidates += get_args(kind)
+        return draw(st.sampled_from([candidate for candidate in candidates if satisfies(candidate, hint)]))
+
+    hints = annotations(type(component))
+    names = draw(st.sets(st.sampled_from(sorted(hints)), max_size=2)) if hints else set()
+    return replace(component, **{name: other(getattr(component, name), hints[name]) for name in names})
+
+
+@st.composite
+def pairs(draw: st.DrawFn) -> tuple[Component, Component]:
+    one = draw(st.sampled_from(COMPONENTS))
+    other = draw(changed(one)) if draw(st.integers(0, 9)) else draw(st.sampled_from(COMPONENTS))
+    return one, other
+
+
+def can_be_stacked(one: Component, other: Component) -> bool:
+    try:
+        stacked([one, other], 1, "float64")
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+@settings(max_examples=600, deadline=None)
+@given(pairs())
+def test_components_have_one_shape_exactly_when_they_can_be_stacked(pair: tuple[Component, Component]) -> None:
+    one, other = pair
+    assert (shape_of(one) == shape_of(other)) == can_be_stacked(one, other)
+    assert can_be_stacked(other, one) == can_be_stacked(one, other)
+
+
+def test_the_pairs_are_of_either_kind() -> None:
+    """So that the test above compares something."""
+    assert can_be_stacked(Dropout(0.1), Dropout(0.2))
+    assert not can_be_stacked(Dense(3), Dense(2))
+    assert not can_be_stacked(Regularization(l1=0.1), Regularization())
+    assert not can_be_stacked(MeanSquaredError(), ReLU())
+
+
+@pytest.fixture(scope="module", autouse=True)
+def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("stacks"))
+        yield
+
+
+BASE = ("trainer.epochs=2", "trainer.batch_size=32", "architecture.hidden=[8]", "tracking=none")
+
+
+@cache
+def ready(*overrides: str) -> Ready:
+    experiment = compose_experiment([*BASE, *overrides])
+    return prepare(experiment, overrides, None, load(experiment.dataset))
+
+
+def keys(*overrides: str) -> bool:
+    """Tell whether a run with these overrides has the stack of one without."""
+    return stack_key(ready(*overrides)) == stack_key(ready())
+
+
+ALIKE = [
+    ("seed=7",),
+    ("optimizer.learning_rate=0.3",),
+    ("initializer.scale=0.5",),
+    ("initializer=orthogonal",),
+    ("initializer=zeros", "seed=3"),
+    ("question=why", "output_dir=there", "verbose=true"),
+    ("figures=false",),
+]
+"""Changes under which runs are trained together."""
+
+UNLIKE = [
+    ("dataset=moons",),
+    ("dataset.split_seed=5",),
+    ("dataset.test_size=0.3",),
+    ("architecture.activation=relu",),
+    ("architecture.hidden=[9]",),
+    ("architecture.hidden=[8,8]",),
+    ("architecture.dropout=0.1",),
+    ("architecture.normalization=layer",),
+    ("trainer.batch_size=33",),
+    ("trainer.batch_size=full",),
+    ("trainer.epochs=3",),
+    ("trainer.iterations=9",),
+    ("trainer.sampling=order",),
+    ("trainer.evaluate_every=2",),
+    ("trainer.snapshots=[1]",),
+    ("trainer.metrics=[f1]",),
+    ("trainer.early_stopping={patience: 3}",),
+    ("trainer.max_seconds=100",),
+    ("trainer.regularization.l2=0.1",),
+    ("trainer.regularization.biases=true",),
+    ("optimizer=adam",),
+    ("optimizer=momentum",),
+    ("schedule=cosine",),
+    ("schedule.warmup=3",),
+    ("loss=sparse_categorical_cross_entropy",),
+    ("loss.class_weights=[1,2]",),
+    ("dtype=float32",),
+    ("figures=true",),
+]
+"""Changes each of which begins another stack."""
+
+
+@pytest.mark.parametrize("overrides", ALIKE, ids=" ".join)
+def test_runs_that_differ_in_numbers_and_seeds_share_a_stack(overrides: tuple[str, ...]) -> None:
+    assert keys(*overrides)
+
+
+@pytest.mark.parametrize("overrides", UNLIKE, ids=" ".join)
+def test_whatever_else_differs_begins_another_stack(overrides: tuple[str, ...]) -> None:
+    assert not keys(*overrides)
+
+
+def test_a_table_that_has_changed_is_another_one() -> None:
+    run = ready()
+    changed_since = replace(run, dataset=replace(run.dataset, digest="another"))
+    assert stack_key(changed_since) != stack_key(run)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (("trainer.regularization.l2=0.1",), ("trainer.regularization.l2=0.2",)),
+        (("architecture.dropout=0.1",), ("architecture.dropout=0.2",)),
+        (("schedule=exponential",), ("schedule=exponential", "schedule.gamma=0.5")),
+        (("loss.class_weights=[1,2]",), ("loss.class_weights=[3,1]",)),
+        (("optimizer=adam",), ("optimizer=adam", "optimizer.beta1=0.5", "seed=2")),
+    ],
+)
+def test_numbers_of_every_part_may_differ(one: tuple[str, ...], other: tuple[str, ...]) -> None:
+    assert stack_key(ready(*one)) == stack_key(ready(*other))
+
+
+def test_the_layers_of_one_maximal_update_are_not_those_of_another() -> None:
+    wide = ("architecture.parametrization=maximal_update", "initializer=he_normal")
+    one, other = (ready(*wide, f"architecture.base_width={width}") for width in (16, 32))
+    assert stack_key(one) != stack_key(other)
+
+
+def test_memory_is_counted_by_hand() -> None:
+    """64 features, 8 hidden units, 1 output: 520 + 9 parameters and their gradient; 8 + 8 + 1 units of 32 examples."""
+    expected = 529 * 2 + 3 * 32 * 17
+    assert ready().step_bytes == 8 * expected
+    assert ready("dtype=float32").step_bytes == 4 * expected
+    assert ready("optimizer=adam").step_bytes == 8 * (expected + 2 * 529)
+    assert ready("trainer.batch_size=full").step_bytes == 8 * (529 * 2 + 3 * 288 * 17)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.integers(0, 2), min_size=1, max_size=40),
+    st.integers(1, 12),
+    st.integers(1, 8),
+)
+def test_every_run_is_in_one_stack_of_its_kind_within_budget(kinds: list[int], room: int, workers: int) -> None:
+    shapes = [(), ("optimizer=adam",), ("dtype=float32",)]
+    runs = [ready(*shapes[kind]) for kind in kinds]
+    budget = room * ready().step_bytes
+    stacks = stacks_of(runs, budget, workers)
+    assert sorted(place for stack in stacks for place in stack) == list(range(len(runs)))
+    for stack in stacks:
+        assert stack == sorted(stack)
+        assert len({kinds[place] for place in stack}) == 1
+        assert len(stack) == 1 or len(stack) * runs[stack[0]].step_bytes <= budget
+        assert len(stack) <= ceil(len(runs) / workers)
+    for kind in set(kinds):
+        sizes = [len(stack) for stack in stacks if kinds[stack[0]] == kind]
+        most = max(1, min(budget // ready(*shapes[kind]).step_bytes, ceil(len(runs) / workers)))
+        assert len(sizes) == ceil(kinds.count(kind) / most), "no more stacks than needed"
+        assert max(sizes) - min(sizes) <= 1, "and of one size"
+
+
+def test_sizes_by_hand() -> None:
+    runs, plenty = [ready()] * 10, 1_000_000_000
+    assert [len(stack) for stack in stacks_of(runs, plenty, 1)] == [10]
+    assert [len(stack) for stack in stacks_of(runs, plenty, 2)] == [5, 5]
+    assert [len(stack) for stack in stacks_of(runs, plenty, 4)] == [3, 3, 2, 2]
+    assert [len(stack) for stack in stacks_of(runs, plenty, 100)] == [1] * 10
+    assert [len(stack) for stack in stacks_of(runs, 4 * ready().step_bytes, 1)] == [4, 3, 3]
+    assert [len(stack) for stack in stacks_of(runs, 1, 1)] == [1] * 10, "what has no room is alone"
+
+
+def test_runs_of_several_initializers_have_in_a_stack_the_bits_that_they_have_alone() -> None:
+    starts = ["zeros", "orthogonal", "he_normal", "glorot_uniform", "constant"]
+    runs = [ready(f"initializer={start}", f"seed={seed}") for seed, start in enumerate(starts)]
+    assert stacks_of(runs, 1_000_000_000, 1) == [[0, 1, 2, 3, 4]]
+    recipes: list[Recipe] = [run.recipe for run in runs]
+    data, trainer = runs[0].data, runs[0].experiment.trainer
+    together = train(recipes, data, trainer, "float64")
+    for recipe, outcome in zip(recipes, together, strict=True):
+        assert_same_bits(train([recipe], data, trainer, "float64")[0], outcome)
+    assert len({outcome.theta.tobytes() for outcome in together}) == len(starts)
+    assert all(np.isfinite(outcome.theta).all() for outcome in together)

@@ -1,0 +1,388 @@
+"""Workers that fail, die, are interrupted or live elsewhere; what they return is what a plain call returns."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from distributed import Client
+from threadpoolctl import threadpool_info
+
+from nnexp.core.errors import UserError
+from nnexp.sweeps.workers import Failure, LokyPool, Pool, Workers
+from tests.conftest import CommandLine, Finished
+
+ROOT = Path(__file__).parents[2]
+SECONDS = 60
+"""How long anything is waited for; nothing takes that long unless something is wrong."""
+LARGE = 300_000
+"""Numbers of an array that joblib shares through a file instead of sending it."""
+
+
+def wait_for(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + SECONDS
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return met
+
+
+def power(base: int, exponent: int) -> int:
+    return int(base**exponent)
+
+
+def complain(text: str) -> int:
+    raise ValueError(text)
+
+
+def kill_once(flag: Path) -> str:
+    """End the process the first time, as the system does when memory runs out."""
+    if not flag.exists():
+        flag.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return "survived"
+
+
+def kill_always() -> str:
+    os._exit(1)
+
+
+def wait_until_noticed(flag: Path) -> bool:
+    """Tell whether somebody had the result of another call before this one ended."""
+    return wait_for(flag.exists)
+
+
+def note_and_sleep(folder: Path) -> None:
+    (folder / str(os.getpid())).touch()
+    time.sleep(SECONDS)
+
+
+def whether_interrupts_are_ignored() -> bool:
+    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
+def whereabouts() -> tuple[int, Path, str]:
+    return os.getpid(), Path.cwd(), os.environ["HOME"]
+
+
+def threads_of_products() -> set[int]:
+    """Return how many threads a product of matrices may take, which can change its last bits."""
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {int(pool["num_threads"]) for pool in threadpool_info()}
+
+
+def period() -> tuple[float, float]:
+    begin = time.monotonic()
+    time.sleep(0.2)
+    return begin, time.monotonic()
+
+
+def doubled(array: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Change an array in place, as a training that goes on does."""
+    array *= 2
+    return array
+
+
+def alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def begin(pool: Pool, functions: Sequence[Callable[[], Any]]) -> Iterator[tuple[int, Any]]:
+    """Begin functions of all kinds."""
+    return pool.begin(functions)
+
+
+def results(pool: Pool, functions: Sequence[Callable[[], Any]]) -> list[Any]:
+    """Return what functions return, in their order."""
+    found = dict(begin(pool, functions))
+    assert sorted(found) == list(range(len(functions)))
+    return [found[place] for place in range(len(functions))]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_results_are_those_of_plain_calls(count: int) -> None:
+    functions = [partial(power, base, exponent) for base in (2, 3) for exponent in range(5)]
+    with LokyPool(count) as pool:
+        assert results(pool, functions) == [1, 2, 4, 8, 16, 1, 3, 9, 27, 81]
+        assert results(pool, functions[3:4]) == [8]
+        assert results(pool, []) == []
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_call_that_raises_says_why_and_the_others_go_on(count: int) -> None:
+    with LokyPool(count) as pool:
+        first, failure, last = results(pool, [partial(power, 2, 3), partial(complain, "too hot"), partial(power, 2, 4)])
+    assert (first, last) == (8, 16)
+    assert isinstance(failure, Failure)
+    assert failure.reason == "ValueError: too hot"
+    assert "in complain" in failure.details
+
+
+def test_a_call_that_loses_its_worker_is_begun_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    others = [partial(power, 2, exponent) for exponent in range(6)]
+    with LokyPool(2) as pool:
+        assert results(pool, [partial(kill_once, tmp_path / "flag"), *others]) == ["survived", 1, 2, 4, 8, 16, 32]
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("nnexp: a worker died (")
+    assert lines[0].endswith("): its stack is trained again")
+
+
+def test_a_call_that_always_kills_its_worker_is_given_up_and_the_others_are_done() -> None:
+    others = [partial(power, 2, exponent) for exponent in range(6)]
+    with LokyPool(2) as pool:
+        failure, *rest = results(pool, [kill_always, *others])
+        assert results(pool, others) == [1, 2, 4, 8, 16, 32]  # and the pool is as good as before
+    assert isinstance(failure, Failure)
+    assert failure.reason.startswith("the worker died: ")
+    assert rest == [1, 2, 4, 8, 16, 32]
+
+
+def test_results_come_as_they_are_done(tmp_path: Path) -> None:
+    flag = tmp_path / "noticed"
+    with LokyPool(2) as pool:
+        begun = begin(pool, [partial(wait_until_noticed, flag), partial(power, 2, 3)])
+        assert next(begun) == (1, 8)
+        flag.touch()
+        assert list(begun) == [(0, True)]
+
+
+def test_large_arrays_can_be_changed_by_a_worker() -> None:
+    """What joblib shares through files must not be read-only: a training that goes on changes its own."""
+    arrays = [np.full(LARGE, fill) for fill in (1.0, 2.0)]
+    with LokyPool(2) as pool:
+        ones, twos = results(pool, [partial(doubled, array) for array in arrays])
+    assert (ones == 2).all()
+    assert (twos == 4).all()
+    assert (arrays[0] == 1).all()
+
+
+def test_an_interrupt_ends_the_workers_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    def ended_by_an_interrupt() -> None:
+        with LokyPool(2) as pool:
+            for _ in begin(pool, [partial(power, 1, 1), *[partial(note_and_sleep, tmp_path)] * 5]):
+                assert wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
+                raise KeyboardInterrupt
+
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ended_by_an_interrupt()
+    processes = [int(path.name) for path in tmp_path.iterdir()]
+    assert len(processes) == 2
+    assert wait_for(lambda: not any(alive(process) for process in processes))
+    assert time.monotonic() - started < SECONDS / 2
+    assert capfd.readouterr() == ("", "")
+
+
+def test_workers_do_not_hear_of_interrupts_and_this_process_does() -> None:
+    before = signal.getsignal(signal.SIGINT)
+    with LokyPool(3) as pool:  # a number that no other test has, so that its processes are started anew
+        assert results(pool, [whether_interrupts_are_ignored] * 6) == [True] * 6
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_thread_can_use_workers() -> None:
+    found: list[object] = []
+
+    def use() -> None:
+        with LokyPool(2) as pool:
+            found.extend(results(pool, [partial(power, 2, 3), partial(power, 2, 4)]))
+
+    thread = threading.Thread(target=use)
+    thread.start()
+    thread.join()
+    assert found == [8, 16]
+
+
+MISTAKES = [
+    (["hydra.launcher.backend=foo"], r"hydra\.launcher\.backend=foo: must be loky or dask or ray"),
+    (["hydra.launcher.jobs=0"], r"hydra\.launcher\.jobs=0: must be a whole number of at least 1 or null"),
+    (["hydra.launcher.stack_megabytes=0"], r"hydra\.launcher\.stack_megabytes=0\.0: must be a number greater than 0"),
+    (
+        ["hydra.launcher.address=tcp://127.0.0.1:1"],
+        r"hydra\.launcher\.address=tcp://127\.0\.0\.1:1: must be null for the backend loky",
+    ),
+    (
+        ["hydra.launcher.backend=dask", "hydra.launcher.address=tcp://127.0.0.1:1"],
+        r"hydra\.launcher\.address=tcp://127\.0\.0\.1:1: must be a Dask scheduler that answers \(.*refused\)",
+    ),
+    (
+        ["hydra.launcher.backend=dask", "hydra.launcher.address=nonsense"],
+        r"hydra\.launcher\.address=nonsense: must be a Dask scheduler that answers \(.*\)",
+    ),
+    (
+        ["hydra.launcher.backend=ray", "hydra.launcher.address=127.0.0.1:1"],
+        r"hydra\.launcher\.address=127\.0\.0\.1:1: must be a Ray cluster that answers \(.*refused\)",
+    ),
+    (
+        ["hydra.launcher.backend=ray", "hydra.launcher.address=nonsense"],
+        r"hydra\.launcher\.address=nonsense: must be a Ray cluster that answers \(.*\)",
+    ),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=lambda value: str(value)[-40:])
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    nnexp: CommandLine, typed: Callable[..., Finished], arguments: list[str], sentence: str
+) -> None:
+    call = nnexp if "hydra.launcher.backend=ray" in arguments else typed  # Ray has to be the only one in a process
+    result = call("-m", "seed=0,1", "trainer.epochs=2", "tracking=none", *arguments)
+    assert result.returncode == 2
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert re.fullmatch(f"nnexp: {sentence}", line), line
+    assert not list(nnexp.folder.glob("outputs/sweeps/*"))
+
+
+@pytest.mark.parametrize(("backend", "package"), [("dask", "dask"), ("dask", "distributed"), ("ray", "ray")])
+def test_a_package_that_is_missing_is_named(
+    monkeypatch: pytest.MonkeyPatch, backend: Literal["dask", "ray"], package: str
+) -> None:
+    monkeypatch.setitem(sys.modules, package, None)
+    sentence = rf"^hydra\.launcher\.backend={backend}: must be installed, pip install 'nnexp\[{backend}\]' \(.*\)$"
+    with pytest.raises(UserError, match=sentence):
+        Workers(backend).start()
+
+
+@contextmanager
+def running(*arguments: str, folder: Path, **variables: str) -> Iterator[None]:
+    """Run a program of Dask in a folder, and end it."""
+    with (folder / "log.txt").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "dask", *arguments],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "HOME": str(folder), **variables},
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+THREADS = "distributed: {nanny: {pre-spawn-environ: {OMP_NUM_THREADS: 2, OPENBLAS_NUM_THREADS: 2}}}"
+"""Dask limits them to one, but for workers that are started without a nanny."""
+
+
+@pytest.fixture(scope="module")
+def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of a Dask scheduler with two workers, which know nothing but what they are sent."""
+    folders = [tmp_path_factory.mktemp(name) for name in ("scheduler", "worker", "worker")]
+    file = folders[0] / "scheduler.json"
+    address = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file), "--no-dashboard", "--no-show")
+    with ExitStack() as processes:
+        patience = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"}
+        processes.enter_context(running("scheduler", *address, folder=folders[0], **patience))
+        for folder in folders[1:]:
+            worker = ("--scheduler-file", str(file), "--nthreads", "1", "--no-dashboard", "--local-directory", ".")
+            (folder / "dask.yaml").write_text(THREADS)
+            processes.enter_context(running("worker", *worker, folder=folder, DASK_CONFIG=str(folder)))
+        assert wait_for(lambda: file.exists() and bool(file.read_text()))
+        found = str(json.loads(file.read_text())["address"])
+        with Client(found) as client:
+            client.wait_for_workers(2, timeout=SECONDS)
+        yield found
+
+
+def test_workers_of_a_cluster_share_nothing_with_us(scheduler: str) -> None:
+    with Workers("dask", address=scheduler).start() as pool:
+        assert pool.count == 2
+        found = results(pool, [whereabouts] * 8)
+    assert os.getpid() not in {process for process, _, _ in found}
+    assert all(str(folder) == home != str(Path.cwd()) for _, folder, home in found)
+    assert len({folder for _, folder, _ in found}) == 2
+
+
+def test_a_cluster_does_what_plain_calls_do(scheduler: str, tmp_path: Path) -> None:
+    flag = tmp_path / "noticed"
+    with Workers("dask", address=scheduler).start() as pool:
+        assert results(pool, [partial(power, 2, exponent) for exponent in range(7)]) == [1, 2, 4, 8, 16, 32, 64]
+        (failure,) = results(pool, [partial(complain, "too hot")])
+        assert isinstance(failure, Failure)
+        assert failure.reason == "ValueError: too hot"
+        begun = begin(pool, [partial(wait_until_noticed, flag), partial(power, 2, 3)])
+        assert next(begun) == (1, 8)
+        flag.touch()
+        assert list(begun) == [(0, True)]
+        (twos,) = results(pool, [partial(doubled, np.ones(LARGE))])
+        (fours,) = results(pool, [partial(doubled, twos)])
+    assert (fours == 4).all()
+
+
+def test_products_take_one_thread_on_a_cluster(scheduler: str) -> None:
+    with Workers("dask", address=scheduler).start() as pool:
+        assert results(pool, [threads_of_products] * 4) == [{1}] * 4
+
+
+def test_no_more_workers_of_a_cluster_are_used_than_asked_for(scheduler: str) -> None:
+    with Workers("dask", jobs=1, address=scheduler).start() as pool:
+        assert pool.count == 1
+        periods = sorted(results(pool, [period] * 4))
+    assert all(end <= begin for (_, end), (begin, _) in pairwise(periods))
+
+
+def test_a_cluster_loses_workers(scheduler: str, tmp_path: Path) -> None:
+    others = [partial(power, 2, exponent) for exponent in range(4)]
+    with Workers("dask", address=scheduler).start() as pool:
+        assert results(pool, [partial(kill_once, tmp_path / "flag"), *others]) == ["survived", 1, 2, 4, 8]
+        failure, *rest = results(pool, [kill_always, *others])
+    assert isinstance(failure, Failure)
+    assert failure.reason.startswith("the worker died: ")
+    assert rest == [1, 2, 4, 8]
+
+
+SWEEP = (
+    *("-m", "seed=0,1", "optimizer=sgd,adam", "architecture.dropout=0.1", "trainer.batch_size=64"),
+    *("trainer.epochs=5", "tracking=none", "hydra.launcher.stack_megabytes=0.2"),
+)
+
+
+def histories(folder: Path) -> dict[str, bytes]:
+    found = {path.parent.name: path.read_bytes() for path in folder.glob("sweeps/*/runs/*/history.csv")}
+    assert len(found) == 4
+    return found
+
+
+def test_a_sweep_on_a_cluster_has_the_same_bits(
+    scheduler: str, nnexp: CommandLine, typed: Callable[..., Finished]
+) -> None:
+    here = typed(*SWEEP, "hydra.launcher.jobs=1", "output_dir=here")
+    assert (here.returncode, here.stderr) == (0, "")
+    there = nnexp(*SWEEP, "hydra.launcher.backend=dask", f"hydra.launcher.address={scheduler}", "output_dir=there")
+    assert (there.returncode, there.stderr) == (0, "")
+    assert histories(nnexp.folder / "there") == histories(nnexp.folder / "here")
+
+
+@pytest.mark.parametrize("backend", ["dask", "ray"])
+def test_a_cluster_that_is_started_here_has_the_same_bits(
+    nnexp: CommandLine, typed: Callable[..., Finished], backend: str
+) -> None:
+    here = typed(*SWEEP, "hydra.launcher.jobs=1", "output_dir=here")
+    assert (here.returncode, here.stderr) == (0, "")
+    # Halving to one rung sends trainings that have paused; a share of nearly 1 stops none of them.
+    rungs = ("sweep.halving=0.99", "sweep.rungs=2")
+    there = nnexp(*SWEEP, *rungs, f"hydra.launcher.backend={backend}", "hydra.launcher.jobs=2", "output_dir=there")
+    assert (there.returncode, there.stderr) == (0, "")
+    assert histories(nnexp.folder / "there") == histories(nnexp.folder / "here")

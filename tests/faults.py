@@ -114,7 +114,7 @@ class Scene:
     def deliver(self) -> None:
         """Deliver what is left."""
         for last in (False, True):
-            command = [sys.executable, "-m", "nnexp.deliver", "outputs", "--tracking-uri", self.uri]
+            command = [sys.executable, "-m", "nnexp", "deliver", "outputs", "--tracking-uri", self.uri]
             result = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=300, check=False)
             self.keep("" if last else result.stdout + result.stderr)
             if result.returncode or (last and not result.stdout.startswith("Nothing is left")):

@@ -17,7 +17,7 @@ FLOORS = [
     ["config"],
     ["runs", "analysis"],
     ["sweeps"],
-    ["_plugins", "compare", "deliver", "replay", "predict"],
+    ["commands", "_plugins"],
     ["__main__", "__init__"],
 ]
 """From the ground up; a module imports from its own folder and from floors below."""
@@ -49,7 +49,7 @@ HOME = {
     "sklearn": ("data", "training"),
     "pandas": ("data", "storage"),
     "mnist1d": "data",
-    "hydra": ("config", "__main__", "sweeps", "_plugins"),
+    "hydra": ("config", "commands", "sweeps", "_plugins"),
     "joblib": "sweeps",
     "distributed": "sweeps",
     "ray": "sweeps",

@@ -5,13 +5,12 @@ What a user types is the user's to decide; what a file says is not.
 
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
-from nnexp import compare, replay
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Finished, status_of
 
 QUICK = ("trainer.epochs=1", "tracking=none", "verbose=false")
 MINE = ("--config-dir", "theirs", "experiment=evil", *QUICK)
@@ -394,15 +393,10 @@ def test_a_damaged_run_is_one_line(
 ) -> None:
     home = theirs({})
     run = str(damaged(honest, home, name, change))
-    commands: list[tuple[Callable[[Sequence[str]], None], list[str]]] = [
-        (compare.main, [run, run]),
-        (replay.main, [run]),
-    ]
-    for command, words in commands:
-        with pytest.raises(SystemExit) as end:
-            command(words)
+    for words in (["compare", run, run], ["replay", run]):
+        status = status_of(*words)
         lines = capsys.readouterr().err.splitlines()
-        assert end.value.code == 2
+        assert status == 2
         assert len(lines) == 1
         assert sentence in lines[0]
         assert "\x1b" not in lines[0]
@@ -420,10 +414,7 @@ def test_a_recorded_config_of_somebody_else_runs_and_writes_nothing(
     home = theirs({})
     run = damaged(honest, home, "config.yaml", change)
     before = {*home.parent.rglob("*")}
-    with pytest.raises(SystemExit) as end:
-        replay.main([str(run)])
-    shown = capsys.readouterr()
-    assert_refused(Finished([], int(str(end.value.code)), shown.out, shown.err), sentence, home, before)
+    assert_refused(Finished([], status_of("replay", str(run)), *capsys.readouterr()), sentence, home, before)
 
 
 def test_texts_of_somebody_else_are_only_shown(
@@ -433,7 +424,7 @@ def test_texts_of_somebody_else_are_only_shown(
     home = theirs({})
     change = replaced("\nseed: 0\n", '\nseed: "[/x] [bold]${oc.env:SECRET} \\e[2J"\n')
     run = damaged(honest, home, "config.yaml", change)
-    compare.main([str(run), str(honest)])
+    assert status_of("compare", str(run), str(honest)) == 0
     shown = capsys.readouterr()
     assert "[/x] [bold]${oc.env:SECRET} ?[2J" in shown.out
     assert shown.err == ""

@@ -41,6 +41,11 @@ def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:
     return UserError(f"{' '.join(blamed)}: must be something that Hydra understands ({error})")
 
 
+def other_launcher(name: str) -> UserError:
+    """Return the refusal of a launcher of Hydra's, or of a plugin."""
+    return UserError(f"hydra/launcher={name}: must be nnexp, which trains runs together, here or on a cluster of Dask")
+
+
 def _is_odd(override: str) -> bool:
     """Tell whether an override cannot be parsed, or chooses something other than the name of an option."""
     try:

@@ -4,7 +4,6 @@ The folder `experiments/` is Hydra's config group `experiment`. Hydra names a gr
 source translates between the two names. Files of all folders but `conf/` are checked as they are read.
 """
 
-import os
 import sys
 from pathlib import Path
 
@@ -102,8 +101,6 @@ def register() -> None:
     plugins = str(Path(__file__).resolve().parent.parent / "_plugins")
     if plugins not in sys.path:
         sys.path.append(plugins)
-        # Launchers that are not ours begin processes that read a pickled config, in which our plugins are named.
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), plugins]))
     for plugin in (ExperimentSource, ExperimentSearchPath):
         Plugins.instance().register(plugin)
     set_source(FolderSource)

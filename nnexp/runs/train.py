@@ -55,9 +55,7 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     return execute(compose_experiment(overrides, config_dir), overrides)
 
 
-def execute(
-    experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True, parent: str | None = None
-) -> Result:
+def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
     Arguments
@@ -68,8 +66,6 @@ def execute(
         What was asked for.
     alone
         Whether figures are drawn and tables shown where the config leaves it open.
-    parent
-        The run that explains this one, where the tracker knows such.
 
     Raises
     ------
@@ -92,8 +88,8 @@ def execute(
         tracker = experiment.tracking.open(solo.output_dir)
         run_id = None if earlier is None else earlier.tracked_as(tracker.uri)
         try:
-            begun = tracker.start(solo.facts, experiment.trainer.evaluations(), parent, run_id)
-            with solo.tracked(begun, parent):
+            begun = tracker.start(solo.facts, experiment.trainer.evaluations(), run_id)
+            with solo.tracked(begun):
                 solo.train(begun)
                 result = solo.result(begun)
         except TrackingError as error:
@@ -136,7 +132,6 @@ class Solo:
         self._earlier, self._started = earlier, time.strftime("%Y-%m-%d_%H-%M-%S")
         self._observer: Observer = unobserved
         self._tracked: TrackedRun | None = None
-        self._parent: str | None = None
         self._lock: BaseFileLock | None = None
         self._training = Training(
             [ready.recipe], ready.data, trainer, experiment.dtype, self._observe, watch_layers=self.figures
@@ -188,9 +183,9 @@ class Solo:
         self._observer(moment, runs, row)
 
     @contextmanager
-    def tracked(self, run: TrackedRun, parent: str | None) -> Iterator[None]:
+    def tracked(self, run: TrackedRun) -> Iterator[None]:
         """Track the run within the block, and close it if the block does not get to its end."""
-        self._tracked, self._parent = run, parent
+        self._tracked = run
         if self._earlier is not None:
             self._note(self._unfinished("KILLED"))
         try:
@@ -280,7 +275,7 @@ class Solo:
 
     def _note(self, left: FinishedRun | None) -> None:
         if self._tracked is not None and self._tracked.run_id is not None:
-            RunNote(self._tracked.uri, self._tracked.run_id, self._parent, left).write(self._place)
+            RunNote(self._tracked.uri, self._tracked.run_id, left=left).write(self._place)
 
     def _with_room(self, write: Callable[[], T]) -> T:
         return once_there_is_room(write, self.output_dir)

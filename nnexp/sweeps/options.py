@@ -35,8 +35,6 @@ class SweepOptions(Component):
         Whether only to say what would be done.
     reuse
         Whether what has been trained before is taken from there.
-    parent
-        The run that explains this one where tracking knows such; set by sweeps whose jobs run on their own.
 
     """
 
@@ -50,7 +48,6 @@ class SweepOptions(Component):
     rungs: Annotated[int, at.Interval(ge=1, le=100)] = 3
     plan: bool = False
     reuse: bool = True
-    parent: str | None = None
 
 
 def sweep_options(config: DictConfig) -> SweepOptions:

@@ -9,13 +9,12 @@ import hashlib
 import json
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from hydra.core.utils import JobReturn
 from omegaconf import DictConfig
 
 from nnexp import __version__
@@ -40,7 +39,6 @@ from nnexp.runs.tracking_note import RunNote, SweepNote, later
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import TRACKED, read_history
 from nnexp.sweeps import reuse as ledger
-from nnexp.sweeps.objective import Objective
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
 from nnexp.sweeps.recording import Kept, Recorder
@@ -54,7 +52,7 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.history import chosen_by
 from nnexp.training.worker import TrainedRun
 
-ERROR, PARENT = "error.txt", "sweep.parent"
+ERROR = "error.txt"
 KEY_LENGTH = 8
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on recording."""
@@ -124,42 +122,6 @@ class Session:
                     self._swept[begin + twin] = one.swept(jobs[twin], reused=one.run.config_hash not in self._trained)
                 recorder.put(one)
                 progress(int(place in missing))
-        return [self._swept[begin + place] for place in range(len(jobs))]
-
-    def launch_elsewhere(
-        self, jobs: Sequence[Job], experiments: Iterable[Experiment], launch: Callable[[list[Job]], Sequence[JobReturn]]
-    ) -> list[SweepRun]:
-        """Let a launcher that is not ours run what is to be trained; each job then trains and records itself.
-
-        Raises
-        ------
-        UserError
-            If a job cannot be trained, or something is asked for that only our launcher does.
-
-        """
-        if self._options.plan:
-            raise UserError("sweep.plan=true: must be false but for hydra/launcher=nnexp")
-        if self._options.halving is not None:
-            raise UserError(f"sweep.halving={self._options.halving}: must be null but for hydra/launcher=nnexp")
-        runs = self._ready(jobs, experiments)
-        folder, twins = self._open(jobs, runs), twins_of(runs)
-        kept = self._kept_before(runs, twins, folder)
-        missing = [place for place in twins if place not in kept]
-        recorder = self._record_with(jobs, runs[0], folder)
-        parent = recorder.begun().run_id
-        told = [] if parent is None else [f"{PARENT}={parent}"]
-        begin, self._asked = self._asked, self._asked + len(jobs)
-        for place, one in kept.items():
-            recorder.put(one)
-            for twin in twins[place]:
-                self._swept[begin + twin] = one.swept(jobs[twin], reused=True)
-        returns = launch([[*jobs[place], *told] for place in missing]) if missing else []
-        for place, returned in zip(missing, returns, strict=True):
-            outcome = returned._return_value  # noqa: SLF001 - the property raises what went wrong
-            failed = SweepRun((), runs[place].name, error=f"{type(outcome).__name__}: {outcome}")
-            run = outcome.run if isinstance(outcome, Objective) else failed
-            for twin in twins[place]:
-                self._swept[begin + twin] = replace(run, job=tuple(jobs[twin]), name=runs[twin].name)
         return [self._swept[begin + place] for place in range(len(jobs))]
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import is_there
-from nnexp.tracking.mlflow_entities import child_tags, cut, inputs_of, params_of, source_tags
+from nnexp.tracking.mlflow_entities import cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
 from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, failing, open_store
 from nnexp.tracking.mlflow_sweep import MLflowSweep
@@ -140,19 +140,14 @@ class MLflowTracker:
         self._client, self.uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
 
     @failing()
-    def start(
-        self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None, run_id: str | None = None
-    ) -> "MLflowRun":
+    def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open one that is still there."""
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             there = {name: self._steps(run_id, name) for name in run.data.metrics}
             return MLflowRun(self._client, self.uri, run.info.experiment_id, run_id, epochs, there)
         experiment = self._experiment_id(self._experiment or facts.group)
-        tags = facts.tags if parent is None else {**facts.tags, **child_tags(parent)}
-        if parent is not None:  # nested runs are shown below their parent only where both are in one experiment
-            experiment = self._client.get_run(parent).info.experiment_id
-        run_id = self._client.create_run(experiment, tags=source_tags(tags), run_name=facts.name).info.run_id
+        run_id = self._client.create_run(experiment, tags=source_tags(facts.tags), run_name=facts.name).info.run_id
         self._client.log_batch(run_id, params=params_of(facts))
         self._client.log_inputs(run_id, inputs_of(facts))
         return MLflowRun(self._client, self.uri, experiment, run_id, epochs)

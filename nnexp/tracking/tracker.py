@@ -203,10 +203,8 @@ class Tracker(Protocol):
     def uri(self) -> str:
         """Return where the tracker keeps things."""
 
-    def start(
-        self, facts: RunFacts, epochs: Sequence[int], parent: str | None = None, run_id: str | None = None
-    ) -> TrackedRun:
-        """Begin a run that will be evaluated at the given epochs, or go on with one; the parent is a sweep's run.
+    def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> TrackedRun:
+        """Begin a run that will be evaluated at the given epochs, or go on with one.
 
         Raises
         ------
@@ -264,7 +262,6 @@ class Untracked:
         self,
         facts: RunFacts,
         epochs: Sequence[int],
-        parent: str | None = None,
         run_id: str | None = None,
     ) -> "Untracked":
         """Return itself."""

@@ -1,15 +1,9 @@
 """The data model of a sweep: settings, what is varied, what is fixed, and what a run returns."""
 
-import pickle
-from math import isnan
-
-import cloudpickle  # type: ignore[import-untyped]
-import numpy as np
 import pytest
 
 from nnexp.analysis.results import Parameter
-from nnexp.sweeps.objective import Objective
-from tests.analysis.made import diverged, ended, falling, grid, results_of, summary
+from tests.analysis.made import diverged, ended, grid, results_of, summary
 
 GROUPS: list[tuple[list[list[str]], dict[str, list[int]]]] = [
     ([["seed=0"], ["seed=1"]], {"": [0, 1]}),
@@ -92,19 +86,3 @@ def test_a_setting_is_halved_if_none_of_its_runs_went_to_the_end() -> None:
     results = results_of(grid(a=[1, 2], seed=[0, 1]), [stopped, stopped, stopped, ended(0.1)])
     assert [run.halved for run in results.runs] == [True, True, True, False]
     assert [setting.halved for setting in results.settings] == [True, False]
-
-
-@pytest.mark.parametrize("dumps", [pickle.dumps, cloudpickle.dumps])
-def test_the_objective_is_the_lowest_loss_of_the_part_for_choosing_and_travels(dumps: type) -> None:
-    out = summary({"train/loss": 0.1, "test/loss": 0.2, "validation/loss": 0.3}), falling(1, 0.2, 0.3)
-    (run,) = results_of([["a=1"]], [out]).runs
-    objective = pickle.loads(dumps(Objective.of(run)))  # noqa: S301 - our own
-    assert (type(objective), float(objective), objective.run.summary) == (Objective, 0.3, run.summary)
-    assert run.curves is not None
-    np.testing.assert_array_equal(objective.run.curves.times, run.curves.times)
-
-
-def test_without_an_evaluation_the_objective_is_not_a_number() -> None:
-    runs = results_of([["a=1"], ["a=2"]], [diverged(), "KeyError"]).runs
-    assert all(isnan(Objective.of(run)) for run in runs)
-    assert Objective.of(results_of([["a=1"]], [ended(0.25)]).runs[0]) == 0.25

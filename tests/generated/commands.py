@@ -67,7 +67,7 @@ KEYS = (
     *("hydra.run.dir", "hydra.verbose", "hydra.mode", "hydra.job.name", "hydra.sweep.dir", "hydra.launcher.jobs"),
     *("hydra", "hydra/launcher", "hydra/sweeper", "hydra.searchpath", "hydra.callbacks.x", "hydra.job.num"),
     *("x", "x.y", "x.y.z", "seed.x", "trainer.x", "trainer.epochs.x", "dataset.x", "optimizer._target_", "_target_"),
-    *("experiment", "experiments", "config", "sweep", "sweep.over", "sweep.over.seed", "sweep.parent", "defaults"),
+    *("experiment", "experiments", "config", "sweep", "sweep.over", "sweep.over.seed", "defaults"),
     *(
         "dataset@x",
         "dataset@seed",

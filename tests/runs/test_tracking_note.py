@@ -97,6 +97,6 @@ def test_a_damaged_note_is_none_or_one_of_its_type(tmp_path: Path, kind: type[Ru
 
 def test_the_command_for_later_names_a_store_that_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    begin = "python -m nnexp.deliver 'my runs'"
+    begin = "python -m nnexp deliver 'my runs'"
     assert later(tmp_path / "my runs", f"sqlite:///{tmp_path}/my runs/mlflow.db") == begin
     assert later(tmp_path / "my runs", "http://a:1") == f"{begin} --tracking-uri http://a:1"

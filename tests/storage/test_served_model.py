@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 import yaml
 
+from nnexp.commands.predict import main
 from nnexp.core.errors import UserError
-from nnexp.predict import main
 from nnexp.storage.served_model import write_served_model
+from tests.commands.test_predict import FLATS, on_flats, trained
 from tests.conftest import CommandLine
-from tests.test_predict import FLATS, on_flats, trained
 
 ROOT = Path(__file__).parent.parent
 
@@ -192,7 +192,16 @@ def test_a_run_in_mlflow_is_asked_from_elsewhere(nnexp: CommandLine, tmp_path_fa
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     for place, run in enumerate((note.parent, json.loads(note.read_text())["run_id"])):
         done = subprocess.run(
-            [sys.executable, "-m", "nnexp.predict", str(run), str(nnexp.folder / "flats.csv"), "--to", f"{place}.csv"],
+            [
+                sys.executable,
+                "-m",
+                "nnexp",
+                "predict",
+                str(run),
+                str(nnexp.folder / "flats.csv"),
+                "--to",
+                f"{place}.csv",
+            ],
             cwd=elsewhere,
             env=environment(nnexp.folder),
             capture_output=True,

@@ -6,6 +6,7 @@ whatever is slow to import is imported late.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import nan
 from typing import TYPE_CHECKING, cast
 
 from hydra.core.config_store import ConfigStore
@@ -15,6 +16,8 @@ from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
+
+from nnexp.config.hydra_errors import other_launcher
 
 if TYPE_CHECKING:
     from nnexp.analysis.results import SweepRun
@@ -64,7 +67,7 @@ class NNexpLauncher(Launcher):
         self._loader, self._config = hydra_context.config_loader, config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:  # noqa: ARG002
-        """Train jobs, and return the objective of each."""
+        """Train jobs, and return the lowest selection loss of each."""
         from nnexp.config.compose import options_of
         from nnexp.core.build import build
         from nnexp.sweeps.configs import experiments_of
@@ -83,12 +86,13 @@ class NNexpLauncher(Launcher):
 
 
 def returned(run: "SweepRun") -> JobReturn:
-    """Return a run as Hydra knows it: with its objective, or with what went wrong."""
-    from nnexp.sweeps.objective import Objective
+    """Return a run as Hydra knows it: with its lowest selection loss, NaN without one, or with what went wrong."""
+    from nnexp.training.history import chosen_by
 
     if run.error is not None:
         return JobReturn(overrides=run.job, status=JobStatus.FAILED, _return_value=RuntimeError(run.error))
-    return JobReturn(overrides=run.job, status=JobStatus.COMPLETED, _return_value=Objective.of(run))
+    best = {} if run.summary is None else run.summary.best
+    return JobReturn(overrides=run.job, status=JobStatus.COMPLETED, _return_value=best.get(chosen_by(best), nan))
 
 
 class NNexpSweeper(Sweeper):
@@ -96,10 +100,12 @@ class NNexpSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Get ready for a sweep."""
-        self._loader, self._config = hydra_context.config_loader, config
-        self._launcher = Plugins.instance().instantiate_launcher(
+        launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
+        if not isinstance(launcher, NNexpLauncher):
+            raise other_launcher(config.hydra.runtime.choices["hydra/launcher"])
+        self._loader, self._config, self._launcher = hydra_context.config_loader, config, launcher
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
         """Launch all jobs; the session reports on them in the end."""
@@ -110,22 +116,10 @@ class NNexpSweeper(Sweeper):
         search = search_of([*about_hydra, *arguments], self._loader)
         returns: list[JobReturn] = []
         with running(Session.of(self._config, search.total)) as session:
+            self._launcher.session = session
             while jobs := search.ask():
-                returns += self._launch(session, jobs, len(returns))
+                returns += self._launcher.launch(jobs, initial_job_idx=len(returns))
                 if self._config.sweep.plan:  # what comes next depends on results that a plan does not have
                     break
                 search.tell(session.scores(jobs))
         return returns
-
-    def _launch(self, session: "Session", jobs: list[list[str]], number: int) -> Sequence[JobReturn]:
-        """Let the launcher do jobs: ours knows the session, another's is told of it with every job."""
-        from nnexp.sweeps.configs import experiments_of
-
-        if isinstance(self._launcher, NNexpLauncher):
-            self._launcher.session = session
-            return self._launcher.launch(jobs, initial_job_idx=number)
-        experiments = experiments_of(jobs, self._loader, self._config)
-        runs = session.launch_elsewhere(
-            jobs, experiments, lambda told: self._launcher.launch(told, initial_job_idx=number)
-        )
-        return [returned(run) for run in runs]

@@ -11,11 +11,10 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import FileInfo, Run
 
-from nnexp import compare, predict, replay, run
+from nnexp import run
 from nnexp.core.locks import held, lock_of
-from nnexp.deliver import main
 from nnexp.storage.run_folder import read_history
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Finished, status_of
 
 Deliver = Callable[..., Finished]
 LONG = "x" * 5000
@@ -24,17 +23,12 @@ SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "verbose=false", "figure
 
 @pytest.fixture
 def deliver(in_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -> Deliver:
-    """Return `python -m nnexp.deliver outputs` as a function."""
+    """Return `python -m nnexp deliver outputs` as a function."""
 
     def call(*words: str) -> Finished:
         in_folder()
         capsys.readouterr()
-        status = 0
-        try:
-            main(["outputs", *words])
-        except SystemExit as end:
-            status = int(str(end.code))
-        return Finished(["deliver", *words], status, *capsys.readouterr())
+        return Finished(["deliver", *words], status_of("deliver", "outputs", *words), *capsys.readouterr())
 
     return call
 
@@ -93,7 +87,7 @@ def test_a_run_is_delivered_once(deliver: Deliver, tmp_path: Path, capsys: pytes
     outputs = tmp_path / "outputs"
     with refusing(outputs, "metrics"):
         result = run([*SHORT, "seed=1"])
-        later = "to record it later: python -m nnexp.deliver outputs"
+        later = "to record it later: python -m nnexp deliver outputs"
         assert (
             capsys.readouterr().err
             == f"nnexp: not recorded: it is full. All of the run is in {result.folder}; {later}\n"
@@ -134,7 +128,7 @@ def test_a_sweep_is_delivered_once(
     with refusing(outputs, table, "WHEN (SELECT count(*) FROM runs) > 1" if table == "runs" else ""):
         swept = typed(*command)
     assert swept.returncode == 1
-    assert "Not recorded: it is full\nTo record it later: python -m nnexp.deliver outputs\n" in swept.stdout
+    assert "Not recorded: it is full\nTo record it later: python -m nnexp deliver outputs\n" in swept.stdout
     (folder,) = (outputs / "sweeps").iterdir()
     delivered = deliver()
     assert (delivered.returncode, delivered.stdout) == (0, f"Delivered {folder.relative_to(tmp_path)}\n")
@@ -197,26 +191,23 @@ def test_only_stores_that_are_named_and_there_are_written_to(deliver: Deliver, t
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    "words",
     [
-        (compare.main, [LONG]),
-        (replay.main, [LONG]),
-        (replay.main, ["a", "--output-dir", LONG]),
-        (predict.main, [LONG, "a.csv"]),
-        (predict.main, ["a", "a.csv", "--to", LONG]),
-        (main, [LONG]),
-        (main, ["outputs"]),
+        ["compare", LONG],
+        ["replay", LONG],
+        ["replay", "a", "--output-dir", LONG],
+        ["predict", LONG, "a.csv"],
+        ["predict", "a", "a.csv", "--to", LONG],
+        ["deliver", LONG],
+        ["deliver", "outputs"],
     ],
 )
 def test_a_folder_that_is_none_is_a_mistake(
     in_folder: Callable[[], Path],
     capsys: pytest.CaptureFixture[str],
-    command: Callable[[list[str]], None],
     words: list[str],
 ) -> None:
     """Nor is one whose name is longer than any file system takes."""
     in_folder()
-    with pytest.raises(SystemExit) as end:
-        command(words)
-    assert end.value.code == 2
+    assert status_of(*words) == 2
     assert re.fullmatch(r"nnexp: (run|output_dir)=.*: must be .*\n", capsys.readouterr().err)

@@ -1,9 +1,8 @@
-"""What a store did not take while a run or a sweep was trained, delivered later: `python -m nnexp.deliver OUTPUT_DIR`.
+"""What a store did not take while a run or a sweep was trained, delivered later: `nnexp deliver OUTPUT_DIR`.
 
 What the store has already is not delivered again.
 """
 
-import argparse
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -12,8 +11,9 @@ from functools import partial
 from pathlib import Path
 
 from nnexp.analysis.report import report_files
+from nnexp.commands.arguments import parser
 from nnexp.core.errors import TrackingError, UserError, warn
-from nnexp.core.exits import exits
+from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, is_there, shown
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
@@ -24,25 +24,19 @@ from nnexp.sweeps.sweep_folder import LOCK
 from nnexp.tracking.mlflow import default_uri, tracker_there
 from nnexp.tracking.tracker import FinishedRun, Tracker
 
-LEFT = 1
-"""The exit status where something could not be delivered."""
 
-
-def main(words: Sequence[str] | None = None) -> None:
-    """Deliver what is left; exit status 1 where something could not be delivered, 2 at a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nnexp.deliver",
-        description="Record in MLflow what could not be recorded while runs and sweeps were trained.",
+def main(words: Sequence[str]) -> None:
+    """Deliver what is left; exit status 1 where something could not be delivered."""
+    arguments = parser(
+        "deliver", "Record in MLflow what could not be recorded while runs and sweeps were trained.", output_dir=False
     )
-    parser.add_argument("output_dir", metavar="OUTPUT_DIR", help="where runs were written")
-    parser.add_argument("--tracking-uri", metavar="URI", help="where they were tracked, if not in mlflow.db there")
-    chosen = parser.parse_args(words)
+    arguments.add_argument("output_dir", metavar="OUTPUT_DIR", help="where runs were written")
+    arguments.add_argument("--tracking-uri", metavar="URI", help="where they were tracked, if not in mlflow.db there")
+    chosen = arguments.parse_args(words)
     output_dir = absolute(chosen.output_dir)
     named = (chosen.tracking_uri, os.environ.get("MLFLOW_TRACKING_URI"))
-    with exits():
-        well = deliver(output_dir, [default_uri(output_dir), *(uri for uri in named if uri)])
-    if not well:
-        sys.exit(LEFT)
+    if not deliver(output_dir, [default_uri(output_dir), *(uri for uri in named if uri)]):
+        sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
 @dataclass
@@ -135,7 +129,7 @@ def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[
 def _deliver_run(folder: Path, note: RunNote, left: FinishedRun, stores: Stores) -> None:
     """Tell a store what it has not been told of a run that was trained alone."""
     tracker = stores.at(note.uri)
-    run = tracker.start(left.facts, left.history.times.tolist(), note.parent, note.run_id)
+    run = tracker.start(left.facts, left.history.times.tolist(), note.run_id)
     for moment, metrics in left.history.evaluations():
         run.log(moment, metrics)
     if left.status == "FINISHED":
@@ -156,7 +150,3 @@ def _deliver_sweep(folder: Path, note: SweepNote, stores: Stores) -> None:
             RunNote(note.uri, run_id, tracked.run_id).write(path.parent)
     tracked.finish(note.view, note.description, report_files(folder), note.status)
     (folder / TRACKED).unlink()
-
-
-if __name__ == "__main__":
-    main()

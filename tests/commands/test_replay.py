@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnexp.replay import Difference, first_difference
+from nnexp.commands.replay import Difference, first_difference
 from nnexp.training.history import History
 from tests.conftest import CommandLine, Finished
 
@@ -32,7 +32,7 @@ def alone(outputs: Path) -> Path:
 
 
 def replay(outputs: Path, run: object) -> Finished:
-    command = [sys.executable, "-m", "nnexp.replay", str(run), "--output-dir", str(outputs)]
+    command = [sys.executable, "-m", "nnexp", "replay", str(run), "--output-dir", str(outputs)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=CommandLine(outputs).environment())
 
 

@@ -1,6 +1,5 @@
-"""What a trained run says of new examples: `python -m nnexp.predict RUN input.csv`."""
+"""What a trained run says of new examples: `nnexp predict RUN input.csv`."""
 
-import argparse
 import csv
 import os
 import shutil
@@ -13,9 +12,9 @@ from typing import IO
 
 import numpy as np
 
+from nnexp.commands.arguments import parser
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError, warn
-from nnexp.core.exits import exits
 from nnexp.core.files import absolute, atomically, expanded, is_there
 from nnexp.core.threads import one_thread
 from nnexp.data.table_file import TableFile, listed
@@ -29,33 +28,31 @@ IN_MEMORY = 2**24
 """Bytes of predictions that are held in memory until all of them are known."""
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Predict for every row of a table; a user's mistake is one line and exit status 2."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nnexp.predict",
-        description="Print what a trained network says of every row of a table, as a table. The run's own files are "
-        "enough: names, scaling and classes are those of its training.",
+def main(words: Sequence[str]) -> None:
+    """Predict for every row of a table, or write the network as a model of MLflow."""
+    arguments = parser(
+        "predict",
+        "Print what a trained network says of every row of a table, as a table. The run's own files are enough: names, "
+        "scaling and classes are those of its training.",
     )
-    parser.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
-    parser.add_argument("input", metavar="TABLE", nargs="?", help="comma-separated values, named as the data was")
-    parser.add_argument("--to", metavar="FILE", help="where predictions go; standard output if not given")
-    parser.add_argument("--separator", default=",", help=r"what stands between two columns, \t for a tab")
-    parser.add_argument("--model", metavar="FOLDER", help="write the network as a model of MLflow into a new folder")
-    parser.add_argument("--output-dir", default="outputs", help="where runs were written")
-    chosen = parser.parse_args(words)
-    with exits():
-        if (chosen.input is None) == (chosen.model is None):
-            raise UserError("must have either a TABLE or --model FOLDER")
-        output_dir = absolute(chosen.output_dir)
-        with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
-            saved = read_model(folder, f"run={chosen.run}")
-            if chosen.model is not None:
-                with _new_folder(chosen.model) as path:
-                    write_served_model(path, folder)
-                return
-        table = TableFile(expanded(chosen.input), chosen.input, chosen.separator)
-        with _output(chosen.to) as file:
-            predict(saved, table, file)
+    arguments.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
+    arguments.add_argument("input", metavar="TABLE", nargs="?", help="comma-separated values, named as the data was")
+    arguments.add_argument("--to", metavar="FILE", help="where predictions go; standard output if not given")
+    arguments.add_argument("--separator", default=",", help=r"what stands between two columns, \t for a tab")
+    arguments.add_argument("--model", metavar="FOLDER", help="write the network as a model of MLflow into a new folder")
+    chosen = arguments.parse_args(words)
+    if (chosen.input is None) == (chosen.model is None):
+        raise UserError("predict: must have either a TABLE or --model FOLDER")
+    output_dir = absolute(chosen.output_dir)
+    with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
+        saved = read_model(folder, f"run={chosen.run}")
+        if chosen.model is not None:
+            with _new_folder(chosen.model) as path:
+                write_served_model(path, folder)
+            return
+    table = TableFile(expanded(chosen.input), chosen.input, chosen.separator)
+    with _output(chosen.to) as file:
+        predict(saved, table, file)
 
 
 def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
@@ -164,7 +161,3 @@ def _print(file: IO[str]) -> None:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever reads has seen enough, as `head` has
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-if __name__ == "__main__":
-    main()

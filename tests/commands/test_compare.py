@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnexp.compare import differences, metric_rows
+from nnexp.commands.compare import differences, metric_rows
 from nnexp.plots.comparison import comparison
 from nnexp.runs.recorded_run import recorded_run
 from nnexp.training.history import History
@@ -32,7 +32,7 @@ def folders_of(outputs: Path) -> list[Path]:
 
 
 def compare(outputs: Path, *runs: object) -> Finished:
-    command = [sys.executable, "-m", "nnexp.compare", *map(str, runs), "--output-dir", str(outputs)]
+    command = [sys.executable, "-m", "nnexp", "compare", *map(str, runs), "--output-dir", str(outputs)]
     return subprocess.run(command, capture_output=True, text=True, check=False, env=CommandLine(outputs).environment())
 
 

@@ -15,18 +15,18 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from nnexp import run
+from nnexp.commands.predict import aligned, examples, is_header, main, predict
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import Array, Labels
 from nnexp.core.errors import UserError
 from nnexp.data import table_file
 from nnexp.data.dataset import TableDataset
 from nnexp.data.table_file import TableFile
-from nnexp.predict import aligned, examples, is_header, main, predict
 from nnexp.runs.result import Result
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Finished, status_of
 
 QUIET = ("tracking=none", "figures=false", "verbose=false")
 ADAM = ("optimizer=adam", "optimizer.learning_rate=0.01")
@@ -303,7 +303,7 @@ def test_what_is_read_at_a_time_does_not_grow_with_the_table(
 def command(*words: object, cwd: Path) -> Finished:
     environment = CommandLine(cwd).environment()
     return subprocess.run(
-        [sys.executable, "-m", "nnexp.predict", *map(str, words)],
+        [sys.executable, "-m", "nnexp", "predict", *map(str, words)],
         capture_output=True, text=True, check=False, cwd=cwd, env=environment,
     )  # fmt: skip
 
@@ -332,7 +332,7 @@ def test_command_line(flats: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (("input.csv",), "must have either a TABLE or --model FOLDER"),
+        (("input.csv",), "predict: must have either a TABLE or --model FOLDER"),
         (("missing.csv",), "missing.csv: must be a file that can be read (No such file or directory)"),
         (
             ("input.csv", "--to", "no/such/folder"),
@@ -353,10 +353,8 @@ def test_mistakes_on_the_command_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("input.csv").write_text("\n".join(FLATS))
-    given = [] if sentence.startswith("must have either") else words
-    with pytest.raises(SystemExit) as end:
-        main([str(flats), *given])
-    assert end.value.code == 2
+    given = [] if sentence.startswith("predict: must have either") else words
+    assert status_of("predict", str(flats), *given) == 2
     assert capsys.readouterr().err.splitlines()[-1].startswith(f"nnexp: {sentence}")
     assert [path.name for path in tmp_path.iterdir()] == ["input.csv"]
 
@@ -379,7 +377,7 @@ def test_reading_imports_nothing_that_training_needs(flats: Path, tmp_path: Path
     """Neither MLflow, nor what draws, nor what loads data."""
     (tmp_path / "in.csv").write_text("\n".join(FLATS[:4]))
     code = (
-        f"import sys; from nnexp.predict import main; main([{str(flats)!r}, 'in.csv'])\n"
+        f"import sys; from nnexp.commands.predict import main; main([{str(flats)!r}, 'in.csv'])\n"
         "print({'mlflow', 'sklearn', 'matplotlib'} & set(sys.modules), file=sys.stderr)"
     )
     environment = CommandLine(tmp_path).environment()

@@ -1,6 +1,5 @@
-"""A run again, bit for bit: `python -m nnexp.replay RUN`."""
+"""A run again, bit for bit: `nnexp replay RUN`."""
 
-import argparse
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nnexp.commands.arguments import parser
 from nnexp.config.experiment import Experiment
 from nnexp.core.build import build
-from nnexp.core.exits import exits
+from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
@@ -22,8 +22,6 @@ from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.training.history import History
 from nnexp.training.loop import train
 
-DIFFERENT = 1
-"""The exit status of a run that comes out differently."""
 OF_NUMBERS = ("version.", "platform", "processor", "blas", "git.")
 """How the tags begin that say what the last bits may depend on."""
 
@@ -37,19 +35,15 @@ class Difference(NamedTuple):
     now: float | None
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Train a recorded run again; exit status 1 if it comes out differently, 2 at a user's mistake."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nnexp.replay",
-        description="Train a recorded run again and compare every evaluation, bit for bit. Nothing is written.",
+def main(words: Sequence[str]) -> None:
+    """Train a recorded run again; exit status 1 if it comes out differently."""
+    arguments = parser(
+        "replay", "Train a recorded run again and compare every evaluation, bit for bit. Nothing is written."
     )
-    parser.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
-    parser.add_argument("--output-dir", default="outputs", help="where runs were written")
-    chosen = parser.parse_args(words)
-    with exits():
-        same = replay(chosen.run, absolute(chosen.output_dir))
-    if not same:
-        sys.exit(DIFFERENT)
+    arguments.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
+    chosen = arguments.parse_args(words)
+    if not replay(chosen.run, absolute(chosen.output_dir)):
+        sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
 def replay(name: str, output_dir: Path) -> bool:
@@ -138,7 +132,3 @@ def show_environment(recorded: RecordedRun, output_dir: Path, here: Mapping[str,
         terminal.show_table(("environment", "was", "is"), rows)
     else:
         terminal.show_sentences(["Nothing that is recorded of the environment has changed."])
-
-
-if __name__ == "__main__":
-    main()

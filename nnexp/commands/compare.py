@@ -1,13 +1,12 @@
-"""Runs side by side: `python -m nnexp.compare RUN RUN ...`."""
+"""Runs side by side: `nnexp compare RUN RUN ...`."""
 
-import argparse
 import string
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from nnexp.commands.arguments import parser
 from nnexp.core.errors import UserError, on_one_line
-from nnexp.core.exits import exits
 from nnexp.core.files import new_folder, writable_folder
 from nnexp.report import terminal
 from nnexp.report.rows import number
@@ -18,17 +17,15 @@ LABEL = 60
 LETTERS = string.ascii_uppercase
 
 
-def main(words: Sequence[str] | None = None) -> None:
-    """Compare the runs that are named on the command line; a user's mistake is one line and exit status 2."""
-    parser = argparse.ArgumentParser(
-        prog="python -m nnexp.compare",
-        description="Print what differs in the configs of runs and their metrics side by side, and draw their curves.",
+def main(words: Sequence[str]) -> None:
+    """Compare the runs that are named."""
+    arguments = parser(
+        "compare",
+        "Print what differs in the configs of runs and their metrics side by side, and draw their curves.",
     )
-    parser.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
-    parser.add_argument("--output-dir", default="outputs", help="where runs were written, and the picture goes")
-    chosen = parser.parse_args(words)
-    with exits():
-        show(chosen.runs, writable_folder(chosen.output_dir))
+    arguments.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
+    chosen = arguments.parse_args(words)
+    show(chosen.runs, writable_folder(chosen.output_dir))
 
 
 def show(names: Sequence[str], output_dir: Path) -> None:
@@ -99,7 +96,3 @@ def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], 
         words = on_one_line(", ".join(f"{row[0].rpartition('.')[2]}={row[place]}" for row in different[:2]))[:LABEL]
         histories[f"{letter}  {words}" if words else letter] = run.history
     save_figures({"comparison": lambda: comparison(histories)}, folder)
-
-
-if __name__ == "__main__":
-    main()

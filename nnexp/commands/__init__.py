@@ -1,0 +1,1 @@
+"""The commands of nnexp, one module each."""

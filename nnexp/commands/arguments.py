@@ -1,0 +1,22 @@
+"""The arguments of the commands that look at runs."""
+
+from argparse import ArgumentParser
+from typing import NoReturn
+
+from nnexp.core.errors import UserError
+
+
+class Parser(ArgumentParser):
+    """Parses the arguments of a command; a mistake is a `UserError`, as everywhere."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse the arguments."""
+        raise UserError(f"{self.prog.partition(' ')[2]}: {message} (--help shows what there is)")
+
+
+def parser(name: str, description: str, *, output_dir: bool = True) -> Parser:
+    """Return the parser of a command, which has the option --output-dir unless told otherwise."""
+    made = Parser(prog=f"nnexp {name}", description=description)
+    if output_dir:
+        made.add_argument("--output-dir", default="outputs", help="where runs were written")
+    return made

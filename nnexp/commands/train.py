@@ -1,0 +1,59 @@
+"""Training, which is what nnexp does without the name of a command: one run, or with -m a sweep."""
+
+import gc
+import os
+import sys
+from collections.abc import Sequence
+from typing import cast
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from nnexp.config.command_line import arranged, check_flags, check_words
+from nnexp.config.hydra_errors import other_launcher, refusal
+from nnexp.config.search_path import folder, register
+from nnexp.core.errors import UserError
+from nnexp.core.exits import ExitStatus, exits
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Train what overrides and flags of Hydra say.
+
+    Raises
+    ------
+    UserError
+        If they make no run and no sweep.
+
+    """
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
+    register()
+    sys.argv = ["nnexp", *arranged(arguments)]
+    check_words(sys.argv[1:])
+    check_flags(sys.argv[1:])
+    try:
+        hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(_train)()
+    except UserError:
+        raise
+    except Exception as error:
+        mistake = refusal(error, sys.argv[1:])
+        if mistake is None:
+            raise
+        raise mistake from None
+
+
+def _train(config: DictConfig) -> None:
+    """Train the run that a composed config describes; sweeps are trained by nnexp's own launcher."""
+    from nnexp.config.compose import check
+    from nnexp.runs.train import execute
+
+    context = HydraConfig.get()
+    with exits():  # here, for Hydra prints the overrides of a job beside what it raises
+        if context.mode is RunMode.MULTIRUN:
+            raise other_launcher(context.runtime.choices["hydra/launcher"])
+        given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
+        result = execute(check(config), [override for override in given if not override.startswith("sweep.")])
+        gc.enable()
+    if result.diverged_step is not None:
+        sys.exit(ExitStatus.UNSUCCESSFUL)

@@ -1,0 +1,61 @@
+"""The door: commands by their names, their help, mistakes and exit statuses."""
+
+import re
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from nnexp.__main__ import COMMANDS, command_of
+from nnexp.core.errors import UserError
+from tests.conftest import CommandLine, status_of
+
+HELP = (Path(__file__).parents[2] / "conf" / "hydra" / "help" / "nnexp.yaml").read_text(encoding="utf-8")
+
+
+def test_without_a_command_it_trains() -> None:
+    assert command_of([]) == ("train", [])
+    assert command_of(["optimizer=adam"]) == ("train", ["optimizer=adam"])
+    assert command_of(["--help"]) == ("train", ["--help"])
+    assert command_of(["train", "seed=1"]) == ("train", ["seed=1"])
+    assert command_of(["compare", "a", "b"]) == ("compare", ["a", "b"])
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_a_module_and_in_the_help(name: str) -> None:
+    assert callable(import_module(f"nnexp.commands.{name}").main)
+    assert name == "train" or re.search(rf"^    {name} [A-Z]", HELP, re.MULTILINE)
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "train"])
+def test_every_command_has_help_and_tells_of_a_mistake_in_one_line(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert status_of(name, "--help") == 0
+    assert capsys.readouterr().out.startswith(f"usage: nnexp {name} ")
+    assert status_of(name, "--nonsense") == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.fullmatch(rf"nnexp: {name}: .* \(--help shows what there is\)", line)
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("comapre", "compare"), ("predit", "predict"), ("tain", "train")])
+def test_a_misspelt_command_is_told(typed: str, meant: str) -> None:
+    with pytest.raises(UserError, match=rf"{typed}: no such command, did you mean {meant}\?"):
+        command_of([typed, "outputs"])
+
+
+def test_a_bug_keeps_its_traceback(nnexp: CommandLine) -> None:
+    (nnexp.folder / "matplotlib.py").write_text("raise RuntimeError('a bug')\n", encoding="utf-8")
+    result = nnexp("trainer.epochs=1", "tracking=none", PYTHONPATH=str(nnexp.folder))
+    assert result.returncode == 1
+    assert "Traceback" in result.stderr
+    assert "RuntimeError: a bug" in result.stderr
+
+
+def test_the_door_imports_nothing_but_the_command(nnexp: CommandLine) -> None:
+    code = "import sys; from nnexp.__main__ import command_of; print(sorted({'hydra', 'numpy'} & set(sys.modules)))"
+    import subprocess
+
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=nnexp.folder)
+    assert result.stdout == "[]\n"

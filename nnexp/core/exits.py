@@ -30,7 +30,6 @@ def exits() -> Iterator[None]:
         warn(str(error))
         sys.exit(ExitStatus.MISTAKE)
     except KeyboardInterrupt as interrupt:
-        if sys.stderr.isatty():
-            print(file=sys.stderr)  # after the ^C of the terminal
+        print(file=sys.stderr)  # after the ^C of a terminal
         warn(f"interrupted{''.join(f'; to go on: {command}' for command in interrupt.args)}")
         sys.exit(ExitStatus.TERMINATED if isinstance(interrupt, Terminated) else ExitStatus.INTERRUPTED)

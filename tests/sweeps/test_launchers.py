@@ -34,7 +34,7 @@ def test_another_launcher_is_refused(
     result = typed(*JOBS, f"hydra/launcher={launcher}", f"hydra/sweeper={sweeper}", "tracking=none")
     assert result.returncode == 2
     assert re.fullmatch(rf"nnexp: hydra/launcher={launcher}: must be nnexp, which .* Dask\n", result.stderr)
-    assert not list(tmp_path.glob("outputs/*"))
+    assert not list(tmp_path.rglob("result.json"))
 
 
 def test_our_launcher_under_another_sweeper(typed: Callable[..., Finished], tmp_path: Path) -> None:

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nnexp.plots.run import LINES, unit_of
+from nnexp.plots.run import LINES
 from nnexp.plots.style import class_colours, grid_of, legend_size
 from nnexp.training.history import History
+from nnexp.training.metrics import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,6 +14,7 @@ from nnexp.plots.numbers import fit, residuals
 from nnexp.plots.plane import decision_regions
 from nnexp.plots.style import new_figure
 from nnexp.training.history import History, Outcome
+from nnexp.training.metrics import SHARE, unit_of
 from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINES = {"train": "-", "validation": "-.", "test": "--"}
-UNITS = {"accuracy": "share of examples", "neighbour_accuracy": "share of examples", "r2": "share of variance"}
 PLANE = 2
 BINARY = 2
 
@@ -79,11 +79,6 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
     return figures
 
 
-def unit_of(metric: str) -> str:
-    """Return what a metric is measured in."""
-    return UNITS.get(metric, "mean over examples")
-
-
 def curves(history: History, name: str) -> "Figure":
     """Draw the loss, and the first other metric, of all parts over time."""
     figure = new_figure(11, 4.2, (0.8, 0.65, 0.15, 0.4), (0.22, 0))
@@ -100,7 +95,7 @@ def curves(history: History, name: str) -> "Figure":
         axes.locator_params("x", integer=True)
         axes.legend(title=f"dotted: best {history.unit}, {best}")
         values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])
-        if UNITS.get(metric) == "share of examples":
+        if unit_of(metric) == SHARE:
             axes.set_ylim(-0.02, 1.02)
         elif values.min() >= 0:
             axes.set_ylim(bottom=0)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
-from nnexp.plots.run import unit_of
 from nnexp.plots.style import BAD, FARTHEST, new_figure
+from nnexp.training.metrics import unit_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,7 +65,7 @@ class Measure:
     @property
     def label(self) -> str:
         """Return its name and unit."""
-        return f"{self.title} ({unit_of(self.metric.rpartition('/')[2])})"
+        return f"{self.title} ({unit_of(self.metric)})"
 
 
 @dataclass(frozen=True)

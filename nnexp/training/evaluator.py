@@ -6,12 +6,12 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
-from nnexp.data.dataset import Data, Part
+from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Network
 from nnexp.training.batches import Examples
 from nnexp.training.history import Row
-from nnexp.training.metrics import MetricName, evaluate, metrics_for, neighbour_accuracy
+from nnexp.training.metrics import MetricName, evaluate, metrics_for
 from nnexp.training.stack import Stack
 from nnexp.training.tape import Results, See
 
@@ -86,14 +86,11 @@ class Evaluator:
 
     def _scores(self, part: str, stack: Stack, network: Network, z: Array, examples: Examples) -> Results:
         """Return the metrics of a part beside its loss, given its logits."""
-        if part in self._labelled:
-            return {f"{part}/{name}": self._neighbours(network, self._labelled[part]) for name in self._metrics}
-        return {f"{part}/{name}": evaluate(name, stack.loss, z, examples.targets, self._task) for name in self._metrics}
-
-    def _neighbours(self, network: Network, part: Part) -> Array:
-        """Return the neighbour accuracy among the embeddings of the first examples of a part."""
-        x, labels = part.x[:NEIGHBOURS].astype(self._dtype), part.targets[:NEIGHBOURS].astype(np.intp)
-        return neighbour_accuracy(network.predict(x), labels)
+        targets = examples.targets
+        if self._metrics and part in self._labelled:  # of the first examples that pairs and triplets were drawn from
+            labelled = self._labelled[part]
+            z, targets = network.predict(labelled.x[:NEIGHBOURS].astype(self._dtype)), labelled.targets[:NEIGHBOURS]
+        return {f"{part}/{name}": evaluate(name, stack.loss, z, targets, self._task) for name in self._metrics}
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:

@@ -1,11 +1,12 @@
-"""Metrics that are taken at every evaluation, for all runs of a stack at once.
+"""Metrics that are taken at every evaluation, for all runs of a stack at once: one row of `METRICS` each.
 
-Each takes predictions and targets with the examples on their last axis and returns one value a run. They agree with
+They take predictions and targets with the examples on their last axis and return one value a run. They agree with
 scikit-learn's functions of these names; where a class is never predicted, its precision counts as 0.
 """
 
 from collections.abc import Callable
-from typing import Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -15,12 +16,62 @@ from nnexp.core.task import Task
 from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 
-ClassificationMetric = Literal["accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "log_loss"]
-RegressionMetric = Literal["mean_squared_error", "mean_absolute_error", "r2"]
-EmbeddingMetric = Literal["neighbour_accuracy"]
-MetricName = ClassificationMetric | RegressionMetric | EmbeddingMetric
+SHARE = "share of examples"
+"""The unit of a metric from 0 to 1."""
 
-LOWER_IS_BETTER = ("loss", "log_loss", "mean_squared_error", "mean_absolute_error")
+
+@dataclass(frozen=True)
+class Predicted:
+    """What the runs of a stack predict for some examples, and what is true.
+
+    Attributes
+    ----------
+    loss
+        Says what logits mean.
+    z
+        The logits, shape (runs, examples, outputs).
+    targets
+        As they stand in the data, shape (examples, ...) or (runs, examples, ...).
+    task
+        What is predicted.
+
+    """
+
+    loss: Loss
+    z: Array
+    targets: Array | Labels
+    task: Task
+
+    @property
+    def labels(self) -> Labels:
+        """Return the true class of every example."""
+        shares = self.task.kind == "distribution"
+        labels: Labels = self.targets.argmax(axis=-1) if shares else self.targets.astype(np.intp, copy=False)
+        return labels
+
+    @property
+    def decided(self) -> Labels:
+        """Return the most probable class of every example."""
+        return self.loss.decide(self.z)
+
+    @property
+    def probabilities(self) -> Array:
+        """Return the probability of every class."""
+        return self.loss.class_probabilities(self.z)
+
+    @property
+    def scores(self) -> Array:
+        """Return a number that is larger the more probable the second of two classes is."""
+        return self.z[..., -1] - (self.z[..., 0] if self.z.shape[-1] > 1 else 0)
+
+    @property
+    def numbers(self) -> Array:
+        """Return the predictions of a regression."""
+        return self.loss.predict(self.z)
+
+    def class_counts(self) -> tuple[Array, Array, Array]:
+        """Return for every class how many examples were rightly called it, were called it, and are of it."""
+        return class_counts(self.decided, self.labels, len(self.task.classes))
 
 
 def accuracy(decided: Labels, labels: Labels) -> Array:
@@ -46,9 +97,9 @@ def share(part: Array, whole: Array) -> Array:
     return part / np.where(whole > 0, whole, 1)
 
 
-def balanced_accuracy(decided: Labels, labels: Labels, classes: int) -> Array:
+def balanced_accuracy(predicted: Predicted) -> Array:
     """Return the mean recall of the classes that occur."""
-    right, _, true = class_counts(decided, labels, classes)
+    right, _, true = predicted.class_counts()
     mean: Array = share(right, true).sum(axis=-1) / (true > 0).sum(axis=-1)
     return mean
 
@@ -62,21 +113,21 @@ def macro(values: Array, called: Array, true: Array) -> Array:
     return mean
 
 
-def precision(decided: Labels, labels: Labels, classes: int) -> Array:
+def precision(predicted: Predicted) -> Array:
     """Return the share of the examples called a class that are of it."""
-    right, called, true = class_counts(decided, labels, classes)
+    right, called, true = predicted.class_counts()
     return macro(share(right, called), called, true)
 
 
-def recall(decided: Labels, labels: Labels, classes: int) -> Array:
+def recall(predicted: Predicted) -> Array:
     """Return the share of the examples of a class that were called it."""
-    right, called, true = class_counts(decided, labels, classes)
+    right, called, true = predicted.class_counts()
     return macro(share(right, true), called, true)
 
 
-def f1(decided: Labels, labels: Labels, classes: int) -> Array:
+def f1(predicted: Predicted) -> Array:
     """Return the harmonic mean of precision and recall."""
-    right, called, true = class_counts(decided, labels, classes)
+    right, called, true = predicted.class_counts()
     return macro(share(2 * right, called + true), called, true)
 
 
@@ -131,33 +182,68 @@ def neighbour_accuracy(embeddings: Array, labels: Labels) -> Array:
     return accuracy(labels[distances.argmin(axis=-1)], labels)
 
 
+@dataclass(frozen=True)
+class Metric:
+    """How a metric is computed, of which data, and how it is to be read.
+
+    Attributes
+    ----------
+    compute
+        Returns the value of each run.
+    kinds
+        The kinds of task that have it; `embedding` are pairs and triplets whose classes are known.
+    classes
+        The number of classes that it needs, or None.
+    lower_is_better, unit
+        How to read it.
+
+    """
+
+    compute: Callable[[Predicted], Array]
+    kinds: tuple[str, ...] = ("classification",)
+    classes: int | None = None
+    lower_is_better: bool = False
+    unit: str = SHARE
+
+
+METRICS = {
+    "accuracy": Metric(lambda p: accuracy(p.decided, p.labels), kinds=("classification", "distribution")),
+    "balanced_accuracy": Metric(balanced_accuracy),
+    "precision": Metric(precision),
+    "recall": Metric(recall),
+    "f1": Metric(f1),
+    "roc_auc": Metric(lambda p: roc_auc(p.scores, p.labels), classes=2),
+    "log_loss": Metric(lambda p: log_loss(p.probabilities, p.labels), lower_is_better=True, unit="mean over examples"),
+    "r2": Metric(lambda p: r2(p.numbers, p.targets), kinds=("regression",), unit="share of variance"),
+    "mean_squared_error": Metric(
+        lambda p: mean_squared_error(p.numbers, p.targets),
+        kinds=("regression",),
+        lower_is_better=True,
+        unit="mean over examples",
+    ),
+    "mean_absolute_error": Metric(
+        lambda p: mean_absolute_error(p.numbers, p.targets),
+        kinds=("regression",),
+        lower_is_better=True,
+        unit="mean over examples",
+    ),
+    "neighbour_accuracy": Metric(lambda p: neighbour_accuracy(p.z, p.labels), kinds=("embedding",)),
+}
+"""All metrics beside the loss; the first that fits a kind of task is the one that is taken without being asked for."""
+
+if TYPE_CHECKING:
+    MetricName: TypeAlias = str
+else:
+    MetricName = Literal[tuple(METRICS)]
+
+
 def evaluate(name: MetricName, loss: Loss, z: Array, targets: Array | Labels, task: Task) -> Array:
     """Return one metric of each run, for logits of shape (runs, examples, outputs) and the targets of the data."""
-    by_labels: dict[str, Callable[[Labels, Labels, int], Array]] = {
-        "balanced_accuracy": balanced_accuracy,
-        "precision": precision,
-        "recall": recall,
-        "f1": f1,
-    }
-    by_numbers: dict[str, Callable[[Array, Array | Labels], Array]] = {
-        "mean_squared_error": mean_squared_error,
-        "mean_absolute_error": mean_absolute_error,
-        "r2": r2,
-    }
-    if name in by_numbers:
-        return by_numbers[name](loss.predict(z), targets)
-    labels: Labels = targets.argmax(axis=-1) if task.kind == "distribution" else targets.astype(np.intp, copy=False)
-    if name == "accuracy":
-        return accuracy(loss.decide(z), labels)
-    if name == "roc_auc":
-        return roc_auc(z[..., -1] - (z[..., 0] if z.shape[-1] > 1 else 0), labels)
-    if name == "log_loss":
-        return log_loss(loss.class_probabilities(z), labels)
-    return by_labels[name](loss.decide(z), labels, len(task.classes))
+    return METRICS[name].compute(Predicted(loss, z, targets, task))
 
 
 def metrics_for(data: Data, chosen: tuple[MetricName, ...] | None) -> tuple[MetricName, ...]:
-    """Return the chosen metrics, or those that are usual for the data.
+    """Return the chosen metrics, or the one that is usual for the data.
 
     Raises
     ------
@@ -165,21 +251,24 @@ def metrics_for(data: Data, chosen: tuple[MetricName, ...] | None) -> tuple[Metr
         If a chosen metric does not fit the data.
 
     """
-    task = data.task
-    fitting: dict[str, tuple[MetricName, ...]] = {
-        "classification": ("accuracy", "balanced_accuracy", "precision", "recall", "f1", "roc_auc", "log_loss"),
-        "distribution": ("accuracy",),
-        "regression": ("r2", "mean_squared_error", "mean_absolute_error"),
-    }
-    known = fitting.get(task.kind, () if data.labelled is None else ("neighbour_accuracy",))
-    if task.kind == "classification" and len(task.classes) != 2:
-        known = tuple(name for name in known if name != "roc_auc")
+    kind = data.task.kind if data.labelled is None else "embedding"
+    classes = (None, len(data.task.classes))
+    known = tuple(name for name, metric in METRICS.items() if kind in metric.kinds and metric.classes in classes)
     for name in chosen or ():
         if name not in known:
-            raise UserError(f"trainer.metrics={name}: must be {' or '.join(known) or 'empty'} for data with {task}")
+            raise UserError(
+                f"trainer.metrics={name}: must be {' or '.join(known) or 'empty'} for data with {data.task}"
+            )
     return known[:1] if chosen is None else chosen
 
 
 def lower_is_better(name: str) -> bool:
     """Tell whether a metric such as `test/loss` is better when it is lower."""
-    return name.rpartition("/")[2] in LOWER_IS_BETTER
+    metric = name.rpartition("/")[2]
+    return metric == "loss" or (metric in METRICS and METRICS[metric].lower_is_better)
+
+
+def unit_of(name: str) -> str:
+    """Return what a metric such as `test/accuracy` is measured in."""
+    metric = METRICS.get(name.rpartition("/")[2])
+    return "mean over examples" if metric is None else metric.unit

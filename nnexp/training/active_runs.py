@@ -11,7 +11,7 @@ from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 from nnexp.training.early_stopping import Patience
 from nnexp.training.evaluator import diverged_step
-from nnexp.training.history import History, Outcome, Parameters, Recorder, Row
+from nnexp.training.history import History, HistoryBuilder, Outcome, Parameters, Row
 from nnexp.training.stack import Stack
 from nnexp.training.trainer import Round, Trainer
 
@@ -25,7 +25,7 @@ def unobserved(_time: int, _runs: Sequence[int], _row: Row) -> None:
     """Take no notice of an evaluation."""
 
 
-class Roster:
+class ActiveRuns:
     """The runs of a stack by their numbers, from the first round to the outcome of each.
 
     Arguments
@@ -37,19 +37,19 @@ class Roster:
     names
         The metrics of an evaluation.
     observe
-        Who is told of every evaluation.
+        Called after every evaluation.
 
     """
 
     def __init__(self, runs: int, trainer: Trainer, names: Sequence[str], observe: Observer) -> None:
         self._runs = np.arange(runs)
-        self._recorder = Recorder(runs, trainer.evaluations(), names, trainer.unit)
+        self._histories = HistoryBuilder(runs, trainer.evaluations(), names, trainer.unit)
         self._patience = Patience(trainer.early_stopping, runs, names) if trainer.early_stopping else None
         self._began, self._most = time.monotonic(), trainer.max_seconds
         self._observe = observe
 
-    def settle(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
-        """Take notice of a round, and return which runs of the stack stay, as indices into it.
+    def after_round(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
+        """Record a round, end the runs that are done, and return which runs of the stack stay, as indices into it.
 
         Arguments
         ---------
@@ -74,11 +74,11 @@ class Roster:
         if this.evaluated and len(staying):
             if len(staying) < len(self._runs):
                 row = {name: values[staying] for name, values in row.items()}
-            self._recorder.record(self._runs[staying], row)
+            self._histories.record(self._runs[staying], row)
             self._observe(this.time, self._runs[staying].tolist(), row)
         if this.snapshot:
             for index in staying.tolist():
-                self._recorder.snapshot(self._runs.item(index), this.time, stack.learned(index))
+                self._histories.snapshot(self._runs.item(index), this.time, stack.learned(index))
         if this.evaluated and self._patience is not None:
             learned = [partial(stack.learned, index) for index in staying.tolist()]
             over = self._patience.over(self._runs[staying], row, learned)
@@ -99,21 +99,21 @@ class Roster:
 
     def history(self, run: int) -> History:
         """Return the evaluations of a run, all of them or those so far."""
-        return self._recorder.history(run)
+        return self._histories.history(run)
 
     def state(self) -> Tree:
         """Return what a checkpoint keeps."""
         return {
             "runs": self._runs,
             "seconds": self.seconds,
-            "history": self._recorder.state(),
+            "history": self._histories.state(),
             "patience": None if self._patience is None else self._patience.state(),
         }
 
     def restore(self, saved: Saved, like: Parameters) -> Indices:
         """Take back what a checkpoint kept, and return which runs are still training; all parameters are like these."""
         self._began = time.monotonic() - saved.number("seconds")
-        self._recorder.restore(saved.part("history"), like)
+        self._histories.restore(saved.part("history"), like)
         if self._patience is not None:
             self._patience.restore(saved.part("patience"), like)
         self._runs = saved.indices("runs", len(self._runs))
@@ -121,9 +121,9 @@ class Roster:
 
     def latest(self, metric: str) -> dict[int, float]:
         """Return a metric at the last evaluation of every run that is still training."""
-        return {run: self._recorder.latest(run, metric) for run in self._runs.tolist()}
+        return {run: self._histories.latest(run, metric) for run in self._runs.tolist()}
 
-    def dismiss(self, stack: Stack, runs: Sequence[int], reason: str) -> Indices:
+    def stop(self, stack: Stack, runs: Sequence[int], reason: str) -> Indices:
         """End some of the runs that are still training, and return which of the stack stay, as indices into it."""
         leaving = np.isin(self._runs, runs)
         staying = self._leave(stack, np.arange(len(self._runs)), leaving, reason)
@@ -138,7 +138,7 @@ class Roster:
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""
-        return self._recorder.outcomes()
+        return self._histories.outcomes()
 
     def _leave(self, stack: Stack, indices: Indices, leaving: npt.NDArray[np.bool_], reason: str) -> Indices:
         for index in indices[leaving].tolist():
@@ -149,4 +149,4 @@ class Roster:
         run, learned = self._runs.item(index), stack.learned(index)
         if self._patience is not None and diverged_step is None:
             learned = self._patience.best(run) or learned
-        self._recorder.end(run, learned, diverged_step=diverged_step, stopped=stopped)
+        self._histories.end(run, learned, diverged_step=diverged_step, stopped=stopped)

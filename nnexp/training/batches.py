@@ -12,7 +12,6 @@ from nnexp.core.state import Saved, Tree, generator_state, restore_generator
 from nnexp.core.task import Task
 from nnexp.data.dataset import Part
 from nnexp.nn.losses import Loss
-from nnexp.training.tape import See
 from nnexp.training.trainer import Trainer
 
 Rows = npt.NDArray[np.intp] | slice
@@ -24,6 +23,11 @@ STREAMS: tuple[StreamName, ...] = ("init", "batches", "dropout", "data")
 def stream(seed: int, name: StreamName) -> np.random.Generator:
     """Return a random stream of a run, independent of the others, so that drawing from one never shifts another."""
     return np.random.default_rng(np.random.SeedSequence(seed).spawn(len(STREAMS))[STREAMS.index(name)])
+
+
+def count_of(rows: Rows) -> int:
+    """Return the number of rows, of each run."""
+    return int(rows.stop - rows.start) if isinstance(rows, slice) else rows.shape[-1]
 
 
 A = TypeVar("A", bound=npt.NDArray[np.number])
@@ -83,7 +87,7 @@ class RunStreams:
         )
 
 
-class Noise:
+class DropoutNoise:
     """The random numbers of one step, in the order in which layers ask for them; they are drawn anew before each step.
 
     Arguments
@@ -146,18 +150,13 @@ class Examples:
         x, y, targets = self.x.take(rows, axis=0), self.y.take(rows, axis=0), self.targets.take(rows, axis=0)
         return Examples(x, y, targets, weights, self.views)
 
-    def seen(self, see: See) -> "Examples":
-        """Return the examples with all their arrays seen through a function."""
-        weights = None if self.weights is None else see(self.weights)
-        return Examples(see(self.x), see(self.y), see(self.targets), weights, self.views)
-
     def rows(self) -> Array:
         """Return the features of all views of all examples, one in a row."""
         return self.x if self.views == 1 else self.x.reshape(*self.x.shape[:-3], -1, self.x.shape[-1])
 
 
-class Portions:
-    """Parts of the training examples, gathered into arrays that all parts of the same shape use.
+class BatchBuffers:
+    """Gathers training examples into arrays that all batches of the same shape use.
 
     Arguments
     ---------
@@ -167,32 +166,32 @@ class Portions:
     """
 
     def __init__(self, whole: Examples) -> None:
-        self._examples = whole
-        self._rooms: dict[tuple[str, tuple[int, ...]], tuple[Examples, list[Copy]]] = {}
+        self._whole = whole
+        self._buffers: dict[tuple[str, tuple[int, ...]], tuple[Examples, list[Copy]]] = {}
 
-    def __reduce__(self) -> tuple[type["Portions"], tuple[Examples]]:
+    def __reduce__(self) -> tuple[type["BatchBuffers"], tuple[Examples]]:
         """Leave the arrays behind."""
-        return Portions, (self._examples,)
+        return BatchBuffers, (self._whole,)
 
     def batch(self, rows: Rows) -> Examples:
         """Return the examples of a step, without the targets that only metrics want."""
-        if isinstance(rows, slice) and rows.stop - rows.start == len(self._examples):
-            return self._examples
-        return self._gathered("step", rows)
+        if isinstance(rows, slice) and count_of(rows) == len(self._whole):
+            return self._whole
+        return self._gathered("inputs", rows)
 
-    def answers(self, batches: Sequence[Rows]) -> Examples:
+    def targets(self, batches: Sequence[Rows]) -> Examples:
         """Return the examples of several batches, one after another, without their features."""
-        slices, whole = [rows for rows in batches if isinstance(rows, slice)], len(self._examples)
-        if slices and slices[0].start == 0 and sum(rows.stop - rows.start for rows in slices) == whole:
-            return self._examples
+        slices = [rows for rows in batches if isinstance(rows, slice)]
+        if slices and slices[0].start == 0 and sum(map(count_of, slices)) == len(self._whole):
+            return self._whole
         arrays = [np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows for rows in batches]
-        return self._gathered("answers", arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1))
+        return self._gathered("targets", arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1))
 
-    def _gathered(self, purpose: Literal["step", "answers"], rows: Rows) -> Examples:
-        shape = (rows.stop - rows.start,) if isinstance(rows, slice) else rows.shape
-        if (purpose, shape) not in self._rooms:
-            self._rooms[purpose, shape] = self._room(purpose, shape)
-        examples, copies = self._rooms[purpose, shape]
+    def _gathered(self, purpose: Literal["inputs", "targets"], rows: Rows) -> Examples:
+        shape = (count_of(rows),) if isinstance(rows, slice) else rows.shape
+        if (purpose, shape) not in self._buffers:
+            self._buffers[purpose, shape] = self._new(purpose, shape)
+        examples, copies = self._buffers[purpose, shape]
         for source, out in copies:
             if isinstance(rows, slice):
                 np.copyto(out, source[rows])
@@ -200,16 +199,18 @@ class Portions:
                 source.take(rows, axis=0, out=out, mode="clip")  # all rows exist; to make sure takes NumPy another copy
         return examples
 
-    def _room(self, purpose: Literal["step", "answers"], shape: tuple[int, ...]) -> tuple[Examples, list[Copy]]:
-        whole, copies = self._examples, list[Copy]()
+    def _new(self, purpose: Literal["inputs", "targets"], shape: tuple[int, ...]) -> tuple[Examples, list[Copy]]:
+        """Return examples with arrays of their own, and the arrays that are copied into them."""
+        whole, copies = self._whole, list[Copy]()
 
-        def room(array: A) -> A:
+        def buffer(array: A) -> A:
             copies.append((array, np.empty(shape + array.shape[1:], array.dtype)))
             return cast("A", copies[-1][1])
 
-        weights = None if whole.weights is None else room(whole.weights)
-        x, targets = (room(whole.x), whole.targets[:0]) if purpose == "step" else (whole.x[:0], room(whole.targets))
-        return Examples(x, room(whole.y), targets, weights, whole.views), copies
+        weights = None if whole.weights is None else buffer(whole.weights)
+        if purpose == "inputs":
+            return Examples(buffer(whole.x), buffer(whole.y), whole.targets[:0], weights, whole.views), copies
+        return Examples(whole.x[:0], buffer(whole.y), buffer(whole.targets), weights, whole.views), copies
 
 
 class Sampler:
@@ -250,12 +251,6 @@ class Sampler:
             batches += cuts if self._in_order else [self._order[..., cut] for cut in cuts]
             self._next += len(cuts)
         return batches
-
-    def examples(self, steps: int) -> int:
-        """Return how many examples the next batches will have."""
-        epochs, rest = divmod(steps, len(self._cuts))
-        cuts = [self._cuts[(self._next + step) % len(self._cuts)] for step in range(rest)]
-        return epochs * self._examples + sum(cut.stop - cut.start for cut in cuts)
 
     def _drawn(self) -> npt.NDArray[np.intp]:
         """Return the order in which every example could be seen once, of shape (examples,) or (runs, examples)."""

@@ -1,6 +1,7 @@
 """Evaluating a stack: losses and metrics of all its runs, part by part."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -10,10 +11,11 @@ from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Network
 from nnexp.training.batches import Examples
+from nnexp.training.binding import bound_evaluation
 from nnexp.training.history import Row
 from nnexp.training.metrics import MetricName, evaluate, metrics_for
 from nnexp.training.stack import Stack
-from nnexp.training.tape import Results, See
+from nnexp.training.tape import Results
 
 TRAIN = "train"
 NEIGHBOURS = 2000
@@ -61,36 +63,33 @@ class Evaluator:
             Whether all metrics of all parts are taken; otherwise `train/loss` alone.
 
         """
-
-        def bind(read: See, _change: See) -> Callable[[], Results]:
-            network, logits = stack.look(read), read(z)
-            training = seen.seen(read)
-            parts = {name: examples.seen(read) for name, examples in self._parts.items()}
-
-            def scores() -> Results:
-                losses = losses_of(stack.loss, logits, training)
-                row = {"losses": losses, f"{TRAIN}/loss": losses.mean(axis=-1)}
-                if not fully:
-                    return row
-                row |= self._scores(TRAIN, stack, network, logits, training)
-                for name, examples in parts.items():
-                    predicted = network.predict(examples.rows())
-                    row[f"{name}/loss"] = losses_of(stack.loss, predicted, examples).mean(axis=-1)
-                    row |= self._scores(name, stack, network, predicted, examples)
-                return row
-
-            return scores
-
+        parts = self._parts if fully else None
+        bind = partial(bound_evaluation, partial(self._row, stack.loss), stack, z, seen, parts)
         row = dict(stack.repeated((seen, fully), bind))
         return row.pop("losses"), row
 
-    def _scores(self, part: str, stack: Stack, network: Network, z: Array, examples: Examples) -> Results:
+    def _row(
+        self, loss: Loss, network: Network, z: Array, training: Examples, parts: Mapping[str, Examples] | None
+    ) -> Results:
+        """Return the losses of the training examples, and the metrics; of no other part without parts."""
+        losses = losses_of(loss, z, training)
+        row = {"losses": losses, f"{TRAIN}/loss": losses.mean(axis=-1)}
+        if parts is None:
+            return row
+        row |= self._scores(TRAIN, loss, network, z, training)
+        for name, examples in parts.items():
+            predicted = network.predict(examples.rows())
+            row[f"{name}/loss"] = losses_of(loss, predicted, examples).mean(axis=-1)
+            row |= self._scores(name, loss, network, predicted, examples)
+        return row
+
+    def _scores(self, part: str, loss: Loss, network: Network, z: Array, examples: Examples) -> Results:
         """Return the metrics of a part beside its loss, given its logits."""
         targets = examples.targets
         if self._metrics and part in self._labelled:  # of the first examples that pairs and triplets were drawn from
             labelled = self._labelled[part]
             z, targets = network.predict(labelled.x[:NEIGHBOURS].astype(self._dtype)), labelled.targets[:NEIGHBOURS]
-        return {f"{part}/{name}": evaluate(name, stack.loss, z, targets, self._task) for name in self._metrics}
+        return {f"{part}/{name}": evaluate(name, loss, z, targets, self._task) for name in self._metrics}
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:

@@ -151,7 +151,7 @@ class Outcome:
         return self.learned.theta
 
 
-class Recorder:
+class HistoryBuilder:
     """Collects the evaluations of a stack whose runs may end at different times.
 
     Arguments

@@ -13,6 +13,7 @@ from nnexp.nn.network import Slot
 from nnexp.training.batches import Examples
 from nnexp.training.history import LayerHistory, Outcome
 from nnexp.training.stack import Stack
+from nnexp.training.step import mean_loss_gradient
 from nnexp.training.trainer import Round
 
 TIMES = 50
@@ -86,8 +87,8 @@ class LayerWatch:
         self._layers = saved.texts("layers")
         self._before = saved.like("before", theta) if saved.has("before") else None
 
-    def told(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
-        """Return the outcomes of runs with what was seen of each."""
+    def with_layers(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
+        """Return the outcomes of runs with what was seen inside each."""
         return {run: replace(outcome, layers=self._history(run)) for run, outcome in outcomes.items()}
 
     def _history(self, run: int) -> LayerHistory | None:
@@ -111,7 +112,7 @@ class LayerWatch:
             for activation, a in activations
             if isinstance(activation, ReLU)
         ]
-        gradient = stack.network.backward(stack.slope(z, self._examples))
+        gradient = stack.network.backward(mean_loss_gradient(stack.loss, z, self._examples))
 
         def by_layer(flat: Array) -> Array:
             return _columns([root_mean_square(flat[:, _place(slot)], -1) for slot in slots], runs)

@@ -1,10 +1,12 @@
-"""The training loop.
+"""The training loop: rounds of steps, and what is evaluated after each.
 
 One loop trains a stack of runs: every array has a leading run axis, every hyper-parameter is one number a run. A run
-alone is a stack of one, and its numbers are the same bits in either.
+alone is a stack of one, and its numbers are the same bits in either. The step itself is in `step.py`.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +15,8 @@ from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
-from nnexp.training.active_runs import Observer, Roster, unobserved
-from nnexp.training.batches import Examples, Portions, Sampler
+from nnexp.training.active_runs import ActiveRuns, Observer, unobserved
+from nnexp.training.batches import BatchBuffers, Examples, Rows, Sampler, count_of
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
 from nnexp.training.layer_watch import LayerWatch
@@ -47,8 +49,43 @@ def train(
     return list(training.outcomes().values())
 
 
+@dataclass
+class RoundUnderWay:
+    """A round from its first step to its evaluation.
+
+    Attributes
+    ----------
+    before
+        Where the sampler stood; None where the training cannot pause.
+    batches
+        The rows of every step.
+    seen
+        The examples of all of these batches, without their features.
+    logits
+        Of these examples, each from before its step; shape (runs, rows, outputs).
+    done, rows
+        How many steps, and rows of logits, are done.
+
+    """
+
+    before: Tree
+    batches: Sequence[Rows]
+    seen: Examples
+    logits: Array
+    done: int = 0
+    rows: int = 0
+
+    def add(self, z: Array) -> None:
+        """Keep the logits of the next step."""
+        self.logits[:, self.rows : self.rows + z.shape[1]] = z
+        self.rows += z.shape[1]
+        self.done += 1
+
+
 class Training:
-    """A stack of runs on its way: it can pause between two rounds, and then be pickled and go on elsewhere.
+    """A stack of runs on its way: it can pause before any step, and go on from a checkpoint.
+
+    Between two rounds it can be pickled, too, and go on elsewhere.
 
     Arguments
     ---------
@@ -61,7 +98,7 @@ class Training:
     dtype
         float64 or float32.
     observe
-        Who is told of every evaluation.
+        Called after every evaluation.
     watch_layers
         Whether to look into the layers.
 
@@ -82,11 +119,11 @@ class Training:
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler([recipe.seed for recipe in recipes], len(self._examples), trainer)
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
-        self._roster = Roster(len(recipes), trainer, self._evaluator.names, observe)
+        self._active = ActiveRuns(len(recipes), trainer, self._evaluator.names, observe)
         self._rounds = trainer.rounds(len(self._examples))
         self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
-        self._portions, self._outputs = Portions(self._examples), dict[int, Array]()
-        self._number = self._done = 0
+        self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
+        self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
 
     @UNWARNED
     def advance(self, time: int | None = None, pause: Pause | None = None) -> bool:
@@ -100,67 +137,59 @@ class Training:
             Asked before every step whether to pause there.
 
         """
-        while len(self._roster) and self._number < len(self._rounds):
+        while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]
             if time is not None and this.time > time:
                 return False
-            if not self._round(this, pause):
+            if self._under_way is None:
+                self._under_way = self._begin(this, pausing=pause is not None)
+                self._watch.begin(this, self._stack)
+            if not self._train(self._under_way, pause):
                 return True
-            self._number, self._done = self._number + 1, 0
-        self._roster.end_all(self._stack)
+            self._evaluate(this, self._under_way)
+            self._number, self._under_way = self._number + 1, None
+        self._active.end_all(self._stack)
         return False
 
-    def _round(self, this: Round, pause: Pause | None) -> bool:
-        """Train for a round, or for what is left of it, and return whether it is done."""
-        stack, steps = self._stack, self._rounds[-1].steps_by_then
-        before = None if pause is None else self._sampler.state()
-        first, begin = self._done, self._rows(self._done)
+    def _begin(self, this: Round, *, pausing: bool) -> RoundUnderWay:
+        """Return a round with its batches drawn."""
+        before = self._sampler.state() if pausing else None
         batches = self._sampler.batches(this.steps)
-        seen = self._portions.answers(batches)
-        outputs = self._room(seen.y.shape[-2] * seen.views)
-        if first == 0:
-            self._watch.begin(this, stack)
-        for rows in batches[first:]:
-            if pause is not None and pause(stack.steps):
-                self._sampler.restore(Saved(before))  # who goes on draws the batches of this round again
-                return False
-            if self._done == first or stack.schedule.per == "step":
-                stack.pace(Time(stack.steps, self._number, steps, len(self._rounds)))
-            z = stack.step(self._portions.batch(rows))
-            outputs[:, begin : begin + z.shape[1]] = z
-            begin += z.shape[1]
-            self._done += 1
+        seen = self._buffers.targets(batches)
+        rows = seen.y.shape[-2] * seen.views
+        if rows not in self._logits:
+            self._logits[rows] = np.empty((len(self._stack), rows, self._stack.outputs), self._stack.theta.dtype)
+        return RoundUnderWay(before, batches, seen, self._logits[rows])
 
-        losses, row = self._evaluator.evaluate(stack, outputs, seen, fully=this.evaluated)
-        stack.observe(row)
-        staying = self._roster.settle(this, stack, losses, row)
-        self._watch.end(this, stack, staying)
-        self._keep(staying)
+    def _train(self, this: RoundUnderWay, pause: Pause | None) -> bool:
+        """Make the steps of a round that are left, and return whether all are done."""
+        stack, total = self._stack, self._rounds[-1].steps_by_then
+        for index, rows in enumerate(this.batches[this.done :]):
+            if pause is not None and pause(stack.steps):
+                return False
+            if index == 0 or stack.schedule.per == "step":
+                stack.set_learning_rate(Time(stack.steps, self._number, total, len(self._rounds)))
+            this.add(stack.step(self._buffers.batch(rows)))
         return True
 
-    def _rows(self, steps: int) -> int:
-        """Return how many rows of logits the first steps of a round have, at its beginning."""
-        return self._sampler.examples(steps) * self._examples.views
-
-    def _room(self, rows: int) -> Array:
-        """Return space for the logits of so many rows, the same for every round that has as many."""
-        if rows not in self._outputs:
-            self._outputs[rows] = np.empty((len(self._stack), rows, self._stack.outputs), self._stack.theta.dtype)
-        return self._outputs[rows]
+    def _evaluate(self, this: Round, trained: RoundUnderWay) -> None:
+        """Evaluate the stack after a round, and go on with the runs that neither diverged nor stopped."""
+        losses, row = self._evaluator.evaluate(self._stack, trained.logits, trained.seen, fully=this.evaluated)
+        self._stack.observe(row)
+        staying = self._active.after_round(this, self._stack, losses, row)
+        self._watch.end(this, self._stack, staying)
+        self._keep(staying)
 
     def state(self) -> dict[str, Tree]:
         """Return what a checkpoint keeps, where the training has not begun, has paused, or has ended."""
-        logits = None
-        if self._done:
-            steps = self._rounds[self._number].steps
-            logits = self._room(self._rows(steps))[:, : self._rows(self._done)]
+        this = self._under_way
         return {
             "round": self._number,
-            "done": self._done,
-            "logits": logits,
+            "done": 0 if this is None else this.done,
+            "logits": None if this is None or not this.done else this.logits[:, : this.rows],
             "stack": self._stack.state(),
-            "sampler": self._sampler.state(),
-            "roster": self._roster.state(),
+            "sampler": self._sampler.state() if this is None else this.before,
+            "roster": self._active.state(),
             "watch": self._watch.state(),
         }
 
@@ -173,21 +202,21 @@ class Training:
             If the checkpoint does not fit.
 
         """
-        staying = self._roster.restore(saved.part("roster"), self._stack.learned(0))
+        staying = self._active.restore(saved.part("roster"), self._stack.learned(0))
         self._watch.restore(saved.part("watch"), self._stack.theta[staying])
         self._stack.steps = saved.part("stack").whole("steps")
-        if not len(staying):  # all have ended, and are known to the roster alone
+        if not len(staying):  # all have ended, and are known to the active runs alone
             return
         self._watch.keep(staying)
         self._keep(staying)
         self._stack.restore(saved.part("stack"))
         self._sampler.restore(saved.part("sampler"))
         self._number = saved.whole("round", len(self._rounds) + 1)
-        steps = self._rounds[self._number].steps if self._number < len(self._rounds) else 1
-        self._done = saved.whole("done", steps)
-        if self._done:
-            logits = self._room(self._rows(steps))
-            saved.fill("logits", logits[:, : self._rows(self._done)])
+        done = saved.whole("done", self._rounds[self._number].steps if self._number < len(self._rounds) else 1)
+        if done:
+            this = self._under_way = self._begin(self._rounds[self._number], pausing=True)
+            this.done, this.rows = done, sum(map(count_of, this.batches[:done])) * this.seen.views
+            saved.fill("logits", this.logits[:, : this.rows])
 
     @property
     def steps(self) -> int:
@@ -202,15 +231,15 @@ class Training:
     @property
     def seconds(self) -> float:
         """Return how long it has trained."""
-        return self._roster.seconds
+        return self._active.seconds
 
     def history(self, run: int) -> History:
         """Return the evaluations of a run, all of them or those so far."""
-        return self._roster.history(run)
+        return self._active.history(run)
 
     def stop(self, runs: Sequence[int], reason: str) -> None:
         """End some of the runs before their time; the others are not touched."""
-        staying = self._roster.dismiss(self._stack, runs, reason)
+        staying = self._active.stop(self._stack, runs, reason)
         self._watch.keep(staying)
         self._keep(staying)
 
@@ -218,7 +247,7 @@ class Training:
         if 0 < len(staying) < len(self._stack):
             self._stack.keep(staying)
             self._sampler.keep(staying)
-            self._outputs = {}
+            self._logits = {}
 
     @property
     def times(self) -> list[int]:
@@ -227,8 +256,8 @@ class Training:
 
     def latest(self, metric: str) -> dict[int, float]:
         """Return a metric at the last evaluation of every run that has not ended."""
-        return self._roster.latest(metric)
+        return self._active.latest(metric)
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""
-        return self._watch.told(self._roster.outcomes())
+        return self._watch.with_layers(self._active.outcomes())

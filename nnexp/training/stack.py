@@ -1,6 +1,6 @@
 """A stack: runs of one shape that are trained together, one step at a time."""
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -17,26 +17,14 @@ from nnexp.nn.parametrization import learning_rate_factors, told_of_base_width
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
-from nnexp.training.batches import Examples, Noise, RunStreams, stream
+from nnexp.training.batches import DropoutNoise, Examples, RunStreams, stream
+from nnexp.training.binding import bound_step
 from nnexp.training.history import Parameters
 from nnexp.training.stacking import stacked, taken
-from nnexp.training.tape import Bind, Repeated, Results, See
+from nnexp.training.tape import Bind, Repeated, Results
 
-BLOCK = 256 * 1024
-"""Bytes of theta that are updated at a time, so that an optimizer's state and temporaries stay in the cache."""
 LARGE = 1_000_000
 """Elements of theta from which on nothing is recorded: with 1.9 million, a tape saves 2 % of a step and costs four."""
-
-
-def blocks_of(theta: Array) -> list[tuple[slice, slice]]:
-    """Return theta in blocks that are updated one after the other: whole runs if they are small, else parts of one."""
-    (runs, parameters), most = theta.shape, BLOCK // theta.itemsize
-    height, width = max(1, most // parameters), min(most, parameters)
-    return [
-        (slice(run, run + height), slice(begin, begin + width))
-        for run in range(0, runs, height)
-        for begin in range(0, parameters, width)
-    ]
 
 
 @dataclass(frozen=True)
@@ -90,22 +78,22 @@ class Stack:
         self.steps, self.outputs = 0, outputs(first.layers, fan_in)
 
         self._dropout = RunStreams([recipe.seed for recipe in recipes], "dropout")
-        self._penalised = np.ones(self.theta.shape[1], dtype)
+        self.penalised = np.ones(self.theta.shape[1], dtype)
         for slot in self.layout.parameters:
             if slot.start != "weight" and not first.regularization.biases:
-                self._penalised[slot.begin : slot.end] = 0
-        self._factors: Array | None = None
+                self.penalised[slot.begin : slot.end] = 0
+        self.factors: Array | None = None
         if first.base_width is not None:
             factors = learning_rate_factors(self.layout, first.base_width, adaptive=first.optimizer.adaptive)
-            self._factors = factors.astype(dtype) if (factors != 1).any() else None
+            self.factors = factors.astype(dtype) if (factors != 1).any() else None
         self._bind()
 
     def _bind(self) -> None:
         """Make what looks at theta, and what was recorded with it."""
         self.network = Network(self.layers, self.layout, self.theta, self.statistics)
-        self._rate = np.empty((len(self.theta), 1), self.theta.dtype)
-        self._count = np.array(self.steps, self.theta.dtype)
-        self._steps: dict[Examples, tuple[Noise, Repeated]] = {}
+        self.learning_rate = np.empty((len(self.theta), 1), self.theta.dtype)
+        self.step_number = np.array(self.steps, self.theta.dtype)
+        self._steps: dict[Examples, tuple[DropoutNoise, Repeated]] = {}
         self._repeated: dict[Hashable, Repeated] = {}
 
     def __getstate__(self) -> dict[str, object]:
@@ -117,75 +105,35 @@ class Stack:
         vars(self).update(state)
         self._bind()
 
-    def repeated(self, what: Hashable, bind: Bind) -> Results:
-        """Call a function of this stack, which is recorded the first time; `what` tells it from others."""
-        if what not in self._repeated:
-            self._repeated[what] = self._recording(bind)
-        return self._repeated[what]()
+    def repeated(self, key: Hashable, bind: Bind) -> Results:
+        """Call a function of this stack, which is recorded the first time; `key` identifies it."""
+        if key not in self._repeated:
+            self._repeated[key] = self._recording(bind)
+        return self._repeated[key]()
 
     def _recording(self, bind: Bind) -> Repeated:
         return Repeated(bind, worth=self.theta.size < LARGE)
 
-    def look(self, read: See) -> Network:
-        """Return a network that sees the parameters through a function, and does not change them."""
-        return Network(self.layers, self.layout, read(self.theta), read(self.statistics))
-
-    def pace(self, time: Time) -> None:
+    def set_learning_rate(self, time: Time) -> None:
         """Set the learning rates of the steps to come; a schedule that counts steps wants that before each of them."""
         factor = self.schedule.factor(time, self.schedule_state)
-        self._rate[:] = np.multiply(self.optimizer.learning_rate, factor)
+        self.learning_rate[:] = np.multiply(self.optimizer.learning_rate, factor)
 
     def step(self, batch: Examples) -> Array:
-        """Descend once along the gradient of a batch's mean loss; return the logits from before.
+        """Make a step with a batch, see `descend`; return the logits from before.
 
         Batches of one shape are the same object, whose arrays are filled anew for each step; so are the logits.
         """
         self.steps += 1
-        self._count[...] = self.steps
+        self.step_number[...] = self.steps
         noise, descend = self._steps.get(batch) or self._new_step(batch)
         noise.renew()
         return descend()["logits"]
 
-    def _new_step(self, batch: Examples) -> tuple[Noise, Repeated]:
-        noise = Noise(self._dropout)
-        self._steps[batch] = noise, self._recording(partial(self._descent, batch, noise))
+    def _new_step(self, batch: Examples) -> tuple[DropoutNoise, Repeated]:
+        noise = DropoutNoise(self._dropout)
+        self._steps[batch] = noise, self._recording(partial(bound_step, self, batch, noise))
         return self._steps[batch]
-
-    def _descent(self, batch: Examples, noise: Noise, read: See, change: See) -> Callable[[], Results]:
-        theta, statistics = change(self.theta), change(self.statistics)
-        state = {name: change(array) for name, array in self.optimizer_state.items()}
-        rate, count, batch = read(self._rate), read(self._count), batch.seen(read)
-        uniform, gradient = (lambda shape: read(noise.uniform(shape))), read(np.zeros_like(self.theta))
-        network = Network(self.layers, self.layout, theta, statistics, uniform, gradient)
-        blocks = [
-            (runs, columns, taken(self.optimizer, runs), taken(self.regularization, runs))
-            for runs, columns in blocks_of(theta)
-        ]
-
-        def descend() -> Results:
-            noise.rewind()
-            z = network.forward(batch.rows(), training=True)
-            network.backward(self.slope(z, batch))
-            self.regularization.restrain(gradient, theta, self._penalised)
-            for runs, columns, optimizer, regularization in blocks:
-                part, slope = theta[runs, columns], gradient[runs, columns]
-                direction = optimizer.update(slope, {name: all_[runs, columns] for name, all_ in state.items()}, count)
-                if regularization.weight_decay is not None:
-                    direction = direction + regularization.decay(part, self._penalised[columns])
-                learning_rate = rate[runs] if self._factors is None else rate[runs] * self._factors[columns]
-                part -= np.multiply(learning_rate, direction, out=slope)  # in the place of the gradient, now done with
-            return {"logits": z}
-
-        return descend
-
-    def slope(self, z: Array, batch: Examples) -> Array:
-        """Return the gradient of a batch's mean loss with respect to its logits."""
-        slope = self.loss.backward(z, batch.y)
-        if batch.weights is not None:
-            grouped = slope.reshape(*slope.shape[:-2], -1, batch.views, slope.shape[-1])
-            slope = (grouped * batch.weights[..., None, None]).reshape(slope.shape)
-        count = z.shape[-2] // batch.views
-        return slope if count == 1 else slope / count
 
     def observe(self, row: Mapping[str, Array]) -> None:
         """Let the schedule take notice of the loss of the training part after a round."""

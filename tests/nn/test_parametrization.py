@@ -87,7 +87,7 @@ def activation_sizes(width: int, base_width: int | None) -> Sequence[float]:
 
     before = forward()
     for step in range(4):
-        stack.pace(Time(step, step, 4, 4))
+        stack.set_learning_rate(Time(step, step, 4, 4))
         stack.step(examples)
     return [float(np.sqrt(((new - old) ** 2).mean())) for new, old in zip(forward(), before, strict=True)]
 

@@ -7,7 +7,7 @@ import pytest
 from nnexp.core.task import Task
 from nnexp.data.dataset import Part
 from nnexp.nn.losses import SparseCategoricalCrossEntropy, Triplet
-from nnexp.training.batches import STREAMS, Examples, Noise, Portions, Rows, RunStreams, Sampler, stream
+from nnexp.training.batches import STREAMS, BatchBuffers, DropoutNoise, Examples, Rows, RunStreams, Sampler, stream
 from nnexp.training.trainer import Trainer
 from tests.conftest import make_data
 
@@ -72,7 +72,7 @@ def test_batches_are_parts_of_the_examples() -> None:
     part = Part(data.train.x, data.train.targets, np.arange(10.0))
     examples = Examples.of(part, data.task, SparseCategoricalCrossEntropy(), "float32")
     order = np.random.default_rng(0).permutation(10)
-    portions = Portions(examples)
+    portions = BatchBuffers(examples)
     for rows in (order[:4], order[4:8], np.stack([order[:4], order[4:8]]), slice(2, 5), slice(0, 10)):
         for batch in (examples.take(rows), portions.batch(rows)):
             np.testing.assert_array_equal(batch.x, examples.x[rows])
@@ -81,14 +81,14 @@ def test_batches_are_parts_of_the_examples() -> None:
         np.testing.assert_array_equal(examples.take(rows).targets, part.targets[rows])
     assert portions.batch(order[:4]) is portions.batch(order[4:8]), "one object for all batches of a shape"
     for batches in ([order[:4], order[4:]], [slice(0, 4), slice(4, 10)], [slice(4, 10), slice(0, 4)], [slice(2, 5)]):
-        answers, rows = portions.answers(batches), np.concatenate([np.arange(10)[rows] for rows in batches])
+        answers, rows = portions.targets(batches), np.concatenate([np.arange(10)[rows] for rows in batches])
         np.testing.assert_array_equal(answers.y, examples.y[rows])
         np.testing.assert_array_equal(answers.targets, part.targets[rows])
         np.testing.assert_array_equal(answers.weights, np.arange(10.0)[rows])
 
 
 def test_the_noise_of_a_step_is_drawn_before_it() -> None:
-    noise, streams = Noise(RunStreams([1, 2], "dropout")), RunStreams([1, 2], "dropout")
+    noise, streams = DropoutNoise(RunStreams([1, 2], "dropout")), RunStreams([1, 2], "dropout")
     first, second = noise.uniform((3,)).copy(), noise.uniform((2,)).copy()
     np.testing.assert_array_equal(first, streams.uniform((3,)))
     np.testing.assert_array_equal(second, streams.uniform((2,)))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
-from nnexp.training.batches import Examples, Portions
+from nnexp.training.batches import BatchBuffers, Examples
 from nnexp.training.loop import Training
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Trainer
@@ -18,12 +18,12 @@ NUMPY_BUFFER = 8192 * 8
 """Bytes of the buffer into which NumPy copies an operand that it has to broadcast."""
 
 
-def ready(work: Work, runs: int) -> tuple[Stack, Portions]:
+def ready(work: Work, runs: int) -> tuple[Stack, BatchBuffers]:
     """Return a stack that has made its first two steps, and its examples."""
     experiment, data = work.experiment(work.setting), work.data
     stack = Stack([experiment.recipe(data)] * runs, data.train.x.shape[-1], experiment.dtype)
-    portions = Portions(Examples.of(data.train, data.task, experiment.loss, experiment.dtype))
-    stack.pace(Time(0, 0, 2, 1))
+    portions = BatchBuffers(Examples.of(data.train, data.task, experiment.loss, experiment.dtype))
+    stack.set_learning_rate(Time(0, 0, 2, 1))
     for _ in range(2):
         stack.step(portions.batch(slice(0, work.batch_size or len(data.train))))
     return stack, portions

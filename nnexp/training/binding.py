@@ -1,0 +1,107 @@
+"""Binds what a stack does again and again to its arrays, seen through the tape that records what is done with them.
+
+Formulas know nothing of this: they get arrays. A tape is told of every array whose numbers change from call to call:
+`read` those that a function only looks at, `change` those that it changes.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from nnexp.core.component import Array
+from nnexp.nn.network import Network
+from nnexp.training.batches import DropoutNoise, Examples
+from nnexp.training.stacking import taken
+from nnexp.training.step import Block, Step, descend
+from nnexp.training.tape import Results, See
+
+if TYPE_CHECKING:
+    from nnexp.training.stack import Stack
+
+BLOCK = 256 * 1024
+"""Bytes of theta that are updated at a time, so that an optimizer's state and temporaries stay in the cache."""
+
+
+class Evaluate(Protocol):
+    """Returns the metrics of a stack by their names."""
+
+    def __call__(self, network: Network, z: Array, training: Examples, parts: Mapping[str, Examples] | None) -> Results:
+        """Return them, given the logits of the training examples and the examples of the other parts."""
+
+
+def bound_step(stack: "Stack", batch: Examples, noise: DropoutNoise, read: See, change: See) -> Callable[[], Results]:
+    """Return a function that makes a step with a batch."""
+    theta, statistics = change(stack.theta), change(stack.statistics)
+    state = {name: change(array) for name, array in stack.optimizer_state.items()}
+    learning_rate, number = read(stack.learning_rate), read(stack.step_number)
+    gradient = read(np.zeros_like(stack.theta))
+    blocks = [
+        Block(
+            theta=theta[runs, columns],
+            gradient=gradient[runs, columns],
+            state={name: array[runs, columns] for name, array in state.items()},
+            learning_rate=learning_rate[runs],
+            factors=None if stack.factors is None else stack.factors[columns],
+            penalised=stack.penalised[columns],
+            optimizer=taken(stack.optimizer, runs),
+            regularization=taken(stack.regularization, runs),
+        )
+        for runs, columns in blocks_of(theta)
+    ]
+    step = Step(
+        network=Network(
+            stack.layers, stack.layout, theta, statistics, lambda shape: read(noise.uniform(shape)), gradient
+        ),
+        loss=stack.loss,
+        batch=bound_examples(batch, read),
+        theta=theta,
+        gradient=gradient,
+        penalised=stack.penalised,
+        regularization=stack.regularization,
+        blocks=blocks,
+        number=number,
+    )
+
+    def call() -> Results:
+        noise.rewind()
+        return {"logits": descend(step)}
+
+    return call
+
+
+def bound_evaluation(
+    evaluate: Evaluate,
+    stack: "Stack",
+    z: Array,
+    training: Examples,
+    parts: Mapping[str, Examples] | None,
+    read: See,
+    _change: See,
+) -> Callable[[], Results]:
+    """Return a function that evaluates a stack, which it does not change."""
+    return partial(
+        evaluate,
+        network=Network(stack.layers, stack.layout, read(stack.theta), read(stack.statistics)),
+        z=read(z),
+        training=bound_examples(training, read),
+        parts=None if parts is None else {name: bound_examples(part, read) for name, part in parts.items()},
+    )
+
+
+def bound_examples(examples: Examples, read: See) -> Examples:
+    """Return examples whose arrays are read through a tape."""
+    weights = None if examples.weights is None else read(examples.weights)
+    return Examples(read(examples.x), read(examples.y), read(examples.targets), weights, examples.views)
+
+
+def blocks_of(theta: Array) -> list[tuple[slice, slice]]:
+    """Return theta in blocks that are updated one after the other: whole runs if they are small, else parts of one."""
+    (runs, parameters), most = theta.shape, BLOCK // theta.itemsize
+    height, width = max(1, most // parameters), min(most, parameters)
+    return [
+        (slice(run, run + height), slice(begin, begin + width))
+        for run in range(0, runs, height)
+        for begin in range(0, parameters, width)
+    ]

@@ -1,0 +1,89 @@
+"""One step of training, which all the rest serves: predict, compare, differentiate, correct.
+
+Every array has the runs of a stack in front, so the same lines train one network or hundreds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnexp.core.component import Array
+from nnexp.nn.losses import Loss
+from nnexp.nn.network import Network
+from nnexp.optim.optimizers import Optimizer, State
+from nnexp.optim.regularization import Regularization
+from nnexp.training.batches import Examples
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A part of the parameters that is small enough for the processor's cache, and what corrects it.
+
+    Attributes
+    ----------
+    theta, gradient
+        Shape (runs, parameters of this part).
+    state
+        The arrays of the optimizer, of the same shape.
+    learning_rate
+        Shape (runs, 1).
+    factors
+        A factor on the learning rate of each parameter, shape (parameters of this part,); None where all are 1.
+    penalised
+        1 where a parameter is penalised, else 0, of the same shape as `factors`.
+
+    """
+
+    theta: Array
+    gradient: Array
+    state: State
+    learning_rate: Array
+    factors: Array | None
+    penalised: Array
+    optimizer: Optimizer
+    regularization: Regularization
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """What a step works on; `network.backward` writes into `gradient`, and `blocks` are parts of the same arrays."""
+
+    network: Network
+    loss: Loss
+    batch: Examples
+    theta: Array
+    gradient: Array
+    penalised: Array
+    regularization: Regularization
+    blocks: Sequence[Block]
+    number: Array  # of steps, this one included
+
+
+def descend(step: Step) -> Array:
+    """Change the parameters once, against the gradient of the batch's mean loss; return the logits from before.
+
+    g = d(mean loss)/d(theta) + d(penalty)/d(theta), clipped
+    theta = theta - learning_rate * (direction(g) + weight_decay * theta)
+    """
+    z = step.network.forward(step.batch.rows(), training=True)
+    step.network.backward(mean_loss_gradient(step.loss, z, step.batch))
+    step.regularization.restrain(step.gradient, step.theta, step.penalised)
+    for block in step.blocks:
+        direction = block.optimizer.update(block.gradient, block.state, step.number)
+        if block.regularization.weight_decay is not None:
+            direction = direction + block.regularization.decay(block.theta, block.penalised)
+        rate = block.learning_rate if block.factors is None else block.learning_rate * block.factors
+        change = np.multiply(rate, direction, out=block.gradient)  # in the place of the gradient, now done with
+        np.subtract(block.theta, change, out=block.theta)
+    return z
+
+
+def mean_loss_gradient(loss: Loss, z: Array, batch: Examples) -> Array:
+    """Return the gradient of a batch's mean loss with respect to its logits, of their shape."""
+    gradient = loss.backward(z, batch.y)
+    if batch.weights is not None:
+        grouped = gradient.reshape(*gradient.shape[:-2], -1, batch.views, gradient.shape[-1])
+        gradient = (grouped * batch.weights[..., None, None]).reshape(gradient.shape)
+    count = z.shape[-2] // batch.views
+    return gradient if count == 1 else gradient / count

@@ -20,7 +20,7 @@ def without_effect(key: str) -> bool:
 
 def config_hash(experiment: Experiment) -> str:
     """Return 12 hexadecimal digits, the start of the SHA-256 of all of the config that numbers depend on."""
-    content = _with_effect(resolved(experiment))
+    content = _with_effect(resolved(experiment, identity=True))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
 

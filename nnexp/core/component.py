@@ -6,10 +6,10 @@ and the range of its values, from which the check below and the sentence about a
 
 import sys
 from abc import ABC
-from dataclasses import dataclass, fields
+from dataclasses import Field, dataclass, field, fields
 from math import isfinite
 from types import NoneType, UnionType
-from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import annotated_types as at
 import numpy as np
@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     Number: TypeAlias = float | Array
 else:
     Number = float
+
+T = TypeVar("T")
+ADDED = "added"
+"""The key of the metadata of a field that was added later."""
 
 Positive = Annotated[Number, at.Gt(0)]
 NonNegative = Annotated[Number, at.Ge(0)]
@@ -59,17 +63,17 @@ class Component(ABC):
     def __post_init__(self) -> None:
         """Check every field."""
         hints = annotations(type(self))
-        for field in fields(self):
-            value = getattr(self, field.name)
-            if not satisfies(value, hints[field.name]):
-                raise InvalidFieldError(field.name, plain(value), describe(hints[field.name]))
+        for name, hint in hints.items():
+            value = getattr(self, name)
+            if not satisfies(value, hint):
+                raise InvalidFieldError(name, plain(value), describe(hint))
 
 
 def annotations(component: type[Component]) -> dict[str, object]:
     """Return the annotation of every field of a component's class, ranges included."""
     if component not in _annotations:
         hints = get_type_hints(component, include_extras=True)
-        _annotations[component] = {field.name: hints[field.name] for field in fields(component)}
+        _annotations[component] = {one.name: hints[one.name] for one in fields(component)}
     return _annotations[component]
 
 
@@ -91,21 +95,31 @@ def plain(value: object) -> object:
     return [plain(item) for item in value] if isinstance(value, tuple) else value
 
 
-def resolved(component: Component) -> dict[str, object]:
-    """Return a component as a config that builds it again: every field written out, defaults included."""
-    target = f"{type(component).__module__}.{type(component).__qualname__}"
-    return {
-        "_target_": target,
-        **{field.name: _resolved_value(getattr(component, field.name)) for field in fields(component)},
-    }
+def added(default: T) -> T:
+    """Return a field that a component got after it was in use, with the default that leaves everything as it was.
+
+    Configs that have it at this default keep the hash that they had without it.
+    """
+    made: T = field(default=default, metadata={ADDED: default})
+    return made
 
 
-def _resolved_value(value: object) -> object:
-    if isinstance(value, Component):
-        return resolved(value)
-    if isinstance(value, tuple):
-        return [_resolved_value(item) for item in value]
-    return plain(value)
+def resolved(component: Component, *, identity: bool = False) -> dict[str, object]:
+    """Return a component as a config that builds it again: every field written out, defaults included.
+
+    As an identity it is without fields that were added later and change nothing; it still builds the same component.
+    """
+
+    def plain_value(value: object) -> object:
+        if isinstance(value, Component):
+            return resolved(value, identity=identity)
+        return [plain_value(item) for item in value] if isinstance(value, tuple) else plain(value)
+
+    def counts(one: Field[object]) -> bool:
+        return not (identity and ADDED in one.metadata and getattr(component, one.name) == one.metadata[ADDED])
+
+    values = {one.name: plain_value(getattr(component, one.name)) for one in fields(component) if counts(one)}
+    return {"_target_": f"{type(component).__module__}.{type(component).__qualname__}", **values}
 
 
 def flat(config: dict[str, object], path: str = "") -> dict[str, object]:

@@ -20,7 +20,7 @@ from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, facts, resume_command, resumed
-from nnexp.runs.tracking_note import NOTHING, RunNote, later
+from nnexp.runs.tracking_note import RunNote, later
 from nnexp.runs.write import best_metrics, describe, outcome_tags, where, write_run
 from nnexp.storage.checkpoints import Checkpoints
 from nnexp.storage.run_folder import CONFIG, files_to_record, write_history, write_yaml
@@ -270,8 +270,14 @@ class Solo:
         description: str = "",
     ) -> FinishedRun:
         """Return what is to be recorded of the run, but for its files."""
-        seconds = self._training.seconds
-        return FinishedRun(self.facts, NOTHING, metrics or {}, tags or {}, description, (), seconds, status)
+        return FinishedRun(
+            facts=self.facts,
+            metrics=metrics or {},
+            tags=tags or {},
+            description=description,
+            seconds=self._training.seconds,
+            status=status,
+        )
 
     def _note(self, left: FinishedRun | None) -> None:
         if self._tracked is not None and self._tracked.run_id is not None:

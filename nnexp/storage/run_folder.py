@@ -2,27 +2,26 @@
 
 import csv
 import io
-import json
 from array import array
-from collections import abc
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
-from typing import get_origin, get_type_hints
+from typing import get_args
 
 import numpy as np
 import yaml
 
-from nnexp.core.component import Array, satisfies
+from nnexp.core.component import Array
 from nnexp.core.files import atomically, read_text, write_text
-from nnexp.training.history import History
+from nnexp.core.json_files import read_json, write_json
+from nnexp.training.history import History, Unit
 
 HALVING = "halving"
 """How the reason begins for which successive halving stops a run."""
 CONFIG, SUMMARY, HISTORY, TRACKED = "config.yaml", "result.json", "history.csv", "tracked.json"
 PARAMETERS = "parameters.npz"
-UNITS = ("epoch", "iteration")
+UNITS: tuple[Unit, ...] = get_args(Unit)
 LARGEST, LARGEST_HISTORY = 2**20, 2**28
 """The most bytes that are read of a file, which somebody else may have made to take all memory."""
 
@@ -57,7 +56,7 @@ class RunSummary:
     config_hash: str
     data_digest: str
     version: str
-    unit: str
+    unit: Unit
     length: int
     end: Mapping[str, float]
     best: Mapping[str, float]
@@ -75,28 +74,12 @@ class RunSummary:
 
     def write(self, folder: Path) -> None:
         """Write the summary into a run's folder, as the last of its files: its presence says that all are there."""
-        write_text(folder / SUMMARY, json.dumps(asdict(self), indent=1) + "\n")
+        write_json(folder / SUMMARY, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> "RunSummary | None":
         """Return the summary of a run's folder; None where the run did not get that far, or wrote something else."""
-        try:
-            summary = cls(**json.loads(read_text(folder / SUMMARY, LARGEST)))
-        except (OSError, ValueError, TypeError, RecursionError):
-            return None
-        return summary if summary._is_sound() else None
-
-    def _is_sound(self) -> bool:
-        """Tell whether every field is of its type, in a file that anybody may have written."""
-        hints = get_type_hints(RunSummary)
-        values = [(value, hints[name]) for name, value in vars(self).items()]
-        mappings = [value for value, hint in values if get_origin(hint) is abc.Mapping]
-        return (
-            all(satisfies(value, hint) for value, hint in values if get_origin(hint) is not abc.Mapping)
-            and all(isinstance(mapping, dict) for mapping in mappings)
-            and all(satisfies(number, float) for mapping in mappings for number in mapping.values())
-            and self.unit in UNITS
-        )
+        return read_json(folder / SUMMARY, cls, LARGEST)
 
 
 def files_to_record(folder: Path) -> list[Path]:

@@ -14,11 +14,11 @@ from nnexp.config.overrides import Job
 from nnexp.core.errors import TrackingError, warn
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready
-from nnexp.runs.tracking_note import NOTHING, RunNote, tracked_as
+from nnexp.runs.tracking_note import RunNote, tracked_as
 from nnexp.runs.write import best_metrics, describe, outcome_tags
 from nnexp.storage.run_folder import RunSummary, files_to_record
 from nnexp.tracking.tracker import FinishedRun, TrackedSweep
-from nnexp.training.history import History
+from nnexp.training.history import NOTHING, History
 
 ERROR_TAG = "error"
 SHOW_SECONDS = 0.2
@@ -205,14 +205,14 @@ class Recorder(Thread):
         run, summary = kept.run, kept.summary
         curves, diverged_step = kept.curves or NOTHING, None if summary is None else summary.diverged_step
         return FinishedRun(
-            run.facts(self._tags),
-            curves,
-            {} if summary is None else best_metrics(summary),
-            {ERROR_TAG: kept.error or ""} if summary is None else outcome_tags(summary),
-            describe(run.command, curves, diverged_step, kept.folder),
-            files_to_record(kept.folder),
-            0.0 if summary is None else summary.seconds,
-            "FINISHED" if summary is not None else "FAILED",
+            facts=run.facts(self._tags),
+            metrics={} if summary is None else best_metrics(summary),
+            tags={ERROR_TAG: kept.error or ""} if summary is None else outcome_tags(summary),
+            description=describe(run.command, curves, diverged_step, kept.folder),
+            seconds=0.0 if summary is None else summary.seconds,
+            status="FINISHED" if summary is not None else "FAILED",
+            history=curves,
+            files=files_to_record(kept.folder),
         )
 
 

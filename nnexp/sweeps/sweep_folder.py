@@ -1,16 +1,16 @@
 """The folder of a sweep, `outputs/sweeps/...`: its report, the folders of its runs, and where it stands."""
 
-import json
 import shutil
 import time
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from nnexp.core.files import new_folder, write_text
+from nnexp.core.files import new_folder
+from nnexp.core.json_files import read_json, write_json
 from nnexp.core.locks import locked
-from nnexp.storage.run_folder import SUMMARY
+from nnexp.storage.run_folder import LARGEST, SUMMARY
 from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.tracking.tracker import Status
 
@@ -18,6 +18,16 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 STATE, LOCK = "sweep.json", ".lock"
+
+
+@dataclass(frozen=True)
+class SweepState:
+    """Where a sweep stands, as its folder says."""
+
+    key: str
+    command: str
+    status: Literal[Status, "RUNNING"]
+    parent: str | None
 
 
 @dataclass
@@ -85,8 +95,7 @@ class SweepFolder:
         """Write down where the sweep stands; None is under way. Threads may do so at the same time."""
         with self._noting:
             self.parent = parent
-            state = {"key": self.key, "command": self.command, "status": status or "RUNNING", "parent": parent}
-            write_text(self.path / STATE, json.dumps(state, indent=1) + "\n")
+            write_json(self.path / STATE, asdict(SweepState(self.key, self.command, status or "RUNNING", parent)))
 
     def close(self) -> None:
         """Let others go on with the sweep."""
@@ -99,8 +108,5 @@ class SweepFolder:
 
 
 def _parent(path: Path) -> str | None:
-    try:
-        parent = json.loads((path / STATE).read_text(encoding="utf-8")).get("parent")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return parent if isinstance(parent, str) else None
+    state = read_json(path / STATE, SweepState, LARGEST)
+    return None if state is None else state.parent

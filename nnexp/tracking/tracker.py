@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from nnexp.core.component import Component
-from nnexp.training.history import History
+from nnexp.training.history import NOTHING, History
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 
@@ -48,7 +48,7 @@ class RunFacts:
     dataset: DatasetFacts
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class FinishedRun:
     """A run that has been trained, with all that is to be kept of it.
 
@@ -56,31 +56,29 @@ class FinishedRun:
     ----------
     facts
         What was known before.
-    history
-        Its metrics over time.
     metrics
         Metrics of the run as a whole, such as those of its best epoch.
-    tags
+    tags, status
         How it ended.
     description
         In Markdown.
-    files
-        Its files and folders.
     seconds
         How long it trained.
-    status
-        How it ended.
+    history
+        Its metrics over time.
+    files
+        Its files and folders.
 
     """
 
     facts: RunFacts
-    history: History
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     description: str
-    files: Sequence[Path]
     seconds: float
-    status: Status = "FINISHED"
+    status: Status
+    history: History = NOTHING
+    files: Sequence[Path] = ()
 
 
 @dataclass(frozen=True)

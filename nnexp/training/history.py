@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -9,6 +10,8 @@ import numpy.typing as npt
 from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 
+Unit = Literal["epoch", "iteration"]
+"""What the time of a training counts."""
 Row = Mapping[str, Array]
 """The metrics of one evaluation of a stack: for every name the value of each run, shape (runs,)."""
 
@@ -30,7 +33,7 @@ class History:
 
     times: npt.NDArray[np.intp]
     metrics: dict[str, Array]
-    unit: str = "epoch"
+    unit: Unit = "epoch"
 
     def __len__(self) -> int:
         """Return the number of evaluations."""
@@ -57,6 +60,10 @@ class History:
     def at(self, index: int) -> dict[str, float]:
         """Return the metrics of one evaluation."""
         return {name: float(values[index]) for name, values in self.metrics.items()}
+
+
+NOTHING = History(np.empty(0, np.intp), {})
+"""The history of a run that was never evaluated."""
 
 
 def evenly(count: int, most: int) -> list[int]:
@@ -167,7 +174,7 @@ class HistoryBuilder:
 
     """
 
-    def __init__(self, runs: int, times: Sequence[int], names: Sequence[str], unit: str) -> None:
+    def __init__(self, runs: int, times: Sequence[int], names: Sequence[str], unit: Unit) -> None:
         self._times, self._unit = np.array(times), unit
         self._names, self._evaluations = list(names), 0
         self._metrics = np.empty((len(names), len(times), runs))

@@ -5,6 +5,7 @@ from typing import Literal
 
 from nnexp.core.component import Component, Count, NonNegative, Positive
 from nnexp.optim.regularization import Regularization
+from nnexp.training.history import Unit
 from nnexp.training.metrics import MetricName
 
 
@@ -103,7 +104,7 @@ class Trainer(Component):
     regularization: Regularization = field(default_factory=Regularization)
 
     @property
-    def unit(self) -> str:
+    def unit(self) -> Unit:
         """Return what time is counted in."""
         return "epoch" if self.iterations is None else "iteration"
 

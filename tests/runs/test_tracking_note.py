@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnexp.runs.tracking_note import NOTHING, RunNote, SweepNote, later, tracked_as
+from nnexp.runs.tracking_note import RunNote, SweepNote, later, tracked_as
 from nnexp.storage.run_folder import TRACKED, files_to_record, write_history
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, SweepFacts, SweepView
-from nnexp.training.history import History
+from nnexp.training.history import NOTHING, History
 
 FACTS = RunFacts(
     "moons",
@@ -24,7 +24,16 @@ HISTORY = History(np.arange(1, 4), {"test/loss": np.array([1.0, 0.1 + 0.2, 1e-30
 def left(folder: Path, history: History = HISTORY) -> FinishedRun:
     """Return a run of which all is left to say."""
     files = files_to_record(folder)
-    return FinishedRun(FACTS, history, {"best/test/loss": 0.1}, {"diverged": "false"}, "it", files, 1.5, "KILLED")
+    return FinishedRun(
+        facts=FACTS,
+        metrics={"best/test/loss": 0.1},
+        tags={"diverged": "false"},
+        description="it",
+        seconds=1.5,
+        status="KILLED",
+        history=history,
+        files=files,
+    )
 
 
 SWEEP = SweepNote(

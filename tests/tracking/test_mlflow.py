@@ -165,14 +165,13 @@ def finished(key: str = "0123456789ab", status: Status = "FINISHED", **changes: 
         dataset=DatasetFacts("moons", "d1935700", "{}", {"train": [10, 2]}),
     )
     whole = FinishedRun(
-        facts,
-        History(times, {"test/loss": loss, "train/loss": loss / 2}),
-        {"best/test/loss": 1.0},
-        {"diverged": "false"},
-        "what it is",
-        (),
-        12.5,
-        status,
+        facts=facts,
+        metrics={"best/test/loss": 1.0},
+        tags={"diverged": "false"},
+        description="what it is",
+        seconds=12.5,
+        status=status,
+        history=History(times, {"test/loss": loss, "train/loss": loss / 2}),
     )
     return replace(whole, **changes)  # type: ignore[arg-type]
 

@@ -1,0 +1,71 @@
+"""Records as JSON files: a dataclass each, read by its annotations, since anybody may have written the file."""
+
+import json
+from collections.abc import Mapping
+from collections.abc import Sequence as AbstractSequence
+from dataclasses import MISSING, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from nnexp.core.component import satisfies
+from nnexp.core.errors import DamagedError
+from nnexp.core.files import read_text, write_text
+
+T = TypeVar("T")
+
+
+def write_json(path: Path, record: Mapping[str, object]) -> None:
+    """Write a record, a line for each of its values."""
+    write_text(path, json.dumps(record, indent=1) + "\n")
+
+
+def read_json(path: Path, kind: type[T], most_bytes: int) -> T | None:
+    """Return the record in a file; None where there is no file, or it holds something else."""
+    try:
+        return typed(kind, json.loads(read_text(path, most_bytes)), path.name)
+    except (OSError, ValueError, RecursionError, DamagedError):
+        return None
+
+
+def typed(kind: type[T], value: object, path: str) -> T:
+    """Return a value of JSON as what an annotation says; `path` is its place in the file, for messages.
+
+    A dataclass is a mapping with its fields, those with a default may be missing.
+
+    Raises
+    ------
+    DamagedError
+        If it is something else.
+
+    """
+    return cast("T", _typed(kind, value, path))
+
+
+def _typed(hint: object, value: object, path: str) -> object:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if isinstance(hint, type) and is_dataclass(hint) and isinstance(value, dict):
+        return _record(hint, value, path)
+    if origin in (Union, UnionType):
+        chosen = next(member for member in arguments if (member is NoneType) == (value is None))
+        return _typed(chosen, value, path)
+    if origin is Mapping and isinstance(value, dict):
+        return {key: _typed(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
+    if origin is AbstractSequence and isinstance(value, list):
+        return tuple(_typed(arguments[0], item, f"{path}[{place}]") for place, item in enumerate(value))
+    if hint is object or (origin not in (Mapping, AbstractSequence) and satisfies(value, hint)):
+        return value
+    raise DamagedError(f"{path} is {value!r:.80}")
+
+
+def _record(kind: type, value: dict[str, object], path: str) -> object:
+    hints, required = _hints(kind), {field.name for field in fields(kind) if field.default is MISSING}
+    if not required <= value.keys() <= hints.keys():
+        raise DamagedError(f"{path} has the keys {', '.join(value):.80}")
+    return kind(**{name: _typed(hints[name], item, f"{path}.{name}") for name, item in value.items()})
+
+
+@cache
+def _hints(kind: type) -> dict[str, object]:
+    return get_type_hints(kind)

@@ -16,7 +16,7 @@ from nnexp.tracking.mlflow_entities import cut, inputs_of, params_of, source_tag
 from nnexp.tracking.mlflow_run import MLflowRun
 from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, failing, open_store
 from nnexp.tracking.mlflow_sweep import MLflowSweep
-from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracking
+from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracker, Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,7 +120,7 @@ def tracker_there(uri: str) -> "MLflowTracker":
     return MLflowTracker(open_store(uri), uri, None, None)
 
 
-class MLflowTracker:
+class MLflowTracker(Tracker):
     """An MLflow store.
 
     Arguments

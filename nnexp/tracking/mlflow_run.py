@@ -16,7 +16,7 @@ from nnexp.core.timeout import within
 from nnexp.tracking import mlflow_view as view
 from nnexp.tracking.mlflow_entities import BATCH, cut
 from nnexp.tracking.mlflow_store import failing, log_files
-from nnexp.tracking.tracker import Status
+from nnexp.tracking.tracker import Status, TrackedRun
 from nnexp.training.history import evenly
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SECONDS_TO_END = 1.2
 """How long a run that is interrupted waits for its store."""
 
 
-class MLflowRun:
+class MLflowRun(TrackedRun):
     """One run in an MLflow store.
 
     Arguments
@@ -47,6 +47,8 @@ class MLflowRun:
         The epochs of every metric that were delivered before.
 
     """
+
+    run_id: str
 
     def __init__(
         self,

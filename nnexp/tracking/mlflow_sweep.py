@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nnexp.tracking import mlflow_view as view
 from nnexp.tracking.mlflow_entities import BATCH, child_tags, cut, inputs_of, membership, params_of, source_tags
 from nnexp.tracking.mlflow_store import active_run, failing, log_files
-from nnexp.tracking.tracker import FinishedRun, Status, SweepView
+from nnexp.tracking.tracker import FinishedRun, Status, SweepView, TrackedSweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -20,7 +20,7 @@ PAGE = 1000
 """Runs in one answer to a search."""
 
 
-class MLflowSweep:
+class MLflowSweep(TrackedSweep):
     """A sweep in an MLflow store: a parent run, whose tag on all of its runs finds them, wherever they were trained.
 
     Arguments
@@ -31,6 +31,8 @@ class MLflowSweep:
         The parent.
 
     """
+
+    run_id: str
 
     def __init__(self, client: "MlflowClient", uri: str, experiment_id: str, run_id: str) -> None:
         self._client, self.uri = client, uri

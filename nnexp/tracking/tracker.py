@@ -1,10 +1,10 @@
-"""What a tracker does; MLflow is one, nothing at all is another."""
+"""The interface of trackers: each class here keeps nothing, as without tracking, and MLflow's override it."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 from nnexp.core.component import Component
 from nnexp.training.history import NOTHING, History
@@ -104,16 +104,20 @@ class SweepFacts:
     tags: Mapping[str, str]
 
 
-class TrackedRun(Protocol):
-    """One run while it is being tracked."""
+class TrackedRun:
+    """One run while it is being tracked; here by nobody.
 
-    @property
-    def uri(self) -> str:
-        """Return where the tracker keeps things."""
+    Attributes
+    ----------
+    uri
+        Where the tracker keeps things.
+    run_id
+        What the tracker calls the run; None where it keeps nothing.
 
-    @property
-    def run_id(self) -> str | None:
-        """Return what the tracker calls the run; None where it keeps nothing."""
+    """
+
+    uri: str = ""
+    run_id: str | None = None
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Keep the metrics of an epoch; they may be delivered later, together with others, or when that works again."""
@@ -123,52 +127,53 @@ class TrackedRun(Protocol):
     ) -> None:
         """Deliver what is known at the end, a description in Markdown, files and folders, and close the run.
 
-        Raises
-        ------
-        TrackingError
-            If that cannot be done now.
-
+        Raises TrackingError if that cannot be done now.
         """
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Close a run that does not get to its end, within two seconds, with files and folders.
 
-        Raises
-        ------
-        TrackingError
-            If that cannot be done now.
-
+        Raises TrackingError if that cannot be done now.
         """
 
     def where(self) -> Sequence[tuple[str, str]]:
         """Return what a person needs to look at the run, as pairs of a title and a line to copy."""
+        return []
 
 
-class TrackedSweep(Protocol):
-    """A sweep while it is being tracked: a run that explains others."""
+class TrackedSweep:
+    """A sweep while it is being tracked, as a run that explains others; here by nobody.
 
-    @property
-    def uri(self) -> str:
-        """Return where the tracker keeps things."""
+    Attributes
+    ----------
+    uri
+        Where the tracker keeps things.
+    run_id
+        What the tracker calls the sweep; None where it keeps nothing.
 
-    @property
-    def run_id(self) -> str | None:
-        """Return what the tracker calls the sweep; None where it keeps nothing."""
+    """
+
+    uri: str = ""
+    run_id: str | None = None
 
     def recorded(self) -> Mapping[str, str]:
         """Return the runs of the sweep that an earlier command recorded in full, by config hash; remove all others."""
+        return {}
 
     def record(self, run: FinishedRun) -> str | None:
         """Keep a run of the sweep, and return what the tracker calls it."""
+        return None
 
     def reuse(self, run_id: str) -> bool:
         """Let a run that was recorded before be one of this sweep, too; return whether it is still there."""
+        return True
 
     def finish(self, shown: "SweepView", description: str, files: Sequence[Path], status: Status) -> None:
         """Close the sweep, with a description in Markdown, and files and folders."""
 
     def where(self) -> Sequence[tuple[str, str]]:
         """Return what a person needs to look at the sweep, as pairs of a title and a line to copy."""
+        return []
 
 
 @dataclass(frozen=True)
@@ -194,25 +199,21 @@ class SweepView:
     numbers: Mapping[str, float]
 
 
-class Tracker(Protocol):
-    """A place that keeps runs."""
+class Tracker:
+    """A place that keeps runs; here one that keeps nothing."""
 
-    @property
-    def uri(self) -> str:
-        """Return where the tracker keeps things."""
+    uri: str = ""
 
     def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> TrackedRun:
         """Begin a run that will be evaluated at the given epochs, or go on with one.
 
-        Raises
-        ------
-        TrackingError
-            If the tracker does not take it.
-
+        Raises TrackingError if the tracker does not take it.
         """
+        return TrackedRun()
 
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> TrackedSweep:
         """Begin a sweep, or go on with the one that has this `run_id`, if it is still there."""
+        return TrackedSweep()
 
 
 @dataclass(frozen=True)
@@ -220,24 +221,13 @@ class Tracking(Component):
     """The choice of a tracker."""
 
     def check(self) -> None:
-        """Make sure, before anything is written, that the tracker can be reached.
-
-        Raises
-        ------
-        UserError
-            If it cannot.
-
-        """
+        """Make sure, before anything is written, that the tracker can be reached; raises UserError if it cannot."""
 
     @abstractmethod
     def open(self, output_dir: Path) -> Tracker:
         """Return the tracker; what it keeps in files goes into the output folder.
 
-        Raises
-        ------
-        UserError
-            If it does not work.
-
+        Raises UserError if it does not work.
         """
 
 
@@ -245,66 +235,6 @@ class Tracking(Component):
 class NoTracking(Tracking):
     """Runs leave their files in the output folder and nothing else."""
 
-    def open(self, output_dir: Path) -> "Untracked":
+    def open(self, output_dir: Path) -> Tracker:
         """Return a tracker that keeps nothing."""
-        return Untracked()
-
-
-class Untracked:
-    """Keeps nothing; both the tracker and its runs."""
-
-    uri: str = ""
-    run_id: str | None = None
-
-    def start(
-        self,
-        facts: RunFacts,
-        epochs: Sequence[int],
-        run_id: str | None = None,
-    ) -> "Untracked":
-        """Return itself."""
-        return self
-
-    def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Do nothing."""
-
-    def finish(
-        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
-    ) -> None:
-        """Do nothing."""
-
-    def end(self, status: Status, files: Sequence[Path] = ()) -> None:
-        """Do nothing."""
-
-    def where(self) -> Sequence[tuple[str, str]]:
-        """Return nothing."""
-        return []
-
-    def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "UntrackedSweep":
-        """Return a sweep that keeps nothing."""
-        return UntrackedSweep()
-
-
-class UntrackedSweep:
-    """Keeps nothing of a sweep."""
-
-    uri: str = ""
-    run_id: str | None = None
-
-    def recorded(self) -> Mapping[str, str]:
-        """Return nothing."""
-        return {}
-
-    def record(self, run: FinishedRun) -> str | None:
-        """Do nothing."""
-
-    def reuse(self, run_id: str) -> bool:
-        """Do nothing."""
-        return True
-
-    def finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
-        """Do nothing."""
-
-    def where(self) -> Sequence[tuple[str, str]]:
-        """Return nothing."""
-        return []
+        return Tracker()

@@ -29,29 +29,7 @@ CATEGORICAL = "dataset.categorical=[{}] (or dataset.ignore)"
 
 @dataclass(frozen=True)
 class Csv(Collection):
-    r"""A table with a header line: a column to predict, and numbers or categories to predict it from.
-
-    Attributes
-    ----------
-    path
-        The file, from the working directory; a compressed one (.gz, .zip) is read as it is.
-    target
-        The column to predict; null is the last one.
-    kind
-        Whether the target is a class or a number.
-    categorical
-        The columns whose values are names, numbers included: each value becomes a column of zeros and ones (one-hot).
-    ignore
-        The columns to leave out.
-    missing
-        What happens to missing numbers: they are refused, or filled in with the mean, the median or the most frequent
-        value of their column in the training part. A missing category counts as a category.
-    separator
-        What stands between two columns: one character, \t for a tab, \s+ for any number of spaces.
-    dtype
-        The type of the numbers in memory; float32 takes half of it.
-
-    """
+    """A table with a header line: a column to predict, and numbers or categories to predict it from."""
 
     path: str | None = None
     target: str | None = None

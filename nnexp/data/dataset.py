@@ -126,14 +126,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Dataset(Component):
-    """A source of examples, in parts.
-
-    Attributes
-    ----------
-    name
-        What the terminal, the figures and MLflow call the data set.
-
-    """
+    """A source of examples, in parts."""
 
     name: str = "data"
 
@@ -187,24 +180,7 @@ class Table:
 class TableDataset(Dataset):
     """Examples that are split, thinned out and scaled here.
 
-    Attributes
-    ----------
-    validation_size
-        The share of the examples that is kept for choosing, by early stopping for example; 0 for none.
-    split_seed
-        The seed of the split, the subsample and the label noise; it is apart from the run's seed, so that runs of many
-        seeds share one split.
-    stratify
-        Whether every part has the same share of each class.
-    standardize
-        Whether each feature is scaled to mean 0 and standard deviation 1, both taken from the training part alone.
-    standardize_targets
-        Whether the targets of a regression are scaled likewise.
-    label_noise
-        The share of the training labels that are replaced by another class.
-    subsample
-        The share of the training examples that are used; the other parts stay whole.
-
+    The seed of the split is apart from the seed of the run, so that runs of many seeds share one split.
     """
 
     validation_size: Share = 0.0
@@ -316,14 +292,7 @@ class TableDataset(Dataset):
 
 @dataclass(frozen=True)
 class Collection(TableDataset):
-    """A fixed set of examples, of which some are kept for testing.
-
-    Attributes
-    ----------
-    test_size
-        The share of the examples that is kept for testing.
-
-    """
+    """A fixed set of examples, of which some are kept for testing."""
 
     test_size: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
 

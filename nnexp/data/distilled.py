@@ -17,23 +17,10 @@ from nnexp.data.digits import Digits
 class Distilled(Dataset):
     """A classification whose training labels are replaced by the probabilities of a teacher, for a student to learn.
 
-    The teacher is a random forest, trained on the whole training part; what it says of a training example comes from
-    the trees that have not seen it. The student gets some of these examples. The other parts keep their labels, as
-    distributions that are certain, so that an accuracy there is the true one.
-
-    Attributes
-    ----------
-    source
-        The classification.
-    trees
-        The size of the teacher.
-    temperature
-        Probabilities are raised to the power 1 / temperature and scaled to sum 1: below 1 they come close to hard
-        labels, above 1 they tell more of what the teacher holds for similar.
-    student_examples
-        How many training examples the student gets, drawn among all; null for all.
-    seed
-        Of the teacher, and of what the student gets.
+    The teacher is a random forest, trained on the whole training part; its probabilities for a training example come
+    from the trees that were not trained on it. They are raised to the power 1 / temperature and scaled to sum 1. The
+    student gets some of these examples. The other parts keep their labels, as probabilities 0 and 1, so that an
+    accuracy there is the true one.
 
     References
     ----------

@@ -16,18 +16,7 @@ from nnexp.data.digits import Digits
 
 @dataclass(frozen=True)
 class Groups(Dataset):
-    """Groups of examples of a classification, drawn part by part, so that no test example is trained on.
-
-    Attributes
-    ----------
-    source
-        The classification.
-    count
-        How many groups are drawn from the training part; as many from the others, in proportion to their examples.
-    seed
-        Of the draw.
-
-    """
+    """Groups of examples of a classification, drawn part by part, so that no test example is trained on."""
 
     kind: ClassVar[Kind]
 
@@ -74,14 +63,7 @@ class Groups(Dataset):
 
 @dataclass(frozen=True)
 class Pairs(Groups):
-    """Two examples, with the target 1 where they are of one class, else 0.
-
-    Attributes
-    ----------
-    same
-        The probability of a pair of one class.
-
-    """
+    """Two examples, with the target 1 where they are of one class, else 0."""
 
     kind: ClassVar[Kind] = "pairs"
     same: Share = 0.5

@@ -23,17 +23,6 @@ class Spiral(TableDataset):
     `noise` on the angle; the point is (r sin 2.5 a, r cos 2.5 a). Numbers are drawn from NumPy's legacy generator and
     rounded to float32, so that the points are those of `nnfs.datasets.spiral_data` after `nnfs.init()`.
 
-    Attributes
-    ----------
-    points
-        The number of points on each arm.
-    arms
-        The number of arms.
-    noise
-        The standard deviation of the angle.
-    seed
-        Of the points.
-
     References
     ----------
     Karpathy, Neural Networks Case Study, CS231n, 2015; Kinsley and Kukiela, Neural Networks from Scratch, 2020.
@@ -69,18 +58,7 @@ class Spiral(TableDataset):
 
 @dataclass(frozen=True)
 class Moons(Collection):
-    """Two interleaved half circles of radius 1.
-
-    Attributes
-    ----------
-    points
-        The number of points, of both classes together.
-    noise
-        The standard deviation of what is added to each coordinate.
-    seed
-        Of the points.
-
-    """
+    """Two interleaved half circles of radius 1."""
 
     points: Size = 400
     noise: Spread = 0.2
@@ -96,20 +74,7 @@ class Moons(Collection):
 
 @dataclass(frozen=True)
 class Circles(Collection):
-    """A circle of radius 1 around a smaller one.
-
-    Attributes
-    ----------
-    points
-        The number of points, of both classes together.
-    noise
-        The standard deviation of what is added to each coordinate.
-    inner
-        The radius of the inner circle.
-    seed
-        Of the points.
-
-    """
+    """A circle of radius 1 around a smaller one."""
 
     points: Size = 400
     noise: Spread = 0.1
@@ -127,15 +92,6 @@ class Circles(Collection):
 @dataclass(frozen=True)
 class Xor(Collection):
     """Clouds around the corners (1, 1), (-1, -1), which are class 0, and (1, -1), (-1, 1), which are class 1.
-
-    Attributes
-    ----------
-    points
-        The number of points around each corner.
-    noise
-        The standard deviation of each coordinate around its corner.
-    seed
-        Of the points.
 
     References
     ----------

@@ -19,16 +19,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Initializer(Component):
-    """A distribution of starting weights.
-
-    Attributes
-    ----------
-    scale
-        The factor on all weights.
-    bias
-        The distribution of the starting biases; null starts them at zero.
-
-    """
+    """A distribution of starting weights."""
 
     scale: NonNegative = 1.0
     bias: "Initializer | None" = None
@@ -93,14 +84,8 @@ TRUNCATED_DEVIATION = 0.87962566103423978
 class VarianceScaling(Initializer):
     """Weights whose variance keeps signals of one size from layer to layer: scale^2 * gain / fan.
 
-    Attributes
-    ----------
-    gain
-        The variance times the fan: 1 for LeCun and Glorot, 2 for He.
-    fan
-        `in`: the number of inputs (LeCun, He); `average`: the mean of inputs and outputs (Glorot); `out`: of outputs.
-    distribution
-        `normal`, `uniform`, or `truncated`: normal without what lies beyond two standard deviations.
+    The gain is 1 for LeCun and Glorot, 2 for He; the fan is the number of inputs of the layer for LeCun and He, the
+    mean of its inputs and outputs for Glorot.
 
     References
     ----------

@@ -182,14 +182,11 @@ class Huber(ElementwiseLoss):
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """What the cross-entropies share.
+    """A cross-entropy, with smoothed labels and weights of classes if wanted; the mean is still over all examples.
 
-    Attributes
+    References
     ----------
-    label_smoothing
-        The share of the target that is spread evenly over all classes (Szegedy et al., arXiv 1512.00567).
-    class_weights
-        A weight for the examples of each class, or null; the mean of the losses is still over all examples.
+    Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567 (label smoothing).
 
     """
 

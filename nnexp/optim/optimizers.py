@@ -23,14 +23,7 @@ def zeros(theta: Array, *names: str) -> State:
 
 @dataclass(frozen=True)
 class Optimizer(Component):
-    """A rule for the direction of a step.
-
-    Attributes
-    ----------
-    learning_rate
-        The length of a step along the direction; the schedule's factor multiplies it.
-
-    """
+    """A rule for the direction of a step: theta -= learning_rate * factor of the schedule * direction."""
 
     adaptive: ClassVar[bool] = True
     """Whether the direction does not depend on the size of the gradient, but for epsilon."""

@@ -9,22 +9,9 @@ from nnexp.core.component import Array, Component, NonNegative, Positive
 
 @dataclass(frozen=True)
 class Regularization(Component):
-    """Penalties on the weights, and clipping of the gradient; null is without.
+    """Penalties on the weights, and clipping of the gradient.
 
-    Attributes
-    ----------
-    l1
-        Adds l1 * sum |w| to the loss, so l1 * sign(w) to the gradient (0 at w = 0).
-    l2
-        Adds l2 / 2 * sum w^2 to the loss, so l2 * w to the gradient.
-    weight_decay
-        Takes learning_rate * weight_decay * w off each weight beside the step, past the optimizer (AdamW).
-    biases
-        Whether biases, gains and shifts are penalised like weights.
-    clip_value
-        The largest size of an element of the gradient, penalties included.
-    clip_norm
-        The largest Euclidean norm of the whole gradient, after clip_value.
+    l1 sum |w| + l2 / 2 sum w^2 is added to the loss, so l1 sign(w) + l2 w to the gradient, with sign(0) = 0.
 
     References
     ----------

@@ -29,16 +29,7 @@ class Time(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule(Component):
-    """A function of time.
-
-    Attributes
-    ----------
-    per
-        Whether time is counted in steps or in epochs.
-    warmup
-        The length of a linear warm-up before the schedule begins, from 1 / (warmup + 1) to 1; null for none.
-
-    """
+    """A function of time, after a linear warm-up from 1 / (warmup + 1) to 1."""
 
     per: Literal["step", "epoch"] = "epoch"
     warmup: NonNegative | None = None

@@ -34,20 +34,10 @@ class Round:
 
 @dataclass(frozen=True)
 class EarlyStopping(Component):
-    """When to end a run that no longer gets better.
+    """Ends a run after `patience` evaluations in which `metric` is not better than its best by more than `min_delta`.
 
-    Attributes
-    ----------
-    metric
-        What to watch, such as `validation/accuracy`; null is the loss of the validation part, or of the test part where
-        there is none.
-    patience
-        How many evaluations without a new best are waited for.
-    min_delta
-        By how much a new best must be better.
-    restore
-        Whether the run ends with the parameters of its best evaluation.
-
+    With `restore`, the run ends with the parameters of its best evaluation. Without a metric, the loss of the
+    validation part is watched, or that of the test part where there is no validation part.
     """
 
     metric: str | None = None
@@ -60,34 +50,8 @@ class EarlyStopping(Component):
 class Trainer(Component):
     """The settings of the training loop.
 
-    The training goes in rounds. A round is an epoch; where `iterations` are given, it is what
-    lies between two evaluations.
-
-    Attributes
-    ----------
-    epochs
-        How many times to go through the training examples.
-    iterations
-        How many steps to train instead, whatever the number of examples; null counts epochs.
-    batch_size
-        How many examples make one step; `full` takes all of them.
-    sampling
-        The examples of a batch: `shuffled` anew every epoch, in their `order`, or drawn with `replacement`.
-    evaluate_every
-        The number of epochs, or iterations, between two evaluations; the first and the last are always evaluated.
-    metrics
-        What to evaluate beside the loss; null chooses by the kind of data.
-    snapshots
-        The epochs, or iterations, after which the parameters are kept.
-    early_stopping
-        When to end a run that no longer gets better; null never does.
-    checkpoint_every
-        The number of epochs, or iterations, between two checkpoints of a run alone; null writes one every minute.
-    max_seconds
-        The longest time to train; null for no limit.
-    regularization
-        What keeps weights and steps small.
-
+    The training goes in rounds. A round is an epoch; where `iterations` are given, it goes from one evaluation to the
+    next.
     """
 
     epochs: Count = 1000

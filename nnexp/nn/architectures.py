@@ -29,12 +29,12 @@ class Architecture(Component):
         """Return all layers before the output layer."""
 
     def layers(self, fan_in: int, outputs: int | None) -> tuple[Layer, ...]:
-        """Return the layers of a network with so many inputs and outputs.
+        """Return the layers of a network with `fan_in` inputs; `outputs` is None where data and loss leave it open.
 
         Raises
         ------
         UserError
-            If the number of outputs is neither known nor given, or given differently.
+            If the number of outputs is not known, or the field `outputs` has another one.
 
         """
         if outputs is not None and self.outputs not in (None, outputs):
@@ -104,7 +104,7 @@ class Logistic(Architecture):
     """No hidden layer: logistic or softmax regression under a cross-entropy, linear under a squared error."""
 
     def hidden_layers(self) -> tuple[Layer, ...]:
-        """Return nothing."""
+        """Return no layers."""
         return ()
 
 

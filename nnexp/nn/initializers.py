@@ -1,6 +1,6 @@
 """Starting weights, drawn for one layer of one run at a time.
 
-In all of them `scale` is one factor on what the recipe gives, and so the knob to sweep.
+In all of them `scale` is a factor on all weights, and so the field to sweep.
 """
 
 from abc import abstractmethod
@@ -77,7 +77,7 @@ class Zeros(Initializer):
 
 TRUNCATION = 2.0
 TRUNCATED_DEVIATION = 0.87962566103423978
-"""The standard deviation of N(0, 1) without what lies beyond +-2, by which the truncated draw is corrected."""
+"""The standard deviation of N(0, 1) cut off at +-2; truncated draws are divided by it."""
 
 
 @dataclass(frozen=True)

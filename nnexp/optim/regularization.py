@@ -1,4 +1,4 @@
-"""What keeps weights and steps small, whatever the optimizer."""
+"""Penalties on the weights and clipping of the gradient, for any optimizer."""
 
 from dataclasses import dataclass
 
@@ -28,13 +28,13 @@ class Regularization(Component):
     clip_norm: Positive | None = None
 
     def penalty(self, theta: Array, penalised: Array) -> Array:
-        """Return what is added to the loss of each run, shape (runs, 1); `penalised` is 1 where a parameter counts."""
+        """Return the penalty of each run, shape (runs, 1); `penalised` is 1 for parameters that count, else 0."""
         weights = theta * penalised
         l1 = 0.0 if self.l1 is None else self.l1 * np.abs(weights).sum(axis=1, keepdims=True)
         l2 = 0.0 if self.l2 is None else self.l2 / 2 * (weights * weights).sum(axis=1, keepdims=True)
         return np.zeros((len(theta), 1)) + l1 + l2
 
-    def restrain(self, gradient: Array, theta: Array, penalised: Array) -> None:
+    def add_penalty_and_clip(self, gradient: Array, theta: Array, penalised: Array) -> None:
         """Add the gradient of the penalty to a gradient, shape (runs, parameters), and clip it, in place."""
         if self.l1 is not None:
             gradient += self.l1 * penalised * np.sign(theta)
@@ -47,5 +47,5 @@ class Regularization(Component):
             gradient *= np.minimum(1, self.clip_norm / np.maximum(norm, np.finfo(gradient.dtype).tiny))
 
     def decay(self, theta: Array, penalised: Array) -> Array | float:
-        """Return what decoupled weight decay adds to the direction."""
+        """Return weight_decay w, which decoupled weight decay adds to the direction."""
         return 0.0 if self.weight_decay is None else self.weight_decay * penalised * theta

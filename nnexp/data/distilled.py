@@ -1,4 +1,4 @@
-"""Targets that are not classes but what another model thinks of them."""
+"""Targets that are not classes, but the probabilities that another model gives them."""
 
 from dataclasses import dataclass, field
 from typing import Annotated
@@ -46,25 +46,25 @@ class Distilled(Dataset):
             )
         task = Task(source.task.classes, "distribution")
 
-        def certain(part: Part) -> Part:
+        def with_certain_targets(part: Part) -> Part:
             return Part(part.x, np.eye(len(task.classes))[part.targets.astype(np.intp, copy=False)])
 
         chosen = np.sort(np.random.default_rng(self.seed).permutation(len(source.train))[:count])
-        taught = softened(self._teach(source.train, len(task.classes)), self.temperature)
+        probabilities = softened(self._teacher_probabilities(source.train, len(task.classes)), self.temperature)
         return Data(
             self.name,
             task,
-            Part(source.train.x[chosen], taught[chosen]),
-            certain(source.test),
+            Part(source.train.x[chosen], probabilities[chosen]),
+            with_certain_targets(source.test),
             source.scaling,
             source.image_shape,
-            None if source.validation is None else certain(source.validation),
+            None if source.validation is None else with_certain_targets(source.validation),
             features=source.features,
             columns=source.columns,
             notes=source.notes,
         )
 
-    def _teach(self, train: Part, classes: int) -> Array:
+    def _teacher_probabilities(self, train: Part, classes: int) -> Array:
         """Return the teacher's probabilities for every training example."""
         from sklearn.ensemble import RandomForestClassifier
 
@@ -76,7 +76,7 @@ class Distilled(Dataset):
             unseen[seen] = False
             votes[np.ix_(unseen, teacher.classes_)] += tree.predict_proba(train.x[unseen])
         total = votes.sum(axis=1, keepdims=True)
-        # With few trees, an example may have been seen by all; then its label is all there is to say.
+        # With few trees, all may have been trained on an example; then its label is taken.
         return np.where(total > 0, votes / np.where(total > 0, total, 1), np.eye(classes)[labels])
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from nnexp.core.component import Array, Labels, Seed
 from nnexp.core.errors import UserError
 from nnexp.core.task import Kind, Task
-from nnexp.data.dataset import MOST, Data, Dataset, Part, Share
+from nnexp.data.dataset import MOST_EXAMPLES, Data, Dataset, Part, Share
 from nnexp.data.digits import Digits
 
 
@@ -21,12 +21,12 @@ class Groups(Dataset):
     kind: ClassVar[Kind]
 
     source: Dataset = field(default_factory=Digits)
-    count: Annotated[int, at.Interval(ge=1, le=MOST // 10)] = 4000
+    count: Annotated[int, at.Interval(ge=1, le=MOST_EXAMPLES // 10)] = 4000
     seed: Seed = 0
 
     @abstractmethod
     def draw(self, generator: np.random.Generator, partners: "Partners", anchors: Labels) -> tuple[Labels, Array]:
-        """Return the rows of every group, shape (groups, rows), and its target, for the first row of each."""
+        """Return the rows of every group, shape (groups, rows), and its target; `anchors` are the first rows."""
 
     def load(self) -> Data:
         """Return the groups of every part of the source."""
@@ -77,7 +77,7 @@ class Pairs(Groups):
 
 @dataclass(frozen=True)
 class Triplets(Groups):
-    """An anchor, another example of its class, and an example of another class; there are no targets."""
+    """An anchor, another example of its class, and an example of another class; the targets are not used."""
 
     kind: ClassVar[Kind] = "triplets"
 
@@ -88,7 +88,7 @@ class Triplets(Groups):
 
 
 class Partners:
-    """Draws, for an example, another one of its class or one of another class, each as likely.
+    """Draws, for an example, another one of its class or one of another class, all with equal probability.
 
     Arguments
     ---------

@@ -8,11 +8,11 @@ import numpy as np
 
 from nnexp.core.component import InvalidFieldError, Seed
 from nnexp.core.task import Task
-from nnexp.data.dataset import MOST, Collection, Size, Spread, Table, TableDataset
+from nnexp.data.dataset import MOST_EXAMPLES, Collection, Size, Spread, Table, TableDataset
 
 AXES = ("x", "y")
-TWO = Task(("0", "1"))
-Several = Annotated[int, at.Interval(ge=2, le=1000)]
+TWO_CLASSES = Task(("0", "1"))
+Arms = Annotated[int, at.Interval(ge=2, le=1000)]
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,15 @@ class Spiral(TableDataset):
     """
 
     points: Size = 100
-    arms: Several = 3
+    arms: Arms = 3
     noise: Spread = 0.2
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Check every field, and that all arms together are not too large."""
         super().__post_init__()
-        if self.points * self.arms > MOST:
-            raise InvalidFieldError("points", self.points, f"at most {MOST // self.arms} for {self.arms} arms")
+        if self.points * self.arms > MOST_EXAMPLES:
+            raise InvalidFieldError("points", self.points, f"at most {MOST_EXAMPLES // self.arms} for {self.arms} arms")
 
     def rest_and_test(self) -> tuple[Table, Table]:
         """Return two draws of all arms."""
@@ -69,7 +69,7 @@ class Moons(Collection):
         from sklearn.datasets import make_moons
 
         x, labels = make_moons(self.points, noise=self.noise, random_state=self.seed)
-        return Table(x, labels, TWO, AXES)
+        return Table(x, labels, TWO_CLASSES, AXES)
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Circles(Collection):
         from sklearn.datasets import make_circles
 
         x, labels = make_circles(self.points, noise=self.noise, factor=self.inner, random_state=self.seed)
-        return Table(x, labels, TWO, AXES)
+        return Table(x, labels, TWO_CLASSES, AXES)
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class Xor(Collection):
 
     """
 
-    points: Annotated[int, at.Interval(ge=1, le=MOST // 4)] = 100
+    points: Annotated[int, at.Interval(ge=1, le=MOST_EXAMPLES // 4)] = 100
     noise: Spread = 0.3
     seed: Seed = 0
 
@@ -107,4 +107,4 @@ class Xor(Collection):
         """Return the points around all four corners."""
         corners = np.array([(1, 1), (-1, -1), (1, -1), (-1, 1)]).repeat(self.points, axis=0)
         noise = np.random.default_rng(self.seed).normal(0, self.noise, corners.shape)
-        return Table(corners + noise, np.array([0, 0, 1, 1]).repeat(self.points), TWO, AXES)
+        return Table(corners + noise, np.array([0, 0, 1, 1]).repeat(self.points), TWO_CLASSES, AXES)

@@ -20,17 +20,15 @@ from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredi
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = {"train": "-", "validation": "-.", "test": "--"}
-UNITS = {"accuracy": "share of examples", "neighbour_accuracy": "share of examples", "r2": "share of variance"}
-PLANE = 2
-BINARY = 2
+LINE_STYLES = {"train": "-", "validation": "-.", "test": "--"}
+METRIC_UNITS = {"accuracy": "share of examples", "neighbour_accuracy": "share of examples", "r2": "share of variance"}
 
 Figures = dict[str, Callable[[], "Figure"]]
 """Figures by name, each drawn when called."""
 
 
 def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | None) -> Figures:
-    """Return the figures that fit a run; where it diverged there are no predictions, and fewer figures."""
+    """Return the figures of a run; there are fewer if it diverged, since it has no predictions then."""
     data, history = trained.data, outcome.history
     figures: Figures = {}
     if len(history):
@@ -58,11 +56,11 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
     if isinstance(predictions, ClassPredictions):
         classified = predictions
         figures["confusion_matrix"] = lambda: confusion_matrix(classified, data.name)
-        if len(classified.classes) == BINARY == len(np.unique(classified.labels)):
+        if len(classified.classes) == 2 == len(np.unique(classified.labels)):
             figures["roc"] = lambda: roc(classified, data.name)
         if data.image_shape is not None:
             figures["predictions"] = lambda: sample_predictions(data, classified)
-        if inputs == PLANE:
+        if inputs == 2:
             figures["decision_regions"] = lambda: decision_regions({"at the end": trained})
             if moments:
                 figures["snapshots"] = lambda: decision_regions(moments)
@@ -80,8 +78,8 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
 
 
 def unit_of(metric: str) -> str:
-    """Return what a metric is measured in."""
-    return UNITS.get(metric, "mean over examples")
+    """Return the unit of a metric."""
+    return METRIC_UNITS.get(metric, "mean over examples")
 
 
 def curves(history: History, name: str) -> "Figure":
@@ -90,17 +88,17 @@ def curves(history: History, name: str) -> "Figure":
     best = history.times[history.best()]
     metrics = list(dict.fromkeys(key.rpartition("/")[2] for key in history.metrics))[:2]
     for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
-        parts = [part for part in LINES if f"{part}/{metric}" in history.metrics]
+        parts = [part for part in LINE_STYLES if f"{part}/{metric}" in history.metrics]
         for part in parts:
             marker = "o" if len(history) == 1 else ""
-            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINES[part], label=part, marker=marker)
+            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINE_STYLES[part], label=part, marker=marker)
         axes.axvline(best, color="0.6", linewidth=1, linestyle=":")
         title = metric.replace("_", " ")
         axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit_of(metric)})")
         axes.locator_params("x", integer=True)
         axes.legend(title=f"dotted: best {history.unit}, {best}")
         values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])
-        if UNITS.get(metric) == "share of examples":
+        if METRIC_UNITS.get(metric) == "share of examples":
             axes.set_ylim(-0.02, 1.02)
         elif values.min() >= 0:
             axes.set_ylim(bottom=0)

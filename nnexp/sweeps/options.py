@@ -17,7 +17,7 @@ Times = Annotated[int, at.Interval(ge=1, le=MOST)]
 
 @dataclass(frozen=True)
 class SweepOptions(Component):
-    """What `-m` does beside combining values."""
+    """The settings of a sweep, under `sweep` in `conf/config.yaml`."""
 
     repeats: Times | None = None
     metric: str | None = None

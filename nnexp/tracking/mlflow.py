@@ -26,7 +26,7 @@ DATABASE = "mlflow.db"
 
 @dataclass(frozen=True)
 class MLflowTracking(Tracking):
-    """Runs are kept by MLflow, in a SQLite database in the output folder or wherever `uri` points."""
+    """Runs are recorded by MLflow, in a SQLite database in the output folder or at `uri`."""
 
     uri: str | None = None
     experiment: str | None = None

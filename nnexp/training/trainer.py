@@ -10,18 +10,18 @@ from nnexp.training.metrics import MetricName
 
 @dataclass(frozen=True)
 class Round:
-    """A part of the training after which metrics may be taken.
+    """A part of the training, after which the run may be evaluated.
 
     Attributes
     ----------
     time
-        Epochs, or iterations, done by its end.
+        The number of epochs, or iterations, from the start to its end.
     steps, steps_by_then
-        Steps in it, and steps done by its end.
+        The number of steps in it, and from the start to its end.
     evaluated
-        Whether metrics are taken.
+        Whether metrics are computed at its end.
     snapshot
-        Whether parameters are kept.
+        Whether the parameters are kept at its end.
 
     """
 

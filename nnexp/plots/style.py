@@ -98,16 +98,19 @@ def grid_of(panels: int, size: tuple[float, float], title: str, right: float) ->
 
     """
     width, height = (1.5 * length for length in size) if panels == 1 else size
+    return panel_grid(title, panels, (width, height), (0.9, 0.65, right, 0.95 if panels > 1 else 0.55), (0.9, 0.95))
+
+
+def panel_grid(
+    title: str, panels: int, size: tuple[float, float], margins: Margins, between: tuple[float, float]
+) -> tuple["Figure", list["Axes"]]:
+    """Return a figure with panels of one size, three in a row, and their axes; all lengths are in inches."""
+    (width, height), (left, bottom, right, top), (across, down) = size, margins, between
     columns = min(panels, 3)
     rows = -(-panels // columns)
-    across, down, top = 0.9, 0.95, 0.95 if panels > 1 else 0.55
-    high = 0.65 + rows * height + down * (rows - 1) + top
-    figure = new_figure(
-        0.9 + columns * width + across * (columns - 1) + right,
-        high,
-        (0.9, 0.65, right, top),
-        (across / width, down / height),
-    )
+    wide = left + columns * width + across * (columns - 1) + right
+    high = bottom + rows * height + down * (rows - 1) + top
+    figure = new_figure(wide, high, margins, (across / width, down / height))
     figure.suptitle(title, y=1 - 0.15 / high, va="top")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[panels:]:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from nnexp.core.component import Array
 from nnexp.plots.run import unit_of
-from nnexp.plots.style import BAD, FARTHEST, new_figure
+from nnexp.plots.style import BAD, FARTHEST, new_figure, panel_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -340,18 +340,8 @@ def _grid(axes_of: Sequence[Axis], title: str, right: float) -> tuple["Figure", 
     """Return a figure with a panel for every axis, three in a row, with space for upright labels."""
     panels = len(axes_of)
     width, height = _width(panels), PANEL_SIZE[1] * _width(panels) / PANEL_SIZE[0]
-    columns = min(panels, 3)
-    rows = -(-panels // columns)
     upright = max((CHARACTER_WIDTH * axis.longest for axis in axes_of if axis.crowded(width)), default=0.0)
-    across, down, bottom, top = 1.25, 0.75 + upright, 0.7 + upright, 0.6
-    high = bottom + rows * height + down * (rows - 1) + top
-    wide = 1.1 + columns * width + across * (columns - 1) + right
-    figure = new_figure(wide, high, (1.1, bottom, right, top), (across / width, down / height))
-    figure.suptitle(title, y=1 - 0.15 / high, va="top")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[panels:]:
-        axes.set_axis_off()
-    return figure, list(grid.flat[:panels])
+    return panel_grid(title, panels, (width, height), (1.1, 0.7 + upright, right, 0.6), (1.25, 0.75 + upright))
 
 
 def _width(panels: int) -> float:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 BLOCK_BYTES = 2**26
-"""Bytes of a block of rows: so many that its memory goes back to the system when it is freed."""
+"""Bytes of a block of rows, large enough that the system gets its memory back when it is freed."""
 MOST_CATEGORIES = 1000
 """The most different names in a column, each of which becomes a column."""
 ADVICE_FOR_NAMES = "dataset.categorical=[{}] (or dataset.ignore)"
@@ -59,28 +59,30 @@ class Csv(Collection):
 
     def examples(self) -> Table:
         """Return the table; a missing number is NaN."""
+        import pandas as pd
+
         header = self._header()
         target = self._target(header)
         names = [name for name in header if name != target and name not in self.ignore]
         if not names:
             raise UserError(f"{self._table.title}: must have a column beside the target, {shortened(target)}")
-        rows, words = _Rows(), []
+        rows, texts = _Rows(), []
         numeric = [name for name in names if name not in self.categorical]
         for chunk in self._table.chunks(header, self._text(target)):
             rows.add(self._numbers(chunk, numeric))
-            words.append(chunk[[*self.categorical, target]])
+            texts.append(chunk[[*self.categorical, target]])
         if not len(rows):
             raise UserError(f"{self._table.title}: must have a row below its header")
         x = rows.joined()
-        joined = _joined(words)
+        text = pd.concat(texts, ignore_index=True)
         columns = [Column(name) for name in numeric]
         for name in self.categorical:
-            column = Column(name, self._values(joined[name]))
-            x = np.concatenate([x, one_hot(joined[name], column.names or (), self.dtype)], axis=1)
+            column = Column(name, self._values(text[name]))
+            x = np.concatenate([x, one_hot(text[name], column.names or (), self.dtype)], axis=1)
             columns.append(column)
         features = tuple(feature for column in columns for feature in column.features)
-        self._check_missing(x, features, joined[list(self.categorical)])
-        targets, task = self._targets(joined[[target]])
+        self._check_missing(x, features, text[list(self.categorical)])
+        targets, task = self._targets(text[[target]])
         return Table(x, targets, task, features, tuple(columns))
 
     def complete(self, train: Table, others: Sequence[Table]) -> tuple[Table, list[Table], list[str]]:
@@ -250,12 +252,6 @@ class _Rows:
             table[end - filled : end] = block[:filled]
             end, self._free = end - filled, 0
         return table
-
-
-def _joined(frames: Sequence["pd.DataFrame"]) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.concat(frames, ignore_index=True)
 
 
 def _in_order(values: Iterable[str]) -> list[str]:

@@ -232,14 +232,14 @@ class TableDataset(Dataset):
         return Data(
             self.name,
             task,
-            part(train),
-            part(test),
-            scaling,
-            self.image_shape,
-            part(others[0]) if others else None,
-            target_scaling,
-            train.features,
-            tuple(notes),
+            train=part(train),
+            test=part(test),
+            scaling=scaling,
+            image_shape=self.image_shape,
+            validation=part(others[0]) if others else None,
+            target_scaling=target_scaling,
+            features=train.features,
+            notes=tuple(notes),
             columns=train.columns,
         )
 

@@ -1,6 +1,6 @@
 """Targets that are not classes, but the probabilities that another model gives them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import annotated_types as at
@@ -51,17 +51,13 @@ class Distilled(Dataset):
 
         chosen = np.sort(np.random.default_rng(self.seed).permutation(len(source.train))[:count])
         probabilities = softened(self._teacher_probabilities(source.train, len(task.classes)), self.temperature)
-        return Data(
-            self.name,
-            task,
-            Part(source.train.x[chosen], probabilities[chosen]),
-            with_certain_targets(source.test),
-            source.scaling,
-            source.image_shape,
-            None if source.validation is None else with_certain_targets(source.validation),
-            features=source.features,
-            columns=source.columns,
-            notes=source.notes,
+        return replace(
+            source,
+            name=self.name,
+            task=task,
+            train=Part(source.train.x[chosen], probabilities[chosen]),
+            test=with_certain_targets(source.test),
+            validation=None if source.validation is None else with_certain_targets(source.validation),
         )
 
     def _teacher_probabilities(self, train: Part, classes: int) -> Array:

@@ -1,7 +1,7 @@
 """Pairs and triplets of examples, for losses on embeddings."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
 import annotated_types as at
@@ -46,17 +46,13 @@ class Groups(Dataset):
             rows, targets = self.draw(generator, partners, generator.choice(partners.anchors, count))
             return Part(examples.x[rows], targets)
 
-        return Data(
-            self.name,
-            Task(source.task.classes, self.kind),
-            part(source.train, "training"),
-            part(source.test, "test"),
-            source.scaling,
-            source.image_shape,
-            None if source.validation is None else part(source.validation, "validation"),
-            features=source.features,
-            columns=source.columns,
-            notes=source.notes,
+        return replace(
+            source,
+            name=self.name,
+            task=Task(source.task.classes, self.kind),
+            train=part(source.train, "training"),
+            test=part(source.test, "test"),
+            validation=None if source.validation is None else part(source.validation, "validation"),
             labelled=source,
         )
 

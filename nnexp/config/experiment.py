@@ -23,26 +23,7 @@ from nnexp.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Experiment(Component):
-    """One run, as described by `conf/config.yaml` and the overrides.
-
-    Attributes
-    ----------
-    question
-        What the run is to find out; null is what its changes make of it.
-    seed
-        The seed of everything random in the run but the data and its split.
-    dtype
-        The type of parameters and of everything computed from them.
-    output_dir
-        The folder for everything that is written.
-    figures
-        Whether to look into the layers and draw figures; null does so for a run alone, not within a sweep.
-    verbose
-        Whether to show progress and results, or only one line; null does so for a run alone.
-    resume
-        The run that goes on, its folder or its ID in MLflow; null begins one.
-
-    """
+    """One run, as described by `conf/config.yaml` and the overrides."""
 
     dataset: Dataset
     architecture: Architecture

@@ -34,7 +34,7 @@ class Wine(Collection):
     """
 
     def examples(self) -> Table:
-        """Return what was measured of each wine, and its grower."""
+        """Return the measurements of each wine, and its grower."""
         return _labelled("wine")
 
 
@@ -49,7 +49,7 @@ class BreastCancer(Collection):
     """
 
     def examples(self) -> Table:
-        """Return what was measured in each image, and the diagnosis."""
+        """Return the measurements in each image, and the diagnosis."""
         return _labelled("breast_cancer")
 
 
@@ -73,7 +73,7 @@ class Diabetes(Collection):
 
 
 def _labelled(name: str) -> Table:
-    """Return a classification of scikit-learn by its name there."""
+    """Return a classification data set of scikit-learn."""
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{name}")()

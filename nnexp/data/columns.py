@@ -1,4 +1,4 @@
-"""How the columns of a table become features: numbers as they are, each name a column of zeros and ones (one-hot)."""
+"""From the columns of a table to features: numbers as they are, names one-hot, a column of zeros and ones for each."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,25 +14,25 @@ from nnexp.data.table_file import listed, shortened
 if TYPE_CHECKING:
     import pandas as pd
 
-LARGEST = {"float64": 1e150, "float32": 1e30}
-"""The largest numbers by type: their squares, or sums of a million of them, can still be computed."""
+LARGEST_NUMBER = {"float64": 1e150, "float32": 1e30}
+"""The largest numbers that are allowed: their squares, and sums of a million of them, do not overflow."""
 Mask: TypeAlias = npt.NDArray[np.bool]
-NAMELESS = "missing"
-"""The name of a missing name."""
+MISSING_NAME = "missing"
+"""Stands for an empty cell in a column of names."""
 
 
 @dataclass(frozen=True)
 class Column(Component):
-    """A column of a table that a network sees.
+    """A column of a table that becomes one feature or several.
 
     Attributes
     ----------
     name
         Its name in the table.
     names
-        The names in it, each of which is a feature; null where it holds numbers.
+        All names in it, each of which becomes a feature; null for a column of numbers.
     fill
-        What a missing number becomes; null where none may be missing.
+        The number for empty cells; null where no number may be missing.
 
     """
 
@@ -52,18 +52,18 @@ def features_of(frame: "pd.DataFrame", columns: Sequence[Column], dtype: str, ti
     Arguments
     ---------
     frame
-        The rows, numbered from 0; columns that are not asked for do not matter.
+        The rows, numbered from 0; there may be further columns.
     columns
-        What becomes features, in their order.
+        The columns that become features, in their order.
     dtype
         The type of the features.
     title
-        What sentences call the table.
+        The name of the table in error messages.
 
     Raises
     ------
     UserError
-        If a cell is missing that must not be, or is not what its column has.
+        If a cell is empty that must not be, or does not fit its column.
 
     """
     parts = [
@@ -74,7 +74,7 @@ def features_of(frame: "pd.DataFrame", columns: Sequence[Column], dtype: str, ti
 
 
 def numbers(frame: "pd.DataFrame", names: Sequence[str], dtype: str, title: str, remedy: str = "") -> Array:
-    """Return columns as numbers, NaN where a cell is empty; the remedy, for `{}`, is the end of a sentence."""
+    """Return columns as numbers, NaN for empty cells; `remedy`, with the column for `{}`, ends an error message."""
     import pandas as pd
 
     values = np.empty((len(frame), len(names)), dtype)
@@ -85,7 +85,7 @@ def numbers(frame: "pd.DataFrame", names: Sequence[str], dtype: str, title: str,
         except OverflowError:  # a whole number of hundreds of digits
             converted = pd.to_numeric(column.astype(str), errors="coerce")
         exact = converted.to_numpy(np.float64)
-        limit = LARGEST[dtype]
+        limit = LARGEST_NUMBER[dtype]
         _refuse(
             (np.isnan(exact) & column.notna().to_numpy()) | (np.abs(exact) > limit),
             column,
@@ -97,8 +97,8 @@ def numbers(frame: "pd.DataFrame", names: Sequence[str], dtype: str, title: str,
 
 
 def one_hot(column: "pd.Series[str]", names: Sequence[str], dtype: str) -> Array:
-    """Return a column of zeros and ones for each name; a missing one counts as a name."""
-    cells: npt.NDArray[np.object_] = column.fillna(NAMELESS).to_numpy(object)[:, None]
+    """Return a column of zeros and ones for each name, of which `MISSING_NAME` may be one."""
+    cells: npt.NDArray[np.object_] = column.fillna(MISSING_NAME).to_numpy(object)[:, None]
     encoded: Array = (cells == np.array(names, object)).astype(dtype)
     return encoded
 

@@ -12,46 +12,24 @@ from nnexp.core.component import Array, InvalidFieldError, Labels
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.files import expanded
 from nnexp.core.task import Task
-from nnexp.data.columns import NAMELESS, Column, numbers, one_hot
+from nnexp.data.columns import MISSING_NAME, Column, numbers, one_hot
 from nnexp.data.dataset import Collection, Table
 from nnexp.data.table_file import TableFile, listed, shortened
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BLOCK = 2**26
-"""Bytes of a block of rows; malloc gives blocks of this size back to the system when they are freed."""
-CATEGORIES = 1000
-"""The most values of a column of names, each of which becomes a column of its own."""
-CATEGORICAL = "dataset.categorical=[{}] (or dataset.ignore)"
-"""What to do about a column of names."""
+BLOCK_BYTES = 2**26
+"""Bytes of a block of rows, large enough that the system gets its memory back when it is freed."""
+MOST_CATEGORIES = 1000
+"""The most different names in a column, each of which becomes a column."""
+ADVICE_FOR_NAMES = "dataset.categorical=[{}] (or dataset.ignore)"
+"""The end of an error message about names in a column of numbers."""
 
 
 @dataclass(frozen=True)
 class Csv(Collection):
-    r"""A table with a header line: a column to predict, and numbers or categories to predict it from.
-
-    Attributes
-    ----------
-    path
-        The file, from the working directory; a compressed one (.gz, .zip) is read as it is.
-    target
-        The column to predict; null is the last one.
-    kind
-        Whether the target is a class or a number.
-    categorical
-        The columns whose values are names, numbers included: each value becomes a column of zeros and ones (one-hot).
-    ignore
-        The columns to leave out.
-    missing
-        What happens to missing numbers: they are refused, or filled in with the mean, the median or the most frequent
-        value of their column in the training part. A missing category counts as a category.
-    separator
-        What stands between two columns: one character, \t for a tab, \s+ for any number of spaces.
-    dtype
-        The type of the numbers in memory; float32 takes half of it.
-
-    """
+    """A table with a header line: a column to predict, and numbers or categories to predict it from."""
 
     path: str | None = None
     target: str | None = None
@@ -63,7 +41,7 @@ class Csv(Collection):
     dtype: Literal["float64", "float32"] = "float64"
 
     def __post_init__(self) -> None:
-        """Check every field, and that no column is given two roles."""
+        """Check every field, and that no column is both categorical and ignored."""
         super().__post_init__()
         one = len(self.separator) == 1 and self.separator.isascii() and self.separator not in '"\r\n'
         if not one and self.separator not in {r"\t", r"\s+"}:
@@ -81,32 +59,34 @@ class Csv(Collection):
 
     def examples(self) -> Table:
         """Return the table; a missing number is NaN."""
+        import pandas as pd
+
         header = self._header()
         target = self._target(header)
         names = [name for name in header if name != target and name not in self.ignore]
         if not names:
             raise UserError(f"{self._table.title}: must have a column beside the target, {shortened(target)}")
-        rows, words = _Rows(), []
+        rows, texts = _Rows(), []
         numeric = [name for name in names if name not in self.categorical]
         for chunk in self._table.chunks(header, self._text(target)):
             rows.add(self._numbers(chunk, numeric))
-            words.append(chunk[[*self.categorical, target]])
+            texts.append(chunk[[*self.categorical, target]])
         if not len(rows):
             raise UserError(f"{self._table.title}: must have a row below its header")
         x = rows.joined()
-        joined = _joined(words)
+        text = pd.concat(texts, ignore_index=True)
         columns = [Column(name) for name in numeric]
         for name in self.categorical:
-            column = Column(name, self._values(joined[name]))
-            x = np.concatenate([x, one_hot(joined[name], column.names or (), self.dtype)], axis=1)
+            column = Column(name, self._values(text[name]))
+            x = np.concatenate([x, one_hot(text[name], column.names or (), self.dtype)], axis=1)
             columns.append(column)
         features = tuple(feature for column in columns for feature in column.features)
-        self._check_missing(x, features, joined[list(self.categorical)])
-        targets, task = self._targets(joined[[target]])
+        self._check_missing(x, features, text[list(self.categorical)])
+        targets, task = self._targets(text[[target]])
         return Table(x, targets, task, features, tuple(columns))
 
     def complete(self, train: Table, others: Sequence[Table]) -> tuple[Table, list[Table], list[str]]:
-        """Fill in what is missing by the training part; say so, and which columns say nothing."""
+        """Fill in missing numbers from the training part; note that, and columns with the same value in every row."""
         tables = [train, *others]
         gaps: Labels = np.sum([np.isnan(table.x).sum(axis=0) for table in tables], axis=0)
         notes = []
@@ -156,15 +136,15 @@ class Csv(Collection):
         """Return the columns that are not numbers."""
         return [*self.categorical, *([target] if self.kind == "classification" else [])]
 
-    def _numbers(self, frame: "pd.DataFrame", names: Sequence[str], remedy: str = CATEGORICAL) -> Array:
+    def _numbers(self, frame: "pd.DataFrame", names: Sequence[str], remedy: str = ADVICE_FOR_NAMES) -> Array:
         return numbers(frame, names, self.dtype, self._table.title, f"; for names, {remedy}")
 
     def _values(self, column: "pd.Series[str]") -> tuple[str, ...]:
         """Return the names in a column."""
-        values = _in_order(column.fillna(NAMELESS).unique())
-        if len(values) > CATEGORIES:
+        values = _in_order(column.fillna(MISSING_NAME).unique())
+        if len(values) > MOST_CATEGORIES:
             raise UserError(
-                f"dataset.categorical={column.name}: must have at most {CATEGORIES} different values, and has "
+                f"dataset.categorical={column.name}: must have at most {MOST_CATEGORIES} different values, and has "
                 f"{len(values)}; list it in dataset.ignore"
             )
         return tuple(values)
@@ -203,7 +183,7 @@ class Csv(Collection):
         return column.map(number).to_numpy(np.intp), Task(tuple(map(on_one_line, classes)))
 
     def _filled(self, tables: Sequence[Table], *, gaps: bool) -> list[Table]:
-        """Return tables with what is missing filled in, and columns that say what would be."""
+        """Return tables without missing numbers, whose columns have the numbers for empty cells."""
         from sklearn.impute import SimpleImputer
 
         imputer = SimpleImputer(strategy=self.missing).fit(tables[0].x)
@@ -218,8 +198,8 @@ class Csv(Collection):
 class Heart(Csv):
     """Heart disease in Cleveland: 13 findings on 303 patients, and whether an artery was narrowed by more than half.
 
-    The table comes with nnexp, in the coding of the UCI repository: `disease` is 1 where any of its degrees 1 to 4 is
-    stated there. Six rows have a missing value. Another table of the same findings can be given with `path`.
+    The table comes with nnexp, in the coding of the UCI repository; `disease` is 1 for the degrees 1 to 4 there. Six
+    rows have a missing value. Another table of the same findings can be given with `path`.
 
     References
     ----------
@@ -230,14 +210,14 @@ class Heart(Csv):
     missing: Literal["refuse", "mean", "median", "most_frequent"] = "most_frequent"
 
     def file(self) -> Path:
-        """Return the path of the table, that of nnexp where none is given."""
+        """Return `path`, or without one the path of the table that comes with nnexp."""
         return Path(__file__).with_name("tables") / "heart.csv" if self.path is None else super().file()
 
 
 class _Rows:
-    """Rows that come in pieces, joined without having all of them in memory twice.
+    """Joins rows that come in pieces, without having all of them in memory twice.
 
-    They are gathered in blocks so large that their memory goes back to the system, one by one, as they are joined.
+    They are collected in blocks, whose memory is freed one by one while they are joined.
     """
 
     def __init__(self) -> None:
@@ -252,7 +232,7 @@ class _Rows:
         if not len(piece):
             return
         if len(piece) > self._free:
-            rows = max(len(piece), BLOCK // (piece.itemsize * max(1, piece.shape[1])))
+            rows = max(len(piece), BLOCK_BYTES // (piece.itemsize * max(1, piece.shape[1])))
             self._blocks = [*self._blocks[:-1], *(block[: len(block) - self._free] for block in self._blocks[-1:])]
             self._blocks.append(np.empty((rows, piece.shape[1]), piece.dtype))
             self._free = rows
@@ -262,7 +242,7 @@ class _Rows:
         self._count += len(piece)
 
     def joined(self) -> Array:
-        """Return all rows; there are none left here."""
+        """Return all rows, and free the memory of the blocks."""
         last = self._blocks[-1]
         table = np.empty((self._count, last.shape[1]), last.dtype)
         end = self._count
@@ -274,14 +254,8 @@ class _Rows:
         return table
 
 
-def _joined(frames: Sequence["pd.DataFrame"]) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.concat(frames, ignore_index=True)
-
-
 def _in_order(values: Iterable[str]) -> list[str]:
-    """Return names in their order: that of numbers where all are numbers."""
+    """Return names in the order of numbers if all are numbers, else in alphabetical order."""
     names = [str(value) for value in values]
     try:
         return sorted(names, key=float)

@@ -1,4 +1,4 @@
-"""The common part of all data sets: split first, then scale by what the training part alone says."""
+"""The common part of all data sets: split first, then scale by mean and deviation of the training part."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -16,23 +16,23 @@ from nnexp.data.columns import Column
 Share = Annotated[float, at.Interval(ge=0, lt=1)]
 Spread = Annotated[float, at.Interval(ge=0, le=1e6)]
 
-MOST = 10_000_000
-"""The most examples that are made up, which takes memory before anybody can tell how much."""
-Size = Annotated[int, at.Interval(ge=2, le=MOST)]
+MOST_EXAMPLES = 10_000_000
+"""The most examples that a data set generates, because it does so before the memory is checked."""
+Size = Annotated[int, at.Interval(ge=2, le=MOST_EXAMPLES)]
 
-TAKEN = ("sweeps", "comparisons", "multirun", "mlartifacts", "mlflow.db")
-"""Names in the output folder that are not those of data sets."""
-NAME_BYTES = 200
-"""The longest name, which file systems take."""
-CHUNK = 65_536
-"""Rows that are worked on at a time, so that temporaries stay small beside a large table."""
+RESERVED_NAMES = ("sweeps", "comparisons", "multirun", "mlartifacts", "mlflow.db")
+"""Names in the output folder that no data set can have."""
+MOST_NAME_BYTES = 200
+"""The longest name, so that it can be that of a folder on any file system."""
+ROWS_AT_A_TIME = 65_536
+"""Rows that are scaled at a time, so that a large table needs little further memory."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """Examples: features `x` of shape (examples, features), their targets as the task has them, and their weights.
+    """Examples: features `x` of shape (examples, features), targets of the kind of the task, and weights.
 
-    A weight multiplies the loss of its example; None weighs all the same.
+    A weight multiplies the loss of its example; None stands for equal weights.
     """
 
     x: Array
@@ -61,10 +61,10 @@ class Scaling:
         return cls(np.zeros(columns), np.ones(columns))
 
     def apply(self, x: Array | Labels) -> Array:
-        """Scale columns and return them, in place, for a second large table might not fit; whole numbers are copied."""
+        """Scale columns in place, so that a large table is in memory once, and return them; integers are copied."""
         scaled: Array = x.astype(np.result_type(x, np.float32), copy=False)
-        for begin in range(0, len(x), CHUNK):
-            rows = slice(begin, begin + CHUNK)
+        for begin in range(0, len(x), ROWS_AT_A_TIME):
+            rows = slice(begin, begin + ROWS_AT_A_TIME)
             scaled[rows] = (scaled[rows] - self.offset) / self.factor
         return scaled
 
@@ -80,25 +80,25 @@ class Data:
     Attributes
     ----------
     name
-        What figures and MLflow call it.
+        Its name in figures and MLflow.
     task
-        What is to be predicted.
+        The classes or numbers to predict.
     train, test, validation
-        The parts, scaled; validation may be missing.
+        The parts, scaled; validation may be None.
     scaling
-        How to get the raw features back.
+        How the features were scaled.
     target_scaling
-        How to get the raw targets of a regression back; None where they were not scaled.
+        How the targets of a regression were scaled; None where they were not.
     image_shape
         (height, width) where the features are the pixels of an image.
     features
         The names of the features; empty where they have none.
     notes
-        What was done to the data that a person should know, a sentence each.
+        Sentences for the terminal and the report, such as how missing numbers were filled in.
     labelled
         For pairs and triplets, the classification data that they were drawn from.
     columns
-        The columns of the table that the features were made of; empty where these are the features themselves.
+        The columns of the table from which the features were made; empty where there was no table.
 
     """
 
@@ -126,30 +126,25 @@ class Data:
 
 @dataclass(frozen=True)
 class Dataset(Component):
-    """A source of examples, in parts.
-
-    Attributes
-    ----------
-    name
-        What the terminal, the figures and MLflow call the data set.
-
-    """
+    """A source of examples, in parts."""
 
     name: str = "data"
 
     def __post_init__(self) -> None:
-        """Check every field, and that the name can be that of a folder, one within the output folder."""
+        """Check every field, and that the name can be that of a folder in the output folder."""
         super().__post_init__()
         name = self.name
         if (
-            not (name.isprintable() and name.strip() and len(name.encode()) <= NAME_BYTES)
+            not (name.isprintable() and name.strip() and len(name.encode()) <= MOST_NAME_BYTES)
             or name.startswith(".")
             or {*name} & {*"/\\"}
-            or name in TAKEN
+            or name in RESERVED_NAMES
         ):
-            shown = repr(name if len(name) <= NAME_BYTES else f"{name[:NAME_BYTES]}...")
+            shown = repr(name if len(name) <= MOST_NAME_BYTES else f"{name[:MOST_NAME_BYTES]}...")
             raise InvalidFieldError(
-                "name", shown, f"a short text on one line, without / or a dot in front, and none of {', '.join(TAKEN)}"
+                "name",
+                shown,
+                f"a short text on one line, without / or a dot in front, and none of {', '.join(RESERVED_NAMES)}",
             )
 
     @abstractmethod
@@ -159,7 +154,7 @@ class Dataset(Component):
         Raises
         ------
         UserError
-            If the examples are not what the fields say they are.
+            If the examples do not fit the fields.
 
         """
 
@@ -187,24 +182,7 @@ class Table:
 class TableDataset(Dataset):
     """Examples that are split, thinned out and scaled here.
 
-    Attributes
-    ----------
-    validation_size
-        The share of the examples that is kept for choosing, by early stopping for example; 0 for none.
-    split_seed
-        The seed of the split, the subsample and the label noise; it is apart from the run's seed, so that runs of many
-        seeds share one split.
-    stratify
-        Whether every part has the same share of each class.
-    standardize
-        Whether each feature is scaled to mean 0 and standard deviation 1, both taken from the training part alone.
-    standardize_targets
-        Whether the targets of a regression are scaled likewise.
-    label_noise
-        The share of the training labels that are replaced by another class.
-    subsample
-        The share of the training examples that are used; the other parts stay whole.
-
+    The seed of the split is apart from the seed of the run, so that runs of many seeds share one split.
     """
 
     validation_size: Share = 0.0
@@ -217,7 +195,7 @@ class TableDataset(Dataset):
 
     @abstractmethod
     def rest_and_test(self) -> tuple[Table, Table]:
-        """Return all examples outside the test part, and the test part, in arrays that may be changed."""
+        """Return the examples outside the test part and those of the test part, in arrays that may be changed."""
 
     @property
     def image_shape(self) -> tuple[int, int] | None:
@@ -225,7 +203,7 @@ class TableDataset(Dataset):
         return None
 
     def complete(self, train: Table, others: Sequence[Table]) -> tuple[Table, list[Table], list[str]]:
-        """Return the tables without missing values, filled in by what the training part says, and notes on it."""
+        """Return the tables with missing values filled in from the training part, and sentences about that."""
         return train, list(others), []
 
     def load(self) -> Data:
@@ -254,14 +232,14 @@ class TableDataset(Dataset):
         return Data(
             self.name,
             task,
-            part(train),
-            part(test),
-            scaling,
-            self.image_shape,
-            part(others[0]) if others else None,
-            target_scaling,
-            train.features,
-            tuple(notes),
+            train=part(train),
+            test=part(test),
+            scaling=scaling,
+            image_shape=self.image_shape,
+            validation=part(others[0]) if others else None,
+            target_scaling=target_scaling,
+            features=train.features,
+            notes=tuple(notes),
             columns=train.columns,
         )
 
@@ -306,7 +284,7 @@ class TableDataset(Dataset):
         return self.validation_size
 
     def _check(self, task: Task) -> None:
-        """Refuse settings that mean nothing for the task."""
+        """Raise an error for settings that do not apply to the task."""
         for key, kind in (("standardize_targets", "regression"), ("label_noise", "classification")):
             value = getattr(self, key)
             if value and task.kind != kind:
@@ -316,19 +294,12 @@ class TableDataset(Dataset):
 
 @dataclass(frozen=True)
 class Collection(TableDataset):
-    """A fixed set of examples, of which some are kept for testing.
-
-    Attributes
-    ----------
-    test_size
-        The share of the examples that is kept for testing.
-
-    """
+    """A fixed set of examples, of which some are kept for testing."""
 
     test_size: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
 
     def __post_init__(self) -> None:
-        """Check every field, and that something is left to train on."""
+        """Check every field, and that examples are left for the training part."""
         super().__post_init__()
         if self.test_size + self.validation_size >= 1:
             raise InvalidFieldError(
@@ -354,13 +325,13 @@ def fit_scaling(x: Array | Labels) -> Scaling:
     from sklearn.preprocessing import StandardScaler
 
     scaler = StandardScaler()
-    for begin in range(0, len(x), CHUNK):
-        scaler.partial_fit(x[begin : begin + CHUNK])
+    for begin in range(0, len(x), ROWS_AT_A_TIME):
+        scaler.partial_fit(x[begin : begin + ROWS_AT_A_TIME])
     return Scaling(scaler.mean_, scaler.scale_)
 
 
 def noisy(labels: Array | Labels, task: Task, share: float, seed: int) -> Labels:
-    """Return labels of which a share is replaced by another class, each other class as likely."""
+    """Return labels of which a share is replaced by another class, all other classes with equal probability."""
     generator = np.random.default_rng([seed, 1])  # a stream of its own, apart from that of the split
     wrong = generator.choice(len(labels), size=round(share * len(labels)), replace=False)
     replaced = labels.astype(np.intp)

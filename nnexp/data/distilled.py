@@ -1,6 +1,6 @@
-"""Targets that are not classes but what another model thinks of them."""
+"""Targets that are not classes, but the probabilities that another model gives them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated
 
 import annotated_types as at
@@ -17,23 +17,10 @@ from nnexp.data.digits import Digits
 class Distilled(Dataset):
     """A classification whose training labels are replaced by the probabilities of a teacher, for a student to learn.
 
-    The teacher is a random forest, trained on the whole training part; what it says of a training example comes from
-    the trees that have not seen it. The student gets some of these examples. The other parts keep their labels, as
-    distributions that are certain, so that an accuracy there is the true one.
-
-    Attributes
-    ----------
-    source
-        The classification.
-    trees
-        The size of the teacher.
-    temperature
-        Probabilities are raised to the power 1 / temperature and scaled to sum 1: below 1 they come close to hard
-        labels, above 1 they tell more of what the teacher holds for similar.
-    student_examples
-        How many training examples the student gets, drawn among all; null for all.
-    seed
-        Of the teacher, and of what the student gets.
+    The teacher is a random forest, trained on the whole training part; its probabilities for a training example come
+    from the trees that were not trained on it. They are raised to the power 1 / temperature and scaled to sum 1. The
+    student gets some of these examples. The other parts keep their labels, as probabilities 0 and 1, so that an
+    accuracy there is the true one.
 
     References
     ----------
@@ -59,25 +46,21 @@ class Distilled(Dataset):
             )
         task = Task(source.task.classes, "distribution")
 
-        def certain(part: Part) -> Part:
+        def with_certain_targets(part: Part) -> Part:
             return Part(part.x, np.eye(len(task.classes))[part.targets.astype(np.intp, copy=False)])
 
         chosen = np.sort(np.random.default_rng(self.seed).permutation(len(source.train))[:count])
-        taught = softened(self._teach(source.train, len(task.classes)), self.temperature)
-        return Data(
-            self.name,
-            task,
-            Part(source.train.x[chosen], taught[chosen]),
-            certain(source.test),
-            source.scaling,
-            source.image_shape,
-            None if source.validation is None else certain(source.validation),
-            features=source.features,
-            columns=source.columns,
-            notes=source.notes,
+        probabilities = softened(self._teacher_probabilities(source.train, len(task.classes)), self.temperature)
+        return replace(
+            source,
+            name=self.name,
+            task=task,
+            train=Part(source.train.x[chosen], probabilities[chosen]),
+            test=with_certain_targets(source.test),
+            validation=None if source.validation is None else with_certain_targets(source.validation),
         )
 
-    def _teach(self, train: Part, classes: int) -> Array:
+    def _teacher_probabilities(self, train: Part, classes: int) -> Array:
         """Return the teacher's probabilities for every training example."""
         from sklearn.ensemble import RandomForestClassifier
 
@@ -89,7 +72,7 @@ class Distilled(Dataset):
             unseen[seen] = False
             votes[np.ix_(unseen, teacher.classes_)] += tree.predict_proba(train.x[unseen])
         total = votes.sum(axis=1, keepdims=True)
-        # With few trees, an example may have been seen by all; then its label is all there is to say.
+        # With few trees, all may have been trained on an example; then its label is taken.
         return np.where(total > 0, votes / np.where(total > 0, total, 1), np.eye(classes)[labels])
 
 

@@ -1,7 +1,7 @@
 """Pairs and triplets of examples, for losses on embeddings."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, ClassVar
 
 import annotated_types as at
@@ -10,34 +10,23 @@ import numpy as np
 from nnexp.core.component import Array, Labels, Seed
 from nnexp.core.errors import UserError
 from nnexp.core.task import Kind, Task
-from nnexp.data.dataset import MOST, Data, Dataset, Part, Share
+from nnexp.data.dataset import MOST_EXAMPLES, Data, Dataset, Part, Share
 from nnexp.data.digits import Digits
 
 
 @dataclass(frozen=True)
 class Groups(Dataset):
-    """Groups of examples of a classification, drawn part by part, so that no test example is trained on.
-
-    Attributes
-    ----------
-    source
-        The classification.
-    count
-        How many groups are drawn from the training part; as many from the others, in proportion to their examples.
-    seed
-        Of the draw.
-
-    """
+    """Groups of examples of a classification, drawn part by part, so that no test example is trained on."""
 
     kind: ClassVar[Kind]
 
     source: Dataset = field(default_factory=Digits)
-    count: Annotated[int, at.Interval(ge=1, le=MOST // 10)] = 4000
+    count: Annotated[int, at.Interval(ge=1, le=MOST_EXAMPLES // 10)] = 4000
     seed: Seed = 0
 
     @abstractmethod
     def draw(self, generator: np.random.Generator, partners: "Partners", anchors: Labels) -> tuple[Labels, Array]:
-        """Return the rows of every group, shape (groups, rows), and its target, for the first row of each."""
+        """Return the rows of every group, shape (groups, rows), and its target; `anchors` are the first rows."""
 
     def load(self) -> Data:
         """Return the groups of every part of the source."""
@@ -57,31 +46,20 @@ class Groups(Dataset):
             rows, targets = self.draw(generator, partners, generator.choice(partners.anchors, count))
             return Part(examples.x[rows], targets)
 
-        return Data(
-            self.name,
-            Task(source.task.classes, self.kind),
-            part(source.train, "training"),
-            part(source.test, "test"),
-            source.scaling,
-            source.image_shape,
-            None if source.validation is None else part(source.validation, "validation"),
-            features=source.features,
-            columns=source.columns,
-            notes=source.notes,
+        return replace(
+            source,
+            name=self.name,
+            task=Task(source.task.classes, self.kind),
+            train=part(source.train, "training"),
+            test=part(source.test, "test"),
+            validation=None if source.validation is None else part(source.validation, "validation"),
             labelled=source,
         )
 
 
 @dataclass(frozen=True)
 class Pairs(Groups):
-    """Two examples, with the target 1 where they are of one class, else 0.
-
-    Attributes
-    ----------
-    same
-        The probability of a pair of one class.
-
-    """
+    """Two examples, with the target 1 where they are of one class, else 0."""
 
     kind: ClassVar[Kind] = "pairs"
     same: Share = 0.5
@@ -95,7 +73,7 @@ class Pairs(Groups):
 
 @dataclass(frozen=True)
 class Triplets(Groups):
-    """An anchor, another example of its class, and an example of another class; there are no targets."""
+    """An anchor, another example of its class, and an example of another class; the targets are not used."""
 
     kind: ClassVar[Kind] = "triplets"
 
@@ -106,7 +84,7 @@ class Triplets(Groups):
 
 
 class Partners:
-    """Draws, for an example, another one of its class or one of another class, each as likely.
+    """Draws, for an example, another one of its class or one of another class, all with equal probability.
 
     Arguments
     ---------

@@ -8,11 +8,11 @@ import numpy as np
 
 from nnexp.core.component import InvalidFieldError, Seed
 from nnexp.core.task import Task
-from nnexp.data.dataset import MOST, Collection, Size, Spread, Table, TableDataset
+from nnexp.data.dataset import MOST_EXAMPLES, Collection, Size, Spread, Table, TableDataset
 
 AXES = ("x", "y")
-TWO = Task(("0", "1"))
-Several = Annotated[int, at.Interval(ge=2, le=1000)]
+TWO_CLASSES = Task(("0", "1"))
+Arms = Annotated[int, at.Interval(ge=2, le=1000)]
 
 
 @dataclass(frozen=True)
@@ -23,17 +23,6 @@ class Spiral(TableDataset):
     `noise` on the angle; the point is (r sin 2.5 a, r cos 2.5 a). Numbers are drawn from NumPy's legacy generator and
     rounded to float32, so that the points are those of `nnfs.datasets.spiral_data` after `nnfs.init()`.
 
-    Attributes
-    ----------
-    points
-        The number of points on each arm.
-    arms
-        The number of arms.
-    noise
-        The standard deviation of the angle.
-    seed
-        Of the points.
-
     References
     ----------
     Karpathy, Neural Networks Case Study, CS231n, 2015; Kinsley and Kukiela, Neural Networks from Scratch, 2020.
@@ -41,15 +30,15 @@ class Spiral(TableDataset):
     """
 
     points: Size = 100
-    arms: Several = 3
+    arms: Arms = 3
     noise: Spread = 0.2
     seed: Seed = 0
 
     def __post_init__(self) -> None:
         """Check every field, and that all arms together are not too large."""
         super().__post_init__()
-        if self.points * self.arms > MOST:
-            raise InvalidFieldError("points", self.points, f"at most {MOST // self.arms} for {self.arms} arms")
+        if self.points * self.arms > MOST_EXAMPLES:
+            raise InvalidFieldError("points", self.points, f"at most {MOST_EXAMPLES // self.arms} for {self.arms} arms")
 
     def rest_and_test(self) -> tuple[Table, Table]:
         """Return two draws of all arms."""
@@ -69,18 +58,7 @@ class Spiral(TableDataset):
 
 @dataclass(frozen=True)
 class Moons(Collection):
-    """Two interleaved half circles of radius 1.
-
-    Attributes
-    ----------
-    points
-        The number of points, of both classes together.
-    noise
-        The standard deviation of what is added to each coordinate.
-    seed
-        Of the points.
-
-    """
+    """Two interleaved half circles of radius 1."""
 
     points: Size = 400
     noise: Spread = 0.2
@@ -91,25 +69,12 @@ class Moons(Collection):
         from sklearn.datasets import make_moons
 
         x, labels = make_moons(self.points, noise=self.noise, random_state=self.seed)
-        return Table(x, labels, TWO, AXES)
+        return Table(x, labels, TWO_CLASSES, AXES)
 
 
 @dataclass(frozen=True)
 class Circles(Collection):
-    """A circle of radius 1 around a smaller one.
-
-    Attributes
-    ----------
-    points
-        The number of points, of both classes together.
-    noise
-        The standard deviation of what is added to each coordinate.
-    inner
-        The radius of the inner circle.
-    seed
-        Of the points.
-
-    """
+    """A circle of radius 1 around a smaller one."""
 
     points: Size = 400
     noise: Spread = 0.1
@@ -121,21 +86,12 @@ class Circles(Collection):
         from sklearn.datasets import make_circles
 
         x, labels = make_circles(self.points, noise=self.noise, factor=self.inner, random_state=self.seed)
-        return Table(x, labels, TWO, AXES)
+        return Table(x, labels, TWO_CLASSES, AXES)
 
 
 @dataclass(frozen=True)
 class Xor(Collection):
     """Clouds around the corners (1, 1), (-1, -1), which are class 0, and (1, -1), (-1, 1), which are class 1.
-
-    Attributes
-    ----------
-    points
-        The number of points around each corner.
-    noise
-        The standard deviation of each coordinate around its corner.
-    seed
-        Of the points.
 
     References
     ----------
@@ -143,7 +99,7 @@ class Xor(Collection):
 
     """
 
-    points: Annotated[int, at.Interval(ge=1, le=MOST // 4)] = 100
+    points: Annotated[int, at.Interval(ge=1, le=MOST_EXAMPLES // 4)] = 100
     noise: Spread = 0.3
     seed: Seed = 0
 
@@ -151,4 +107,4 @@ class Xor(Collection):
         """Return the points around all four corners."""
         corners = np.array([(1, 1), (-1, -1), (1, -1), (-1, 1)]).repeat(self.points, axis=0)
         noise = np.random.default_rng(self.seed).normal(0, self.noise, corners.shape)
-        return Table(corners + noise, np.array([0, 0, 1, 1]).repeat(self.points), TWO, AXES)
+        return Table(corners + noise, np.array([0, 0, 1, 1]).repeat(self.points), TWO_CLASSES, AXES)

@@ -13,20 +13,7 @@ from nnexp.data.dataset import Size, Spread, Table, TableDataset
 
 @dataclass(frozen=True)
 class Sine(TableDataset):
-    """Points of y = (sin x + 1) / 2, evenly spaced around 0; the test part is the points halfway between them.
-
-    Attributes
-    ----------
-    points
-        The number of points.
-    periods
-        How many periods of the wave they cover.
-    noise
-        The standard deviation of what is added to y in the training part; the test part is the wave itself.
-    seed
-        Of the noise.
-
-    """
+    """Points of y = (sin x + 1) / 2, evenly spaced around 0; the test part is the points halfway between them."""
 
     points: Size = 500
     periods: Annotated[float, at.Interval(gt=0, le=1e6)] = 2.0

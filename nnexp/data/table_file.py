@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 CELLS = 2_000_000
 """Cells that are read at a time, so that a large table is never in memory as text."""
-MISSING = ("?",)
-"""What stands for a missing value, beside an empty cell, NA, NaN, null and their like."""
+MISSING_VALUES = ("?",)
+"""Texts that stand for a missing value, beside those that pandas knows, such as NA, NaN and null."""
 ENCODING = "utf-8-sig"
-"""UTF-8, with or without the mark that some programs put in front."""
-NAMED = 5
-"""The most columns that a sentence names."""
-SHOWN = 40
-"""The most characters of a cell that a sentence shows."""
+"""UTF-8, with or without a byte order mark."""
+MOST_LISTED = 5
+"""The most names in a list in an error message."""
+MOST_CHARACTERS = 40
+"""The most characters of a cell in an error message."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +35,9 @@ class TableFile:
     path
         The file; a compressed one (.gz, .zip) is read as it is.
     title
-        What sentences call it.
+        Its name in error messages.
     separator
-        What stands between two columns: one character, \t for a tab, \s+ for any number of spaces.
+        The text between two columns: one character, \t for a tab, \s+ for any number of spaces.
 
     """
 
@@ -46,10 +46,10 @@ class TableFile:
     separator: str = ","
 
     def first_row(self) -> list[str]:
-        """Return the cells of the first row, be it a header or not."""
+        """Return the cells of the first row, which may be a header."""
         import pandas as pd
 
-        with self._complaints():
+        with self._pandas_errors_as_user_errors():
             if self.path.exists() and not (self.path.is_file() or self.path.is_dir()):
                 raise UserError(f"{self.title}: must be a file")  # a device such as /dev/zero never ends
             # The second row is read, too, so that pandas complains if it is longer.
@@ -78,25 +78,25 @@ class TableFile:
         Arguments
         ---------
         names
-            What the columns are to be called, all of them.
+            The names of all columns.
         text
             The columns whose cells stay text.
         header
-            Whether the first row is one.
+            Whether the first row is a header.
 
         """
         import pandas as pd
 
-        # All columns are read: where pandas is to leave some out, it does not mind rows that are too long.
+        # All columns are read, because pandas overlooks rows that are too long when it leaves columns out.
         with (
-            self._complaints(),
+            self._pandas_errors_as_user_errors(),
             pd.read_csv(
                 self.path,
                 sep=self._separator,
                 header=0 if header else None,
                 names=list(names),
                 dtype=dict.fromkeys(text, str),
-                na_values=list(MISSING),
+                na_values=list(MISSING_VALUES),
                 chunksize=max(1, CELLS // len(names)),
                 low_memory=False,
                 skipinitialspace=True,
@@ -110,8 +110,8 @@ class TableFile:
         return "\t" if self.separator == r"\t" else self.separator
 
     @contextmanager
-    def _complaints(self) -> Iterator[None]:
-        """Say in our words what pandas complains of."""
+    def _pandas_errors_as_user_errors(self) -> Iterator[None]:
+        """Turn errors of pandas about the file into mistakes of the user."""
         import pandas as pd
 
         try:
@@ -129,12 +129,12 @@ class TableFile:
 
 
 def shortened(text: object) -> str:
-    """Return the beginning of a text, as a sentence can have it."""
+    """Return a text on one line, cut off if it is long."""
     line = on_one_line(text)
-    return line if len(line) <= SHOWN else f"{line[:SHOWN]}..."
+    return line if len(line) <= MOST_CHARACTERS else f"{line[:MOST_CHARACTERS]}..."
 
 
 def listed(names: Sequence[str]) -> str:
-    """Return names as a list that stays short."""
-    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED + 1 else []
-    return ", ".join([*map(shortened, names[: NAMED if more else None]), *more])
+    """Return the first few names, separated by commas, and the number of further ones."""
+    more = [f"and {len(names) - MOST_LISTED} more"] if len(names) > MOST_LISTED + 1 else []
+    return ", ".join([*map(shortened, names[: MOST_LISTED if more else None]), *more])

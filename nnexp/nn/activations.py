@@ -1,8 +1,8 @@
 """Activation functions, each a pair: the function, and the gradient through it.
 
 `forward(z, a)` writes f(z) into the array `a`. `backward(gradient, z, a)` turns the gradient with respect to `a` into
-the one with respect to `z`; it is given both input and output, because some derivatives are simplest in one and some
-in the other, and it may work in the memory of `gradient`. At a kink, where the derivative jumps, the value from the
+the gradient with respect to `z`; it is given both input and output, because some derivatives are simplest in terms of
+z and some in terms of a, and it may overwrite `gradient`. At a kink, where the derivative jumps, the value from the
 left is taken, as PyTorch does.
 """
 
@@ -85,7 +85,7 @@ class ReLU(Activation):
         return np.maximum(z, 0.0, out=a)
 
     def backward(self, gradient: Array, z: Array, a: Array) -> Array:
-        """Return gradient times sign(a), which is 1 where z > 0, else 0, and needs no other type on the way."""
+        """Return gradient * sign(a): the sign is 1 where z > 0, else 0, and has the type of the gradient."""
         gradient *= np.sign(a)
         return gradient
 
@@ -158,10 +158,10 @@ class SELU(Activation):
         return gradient
 
 
-def above_relu(z: Array) -> Array:
-    """Return log(1 + exp(-|z|)), by which log(1 + exp(z)) is above max(z, 0), and which cannot overflow."""
-    height: Array = np.log1p(np.exp(-np.abs(z)))
-    return height
+def softplus_minus_relu(z: Array) -> Array:
+    """Return log(1 + exp(z)) - max(z, 0) as log(1 + exp(-|z|)), which cannot overflow."""
+    difference: Array = np.log1p(np.exp(-np.abs(z)))
+    return difference
 
 
 @dataclass(frozen=True)
@@ -178,8 +178,8 @@ class Softplus(Activation):
 
     def forward(self, z: Array, a: Array) -> Array:
         """Write max(z, 0) + log(1 + exp(-|beta z|)) / beta into `a`, which cannot overflow."""
-        height: Array = above_relu(self.beta * z) / self.beta
-        return np.add(np.maximum(z, 0), height, out=a)
+        difference: Array = softplus_minus_relu(self.beta * z) / self.beta
+        return np.add(np.maximum(z, 0), difference, out=a)
 
     def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient * sigmoid(beta z)."""
@@ -243,13 +243,13 @@ class SiLU(Activation):
 
 @dataclass(frozen=True)
 class Softmax(Activation):
-    """Shares that add up to 1: f(z)_i = exp(z_i) / sum_j exp(z_j), dL/dz = f (g - sum_j g_j f_j) for g = dL/df.
+    """Positive numbers with the sum 1: f(z)_i = exp(z_i) / sum_j exp(z_j), dL/dz = f (g - sum_j g_j f_j) for g = dL/df.
 
-    An output activation; under a cross-entropy the loss has its own.
+    An activation of the output layer; a cross-entropy contains its own.
     """
 
     def forward(self, z: Array, a: Array) -> Array:
-        """Write the shares into `a`, from logits relative to the largest."""
+        """Write f(z) into `a`; the largest z is subtracted first, so that exp cannot overflow."""
         np.exp(z - z.max(axis=-1, keepdims=True), out=a)
         a /= a.sum(axis=-1, keepdims=True)
         return a

@@ -17,20 +17,7 @@ Depth = Annotated[int, at.Interval(ge=1, le=10_000)]
 
 @dataclass(frozen=True)
 class Architecture(Component):
-    """A description of a network; its output layer is added, as wide as the data and the loss ask for.
-
-    Attributes
-    ----------
-    output
-        An activation of the output layer, or null: most losses have their own.
-    outputs
-        The number of output units; null where it follows from the data and the loss.
-    parametrization
-        `standard`, or `maximal_update`, under which good learning rates stay good when the width changes.
-    base_width
-        The width at which the two are the same.
-
-    """
+    """A description of a network; the output layer is added to it, with the number of units that data and loss need."""
 
     output: Activation | None = None
     outputs: Count | None = None
@@ -42,12 +29,12 @@ class Architecture(Component):
         """Return all layers before the output layer."""
 
     def layers(self, fan_in: int, outputs: int | None) -> tuple[Layer, ...]:
-        """Return the layers of a network with so many inputs and outputs.
+        """Return the layers of a network with `fan_in` inputs; `outputs` is None where data and loss leave it open.
 
         Raises
         ------
         UserError
-            If the number of outputs is neither known nor given, or given differently.
+            If the number of outputs is not known, or the field `outputs` has another one.
 
         """
         if outputs is not None and self.outputs not in (None, outputs):
@@ -69,18 +56,7 @@ class Architecture(Component):
 
 @dataclass(frozen=True)
 class Perceptron(Architecture):
-    """What the ready architectures with hidden layers share.
-
-    Attributes
-    ----------
-    activation
-        The activation of the hidden layers.
-    normalization
-        What stands between a hidden layer and its activation: `layer`, `batch` or null for nothing.
-    dropout
-        The share of hidden units that is dropped while training; null for no dropout.
-
-    """
+    """Dense hidden layers, each followed by normalization, activation and dropout."""
 
     activation: Activation = field(default_factory=Sigmoid)
     normalization: Literal["layer", "batch"] | None = None
@@ -107,7 +83,7 @@ class MLP(Perceptron):
     hidden: tuple[Count, ...] = (16, 8)
 
     def sizes(self) -> tuple[int, ...]:
-        """Return the list of sizes."""
+        """Return the number of units of every hidden layer."""
         return self.hidden
 
 
@@ -128,7 +104,7 @@ class Logistic(Architecture):
     """No hidden layer: logistic or softmax regression under a cross-entropy, linear under a squared error."""
 
     def hidden_layers(self) -> tuple[Layer, ...]:
-        """Return nothing."""
+        """Return no layers."""
         return ()
 
 

@@ -1,6 +1,6 @@
 """Starting weights, drawn for one layer of one run at a time.
 
-In all of them `scale` is one factor on what the recipe gives, and so the knob to sweep.
+In all of them `scale` is a factor on all weights, and so the field to sweep.
 """
 
 from abc import abstractmethod
@@ -19,16 +19,7 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Initializer(Component):
-    """A distribution of starting weights.
-
-    Attributes
-    ----------
-    scale
-        The factor on all weights.
-    bias
-        The distribution of the starting biases; null starts them at zero.
-
-    """
+    """A distribution of starting weights."""
 
     scale: NonNegative = 1.0
     bias: "Initializer | None" = None
@@ -86,21 +77,15 @@ class Zeros(Initializer):
 
 TRUNCATION = 2.0
 TRUNCATED_DEVIATION = 0.87962566103423978
-"""The standard deviation of N(0, 1) without what lies beyond +-2, by which the truncated draw is corrected."""
+"""The standard deviation of N(0, 1) cut off at +-2; truncated draws are divided by it."""
 
 
 @dataclass(frozen=True)
 class VarianceScaling(Initializer):
     """Weights whose variance keeps signals of one size from layer to layer: scale^2 * gain / fan.
 
-    Attributes
-    ----------
-    gain
-        The variance times the fan: 1 for LeCun and Glorot, 2 for He.
-    fan
-        `in`: the number of inputs (LeCun, He); `average`: the mean of inputs and outputs (Glorot); `out`: of outputs.
-    distribution
-        `normal`, `uniform`, or `truncated`: normal without what lies beyond two standard deviations.
+    The gain is 1 for LeCun and Glorot, 2 for He; the fan is the number of inputs of the layer for LeCun and He, the
+    mean of its inputs and outputs for Glorot.
 
     References
     ----------

@@ -1,8 +1,8 @@
-"""Loss functions on logits: each loss owns its link, the function from the network's last layer to a prediction.
+"""Loss functions of logits, the outputs of the last layer: each loss also has the function from logits to predictions.
 
-Working on logits keeps the losses finite for any logit, and makes the gradient of the cross-entropies one short
-sentence: prediction minus target. Losses and gradients are per example; the training loop takes the mean. At a kink
-the derivative is 0.
+As functions of the logits, the losses are finite for any logit, and the gradient of the cross-entropies is just
+prediction minus target. Losses and gradients are per example; the training loop takes the mean. At a kink the
+derivative is 0.
 """
 
 from abc import abstractmethod
@@ -14,19 +14,15 @@ import numpy as np
 from nnexp.core.component import Array, Component, Fraction, Labels, NonNegative, Positive
 from nnexp.core.errors import UserError
 from nnexp.core.task import Task
-from nnexp.nn.activations import Sigmoid, Softmax, above_relu
-
-BINARY = 2
+from nnexp.nn.activations import Sigmoid, Softmax, softplus_minus_relu
 
 
 class LossMismatchError(UserError):
-    """A loss does not fit the targets of the data; the message says which loss does."""
+    """A loss does not fit the targets of the data; the message names one that does."""
 
     def __init__(self, loss: str, needs: str, task: Task) -> None:
         fitting = {
-            "classification": "binary_cross_entropy"
-            if len(task.classes) == BINARY
-            else "sparse_categorical_cross_entropy",
+            "classification": "binary_cross_entropy" if len(task.classes) == 2 else "sparse_categorical_cross_entropy",
             "regression": "mean_squared_error",
             "distribution": "kullback_leibler",
             "pairs": "contrastive",
@@ -39,14 +35,14 @@ class LossMismatchError(UserError):
 class Loss(Component):
     """A loss L(z, y) of logits `z`, shape (..., rows, outputs), and encoded targets `y`, broadcast against `z`.
 
-    An example is one row of logits, but for the losses on embeddings, whose examples are `views` rows in succession.
+    An example is one row of logits; in a loss on embeddings, it is `views` rows one after the other.
     """
 
     views: ClassVar[int] = 1
 
     @abstractmethod
     def outputs(self, task: Task) -> int | None:
-        """Return how many output units a task needs under this loss; None leaves it to the architecture.
+        """Return how many output units this loss needs for a task; None leaves it to the architecture.
 
         Raises
         ------
@@ -72,7 +68,7 @@ class Loss(Component):
         return z
 
     def class_probabilities(self, z: Array) -> Array:
-        """Return the probability of every class; a single output for two classes is that of the second."""
+        """Return the probability of every class; a single output is the probability of the second of two classes."""
         p = np.clip(self.predict(z), 0, 1)
         return np.concatenate([1 - p, p], axis=-1) if p.shape[-1] == 1 else p
 
@@ -84,16 +80,16 @@ class Loss(Component):
 
 @dataclass(frozen=True)
 class ElementwiseLoss(Loss):
-    """A loss on the difference of prediction and target, the mean over the outputs of an example.
+    """A loss of the difference of prediction and target, the mean over the outputs of an example.
 
-    Under a classification, the targets are 0 and 1: one output for two classes, else one a class.
+    In a classification, the targets are 0 and 1, with one output for two classes, else one for each class.
     """
 
     def outputs(self, task: Task) -> int:
         """Return the number of targets."""
         if task.kind == "regression":
             return len(task.columns)
-        if task.kind == "distribution" or (task.kind == "classification" and len(task.classes) > BINARY):
+        if task.kind == "distribution" or (task.kind == "classification" and len(task.classes) > 2):
             return len(task.classes)
         if task.kind == "classification":
             return 1
@@ -102,7 +98,7 @@ class ElementwiseLoss(Loss):
     def encode(self, targets: Array | Labels, task: Task) -> Array:
         """Return numbers as they are, labels as zeros and ones."""
         if task.kind == "classification":
-            return one_hot(targets, task) if len(task.classes) > BINARY else targets[:, None].astype(np.float64)
+            return one_hot(targets, task) if len(task.classes) > 2 else targets[:, None].astype(np.float64)
         return targets.astype(np.float64).reshape(len(targets), -1)
 
     def forward(self, z: Array, y: Array) -> Array:
@@ -182,14 +178,11 @@ class Huber(ElementwiseLoss):
 
 @dataclass(frozen=True)
 class CrossEntropy(Loss):
-    """What the cross-entropies share.
+    """A cross-entropy, with smoothed labels and weights of classes if wanted; the mean is still over all examples.
 
-    Attributes
+    References
     ----------
-    label_smoothing
-        The share of the target that is spread evenly over all classes (Szegedy et al., arXiv 1512.00567).
-    class_weights
-        A weight for the examples of each class, or null; the mean of the losses is still over all examples.
+    Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567 (label smoothing).
 
     """
 
@@ -206,7 +199,7 @@ class CrossEntropy(Loss):
         return y if self.label_smoothing is None else y * (1 - self.label_smoothing) + self.label_smoothing / classes
 
     def _weighted(self, values: Array, y: Array) -> Array:
-        """Return values of each example times the weight of its class; y has one column a class, or that of class 1."""
+        """Return the values times the weights of their classes; y has a column for each class, or only for class 1."""
         if self.class_weights is None:
             return values
         shares = np.concatenate([1 - y, y], axis=-1) if y.shape[-1] == 1 else y
@@ -224,7 +217,7 @@ class BinaryCrossEntropy(CrossEntropy):
 
     def outputs(self, task: Task) -> int:
         """Return 1 for two classes."""
-        if task.kind != "classification" or len(task.classes) != BINARY:
+        if task.kind != "classification" or len(task.classes) != 2:
             raise LossMismatchError("binary_cross_entropy", "2 classes", task)
         self._check(task)
         return 1
@@ -235,12 +228,12 @@ class BinaryCrossEntropy(CrossEntropy):
 
     def forward(self, z: Array, y: Array) -> Array:
         """Return softplus(z) - y z, a form that cannot overflow."""
-        loss: Array = np.maximum(z, 0) + above_relu(z) - self._smooth(y, BINARY) * z
+        loss: Array = np.maximum(z, 0) + softplus_minus_relu(z) - self._smooth(y, 2) * z
         return self._weighted(loss, y)[..., 0]
 
     def backward(self, z: Array, y: Array) -> Array:
         """Return p - y."""
-        gradient: Array = Sigmoid().forward(z, np.empty_like(z)) - self._smooth(y, BINARY)
+        gradient: Array = Sigmoid().forward(z, np.empty_like(z)) - self._smooth(y, 2)
         return self._weighted(gradient, y)
 
     def predict(self, z: Array) -> Array:
@@ -271,7 +264,7 @@ class CategoricalCrossEntropy(CrossEntropy):
         return one_hot(targets, task) if task.kind == "classification" else targets.astype(np.float64)
 
     def forward(self, z: Array, y: Array) -> Array:
-        """Return log-sum-exp minus the target's mean logit, both relative to the largest logit."""
+        """Return L; the largest logit is subtracted from all logits first, so that exp cannot overflow."""
         shifted = z - z.max(axis=-1, keepdims=True)
         target = self._smooth(y, z.shape[-1])
         log_sum = np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
@@ -294,7 +287,7 @@ class CategoricalCrossEntropy(CrossEntropy):
 
 @dataclass(frozen=True)
 class SparseCategoricalCrossEntropy(CategoricalCrossEntropy):
-    """The categorical cross-entropy on labels, which take one column where one-hot targets take one a class."""
+    """The categorical cross-entropy with labels as targets: one column instead of one for each class."""
 
     def outputs(self, task: Task) -> int:
         """Return the number of classes."""
@@ -342,7 +335,7 @@ class KullbackLeibler(Loss):
         return CategoricalCrossEntropy().encode(targets, task)
 
     def forward(self, z: Array, y: Array) -> Array:
-        """Return the cross-entropy less the entropy of the target."""
+        """Return the cross-entropy minus the entropy of the target."""
         entropy = -(y * np.log(np.where(y > 0, y, 1))).sum(axis=-1)
         loss: Array = CategoricalCrossEntropy().forward(z, y) - entropy
         return loss
@@ -358,10 +351,10 @@ class KullbackLeibler(Loss):
 
 @dataclass(frozen=True)
 class EmbeddingLoss(Loss):
-    """A loss on the distances within a group of rows; the architecture says how many dimensions an embedding has."""
+    """A loss of the distances within a pair or triplet of rows; `architecture.outputs` is the number of dimensions."""
 
     def outputs(self, task: Task) -> None:
-        """Return None, for groups of the right kind."""
+        """Return None, which leaves the number of dimensions to the architecture."""
         kind = {2: "pairs", 3: "triplets"}[self.views]
         if task.kind != kind:
             raise LossMismatchError(snake_case(type(self)), kind, task)
@@ -371,12 +364,12 @@ class EmbeddingLoss(Loss):
         return targets.astype(np.float64).reshape(len(targets), -1)
 
     def _views(self, z: Array) -> list[Array]:
-        """Return the rows of each group apart, each of shape (..., examples, dimensions)."""
+        """Return the first rows of all examples, the second rows and so on, of shape (..., examples, dimensions)."""
         grouped = z.reshape(*z.shape[:-2], -1, self.views, z.shape[-1])
         return [grouped[..., view, :] for view in range(self.views)]
 
     def _together(self, *views: Array) -> Array:
-        """Return the gradients of the views as the gradient of all rows."""
+        """Return the gradient with respect to z, from those with respect to first rows, second rows and so on."""
         joined = np.stack(views, axis=-2)
         return joined.reshape(*joined.shape[:-3], -1, joined.shape[-1])
 
@@ -460,5 +453,5 @@ def one_hot(labels: Labels | Array, task: Task) -> Array:
 
 
 def snake_case(kind: type) -> str:
-    """Return the name of a class as its config option has it."""
+    """Return the name of the config option of a class: `mean_squared_error` for `MeanSquaredError`."""
     return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in kind.__name__).lstrip("_")

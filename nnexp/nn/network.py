@@ -1,8 +1,8 @@
 """A network: layers in order, and one flat array of all their parameters.
 
-`theta` has the shape (runs, parameters). Layers see it through views, (runs, fan_in, fan_out) for a weight; the
-gradient has the same form. So an optimizer is written for one array, and a single run is a stack of one. Running
-statistics are a second flat array of the same kind.
+`theta` has the shape (runs, parameters). The parameters of a layer are views into it, of shape (runs, fan_in, fan_out)
+for a weight; the gradient has the same form. So an optimizer works on one array, and a single run is a stack of one.
+Running statistics are a second flat array of the same kind.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,12 +18,12 @@ from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Activate, Cell, Layer, Mode, Parameter, Residual, Shape, Start, backward, forward
 
 CHUNK = 1024
-"""Rows that are predicted at a time. It never depends on the number of runs, whose bits it may change."""
+"""Rows that are predicted at a time. The same for any number of runs, because it may change the last bits."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one array of one layer lives in a flat array, and how it starts.
+    """The place of one array of one layer in a flat array, and how it starts.
 
     Attributes
     ----------
@@ -32,7 +32,7 @@ class Slot:
     begin
         Where it begins in the flat array.
     fan_in, fan_out
-        The inputs of its layer, as the initializer is told, and its outputs.
+        The numbers of inputs and outputs of its layer, for the initializer.
 
     """
 
@@ -130,14 +130,14 @@ class Network:
     layout
         The place of every array.
     theta
-        The parameters, shape (runs, parameters), contiguous. The network reads them; whoever trains changes them in
-        place.
+        The parameters, shape (runs, parameters), contiguous. The network reads them; the training loop changes them
+        in place.
     statistics
         The running statistics, shape (runs, statistics), which the network changes while it trains.
     uniform
         Where random numbers come from, see `Mode`.
     gradient
-        Where the gradient goes, of the shape of theta; None makes an array when there is a gradient.
+        An array of the shape of theta for the gradient; None makes one at the first backward pass.
 
     """
 
@@ -181,12 +181,12 @@ class Network:
         return forward(self.layers, x, self._cells)
 
     def predict(self, x: Array) -> Array:
-        """Return the logits, made some rows at a time, so that no hidden layer ever holds a whole table."""
+        """Return the logits, computed for some rows at a time, so that the hidden layers need little memory."""
         chunks = [self.forward(x[..., begin : begin + CHUNK, :]) for begin in range(0, x.shape[-2], CHUNK)]
         return chunks[0] if len(chunks) == 1 else np.concatenate(chunks, axis=-2)
 
     def activations(self) -> Iterator[tuple[Activate, Cell]]:
-        """Yield the activations of the network, in their order, each with what it saw last."""
+        """Yield the activation layers of the network, in order, each with the arrays of its last forward pass."""
         yield from _activations(self.layers, self._cells)
 
     def backward(self, gradient: Array) -> Array:
@@ -194,7 +194,7 @@ class Network:
         layers, cells = self._above
         whole = self.gradient
         gradient = backward(layers, gradient, cells)
-        # Nobody asks for the gradient with respect to the data, so the first layer that learns is spared that product.
+        # The gradient with respect to the data is not needed, so `backward` of the first layer that learns is left out.
         self.layers[self._first].differentiate(gradient, self._cells[self._first])
         return whole
 

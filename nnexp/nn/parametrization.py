@@ -1,4 +1,4 @@
-"""The maximal update parametrization: what depends on the width of a network, so that good learning rates do not.
+"""The maximal update parametrization, under which a good learning rate is good for any width of the network.
 
 With m = width / base width, relative to the standard parametrization (Yang et al., arXiv 2203.03466, table 8):
 
@@ -8,8 +8,8 @@ With m = width / base width, relative to the standard parametrization (Yang et a
     | learning rate of SGD  | eta m                 | eta            | eta m          |
     | learning rate of Adam | eta                   | eta / m        | eta            |
 
-The forward multiplier is a `Scale` layer that the architecture adds; the rest is here. The m of a weight is that of the
-side whose size is a width: fan_out for input weights and biases, fan_in for output weights. The output bias has none.
+The forward multiplier is a `Scale` layer that the architecture adds; the rest is here. The width is fan_out for input
+weights and biases, fan_in for output weights. The output bias keeps its learning rate.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from nnexp.core.component import Array
 from nnexp.nn.network import Layout, Slot, size
 
 
-def told_of_base_width(layout: Layout, base_width: int) -> Layout:
+def with_base_width(layout: Layout, base_width: int) -> Layout:
     """Return a layout whose output weights start as if they had `base_width` inputs."""
     last = _weights(layout)[-1]
     slots = [replace(slot, fan_in=base_width) if slot is last else slot for slot in layout.parameters]

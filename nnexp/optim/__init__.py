@@ -1,1 +1,1 @@
-"""Optimizers, which turn a gradient into a direction, and schedules, which say how far to go."""
+"""Optimizers, schedules of the learning rate, and regularization."""

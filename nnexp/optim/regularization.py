@@ -1,4 +1,4 @@
-"""What keeps weights and steps small, whatever the optimizer."""
+"""Penalties on the weights and clipping of the gradient, for any optimizer."""
 
 from dataclasses import dataclass
 
@@ -9,22 +9,9 @@ from nnexp.core.component import Array, Component, NonNegative, Positive
 
 @dataclass(frozen=True)
 class Regularization(Component):
-    """Penalties on the weights, and clipping of the gradient; null is without.
+    """Penalties on the weights, and clipping of the gradient.
 
-    Attributes
-    ----------
-    l1
-        Adds l1 * sum |w| to the loss, so l1 * sign(w) to the gradient (0 at w = 0).
-    l2
-        Adds l2 / 2 * sum w^2 to the loss, so l2 * w to the gradient.
-    weight_decay
-        Takes learning_rate * weight_decay * w off each weight beside the step, past the optimizer (AdamW).
-    biases
-        Whether biases, gains and shifts are penalised like weights.
-    clip_value
-        The largest size of an element of the gradient, penalties included.
-    clip_norm
-        The largest Euclidean norm of the whole gradient, after clip_value.
+    l1 sum |w| + l2 / 2 sum w^2 is added to the loss, so l1 sign(w) + l2 w to the gradient, with sign(0) = 0.
 
     References
     ----------
@@ -41,13 +28,13 @@ class Regularization(Component):
     clip_norm: Positive | None = None
 
     def penalty(self, theta: Array, penalised: Array) -> Array:
-        """Return what is added to the loss of each run, shape (runs, 1); `penalised` is 1 where a parameter counts."""
+        """Return the penalty of each run, shape (runs, 1); `penalised` is 1 for parameters that count, else 0."""
         weights = theta * penalised
         l1 = 0.0 if self.l1 is None else self.l1 * np.abs(weights).sum(axis=1, keepdims=True)
         l2 = 0.0 if self.l2 is None else self.l2 / 2 * (weights * weights).sum(axis=1, keepdims=True)
         return np.zeros((len(theta), 1)) + l1 + l2
 
-    def restrain(self, gradient: Array, theta: Array, penalised: Array) -> None:
+    def add_penalty_and_clip(self, gradient: Array, theta: Array, penalised: Array) -> None:
         """Add the gradient of the penalty to a gradient, shape (runs, parameters), and clip it, in place."""
         if self.l1 is not None:
             gradient += self.l1 * penalised * np.sign(theta)
@@ -60,5 +47,5 @@ class Regularization(Component):
             gradient *= np.minimum(1, self.clip_norm / np.maximum(norm, np.finfo(gradient.dtype).tiny))
 
     def decay(self, theta: Array, penalised: Array) -> Array | float:
-        """Return what decoupled weight decay adds to the direction."""
+        """Return weight_decay w, which decoupled weight decay adds to the direction."""
         return 0.0 if self.weight_decay is None else self.weight_decay * penalised * theta

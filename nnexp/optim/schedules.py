@@ -1,7 +1,7 @@
 """Schedules: the factor on the learning rate at each step.
 
-A schedule counts `per` step or per epoch. Its `shape(t, total, state)` is the factor at time t, counted from 0, of a
-training of a total length; it is written with `np.where` instead of `if`, for its numbers may be arrays over runs.
+Time is counted in steps or epochs, as `per` says. `shape(t, total, state)` is the factor at time t, from 0, of a
+training of length `total`; it uses `np.where` instead of `if`, because its numbers may be arrays over runs.
 """
 
 from abc import abstractmethod
@@ -29,26 +29,17 @@ class Time(NamedTuple):
 
 @dataclass(frozen=True)
 class Schedule(Component):
-    """A function of time.
-
-    Attributes
-    ----------
-    per
-        Whether time is counted in steps or in epochs.
-    warmup
-        The length of a linear warm-up before the schedule begins, from 1 / (warmup + 1) to 1; null for none.
-
-    """
+    """A function of time, after a linear warm-up from 1 / (warmup + 1) to 1."""
 
     per: Literal["step", "epoch"] = "epoch"
     warmup: NonNegative | None = None
 
     def init(self, runs: int) -> State:
-        """Return what the schedule remembers of the metrics of so many runs, before the first epoch."""
+        """Return the state of the schedule before the first epoch, with a row for each run."""
         return {}
 
     def observe(self, values: Array, state: State) -> None:
-        """Take notice of a metric after an epoch, shape (runs, 1)."""
+        """Update the state with the losses of the runs after an epoch, shape (runs, 1)."""
 
     def factor(self, time: Time, state: State) -> Number:
         """Return the factor on the learning rate."""
@@ -144,7 +135,7 @@ class Cosine(Schedule):
     minimum: Share = 0.0
 
     def shape(self, t: Number, total: Number, state: State) -> Number:
-        """Return the cosine."""
+        """Return minimum + (1 - minimum) (1 + cos(pi t / total)) / 2."""
         return self.minimum + (1 - self.minimum) * (1 + np.cos(np.pi * np.minimum(t / total, 1))) / 2
 
 
@@ -163,7 +154,7 @@ class CosineRestarts(Schedule):
     minimum: Share = 0.0
 
     def shape(self, t: Number, total: Number, state: State) -> Number:
-        """Return the cosine since the last restart."""
+        """Return the cosine, with t counted from the last restart and the length of the present one as total."""
         length, begin = self.period * np.ones(()), np.zeros(())
         while np.any(t >= begin + length):
             over = t >= begin + length
@@ -187,7 +178,7 @@ class OneCycle(Schedule):
     end: AtLeastOne = 10_000.0
 
     def shape(self, t: Number, total: Number, state: State) -> Number:
-        """Return the cycle."""
+        """Return the factor of the cycle."""
         top, last = self.rise * total - 1, total - 1
 
         def between(high: Number, low: Number, share: Number) -> Number:

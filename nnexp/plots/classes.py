@@ -1,4 +1,4 @@
-"""Pictures of how well classes are told apart."""
+"""Figures of predicted against true classes."""
 
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DARK_CELL = 0.5
-"""The share of its row from which a cell of the confusion matrix is dark, so that its number is written in white."""
+"""The number of a cell of the confusion matrix is white if its share of the row is larger."""
 LONG_LABEL = 25
-"""Characters of class names from which the labels of the ROC curve take two lines."""
-LONG = 3
-"""Characters of a class name from which the names below a matrix are turned."""
+"""Labels of the ROC curve with more characters of class names take two lines."""
+LONG_NAME = 3
+"""Class names with more characters are turned by 90 degrees below a matrix."""
 
 
 def confusion_matrix(predictions: ClassPredictions, name: str) -> "Figure":
-    """Draw how many test examples of each class were taken for which; shades are shares of a true class."""
+    """Draw how many test examples of each true class have each predicted class; shades are shares of the true class."""
     counts = predictions.confusion()
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     side = max(2.8, 0.5 * len(counts))
@@ -36,7 +36,7 @@ def confusion_matrix(predictions: ClassPredictions, name: str) -> "Figure":
     ticks = range(len(counts))
     figure.suptitle(f"Confusion matrix of {name}, test", y=1 - 0.1 / height, va="top")
     axes.set(xlabel="predicted class", ylabel="true class")
-    axes.set_xticks(ticks, predictions.classes, rotation=90 if longest > LONG else 0)
+    axes.set_xticks(ticks, predictions.classes, rotation=90 if longest > LONG_NAME else 0)
     axes.set_yticks(ticks, predictions.classes)
     scale = figure.add_axes((1 - 1.0 / width, bottom / height, 0.18 / width, side / height))
     figure.colorbar(image, cax=scale, label="share of the true class")
@@ -44,7 +44,7 @@ def confusion_matrix(predictions: ClassPredictions, name: str) -> "Figure":
 
 
 def roc(predictions: ClassPredictions, name: str) -> "Figure":
-    """Draw what share of each class is called the second class, from the strictest threshold to the mildest."""
+    """Draw the share of each class that is predicted as the second class, for thresholds from high to low."""
     first, second = predictions.classes
     line = "\n" if 2 * max(len(first), len(second)) > LONG_LABEL else " "
     figure = new_figure(5.6, 5.4, (1.0, 0.85, 0.2, 0.5))

@@ -1,9 +1,9 @@
-"""The curves of several runs over each other."""
+"""The learning curves of several runs in one figure."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from nnexp.plots.run import LINES
+from nnexp.plots.run import LINE_STYLES
 from nnexp.plots.style import class_colours, grid_of, legend_size
 from nnexp.training.history import History
 from nnexp.training.metrics import unit_of
@@ -11,15 +11,15 @@ from nnexp.training.metrics import unit_of
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS = 2
+MOST_METRICS = 2
 """The most metrics that are drawn, the loss first."""
 
 
 def comparison(histories: Mapping[str, History]) -> "Figure":
     """Draw the metrics of runs over time, a colour for each run, the lines as in the figure of a run alone."""
     names = dict.fromkeys(name for history in histories.values() for name in history.metrics)
-    metrics = list(dict.fromkeys(name.partition("/")[2] for name in names))[:METRICS]
-    parts = [part for part in LINES if any(name.startswith(f"{part}/") for name in names)]
+    metrics = list(dict.fromkeys(name.partition("/")[2] for name in names))[:MOST_METRICS]
+    parts = [part for part in LINE_STYLES if any(name.startswith(f"{part}/") for name in names)]
     units = sorted({history.unit for history in histories.values()})
     _, width = legend_size([*histories, *parts])
     colours = class_colours(len(histories))
@@ -30,10 +30,10 @@ def comparison(histories: Mapping[str, History]) -> "Figure":
                 values = history.metrics.get(f"{part}/{metric}")
                 if values is not None:
                     marker = "o" if len(history) == 1 else ""
-                    axes.plot(history.times, values, LINES[part], color=colours[number], marker=marker)
+                    axes.plot(history.times, values, LINE_STYLES[part], color=colours[number], marker=marker)
         title = metric.replace("_", " ")
         axes.set(title=title.capitalize(), xlabel=" or ".join(units), ylabel=f"{title} ({unit_of(metric)})")
     legend = [panels[0].plot([], [], color=colour)[0] for colour in colours]
-    legend += [panels[0].plot([], [], LINES[part], color="0.4")[0] for part in parts]
+    legend += [panels[0].plot([], [], LINE_STYLES[part], color="0.4")[0] for part in parts]
     figure.legend(legend, [*histories, *parts], loc="center right")
     return figure

@@ -1,4 +1,4 @@
-"""Pictures of where a network puts its examples."""
+"""Figures of embeddings."""
 
 from typing import TYPE_CHECKING
 
@@ -12,11 +12,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = "os^vDP*Xhp"
-PLANE = 2
 
 
 def embedding(embedded: Embeddings, name: str) -> "Figure":
-    """Draw the test examples at their embeddings, those of more than two dimensions along their widest two."""
+    """Draw the test examples at their embeddings; of more than two dimensions, along the first two principal ones."""
     points, share = flattened(embedded.points)
     columns, width = legend_size([*embedded.classes, "class"])
     figure = new_figure(5.9 + width, 5.4, (0.8, 0.65, width, 0.5))
@@ -26,7 +25,7 @@ def embedding(embedded: Embeddings, name: str) -> "Figure":
         mine = points[embedded.labels == label]
         axes.plot(*mine.T, MARKERS[label % len(MARKERS)], color=colours[label], markersize=4.5, alpha=0.8, label=title)
     dimensions = embedded.points.shape[1]
-    seen = f" ({share:.0%} of the spread of {dimensions} dimensions)" if dimensions > PLANE else ""
+    seen = f" ({share:.0%} of the spread of {dimensions} dimensions)" if dimensions > 2 else ""
     axes.set(title=f"Embedding of {name}, test{seen}", xlabel="first dimension", ylabel="second dimension")
     axes.set_aspect("equal", adjustable="datalim")
     axes.legend(title="class", loc="upper left", bbox_to_anchor=(1, 1), ncols=columns)
@@ -34,12 +33,12 @@ def embedding(embedded: Embeddings, name: str) -> "Figure":
 
 
 def flattened(points: Array) -> tuple[Array, float]:
-    """Return points in two dimensions, their principal ones where they have more, and the share of variance."""
-    if points.shape[1] < PLANE:
+    """Return points in two dimensions, the principal ones if there are more, and their share of the variance."""
+    if points.shape[1] < 2:
         return np.column_stack([points, np.zeros(len(points))]), 1.0
-    if points.shape[1] == PLANE:
+    if points.shape[1] == 2:
         return points, 1.0
     centred = points - points.mean(axis=0)
     _, sizes, directions = np.linalg.svd(centred, full_matrices=False)
     total = (sizes**2).sum()
-    return centred @ directions[:PLANE].T, float((sizes[:PLANE] ** 2).sum() / total) if total else 1.0
+    return centred @ directions[:2].T, float((sizes[:2] ** 2).sum() / total) if total else 1.0

@@ -1,4 +1,4 @@
-"""Pictures of what are pictures themselves: examples, and the weights that look at them."""
+"""Figures of images: examples, and the weights of the first layer."""
 
 from typing import TYPE_CHECKING
 
@@ -6,29 +6,29 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.data.dataset import Data, Part
-from nnexp.plots.style import BAD, GOOD, LEFT, RIGHT, new_figure
+from nnexp.plots.style import BAD, CHECK_MARK, CROSS, GOOD, new_figure
 from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-IMAGES = 10
-UNITS = 32
+MOST_IMAGES = 10
+MOST_UNITS = 32
 """The most units of the first layer whose weights are drawn."""
 
 
 def sample_images(data: Data) -> "Figure":
     """Draw the first training images, as they were before scaling."""
     source = data if data.labelled is None else data.labelled
-    count = min(IMAGES, len(source.train))
+    count = min(MOST_IMAGES, len(source.train))
     titles = [(text, "black") for text in _names(source, source.train)[:count]]
     return _images(source, source.scaling.undo(source.train.x[:count]), titles, f"Training examples of {data.name}")
 
 
 def _names(data: Data, part: Part) -> list[str]:
-    """Return the class of the first examples, or how probable the likeliest is where the targets are distributions."""
-    targets = part.targets[:IMAGES]
+    """Return titles of the first examples: the class, or the most probable one if the targets are distributions."""
+    targets = part.targets[:MOST_IMAGES]
     if data.task.kind == "distribution":
         return [f"{data.task.classes[row.argmax()]} with probability {row.max():.2f}" for row in targets]
     return [f"label {data.task.classes[label]}" for label in targets.astype(np.intp)]
@@ -39,21 +39,21 @@ def sample_predictions(data: Data, predictions: ClassPredictions) -> "Figure":
     wrong = predictions.predicted != predictions.labels
     confidence = predictions.probabilities[np.arange(len(wrong)), predictions.predicted]
     mistakes = np.flatnonzero(wrong)
-    mistakes = mistakes[np.argsort(-confidence[mistakes], kind="stable")][: IMAGES // 2]
-    chosen = np.concatenate([mistakes, np.flatnonzero(~wrong)])[:IMAGES]
+    mistakes = mistakes[np.argsort(-confidence[mistakes], kind="stable")][: MOST_IMAGES // 2]
+    chosen = np.concatenate([mistakes, np.flatnonzero(~wrong)])[:MOST_IMAGES]
     titles = []
     for index in chosen:
         true, predicted = (predictions.classes[labels[index]] for labels in (predictions.labels, predictions.predicted))
-        mark, colour = (RIGHT, BAD) if wrong[index] else (LEFT, GOOD)
+        mark, colour = (CROSS, BAD) if wrong[index] else (CHECK_MARK, GOOD)
         titles.append((f"{mark} true {true}, predicted {predicted}\nprobability {confidence[index]:.2f}", colour))
     title = f"Predictions on {data.name}: {wrong.sum()} of {len(wrong)} test examples wrong"
     return _images(data, data.scaling.undo(data.test.x[chosen]), titles, title)
 
 
 def first_layer(trained: Trained) -> "Figure":
-    """Draw the weights of the first layer's units as images: what makes a unit larger, and what smaller."""
+    """Draw the weights of the units of the first layer as images."""
     slot = next(slot for slot in trained.layout.parameters if slot.start == "weight")
-    weight = trained.parameters()[slot.title].T[:UNITS]
+    weight = trained.parameters()[slot.title].T[:MOST_UNITS]
     columns = min(8, len(weight))
     rows = -(-len(weight) // columns)
     width, height = max(1.1 * columns, 4.5) + 1.2, 1.3 * rows + 0.8

@@ -1,4 +1,4 @@
-"""Pictures of what happens inside a network while it trains."""
+"""Figures of the layers of a network during the training."""
 
 from typing import TYPE_CHECKING
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
-DECADE = 10
-"""The ratio of the largest to the smallest size from which an axis is logarithmic."""
-COLOURS = 8
-"""Layers with a colour of their own; where there are more, they go from dark to light."""
+LOG_FROM = 10
+"""An axis is logarithmic if the ratio of the largest to the smallest size is greater."""
+MOST_COLOURS = 8
+"""The most layers with colours of the style; more layers have colours from dark to light."""
 
 
 def layer_sizes(layers: LayerHistory, unit: str, name: str) -> "Figure":
@@ -35,7 +35,7 @@ def layer_sizes(layers: LayerHistory, unit: str, name: str) -> "Figure":
         if layers.dead.shape[1]
         else ("Weights", "root mean square", layers.weights),
     ]
-    shown = [panel for panel in panels if panel[-1].shape[1]]  # a network may be without activations
+    shown = [panel for panel in panels if panel[-1].shape[1]]  # a network may have no activations
     grid = figure.subplots(2, 2)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
@@ -46,7 +46,7 @@ def layer_sizes(layers: LayerHistory, unit: str, name: str) -> "Figure":
         finite = values[np.isfinite(values)]
         if values is layers.dead:
             axes.set_ylim(-0.02, 1.02)
-        elif finite.max(initial=0) > DECADE * finite[finite > 0].min(initial=np.inf):
+        elif finite.max(initial=0) > LOG_FROM * finite[finite > 0].min(initial=np.inf):
             axes.set_yscale("log")
         else:
             axes.set_ylim(0, 1.08 * finite.max(initial=0) or 1)
@@ -66,7 +66,7 @@ def _lines(axes: "Axes", layers: LayerHistory, values: Array) -> None:
     """Draw a line for each layer, of the same colour in every panel, though the last may have no activation."""
     marker, count = "o" if len(layers.times) == 1 else "", len(layers.layers)
     lines = [axes.plot(layers.times, column, marker=marker)[0] for column in values.T]
-    if count > COLOURS:
+    if count > MOST_COLOURS:
         from matplotlib import colormaps
 
         for line, colour in zip(lines, colormaps["cividis"](np.linspace(0, 0.95, count)), strict=False):

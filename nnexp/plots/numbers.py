@@ -1,4 +1,4 @@
-"""Pictures of numbers and their predictions."""
+"""Figures of the predictions of a regression."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-POINTS = 400
+MOST_POINTS = 400
 """The most training examples that are drawn as points."""
-FINE = 500
-"""The points of a predicted line."""
+LINE_POINTS = 500
+"""The number of points of a predicted line."""
 
 
 def fit(moments: Mapping[str, Trained]) -> "Figure":
@@ -35,8 +35,8 @@ def fit(moments: Mapping[str, Trained]) -> "Figure":
 def _fit(axes: "Axes", trained: Trained) -> None:
     data = trained.data
     order = np.argsort(data.train.x[:, 0], kind="stable")
-    chosen = order[np.linspace(0, len(order) - 1, min(POINTS, len(order))).astype(int)]
-    x = np.linspace(data.train.x.min(), data.train.x.max(), FINE)[:, None]
+    chosen = order[np.linspace(0, len(order) - 1, min(MOST_POINTS, len(order))).astype(int)]
+    x = np.linspace(data.train.x.min(), data.train.x.max(), LINE_POINTS)[:, None]
     raw_x, raw_points = data.scaling.undo(x)[:, 0], data.scaling.undo(data.train.x[chosen])[:, 0]
     targets, predicted = data.raw_targets(data.train.targets[chosen].astype(np.float64)), trained.numbers(x)
     for column, name in enumerate(data.task.columns):

@@ -1,4 +1,4 @@
-"""Pictures of classes in a plane: which class a network sees where, and how sure it is."""
+"""Figures of classes in a plane: which class a network predicts at each point, and how probable it is."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,17 +14,17 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-STEPS = 200
+GRID_POINTS = 200
 """Points of the grid along each axis."""
 MARGIN = 0.06
-"""Of the range of the points, drawn around them."""
+"""Width of the margin around the points, as a share of their range."""
 CLASS_TITLE = "class (x: test)"
-PALE = 0.75
-"""How much of the background's colour is white where the network is sure."""
+DEEPEST_SHADE = 0.45
+"""The share of a class's colour in the background where its probability is 1; the rest is white."""
 
 
 def decision_regions(moments: Mapping[str, Trained]) -> "Figure":
-    """Draw regions in the colour of the likeliest class, paler where it is less sure, with all examples on them."""
+    """Draw regions in the colour of the most probable class, paler where it is less probable, and all examples."""
     data = next(iter(moments.values())).data
     columns, width = legend_size([*data.task.classes, CLASS_TITLE])
     figure, panels = grid_of(len(moments), (4.0, 3.8), f"Decision regions of {data.name}", width)
@@ -41,12 +41,12 @@ def _regions(axes: "Axes", trained: Trained) -> None:
     x = np.concatenate([data.train.x, data.test.x]).astype(np.float64)
     low, high = x.min(axis=0), x.max(axis=0)
     low, high = low - MARGIN * (high - low), high + MARGIN * (high - low)
-    first, second = np.meshgrid(*np.linspace(low, high, STEPS).T)
+    first, second = np.meshgrid(*np.linspace(low, high, GRID_POINTS).T)
     probabilities = trained.probabilities(np.column_stack([first.ravel(), second.ravel()]))
     colours = class_colours(len(data.task.classes))
     (left, right), (bottom, top) = data.scaling.undo(np.array([low, high])).T
     axes.imshow(
-        _shades(probabilities, colours).reshape(STEPS, STEPS, 3),
+        _shades(probabilities, colours).reshape(GRID_POINTS, GRID_POINTS, 3),
         extent=(left, right, bottom, top),
         origin="lower",
         aspect="auto",
@@ -67,8 +67,8 @@ def _labels(part: Part) -> Labels:
 
 
 def _shades(probabilities: Array, colours: Array) -> Array:
-    """Return the colour of the likeliest class, white at the probability of mere chance."""
+    """Return the colour of the most probable class; white if all classes are equally probable."""
     chance = 1 / probabilities.shape[1]
     sureness = ((probabilities.max(axis=1) - chance) / (1 - chance))[:, None]
-    shades: Array = 1 - (1 - colours[probabilities.argmax(axis=1)]) * sureness * (1 - PALE + 0.2)
+    shades: Array = 1 - (1 - colours[probabilities.argmax(axis=1)]) * sureness * DEEPEST_SHADE
     return shades

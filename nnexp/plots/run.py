@@ -21,16 +21,14 @@ from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredi
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-LINES = {"train": "-", "validation": "-.", "test": "--"}
-PLANE = 2
-BINARY = 2
+LINE_STYLES = {"train": "-", "validation": "-.", "test": "--"}
 
 Figures = dict[str, Callable[[], "Figure"]]
 """Figures by name, each drawn when called."""
 
 
 def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | None) -> Figures:
-    """Return the figures that fit a run; where it diverged there are no predictions, and fewer figures."""
+    """Return the figures of a run; there are fewer if it diverged, since it has no predictions then."""
     data, history = trained.data, outcome.history
     figures: Figures = {}
     if len(history):
@@ -58,11 +56,11 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
     if isinstance(predictions, ClassPredictions):
         classified = predictions
         figures["confusion_matrix"] = lambda: confusion_matrix(classified, data.name)
-        if len(classified.classes) == BINARY == len(np.unique(classified.labels)):
+        if len(classified.classes) == 2 == len(np.unique(classified.labels)):
             figures["roc"] = lambda: roc(classified, data.name)
         if data.image_shape is not None:
             figures["predictions"] = lambda: sample_predictions(data, classified)
-        if inputs == PLANE:
+        if inputs == 2:
             figures["decision_regions"] = lambda: decision_regions({"at the end": trained})
             if moments:
                 figures["snapshots"] = lambda: decision_regions(moments)
@@ -85,10 +83,10 @@ def curves(history: History, name: str) -> "Figure":
     best = history.times[history.best()]
     metrics = list(dict.fromkeys(key.rpartition("/")[2] for key in history.metrics))[:2]
     for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
-        parts = [part for part in LINES if f"{part}/{metric}" in history.metrics]
+        parts = [part for part in LINE_STYLES if f"{part}/{metric}" in history.metrics]
         for part in parts:
             marker = "o" if len(history) == 1 else ""
-            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINES[part], label=part, marker=marker)
+            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINE_STYLES[part], label=part, marker=marker)
         axes.axvline(best, color="0.6", linewidth=1, linestyle=":")
         title = metric.replace("_", " ")
         axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit_of(metric)})")

@@ -1,4 +1,4 @@
-"""The canvas that every figure starts from."""
+"""The style, size and margins of all figures."""
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 Margins = tuple[float, float, float, float]
 
 GOOD, BAD = "#009E73", "#D55E00"
-"""Green and red that are told apart by every kind of colour vision."""
+"""Green and red that colour-blind people can distinguish."""
 FARTHEST = 1e100
-"""For numbers beyond it, or as near to 0, no axis has room: the margin around them would overflow."""
+"""Numbers beyond it, or closer to 0 than 1 / it, cannot be drawn: the margin around them would overflow."""
 LEGEND_ROWS = 20
-"""The most entries of a legend that stand one below the other."""
+"""The most entries in a column of a legend."""
 LONGEST_LABEL = 80
-"""Characters of a label that a figure makes room for."""
-LEFT, RIGHT = "\N{CHECK MARK}", "\N{BALLOT X}"
+"""The most characters of a label for which a figure has space."""
+CHECK_MARK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
 @contextmanager
@@ -52,7 +52,7 @@ def save_figures(figures: Mapping[str, Callable[[], "Figure"]], folder: Path) ->
 
 
 def show_dollars(figure: "Figure") -> None:
-    """Have names shown as they are, of which matplotlib takes what is between two $ for a formula."""
+    """Show names as they are, although matplotlib takes text between two $ for a formula."""
     from matplotlib.text import Text
     from matplotlib.ticker import FixedFormatter, FuncFormatter
 
@@ -66,7 +66,7 @@ def show_dollars(figure: "Figure") -> None:
 
 
 def class_colours(classes: int) -> Array:
-    """Return a colour for every class, shape (classes, 3): those of the style, or of a wheel where there are more."""
+    """Return a colour for every class, shape (classes, 3), from the style, or from a colour map for many classes."""
     from matplotlib import colormaps, rcParams
     from matplotlib.colors import to_rgb
 
@@ -77,7 +77,7 @@ def class_colours(classes: int) -> Array:
 
 
 def legend_size(labels: Sequence[str]) -> tuple[int, float]:
-    """Return in how many columns a legend beside the axes is set, and how wide it is, in inches."""
+    """Return the number of columns of a legend beside the axes, and its width in inches."""
     columns = -(-len(labels) // LEGEND_ROWS)
     return columns, columns * (0.6 + 0.095 * min(LONGEST_LABEL, max(len(label) for label in labels)))
 
@@ -88,26 +88,29 @@ def grid_of(panels: int, size: tuple[float, float], title: str, right: float) ->
     Arguments
     ---------
     panels
-        How many there are; three are in a row.
+        The number of panels; there are three in a row.
     size
         Width and height of a panel, in inches; a panel alone is half as large again.
     title
-        Of the figure.
+        The title of the figure.
     right
-        The width of what is free on the right, for a legend.
+        The width of the space for a legend on the right.
 
     """
     width, height = (1.5 * length for length in size) if panels == 1 else size
+    return panel_grid(title, panels, (width, height), (0.9, 0.65, right, 0.95 if panels > 1 else 0.55), (0.9, 0.95))
+
+
+def panel_grid(
+    title: str, panels: int, size: tuple[float, float], margins: Margins, between: tuple[float, float]
+) -> tuple["Figure", list["Axes"]]:
+    """Return a figure with panels of one size, three in a row, and their axes; all lengths are in inches."""
+    (width, height), (left, bottom, right, top), (across, down) = size, margins, between
     columns = min(panels, 3)
     rows = -(-panels // columns)
-    across, down, top = 0.9, 0.95, 0.95 if panels > 1 else 0.55
-    high = 0.65 + rows * height + down * (rows - 1) + top
-    figure = new_figure(
-        0.9 + columns * width + across * (columns - 1) + right,
-        high,
-        (0.9, 0.65, right, top),
-        (across / width, down / height),
-    )
+    wide = left + columns * width + across * (columns - 1) + right
+    high = bottom + rows * height + down * (rows - 1) + top
+    figure = new_figure(wide, high, margins, (across / width, down / height))
     figure.suptitle(title, y=1 - 0.15 / high, va="top")
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[panels:]:
@@ -126,9 +129,9 @@ def new_figure(width: float, height: float, margins: Margins, between: tuple[flo
     width, height
         The size of the figure.
     margins
-        Around all axes: left, bottom, right, top.
+        The margins around all axes: left, bottom, right, top.
     between
-        Between neighbouring axes, across and down, as shares of the size of one.
+        The space between neighbouring axes, across and down, as shares of the size of one.
 
     """
     from matplotlib.figure import Figure

@@ -1,4 +1,4 @@
-"""The figures of a sweep, drawn from plain numbers and names."""
+"""The figures of a sweep, drawn from numbers and names alone."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
-from nnexp.plots.style import BAD, FARTHEST, new_figure
+from nnexp.plots.style import BAD, FARTHEST, new_figure, panel_grid
 from nnexp.training.metrics import unit_of
 
 if TYPE_CHECKING:
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
 Draw = Callable[[], "Figure"]
 Curve = tuple[Array, Array]
 """Times, and a value at each of them."""
-ORDERS = 10
-"""Losses are shown on a logarithmic axis where the largest is so many times the smallest."""
-FAR = 100
-"""A logarithmic axis over a larger factor has ticks at powers of ten alone."""
-DRAWN = 300
-"""The most curves in the background."""
-WRITTEN = 150
-"""The most cells of a heat map that have their number written in them."""
-CHARACTER = 0.085
+LOG_FROM = 10
+"""Losses have a logarithmic axis if the ratio of the largest to the smallest is greater."""
+POWERS_OF_TEN_FROM = 100
+"""A logarithmic axis has ticks only at powers of ten if the ratio of its ends is greater."""
+MOST_CURVES = 300
+"""The most curves that are drawn in the background."""
+MOST_NUMBERED_CELLS = 150
+"""The most cells of a heat map in which numbers are written."""
+CHARACTER_WIDTH = 0.085
 """The width of a character in a tick label, in inches."""
-LONGEST = 14
+TICK_LETTERS = 14
 """The most characters of a tick label."""
 GREY = "0.72"
-COLOURS = ("C0", "C2", "C3", "C4", "C5", "C6")
-"""Of lines that are picked out; the second colour of the style stands for what diverged."""
-PANEL = (3.3, 2.5)
+LINE_COLOURS = ("C0", "C2", "C3", "C4", "C5", "C6")
+"""The colours of the best runs; C1 is missing because it is the colour of diverged ones."""
+PANEL_SIZE = (3.3, 2.5)
 """Width and height of a panel of a grid, in inches; a panel alone is half as large again."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What tells how good a run is.
+    """The metric by which runs are compared.
 
     Attributes
     ----------
     metric
-        Such as `test/loss`.
+        Its name, such as `test/loss`.
     lower
         Whether a lower value is better.
 
@@ -75,13 +75,13 @@ class Axis:
     Attributes
     ----------
     name
-        What it is called.
+        The name of the parameter.
     places, labels
-        Where it has ticks, and what stands there; without any, ticks are chosen by the numbers.
+        The places of the ticks and their labels; empty to let matplotlib choose.
     logarithmic
-        Whether equal factors are equally far apart.
+        Whether the axis is logarithmic.
     ordered
-        Whether there is more and less along it; not so with names.
+        Whether its values have an order, as numbers do and names do not.
 
     """
 
@@ -94,7 +94,7 @@ class Axis:
     @property
     def short(self) -> list[str]:
         """Return the labels, cut off where they are long."""
-        return [label if len(label) <= LONGEST else f"{label[: LONGEST - 1]}…" for label in self.labels]
+        return [label if len(label) <= TICK_LETTERS else f"{label[: TICK_LETTERS - 1]}…" for label in self.labels]
 
     @property
     def longest(self) -> int:
@@ -102,8 +102,8 @@ class Axis:
         return max((len(label) for label in self.short), default=5)
 
     def crowded(self, inches: float) -> bool:
-        """Tell whether the labels do not fit side by side."""
-        return len(self.labels) * (self.longest + 1.5) * CHARACTER > inches
+        """Return whether the labels do not fit side by side."""
+        return len(self.labels) * (self.longest + 1.5) * CHARACTER_WIDTH > inches
 
 
 @dataclass(frozen=True)
@@ -115,11 +115,11 @@ class Panel:
     axis
         The parameter.
     places, scores
-        Where each run is, and its best value.
+        The place of each run on the axis, and its best value.
     lost
-        Where runs diverged.
+        The places of runs that diverged.
     best
-        The best of every value of the parameter, over all others, along the axis.
+        The places of the values of the parameter, and the best value of all runs with each of them.
 
     """
 
@@ -138,7 +138,7 @@ def axis_plots(panels: Sequence[Panel], measure: Measure) -> "Figure":
         if logarithmic:
             axes.set_yscale("log")
             _plain_numbers(axes.yaxis, panel.scores)
-        size, alpha = (5.0, 0.6) if len(panel.scores) <= DRAWN else (3.0, 0.35)
+        size, alpha = (5.0, 0.6) if len(panel.scores) <= MOST_CURVES else (3.0, 0.35)
         axes.plot(panel.places, panel.scores, "o", color="C0", markersize=size, alpha=alpha, mew=0, label="a run")
         axes.plot(
             *panel.best, "o-" if panel.axis.ordered else "o", color="C4", markersize=6, label="the best of\nthis value"
@@ -163,11 +163,11 @@ def heat_map(x: Axis, y: Axis, cells: Array, lost: npt.NDArray[np.bool_], measur
     x, y
         The parameters; their labels name columns and rows, the first row at the bottom.
     cells
-        The best value over all other parameters, shape (rows, columns); not a number where there is none.
+        The best value over all other parameters, shape (rows, columns); NaN where there is none.
     lost
-        Where all runs diverged.
+        Whether all runs diverged, shape (rows, columns).
     measure
-        What the values are.
+        The metric of the values.
 
     """
     from matplotlib.patches import Rectangle
@@ -175,14 +175,14 @@ def heat_map(x: Axis, y: Axis, cells: Array, lost: npt.NDArray[np.bool_], measur
     rows, columns = cells.shape
     wide, high = max(3.6, 0.68 * columns), max(2.4, 0.42 * rows)
     turned = x.crowded(wide)
-    left, bottom = 0.8 + CHARACTER * y.longest, 0.65 + (CHARACTER * x.longest if turned else 0)
+    left, bottom = 0.8 + CHARACTER_WIDTH * y.longest, 0.65 + (CHARACTER_WIDTH * x.longest if turned else 0)
     figure = new_figure(left + wide + 1.5, bottom + high + 0.55, (left, bottom, 1.5, 0.55))
     axes = figure.subplots()
     norm = _norm(cells[np.isfinite(cells)], measure)
     image = axes.imshow(cells, origin="lower", aspect="auto", norm=norm, cmap=_bright_is_best(measure))
     _names(axes, x, y, turned=turned)
     axes.grid(visible=False)
-    numbered = cells.size <= WRITTEN
+    numbered = cells.size <= MOST_NUMBERED_CELLS
     for row, column in np.ndindex(cells.shape):
         if lost[row, column]:
             axes.text(column, row, "\N{MULTIPLICATION SIGN}", color=BAD, ha="center", va="center", fontsize=14)
@@ -205,14 +205,14 @@ def scatter_map(x: Axis, y: Axis, points: Array, scores: Array, lost: Array, mea
     x, y
         The parameters.
     points, scores
-        Where runs are, shape (runs, 2), and their best values.
+        The values of both parameters in every run, shape (runs, 2), and its best value.
     lost
-        Where runs diverged, shape (runs, 2).
+        The values of both parameters in diverged runs, shape (runs, 2).
     measure
-        What the values are.
+        The metric of the best values.
 
     """
-    left, bottom = 0.8 + CHARACTER * y.longest, 0.65 + CHARACTER * x.longest * x.crowded(4.8)
+    left, bottom = 0.8 + CHARACTER_WIDTH * y.longest, 0.65 + CHARACTER_WIDTH * x.longest * x.crowded(4.8)
     figure = new_figure(left + 4.8 + 1.5, bottom + 3.6 + 0.55, (left, bottom, 1.5, 0.55))
     axes = figure.subplots()
     order = np.argsort(-scores if measure.lower else scores, kind="stable")  # the best on top
@@ -253,7 +253,7 @@ def all_curves(
             alpha_of_all = alpha if len(lines) <= 50 else 0.6 * alpha
             axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.8, alpha=alpha_of_all))
             axes.plot([], [], color=colour, linewidth=1.5, label=titles[title])
-    for label, colour, curve in zip(labels, COLOURS, best.values(), strict=False):
+    for label, colour, curve in zip(labels, LINE_COLOURS, best.values(), strict=False):
         axes.plot(*curve, label=label, color=colour, linewidth=1.8, marker="o" if len(curve[0]) == 1 else "")
     axes.set(title=f"{measure.title.capitalize()} of all runs", xlabel=unit, ylabel=measure.label)
     _limit(axes, [*best.values(), *_thinned(others)] or _thinned(lost), [*best.values()], measure)
@@ -270,14 +270,14 @@ def seed_bands(bands: Mapping[str, tuple[Array, Array]], measure: Measure, unit:
     bands
         By the name of a setting the times, and the values of its seeds, shape (seeds, times).
     measure, unit
-        What the values and the times are.
+        The metric of the values, and the unit of the times.
 
     """
     labels = [_folded(name) for name in bands]
     counts = sorted({len(values) for _, values in bands.values()})
     figure = _beside_legend([*labels, "seeds"])
     axes = figure.subplots()
-    for label, colour, (times, values) in zip(labels, COLOURS, bands.values(), strict=False):
+    for label, colour, (times, values) in zip(labels, LINE_COLOURS, bands.values(), strict=False):
         axes.plot(times, values.mean(axis=0), color=colour, label=label, marker="o" if len(times) == 1 else "")
         low, high = values.min(axis=0), values.max(axis=0)
         axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
@@ -309,7 +309,7 @@ def best_by_size(panels: Sequence[tuple[Axis, Mapping[str, Curve]]], rate: Axis)
             axes.plot(*curve, "o-", label=name, markersize=size, alpha=0.85)
         axes.margins(x=0.12, y=0.15)
         _ticks(axes, "x", axis, _width(len(panels)))
-        _ticks(axes, "y", rate, PANEL[1])
+        _ticks(axes, "y", rate, PANEL_SIZE[1])
         axes.set_ylabel(f"best {rate.name}")
         if any(lines):
             axes.legend(fontsize=9)
@@ -317,7 +317,7 @@ def best_by_size(panels: Sequence[tuple[Axis, Mapping[str, Curve]]], rate: Axis)
 
 
 def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) -> "Figure":
-    """Draw how much of the variance of the ranks every parameter explains alone, and what chance would give it."""
+    """Draw the share of the variance of ranks that each parameter explains alone, and the share expected by chance."""
     names = list(shares)[::-1]
     left = 0.65 + 0.09 * max(len(name) for name in names)
     figure = new_figure(left + 6.6, 1.6 + 0.42 * len(names), (left, 0.7, 0.9, 0.9))
@@ -337,25 +337,15 @@ def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) ->
 
 
 def _grid(axes_of: Sequence[Axis], title: str, right: float) -> tuple["Figure", list["Axes"]]:
-    """Return a figure with a panel for every axis, three in a row, with room for labels that stand upright."""
+    """Return a figure with a panel for every axis, three in a row, with space for upright labels."""
     panels = len(axes_of)
-    width, height = _width(panels), PANEL[1] * _width(panels) / PANEL[0]
-    columns = min(panels, 3)
-    rows = -(-panels // columns)
-    upright = max((CHARACTER * axis.longest for axis in axes_of if axis.crowded(width)), default=0.0)
-    across, down, bottom, top = 1.25, 0.75 + upright, 0.7 + upright, 0.6
-    high = bottom + rows * height + down * (rows - 1) + top
-    wide = 1.1 + columns * width + across * (columns - 1) + right
-    figure = new_figure(wide, high, (1.1, bottom, right, top), (across / width, down / height))
-    figure.suptitle(title, y=1 - 0.15 / high, va="top")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat[panels:]:
-        axes.set_axis_off()
-    return figure, list(grid.flat[:panels])
+    width, height = _width(panels), PANEL_SIZE[1] * _width(panels) / PANEL_SIZE[0]
+    upright = max((CHARACTER_WIDTH * axis.longest for axis in axes_of if axis.crowded(width)), default=0.0)
+    return panel_grid(title, panels, (width, height), (1.1, 0.7 + upright, right, 0.6), (1.25, 0.75 + upright))
 
 
 def _width(panels: int) -> float:
-    return PANEL[0] if panels > 1 else 1.5 * PANEL[0]
+    return PANEL_SIZE[0] if panels > 1 else 1.5 * PANEL_SIZE[0]
 
 
 def _ticks(axes: "Axes", direction: str, axis: Axis, inches: float) -> None:
@@ -375,10 +365,10 @@ def _ticks(axes: "Axes", direction: str, axis: Axis, inches: float) -> None:
 
 
 def _plain_numbers(axis: "XAxis | YAxis", values: Array) -> None:
-    """Write numbers such as 0.05 on a logarithmic axis: more of them, the shorter the axis is."""
+    """Write numbers such as 0.05 on a logarithmic axis: at 1, 2 and 5, or over a large range only at powers of ten."""
     from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
-    few = len(values) == 0 or values.max() > FAR * values.min()
+    few = len(values) == 0 or values.max() > POWERS_OF_TEN_FROM * values.min()
     axis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axis.set_minor_formatter(NullFormatter())
@@ -403,8 +393,10 @@ def _finish_map(figure: "Figure", axes: "Axes", image: "ScalarMappable", measure
 
 
 def _spans_orders(values: Array, measure: Measure) -> bool:
-    """Tell whether values are shown best on a logarithmic axis."""
-    return measure.lower and bool(len(values)) and values.min() > 1 / FARTHEST and values.max() > ORDERS * values.min()
+    """Return whether values have a logarithmic axis."""
+    return (
+        measure.lower and bool(len(values)) and values.min() > 1 / FARTHEST and values.max() > LOG_FROM * values.min()
+    )
 
 
 def _norm(values: Array, measure: Measure) -> "Normalize":
@@ -419,17 +411,17 @@ def _bright_is_best(measure: Measure) -> str:
 
 
 def _thinned(curves: Sequence[Curve]) -> list[Curve]:
-    """Return as many curves as are drawn, evenly chosen."""
-    chosen = np.linspace(0, len(curves) - 1, min(DRAWN, len(curves))).astype(int)
+    """Return the curves that are drawn, at most `MOST_CURVES`, evenly chosen."""
+    chosen = np.linspace(0, len(curves) - 1, min(MOST_CURVES, len(curves))).astype(int)
     return [curves[index] for index in chosen]
 
 
 def _counted(title: str, curves: Sequence[Curve]) -> str:
-    return f"{title} ({len(curves)})" if len(curves) <= DRAWN else f"{title} ({DRAWN} of {len(curves)})"
+    return f"{title} ({len(curves)})" if len(curves) <= MOST_CURVES else f"{title} ({MOST_CURVES} of {len(curves)})"
 
 
 def _limit(axes: "Axes", curves: Sequence[Curve], picked: Sequence[Curve], measure: Measure) -> None:
-    """Show all but the few highest and lowest values, which would flatten the rest; of picked curves show the best."""
+    """Set the limits of the axes: without the highest and lowest 1 % of values, but with the best of picked curves."""
     if not curves:
         return
     values = np.concatenate([values for _, values in curves])
@@ -456,7 +448,7 @@ def _folded(name: str) -> str:
 
 
 def _beside_legend(labels: Sequence[str]) -> "Figure":
-    """Return a figure for one pair of axes, with room on the right for a legend of these labels."""
+    """Return a figure for one pair of axes, with space on the right for a legend of these labels."""
     lines = [line for label in labels for line in label.splitlines()]
     right = 0.95 + 0.09 * max(len(line) for line in lines)
     height = max(4.6, 0.4 + 0.17 * len(lines) + 0.12 * len(labels))

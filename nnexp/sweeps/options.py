@@ -17,26 +17,7 @@ Times = Annotated[int, at.Interval(ge=1, le=MOST)]
 
 @dataclass(frozen=True)
 class SweepOptions(Component):
-    """What `-m` does beside combining values.
-
-    Attributes
-    ----------
-    repeats
-        So many seeds of every setting; null is one.
-    metric
-        Which one tells what is best; null is the loss on the validation or test part.
-    sampler, draws, draw_seed
-        How intervals are drawn from, how often, and the seed of it.
-    batch
-        How many draws are made before the sampler learns from them.
-    halving, rungs
-        The share of runs that goes on at every rung, and how many rungs there are; null lets all go to the end.
-    plan
-        Whether only to say what would be done.
-    reuse
-        Whether what has been trained before is taken from there.
-
-    """
+    """The settings of a sweep, under `sweep` in `conf/config.yaml`."""
 
     repeats: Times | None = None
     metric: str | None = None

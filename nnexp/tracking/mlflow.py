@@ -26,16 +26,7 @@ DATABASE = "mlflow.db"
 
 @dataclass(frozen=True)
 class MLflowTracking(Tracking):
-    """Runs are kept by MLflow, in a SQLite database in the output folder or wherever `uri` points.
-
-    Attributes
-    ----------
-    uri
-        An MLflow tracking URI; null is `mlflow.db` in the output folder. The environment's MLFLOW_TRACKING_URI wins.
-    experiment
-        The MLflow experiment; null takes the name of the data set, so that comparable runs are together.
-
-    """
+    """Runs are recorded by MLflow, in a SQLite database in the output folder or at `uri`."""
 
     uri: str | None = None
     experiment: str | None = None

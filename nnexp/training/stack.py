@@ -13,7 +13,7 @@ from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Network, outputs, size
-from nnexp.nn.parametrization import learning_rate_factors, told_of_base_width
+from nnexp.nn.parametrization import learning_rate_factors, with_base_width
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
@@ -63,7 +63,7 @@ class Stack:
     def __init__(self, recipes: Sequence[Recipe], fan_in: int, dtype: npt.DTypeLike) -> None:
         first = recipes[0]
         layout = Layout.of(first.layers, fan_in)
-        self.layout = layout if first.base_width is None else told_of_base_width(layout, first.base_width)
+        self.layout = layout if first.base_width is None else with_base_width(layout, first.base_width)
         self.layers = [stacked(layers, 2, dtype) for layers in zip(*[recipe.layers for recipe in recipes], strict=True)]
         self.loss = stacked([recipe.loss for recipe in recipes], 2, dtype)
         self.optimizer = stacked([recipe.optimizer for recipe in recipes], 1, dtype)

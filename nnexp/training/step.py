@@ -68,7 +68,7 @@ def descend(step: Step) -> Array:
     """
     z = step.network.forward(step.batch.rows(), training=True)
     step.network.backward(mean_loss_gradient(step.loss, z, step.batch))
-    step.regularization.restrain(step.gradient, step.theta, step.penalised)
+    step.regularization.add_penalty_and_clip(step.gradient, step.theta, step.penalised)
     for block in step.blocks:
         direction = block.optimizer.update(block.gradient, block.state, step.number)
         if block.regularization.weight_decay is not None:

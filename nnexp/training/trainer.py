@@ -11,18 +11,18 @@ from nnexp.training.metrics import MetricName
 
 @dataclass(frozen=True)
 class Round:
-    """A part of the training after which metrics may be taken.
+    """A part of the training, after which the run may be evaluated.
 
     Attributes
     ----------
     time
-        Epochs, or iterations, done by its end.
+        The number of epochs, or iterations, from the start to its end.
     steps, steps_by_then
-        Steps in it, and steps done by its end.
+        The number of steps in it, and from the start to its end.
     evaluated
-        Whether metrics are taken.
+        Whether metrics are computed at its end.
     snapshot
-        Whether parameters are kept.
+        Whether the parameters are kept at its end.
 
     """
 
@@ -35,20 +35,10 @@ class Round:
 
 @dataclass(frozen=True)
 class EarlyStopping(Component):
-    """When to end a run that no longer gets better.
+    """Ends a run after `patience` evaluations in which `metric` is not better than its best by more than `min_delta`.
 
-    Attributes
-    ----------
-    metric
-        What to watch, such as `validation/accuracy`; null is the loss of the validation part, or of the test part where
-        there is none.
-    patience
-        How many evaluations without a new best are waited for.
-    min_delta
-        By how much a new best must be better.
-    restore
-        Whether the run ends with the parameters of its best evaluation.
-
+    With `restore`, the run ends with the parameters of its best evaluation. Without a metric, the loss of the
+    validation part is watched, or that of the test part where there is no validation part.
     """
 
     metric: str | None = None
@@ -61,34 +51,8 @@ class EarlyStopping(Component):
 class Trainer(Component):
     """The settings of the training loop.
 
-    The training goes in rounds. A round is an epoch; where `iterations` are given, it is what
-    lies between two evaluations.
-
-    Attributes
-    ----------
-    epochs
-        How many times to go through the training examples.
-    iterations
-        How many steps to train instead, whatever the number of examples; null counts epochs.
-    batch_size
-        How many examples make one step; `full` takes all of them.
-    sampling
-        The examples of a batch: `shuffled` anew every epoch, in their `order`, or drawn with `replacement`.
-    evaluate_every
-        The number of epochs, or iterations, between two evaluations; the first and the last are always evaluated.
-    metrics
-        What to evaluate beside the loss; null chooses by the kind of data.
-    snapshots
-        The epochs, or iterations, after which the parameters are kept.
-    early_stopping
-        When to end a run that no longer gets better; null never does.
-    checkpoint_every
-        The number of epochs, or iterations, between two checkpoints of a run alone; null writes one every minute.
-    max_seconds
-        The longest time to train; null for no limit.
-    regularization
-        What keeps weights and steps small.
-
+    The training goes in rounds. A round is an epoch; where `iterations` are given, it goes from one evaluation to the
+    next.
     """
 
     epochs: Count = 1000

@@ -17,7 +17,7 @@ from nnexp.core.errors import UserError
 from nnexp.core.task import Task
 from nnexp.data.bundled import BreastCancer, Diabetes, Iris, Wine
 from nnexp.data.csv import Csv, Heart
-from nnexp.data.dataset import CHUNK, Collection, Data, Part, Scaling, Table, TableDataset, fit_scaling, noisy
+from nnexp.data.dataset import ROWS_AT_A_TIME, Collection, Data, Part, Scaling, Table, TableDataset, fit_scaling, noisy
 from nnexp.data.digits import Digits
 from nnexp.data.mnist1d import MNIST1D
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
@@ -321,7 +321,7 @@ def test_the_split_of_reference_r0() -> None:
 
 
 def test_a_table_of_many_chunks_is_scaled_as_a_whole() -> None:
-    x = 100 + np.random.default_rng(0).standard_normal((2 * CHUNK + 5, 2))
+    x = 100 + np.random.default_rng(0).standard_normal((2 * ROWS_AT_A_TIME + 5, 2))
     scaling = fit_scaling(x)
     np.testing.assert_allclose(scaling.offset, x.mean(axis=0))
     np.testing.assert_allclose(scaling.factor, x.std(axis=0))

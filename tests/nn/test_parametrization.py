@@ -12,7 +12,7 @@ from nnexp.nn.initializers import VarianceScaling
 from nnexp.nn.layers import Scale
 from nnexp.nn.losses import SparseCategoricalCrossEntropy
 from nnexp.nn.network import Layout
-from nnexp.nn.parametrization import learning_rate_factors, told_of_base_width
+from nnexp.nn.parametrization import learning_rate_factors, with_base_width
 from nnexp.optim.optimizers import SGD, Adam, Optimizer
 from nnexp.optim.schedules import Constant, Time
 from nnexp.training.batches import Examples
@@ -67,7 +67,7 @@ def test_learning_rates_of_table_8(
 
 
 def test_initial_variances_of_table_8() -> None:
-    layout = told_of_base_width(Layout.of(recipe(8 * BASE, SGD(), BASE).layers, FEATURES), BASE)
+    layout = with_base_width(Layout.of(recipe(8 * BASE, SGD(), BASE).layers, FEATURES), BASE)
     theta = layout.initial_theta(VarianceScaling(), np.random.default_rng(0))
     variances = {slot.title: theta[slot.begin : slot.end].var() for slot in layout.parameters}
     np.testing.assert_allclose(variances["0.weight"], 1 / FEATURES, rtol=0.1)

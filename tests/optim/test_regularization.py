@@ -13,7 +13,7 @@ def test_gradient_of_the_penalty(penalty: Regularization) -> None:
     generator = np.random.default_rng(0)
     theta = generator.standard_normal((3, 5))
     gradient = np.zeros_like(theta)
-    penalty.restrain(gradient, theta, PENALISED)
+    penalty.add_penalty_and_clip(gradient, theta, PENALISED)
 
     def total(theta: Array) -> float:
         return float(penalty.penalty(theta, PENALISED).sum())
@@ -31,7 +31,7 @@ def test_clipping_parity_with_pytorch() -> None:
             (Regularization(clip_value=0.5), torch.nn.utils.clip_grad_value_, 0.5),
         ):
             ours = gradient.copy()
-            settings.restrain(ours, np.zeros_like(ours), PENALISED)
+            settings.add_penalty_and_clip(ours, np.zeros_like(ours), PENALISED)
             for run in range(2):
                 parameter = torch.zeros(5, dtype=torch.float64)
                 parameter.grad = torch.tensor(gradient[run])
@@ -43,7 +43,7 @@ def test_clipping_parity_with_pytorch() -> None:
 
 def test_a_gradient_of_zeros_is_left_alone() -> None:
     gradient = np.zeros((2, 5))
-    Regularization(clip_norm=1.0).restrain(gradient, gradient, PENALISED)
+    Regularization(clip_norm=1.0).add_penalty_and_clip(gradient, gradient, PENALISED)
     assert not gradient.any()
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
@@ -36,6 +36,8 @@ bounds = st.one_of(
 
 
 @given(bounds, st.floats(0, 1))
+@example((966673.0, 199999.0), 1 / 3)
+@example((0.9, 0.2), 0.73)
 def test_draws_are_within_bounds_and_readable(bound: tuple[float, float], share: float) -> None:
     low, high = bound[0], bound[0] + bound[1]
     interval = Interval("key", low, high, logarithmic=False)

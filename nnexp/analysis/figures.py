@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from nnexp.analysis.findings import DEFAULT, chance, importance, levels, ranked, shown
+from nnexp.analysis.findings import DEFAULT, chance, importance, levels, ranked, short
 from nnexp.analysis.results import SEED, Parameter, Setting, SweepResults, SweepRun
 from nnexp.config.overrides import slug
 from nnexp.core.component import Array
@@ -54,7 +54,7 @@ def sweep_figures(results: SweepResults) -> Figures:
         figures |= _parameter_figures(results, order, measure)
     if any(_curve(run, metric) is not None for run in results.runs):
         figures["curves"] = _curves(results, order, measure)
-    bands = {shown(setting.name): band for setting in order[:PICKED] if (band := _band(setting, metric)) is not None}
+    bands = {short(setting.name): band for setting in order[:PICKED] if (band := _band(setting, metric)) is not None}
     if bands:
         figures["seeds"] = partial(seed_bands, bands, measure, _unit(results))
     shares = {results.titles[key]: share for key, share in importance(results).items()}
@@ -102,7 +102,7 @@ def axis_of(results: SweepResults, parameter: Parameter) -> tuple[Axis, dict[str
     if numbers is not None and parameter.drawn:
         places: dict[str | None, float] = dict(zip(parameter.values, numbers, strict=True))
         return Axis(title, logarithmic=parameter.logarithmic), places
-    labels = tuple(shown(value) for value in parameter.values)
+    labels = tuple(short(value) for value in parameter.values)
     if numbers is not None and len(numbers) > 1 and not unset and _even(numbers, logarithmic=parameter.logarithmic):
         places = dict(zip(parameter.values, numbers, strict=True))
         return Axis(title, numbers, labels, parameter.logarithmic), places
@@ -196,7 +196,7 @@ def _curves(results: SweepResults, order: Sequence[Setting], measure: Measure) -
         )
         curve = _curve(run, measure.metric)
         if curve is not None:
-            best[shown(run.name)] = curve
+            best[short(run.name)] = curve
             picked.add(id(run))
     others = [
         curve

@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from statistics import fmean, stdev
+from typing import Literal
 
 import numpy as np
 
@@ -16,15 +17,12 @@ from nnexp.training.metrics import lower_is_better
 
 DEFAULT = "default"
 """What stands for the value of a parameter where a run does not set it."""
-END = 0.95
+LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
-WORSE = 0.05
+LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
-LEADERS, OUTER = 5, 0.1
-"""Of so many leading draws all but one lie in this outer share of a range where the range ends too early."""
-ROUND = 0.12
-"""How far a round number may be from the one it stands for."""
-HALF = 0.5
+LEADING_DRAWS, OUTER_SHARE = 5, 0.1
+"""A range ends too early where all but one of the leading draws lie in this outer share of it."""
 
 
 def ranked(results: SweepResults) -> list[Setting]:
@@ -119,7 +117,7 @@ def incompleteness(results: SweepResults) -> str | None:
         return None
     parts = []
     if results.missing:
-        parts.append(f"{results.missing} of {results.total} runs {_are(results.missing)} missing")
+        parts.append(f"{results.missing} of {results.total} runs {'is' if results.missing == 1 else 'are'} missing")
     if results.failed:
         which = "" if results.missing else f" of {results.total} runs"
         parts.append(f"{len(results.failed)}{which} failed")
@@ -134,10 +132,10 @@ def verdict(results: SweepResults) -> list[str]:
     best, *others = order
     rivals = [setting for setting in others if setting.halved == best.halved]
     first = "Best" if results.complete else "Best so far"
-    lines = [f"{first}: {shown(best.name)}, {metric} {spread(best.scores(metric))}."]
+    lines = [f"{first}: {short(best.name)}, {metric} {spread(best.scores(metric))}."]
     if rivals:
         gap = _gap(best, rivals[0], metric)
-        lines[0] += f" Next: {shown(rivals[0].name)}, {number(gap)} behind."
+        lines[0] += f" Next: {short(rivals[0].name)}, {number(gap)} behind."
         widths = [_width(setting, metric) for setting in (best, rivals[0]) if len(setting.scores(metric)) > 1]
         if widths:
             lines.append(f"That is {'more' if gap > max(widths) else 'no more'} than the spread over seeds.")
@@ -164,7 +162,7 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} ± {number(stdev(values))}" if len(values) > 1 else mean
 
 
-def shown(name: str) -> str:
+def short(name: str) -> str:
     """Return the name of a setting with the digits of drawn numbers that a reader needs; `runs.csv` has all of them."""
     return re.sub(r"\d+\.\d{5,}(e[+-]?\d+)?", lambda found: f"{float(found[0]):.4g}", name) or "all"
 
@@ -194,7 +192,7 @@ def divergence(results: SweepResults) -> str | None:
     if key is None or differences[key] == 0:
         return f"{text}."
     parts = [
-        f"{lost} of {count} with {results.titles[key]}={shown(value)}" for value, lost, count in tables[key] if lost
+        f"{lost} of {count} with {results.titles[key]}={short(value)}" for value, lost, count in tables[key] if lost
     ]
     return f"{text}; {', '.join(parts)}."
 
@@ -234,77 +232,38 @@ def _flags_of_divergence(results: SweepResults) -> list[str]:
     if results.diverged and len(results.diverged) == finished:
         which = "All runs" if finished > 1 else "The only run"
         return [f"{which} diverged: try smaller learning rates, or smaller starting weights."]
-    if len(results.diverged) > HALF * finished:
+    if 2 * len(results.diverged) > finished:
         return ["More than half of the runs diverged: move the ranges away from where they do."]
     return []
 
 
 def _flags_of_edge(results: SweepResults, parameter: Parameter, order: Sequence[Setting]) -> list[str]:
+    end = _end_of_best(parameter, order)
+    if end is None:
+        return []
+    title, value = results.titles[parameter.key], short(parameter.values[-1 if end == "largest" else 0])
+    if parameter.drawn:
+        return [f"The best lie among the {end} values of {title}, beside {value}: extend it."]
+    return [f"The best lies at the edge of {title} (its {end} value, {value}): extend it."]
+
+
+def _end_of_best(parameter: Parameter, order: Sequence[Setting]) -> Literal["smallest", "largest"] | None:
+    """Return the end of a parameter's numbers where the best setting lies, or nearly all of the best draws, if any.
+
+    A range that begins at 0, or at 1 of whole numbers, cannot be extended downwards.
+    """
     numbers = parameter.numbers
-    written = order[0].runs[0].value(parameter.key)
-    if parameter.key == SEED or numbers is None or len(set(numbers)) < 3 or written is None:
-        return []
-    if parameter.drawn:
-        upper = _edge_of_draws(parameter, order)
-    else:
-        upper = {numbers[0]: False, numbers[-1]: True}.get(float(written))
-    further = None if upper is None else _beyond(sorted(set(numbers)), parameter, upper=upper)
-    if upper is None or further is None:
-        return []
-    title, edge = results.titles[parameter.key], shown(parameter.values[-1 if upper else 0])
-    which = "largest" if upper else "smallest"
-    if parameter.drawn:
-        return [f"The best lie among the {which} values of {title}, beside {edge}: extend it, to {further} say."]
-    return [f"The best lies at the edge of {title} (its {which} value, {edge}): extend it, to {further} say."]
-
-
-def _edge_of_draws(parameter: Parameter, order: Sequence[Setting]) -> bool | None:
-    """Tell whether the best draws crowd at the upper end of a range, at its lower end (False), or at none."""
-    numbers = parameter.numbers or ()
-    written = [setting.runs[0].value(parameter.key) for setting in order[:LEADERS]]
+    if parameter.key == SEED or numbers is None or len(set(numbers)) < 3:
+        return None
     scale = math.log if parameter.logarithmic else float
     low, high = scale(numbers[0]), scale(numbers[-1])
+    leading, needed, margin = (LEADING_DRAWS, LEADING_DRAWS - 1, OUTER_SHARE) if parameter.drawn else (1, 1, 0.0)
+    written = [setting.runs[0].value(parameter.key) for setting in order[:leading]]
     places = [(scale(float(value)) - low) / (high - low) for value in written if value is not None]
-    if sum(place > 1 - OUTER for place in places) >= LEADERS - 1:
-        return True
-    return False if sum(place < OUTER for place in places) >= LEADERS - 1 else None
-
-
-def _beyond(numbers: Sequence[float], parameter: Parameter, *, upper: bool) -> str | None:
-    """Return the next value outside of a parameter's values, by their last step; None where there can be none."""
-    ends = (numbers[-1], numbers[-2]) if upper else (numbers[0], numbers[1])
-    geometric = parameter.logarithmic or (not parameter.drawn and _grows_by_factors(numbers))
-    if parameter.drawn:  # a quarter of the range further
-        edge, other = (numbers[-1], numbers[0]) if upper else (numbers[0], numbers[-1])
-        ends = edge, edge * (other / edge) ** 0.25 if geometric else edge + 0.25 * (other - edge)
-    edge, inner = ends
-    further = edge * edge / inner if geometric else 2 * edge - inner
-    whole = all(one.is_integer() for one in numbers)
-    if upper and not geometric and numbers[0] >= 0 and edge < 1 <= further:
-        return f"{1 - float(_round((1 - edge) / 2)):.6g}"  # momentum, dropout and other shares end at 1
-    if further <= 0 <= numbers[0]:
-        further = edge / 2  # what was positive has to stay so
-    if further == edge or (whole and not upper and not further.is_integer()):
-        return None
-    return f"{further:.0f}" if whole and further.is_integer() else _round(further)
-
-
-def _grows_by_factors(numbers: Sequence[float]) -> bool:
-    """Tell whether the factors between ascending numbers are more alike than their differences."""
-    if numbers[0] <= 0:
-        return False
-    factors, differences = np.diff(np.log(numbers)), np.diff(numbers)
-    return bool(factors.max() / factors.min() < differences.max() / differences.min())
-
-
-def _round(value: float) -> str:
-    """Return a number in as few digits as come near it."""
-    text = next(text for text in (f"{value:.{digits}g}" for digits in (1, 2, 3)) if _near(float(text), value))
-    return f"{float(text):.6g}"
-
-
-def _near(rounded: float, value: float) -> bool:
-    return abs(rounded - value) <= ROUND * abs(value)
+    if sum(place >= 1 - margin for place in places) >= needed:
+        return "largest"
+    smallest_possible = numbers[0] == 0 or (numbers[0] == 1 and all(number.is_integer() for number in numbers))
+    return "smallest" if sum(place <= margin for place in places) >= needed and not smallest_possible else None
 
 
 def _flags_of_time(run: SweepRun) -> list[str]:
@@ -313,12 +272,12 @@ def _flags_of_time(run: SweepRun) -> list[str]:
         return []
     loss, unit = chosen_by(summary.best), summary.unit
     when = f"The best run has its lowest {loss} at {unit} {summary.best_time} of {summary.length}"
-    if summary.best_time >= END * summary.length:
+    if summary.best_time >= LATE_SHARE * summary.length:
         return [f"{when}, in the last 5 % of its training: train longer."]
     curve = None if run.curves is None else run.curves.metrics.get(loss)
     begun = summary.end[loss] if curve is None or not len(curve) else float(curve[0])
     gained, lost = begun - summary.best[loss], summary.end[loss] - summary.best[loss]
-    if lost > WORSE * max(gained, lost):
+    if lost > LOST_SHARE * max(gained, lost):
         return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
     return []
 
@@ -354,7 +313,3 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str
     if close > 2 and len(best.scores(metric)) > 1:
         lines.append(f"The first {close} are within the spread of the seeds: none of them is shown to be better.")
     return lines
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"

@@ -14,7 +14,7 @@ from nnexp.analysis.findings import (
     importance,
     incompleteness,
     ranked,
-    shown,
+    short,
     verdict,
     where_diverged,
 )
@@ -134,7 +134,7 @@ class SweepReport:
         if text is None:
             return []
         rows = [
-            (f"`{self.results.titles[key]}={shown(value)}`", f"{lost} of {count}", f"{100 * lost / count:.0f} %")
+            (f"`{self.results.titles[key]}={short(value)}`", f"{lost} of {count}", f"{100 * lost / count:.0f} %")
             for key, values in where_diverged(self.results).items()
             for value, lost, count in values
             if lost
@@ -160,7 +160,7 @@ class SweepReport:
         header = ("run", *[f"best {title(name)}" for name in scored], *map(title, names), "best at", "ended", "folder")
         rows = [
             (
-                shown(run.name),
+                short(run.name),
                 *[_cell(run.score(name)) for name in scored],
                 *[_cell(None if run.summary is None else run.summary.end.get(name)) for name in names],
                 ""
@@ -251,7 +251,7 @@ def _values(parameter: Parameter) -> str:
         low, high = parameter.numbers[0], parameter.numbers[-1]
         kind = ", over orders of magnitude" if parameter.logarithmic else ""
         return f"{len(parameter.values)} values from {low:.4g} to {high:.4g}{kind}"
-    return ", ".join(f"`{shown(value)}`" for value in parameter.values)
+    return ", ".join(f"`{short(value)}`" for value in parameter.values)
 
 
 def _cell(value: float | None) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nnexp.analysis.findings import best_command, divergence, flags, incompleteness, ranked, shown, spread, verdict
+from nnexp.analysis.findings import best_command, divergence, flags, incompleteness, ranked, short, spread, verdict
 from nnexp.analysis.results import Setting, SweepResults
 from nnexp.report import terminal
 from nnexp.report.rows import number
@@ -68,7 +68,7 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Table:
         cells += [spread(_baselines(setting, name)[:1]) for name in differing]
         rows.append(
             [
-                shown(setting.name) + (" (halved)" if setting.finished and setting.halved else ""),
+                short(setting.name) + (" (halved)" if setting.finished and setting.halved else ""),
                 *([_count(setting)] if several else []),
                 *cells,
             ],
@@ -94,7 +94,7 @@ def failures(results: SweepResults) -> list[str]:
     lines = []
     for run in results.failed[:FAILURES]:
         reason = " ".join((run.error or "no reason known").split())
-        lines.append(f"Failed: {shown(run.name)}: {reason if len(reason) <= REASON else reason[: REASON - 1] + '…'}")
+        lines.append(f"Failed: {short(run.name)}: {reason if len(reason) <= REASON else reason[: REASON - 1] + '…'}")
     more = len(results.failed) - FAILURES
     return [*lines, f"... and {more} more failed."] if more > 0 else lines
 

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.results import SEED, Parameter, Setting, SweepResults, SweepRun
+from nnexp.analysis.results import SEED, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.config.overrides import command
 from nnexp.core.component import Array
 from nnexp.report.rows import number
@@ -16,7 +16,7 @@ from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
 
 DEFAULT = "default"
-"""What stands for the value of a parameter where a run does not set it."""
+"""What stands for the value of a swept key where a run does not set it."""
 LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
 LOST_SHARE = 0.05
@@ -54,7 +54,7 @@ def best_command(results: SweepResults) -> str | None:
 
 
 def importance(results: SweepResults) -> dict[str, float]:
-    """Return by key the share of the variance of the ranks that each parameter explains on its own, largest first.
+    """Return by key the share of the variance of the ranks that each swept key explains on its own, largest first.
 
     With r the rank of a run (1 is best, ties share their mean rank, diverged runs are the worst), m the mean of all
     ranks, and m_v and n_v the mean rank and the number of the runs with value v,
@@ -62,7 +62,7 @@ def importance(results: SweepResults) -> dict[str, float]:
         share = sum over v of n_v (m_v - m)^2 / sum over runs of (r - m)^2.
 
     That is the main effect of a functional analysis of variance, computed on the runs themselves; ranks are taken
-    because losses differ by orders of magnitude. Where a parameter has many values, v are the quarters of its runs.
+    because losses differ by orders of magnitude. Where a key has many values, v are the quarters of its runs.
     In a full grid the shares add up to 1 at most, and the rest belongs to interactions and chance. Empty where the
     sweep is not complete, where runs cannot be compared, and where all ranks are the same.
 
@@ -77,28 +77,28 @@ def importance(results: SweepResults) -> dict[str, float]:
     if not results.complete or total == 0:
         return {}
     shares = {}
-    for parameter in results.parameters:
-        groups = levels(parameter, runs).values()
+    for swept in results.swept_keys:
+        groups = levels(swept, runs).values()
         between = sum(len(group) * (ranks[group].mean() - ranks.mean()) ** 2 for group in groups)
-        shares[parameter.key] = float(between) / total
+        shares[swept.key] = float(between) / total
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def chance(results: SweepResults) -> dict[str, float]:
-    """Return the share that `importance` gives on average to a parameter without any effect, by key.
+    """Return the share that `importance` gives on average to a swept key without any effect.
 
     Of n runs with k values it is (k - 1) / (n - 1): the fewer runs there are for a value, the more it explains by luck.
     """
     runs = _measured(results)
-    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.parameters}
+    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.swept_keys}
 
 
-def levels(parameter: Parameter, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
-    """Return the indices of the runs by their value of a parameter, numbers that are many in bins of equal size."""
-    written = [run.value(parameter.key) for run in runs]
+def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
+    """Return the indices of the runs by their value of a swept key; many numbers are put into bins of equal size."""
+    written = [run.value(swept.key) for run in runs]
     groups: dict[str, list[int]] = {}
-    if not parameter.drawn:
-        for value in (*parameter.values, None):
+    if not swept.drawn:
+        for value in (*swept.values, None):
             groups[DEFAULT if value is None else value] = [i for i, other in enumerate(written) if other == value]
     else:
         given = [i for i, value in enumerate(written) if value is not None]
@@ -147,7 +147,7 @@ def flags(results: SweepResults) -> list[str]:
     lines = _flags_of_divergence(results)
     order = ranked(results)
     if order and results.complete:
-        lines += [line for parameter in results.parameters for line in _flags_of_edge(results, parameter, order)]
+        lines += [line for swept in results.swept_keys for line in _flags_of_edge(results, swept, order)]
     best = best_run(results)
     if best is not None:
         lines += [*_flags_of_time(best), *_flags_of_baseline(results, best)]
@@ -168,20 +168,20 @@ def short(name: str) -> str:
 
 
 def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]]]:
-    """Return by the key of every parameter its values, how many runs diverged with each, and how many there were."""
+    """Return for every swept key its values, how many runs diverged with each, and how many there were."""
     runs = [run for run in results.runs if run.summary is not None]
     return {
-        parameter.key: [
+        swept.key: [
             (value, sum(runs[index].diverged for index in group), len(group))
-            for value, group in levels(parameter, runs).items()
+            for value, group in levels(swept, runs).items()
         ]
-        for parameter in results.parameters
-        if parameter.key != SEED
+        for swept in results.swept_keys
+        if swept.key != SEED
     }
 
 
 def divergence(results: SweepResults) -> str | None:
-    """Return how many runs diverged, and by which parameter that differs most; None where none did."""
+    """Return how many runs diverged, and with which values of the key where that differs most; None where none did."""
     finished = len(results.runs) - len(results.failed)
     if not results.diverged:
         return None
@@ -237,28 +237,28 @@ def _flags_of_divergence(results: SweepResults) -> list[str]:
     return []
 
 
-def _flags_of_edge(results: SweepResults, parameter: Parameter, order: Sequence[Setting]) -> list[str]:
-    end = _end_of_best(parameter, order)
+def _flags_of_edge(results: SweepResults, swept: SweptKey, order: Sequence[Setting]) -> list[str]:
+    end = _end_of_best(swept, order)
     if end is None:
         return []
-    title, value = results.titles[parameter.key], short(parameter.values[-1 if end == "largest" else 0])
-    if parameter.drawn:
+    title, value = results.titles[swept.key], short(swept.values[-1 if end == "largest" else 0])
+    if swept.drawn:
         return [f"The best lie among the {end} values of {title}, beside {value}: extend it."]
     return [f"The best lies at the edge of {title} (its {end} value, {value}): extend it."]
 
 
-def _end_of_best(parameter: Parameter, order: Sequence[Setting]) -> Literal["smallest", "largest"] | None:
-    """Return the end of a parameter's numbers where the best setting lies, or nearly all of the best draws, if any.
+def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest", "largest"] | None:
+    """Return the end of a key's numbers where the best setting lies, or nearly all of the best draws, if any.
 
     A range that begins at 0, or at 1 of whole numbers, cannot be extended downwards.
     """
-    numbers = parameter.numbers
-    if parameter.key == SEED or numbers is None or len(set(numbers)) < 3:
+    numbers = swept.numbers
+    if swept.key == SEED or numbers is None or len(set(numbers)) < 3:
         return None
-    scale = math.log if parameter.logarithmic else float
+    scale = math.log if swept.logarithmic else float
     low, high = scale(numbers[0]), scale(numbers[-1])
-    leading, needed, margin = (LEADING_DRAWS, LEADING_DRAWS - 1, OUTER_SHARE) if parameter.drawn else (1, 1, 0.0)
-    written = [setting.runs[0].value(parameter.key) for setting in order[:leading]]
+    leading, needed, margin = (LEADING_DRAWS, LEADING_DRAWS - 1, OUTER_SHARE) if swept.drawn else (1, 1, 0.0)
+    written = [setting.runs[0].value(swept.key) for setting in order[:leading]]
     places = [(scale(float(value)) - low) / (high - low) for value in written if value is not None]
     if sum(place >= 1 - margin for place in places) >= needed:
         return "largest"

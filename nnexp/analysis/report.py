@@ -18,7 +18,7 @@ from nnexp.analysis.findings import (
     verdict,
     where_diverged,
 )
-from nnexp.analysis.results import SEED, Parameter, SweepResults, SweepRun
+from nnexp.analysis.results import SEED, SweepResults, SweepRun, SweptKey
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
 from nnexp.core.files import write_text
@@ -27,9 +27,9 @@ from nnexp.report.html import page
 from nnexp.report.markdown import table
 from nnexp.report.rows import number
 
-FILES = ("report.html", "report.md", "runs.csv", "figures")
+REPORT_FILES = ("report.html", "report.md", "runs.csv", "figures")
 """What a report consists of."""
-ROWS = 50
+MAX_ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
 CAPTIONS = {
     "parameters": "The best value of every run, a panel for each parameter; the line joins the best of each value over "
@@ -69,7 +69,7 @@ class SweepReport:
             f"**Goal.** {self.results.question or self._usual_question()}",
             f"    {self.results.command}",
             "## What is varied",
-            self._parameters(),
+            self._varied(),
             "## What came out",
             *self._answer(),
             *self._importance(),
@@ -92,10 +92,10 @@ class SweepReport:
             return f"Which {_listed(names)} is best?"
         return "How much do results depend on the seed?" if self.results.titles else "What does this run learn?"
 
-    def _parameters(self) -> str:
+    def _varied(self) -> str:
         rows = [
             (f"`{one.key}`", "nuisance" if one.key == SEED else "studied", _values(one))
-            for one in self.results.parameters
+            for one in self.results.swept_keys
         ]
         for override in self.results.fixed:
             key, value = split(override)
@@ -112,10 +112,10 @@ class SweepReport:
                 f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds."
                 + (" The test part chooses here, so the best value is a little too good." if part == "test" else "")
             )
-        said = [*verdict(results), *baseline(results)]
-        lines += [" ".join(said)] if said else []
-        noticed = [*flags(results), *failures(results)]
-        lines += ["\n".join(f"- {line}" for line in noticed)] if noticed else []
+        sentences = [*verdict(results), *baseline(results)]
+        lines += [" ".join(sentences)] if sentences else []
+        warnings = [*flags(results), *failures(results)]
+        lines += ["\n".join(f"- {line}" for line in warnings)] if warnings else []
         command = best_command(results)
         if command is not None:
             first = "The best run" if results.complete else "The best run so far"
@@ -147,7 +147,7 @@ class SweepReport:
         settings += [setting for setting in self.results.settings if id(setting) not in known]
         if all(len(setting.runs) == 1 for setting in settings):
             return []
-        header, rows = settings_table(self.results, settings[:ROWS])
+        header, rows = settings_table(self.results, settings[:MAX_ROWS])
         more = len(settings) - len(rows)
         note = [f"... and {more} more."] if more > 0 else []
         return ["## Settings", "Metrics at the end, mean ± standard deviation over seeds.", table(header, rows), *note]
@@ -169,9 +169,9 @@ class SweepReport:
                 _ending(run),
                 "" if run.folder is None else f"`{run.folder.name}`",
             )
-            for run in runs[:ROWS]
+            for run in runs[:MAX_ROWS]
         ]
-        left = f"The best {ROWS} of {len(runs)} runs; " if len(runs) > ROWS else ""
+        left = f"The best {MAX_ROWS} of {len(runs)} runs; " if len(runs) > MAX_ROWS else ""
         return f"{left}`runs.csv` has all runs and all their metrics.\n\n{table(header, rows)}"
 
 
@@ -184,7 +184,7 @@ def runs_csv(results: SweepResults) -> str:
     """Return a table with one row for every run, in the order of the sweep."""
     summaries = [run.summary for run in results.runs if run.summary is not None]
     metrics = list(dict.fromkeys(name for summary in summaries for name in (*summary.best, *summary.end)))
-    keys = [parameter.key for parameter in results.parameters]
+    keys = [swept.key for swept in results.swept_keys]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header = ["name", *keys, *[f"best {name}" for name in metrics], *[f"end {name}" for name in metrics]]
@@ -210,7 +210,7 @@ def runs_csv(results: SweepResults) -> str:
 
 def report_files(folder: Path) -> list[Path]:
     """Return the files and folders of a sweep's report, as far as it has been written."""
-    return [folder / name for name in FILES if (folder / name).exists()]
+    return [folder / name for name in REPORT_FILES if (folder / name).exists()]
 
 
 def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -> None:
@@ -246,12 +246,12 @@ def _ending(run: SweepRun) -> str:
     return run.summary.stopped or ""
 
 
-def _values(parameter: Parameter) -> str:
-    if parameter.numbers is not None and parameter.drawn:
-        low, high = parameter.numbers[0], parameter.numbers[-1]
-        kind = ", over orders of magnitude" if parameter.logarithmic else ""
-        return f"{len(parameter.values)} values from {low:.4g} to {high:.4g}{kind}"
-    return ", ".join(f"`{short(value)}`" for value in parameter.values)
+def _values(swept: SweptKey) -> str:
+    if swept.numbers is not None and swept.drawn:
+        low, high = swept.numbers[0], swept.numbers[-1]
+        kind = ", over orders of magnitude" if swept.logarithmic else ""
+        return f"{len(swept.values)} values from {low:.4g} to {high:.4g}{kind}"
+    return ", ".join(f"`{short(value)}`" for value in swept.values)
 
 
 def _cell(value: float | None) -> str:

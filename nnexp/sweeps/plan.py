@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from nnexp.analysis.results import Parameter, SweepResults, SweepRun
+from nnexp.analysis.results import SweptKey, swept_keys_of
 from nnexp.config.overrides import Job
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
@@ -17,8 +17,8 @@ TRIAL_SECONDS = 0.2
 """How long a stack of each shape is trained to see how fast it is; what it learns is thrown away."""
 PROCESS_MEGABYTES = 110
 """What a worker takes before it trains (measured: Python with NumPy and what trains, on Linux)."""
-SHOWN = 8
-"""How many values of a parameter are listed."""
+LISTED_VALUES = 8
+"""How many values of a key are listed."""
 
 
 def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers) -> None:
@@ -39,11 +39,10 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
     with workers.start() as pool:
         count = pool.count
     stacks = stacks_of(runs, workers.stack_bytes, count)
-    parameters = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs)).parameters
     later = f", {total - len(jobs)} more depend on their results" if total > len(jobs) else ""
     lines = [
         f"Runs      {len(jobs)}: {len(jobs) - len(runs)} trained before and reused, {len(runs)} to train{later}",
-        *[f"{'Varied' if index == 0 else '':9} {_values(parameter)}" for index, parameter in enumerate(parameters)],
+        *[f"{'Varied' if index == 0 else '':9} {_values(swept)}" for index, swept in enumerate(swept_keys_of(jobs))],
     ]
     if runs:
         seconds = sum(_seconds(runs, stacks))
@@ -57,10 +56,10 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
     terminal.show_lines([*lines, "", "Nothing was trained: sweep.plan=true."])
 
 
-def _values(parameter: Parameter) -> str:
-    shown = parameter.values if len(parameter.values) <= SHOWN else [*parameter.values[: SHOWN - 1], "..."]
-    values = ", ".join([*shown, *([parameter.values[-1]] if len(parameter.values) > SHOWN else [])])
-    return f"{parameter.key}: {values}" + (f" ({len(parameter.values)} values)" if len(shown) > 2 else "")
+def _values(swept: SweptKey) -> str:
+    values = swept.values
+    listed = values if len(values) <= LISTED_VALUES else [*values[: LISTED_VALUES - 1], "...", values[-1]]
+    return f"{swept.key}: {', '.join(listed)}" + (f" ({len(values)} values)" if len(values) > 2 else "")
 
 
 def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:

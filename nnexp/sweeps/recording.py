@@ -54,7 +54,15 @@ class Kept:
 
     def swept(self, job: Job, *, reused: bool) -> SweepRun:
         """Return what the sweep keeps of the run, for a job that asks for it."""
-        return SweepRun(tuple(job), self.run.name, self.summary, self.curves, self.error, reused, self.folder)
+        return SweepRun(
+            job=tuple(job),
+            name=self.run.name,
+            summary=self.summary,
+            curves=self.curves,
+            error=self.error,
+            reused=reused,
+            folder=self.folder,
+        )
 
 
 class Recorder(Thread):

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nnexp import __version__
-from nnexp.analysis.results import POINTS
+from nnexp.analysis.results import KEPT_EVALUATIONS
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.training.history import History
@@ -47,5 +47,5 @@ def finished(
             and (folder.parent == own or not summary.halved)
         ):
             with suppress(OSError, ValueError, KeyError):  # a history that somebody has damaged is none
-                return folder, summary, read_history(folder).thinned(POINTS)
+                return folder, summary, read_history(folder).thinned(KEPT_EVALUATIONS)
     return None

@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 from nnexp import __version__
 from nnexp.analysis.findings import flags, incompleteness, verdict
 from nnexp.analysis.report import report_files, write_report
-from nnexp.analysis.results import POINTS, SEED, SweepResults, SweepRun, names_of
+from nnexp.analysis.results import KEPT_EVALUATIONS, SEED, SweepResults, SweepRun, names_of, swept_keys_of
 from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug
@@ -133,7 +133,13 @@ class Session:
     def results(self) -> SweepResults:
         """Return all runs so far."""
         runs = tuple(self._swept[place] for place in sorted(self._swept))
-        return SweepResults(self._question, self._command, runs, max(0, self._total - len(runs)), self._options.metric)
+        return SweepResults(
+            question=self._question,
+            command=self._command,
+            runs=runs,
+            missing=max(0, self._total - len(runs)),
+            wanted=self._options.metric,
+        )
 
     def discard(self) -> None:
         """End a sweep that could not begin, and leave nothing behind."""
@@ -285,7 +291,7 @@ class Session:
                 yield place, Kept(run, folder, None, None, result.reason)
             else:
                 whole = self._write(run, result, folder)
-                yield place, Kept(run, folder, whole.summary, whole.history.thinned(POINTS))
+                yield place, Kept(run, folder, whole.summary, whole.history.thinned(KEPT_EVALUATIONS))
 
     def _write(self, run: Ready, trained: TrainedRun, folder: Path) -> Result:
         """Write the files of a run, and return what is in them."""
@@ -369,8 +375,7 @@ def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
 
 def sweep_name(jobs: Sequence[Job]) -> str:
     """Return what a sweep varies, as in `learning_rate x scale`; seeds alone are worth a word."""
-    plain = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs))
-    names = {parameter.key: parameter.name for parameter in plain.parameters}
+    names = {swept.key: swept.name for swept in swept_keys_of(jobs)}
     return " x ".join(name for key, name in names.items() if key != SEED) or (SEED if names else "one run")
 
 
@@ -378,8 +383,8 @@ def view_of(results: SweepResults) -> SweepView:
     """Return what a person should see first."""
     numbers = {"runs": len(results.runs), "failed": len(results.failed), "diverged": len(results.diverged)}
     return SweepView(
-        [parameter.key.replace("/", ".") for parameter in results.parameters],
-        results.metric or chosen_by(results.metrics),
-        sorted(results.metrics, key=lambda name: not name.startswith("test/")),
-        {name: float(value) for name, value in numbers.items()},
+        parameters=[swept.key.replace("/", ".") for swept in results.swept_keys],
+        metric=results.metric or chosen_by(results.metrics),
+        metrics=sorted(results.metrics, key=lambda name: not name.startswith("test/")),
+        numbers={name: float(value) for name, value in numbers.items()},
     )

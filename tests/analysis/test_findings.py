@@ -93,7 +93,7 @@ def test_the_command_of_the_best_run_is_quoted_for_a_shell() -> None:
 
 
 def loop_importance(jobs: list[list[str]], scores: list[float], key: int) -> float:
-    """Return the share that a parameter explains of the ranks, by two plain loops."""
+    """Return the share that a key explains of the ranks, by two plain loops."""
     ranks = [sum(other < score for other in scores) + (scores.count(score) + 1) / 2 for score in scores]
     total = sum((rank - fmean(ranks)) ** 2 for rank in ranks)
     explained = 0.0
@@ -130,15 +130,15 @@ def test_what_alone_matters_explains_all() -> None:
 
 def test_drawn_numbers_are_put_into_quarters() -> None:
     results = computed(grid(a=[number / 7 for number in range(40)]), lambda values: float(values["a"]))
-    groups = levels(results.parameters[0], results.runs)
+    groups = levels(results.swept_keys[0], results.runs)
     assert list(groups.values()) == [list(range(start, start + 10)) for start in (0, 10, 20, 30)]
     # Ranks 1 to 40 in four tens: variance of the four means over that of all.
     assert importance(results) == pytest.approx({"a": (4**2 - 1) * 100 / (40**2 - 1)})
 
 
-def test_runs_that_leave_a_parameter_at_its_default_are_a_group() -> None:
+def test_runs_that_leave_a_key_at_its_default_are_a_group() -> None:
     results = results_of([["a=1", "b=2"], ["a=2"], ["a=3", "b=1"]], [ended(0.1)] * 3)
-    assert levels(results.parameters[1], results.runs) == {"1": [2], "2": [0], "default": [1]}
+    assert levels(results.swept_keys[1], results.runs) == {"1": [2], "2": [0], "default": [1]}
 
 
 EDGES: list[tuple[list[str], str, str | None]] = [
@@ -233,7 +233,7 @@ def test_how_many_diverged(name: str) -> None:
     assert flags(results_of(grid(x=["a", "b", "c"]), outs))[0] == said
 
 
-def test_where_runs_diverged_is_said_by_the_parameter_that_differs_most() -> None:
+def test_where_runs_diverged_is_said_by_the_key_that_differs_most() -> None:
     results = computed(grid(a=[1, 2], b=[1, 2, 3], seed=[0, 1]), lambda job: None if job["b"] == "3" else 0.1)
     assert where_diverged(results) == {
         "a": [("1", 2, 6), ("2", 2, 6)],

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnexp.analysis.figures import pairs, sweep_figures
-from nnexp.analysis.report import ROWS, SweepReport, caption, runs_csv, write_report
+from nnexp.analysis.report import MAX_ROWS, SweepReport, caption, runs_csv, write_report
 from nnexp.analysis.results import SweepResults
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import Out, computed, diverged, ended, grid, results_of, summary
@@ -86,8 +86,8 @@ def test_of_many_runs_the_best_are_in_the_report_and_all_in_the_table() -> None:
     results = replace(SWEEPS["many"], runs=SWEEPS["many"].runs[::-1])
     text = section(SweepReport(results).markdown([]), "Runs")
     (_, _, *rows) = tables(text)[0]
-    assert [row[0] for row in rows] == [f"a={number}" for number in range(ROWS)]
-    assert f"The best {ROWS} of 60 runs; `runs.csv` has all runs" in text
+    assert [row[0] for row in rows] == [f"a={number}" for number in range(MAX_ROWS)]
+    assert f"The best {MAX_ROWS} of 60 runs; `runs.csv` has all runs" in text
     assert len(runs_csv(results).splitlines()) == 61
 
 

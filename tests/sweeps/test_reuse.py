@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from nnexp import __version__
-from nnexp.analysis.results import POINTS
+from nnexp.analysis.results import KEPT_EVALUATIONS
 from nnexp.config.compose import compose_experiment
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.storage.run_folder import RunSummary, write_history
@@ -70,7 +70,7 @@ def test_runs_alone_and_of_other_sweeps_are_found_those_of_the_own_sweep_first(t
     assert known is not None
     assert known[:2] == (here, result(ready()))
     assert known[2].times[[0, -1]].tolist() == [1, 1000]
-    assert 100 < len(known[2]) <= POINTS + 1
+    assert 100 < len(known[2]) <= KEPT_EVALUATIONS + 1
 
 
 def test_without_an_output_folder_there_is_nothing(tmp_path: Path) -> None:

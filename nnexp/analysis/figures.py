@@ -1,4 +1,4 @@
-"""The figures of a sweep: which there are, and the plain numbers that they show."""
+"""The figures of a sweep: which fit its results, and the plain numbers that they show."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -191,10 +191,7 @@ def _curves(results: SweepResults, order: Sequence[Setting], measure: Measure) -
     best: dict[str, Curve] = {}
     picked: set[int] = set()
     for setting in order[:BEST_SETTINGS]:
-        scored = {id(run): score for run in setting.finished if (score := run.score(measure.metric)) is not None}
-        run = min(
-            (one for one in setting.finished if id(one) in scored), key=lambda one: results.sign * scored[id(one)]
-        )
+        _, run = min(setting.scored(measure.metric), key=lambda scored: results.sign * scored[0])
         curve = _curve(run, measure.metric)
         if curve is not None:
             best[short(run.name)] = curve
@@ -220,9 +217,8 @@ def _band(setting: Setting, metric: str) -> tuple[Array, Array] | None:
     if len(curves) < 2:
         return None
     times = np.unique(np.concatenate([times for times, _ in curves]))
-    times = times[
-        (times >= max(times_[0] for times_, _ in curves)) & (times <= min(times_[-1] for times_, _ in curves))
-    ]
+    first, last = max(times[0] for times, _ in curves), min(times[-1] for times, _ in curves)
+    times = times[(times >= first) & (times <= last)]
     return None if not len(times) else (times, np.array([np.interp(times, *curve) for curve in curves]))
 
 

@@ -1,4 +1,4 @@
-"""What can be said about the results of a sweep, in numbers and in sentences."""
+"""The findings of a sweep, in numbers and in sentences."""
 
 import math
 import re
@@ -16,7 +16,7 @@ from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
 
 DEFAULT = "default"
-"""What stands for the value of a swept key where a run does not set it."""
+"""The name of the value of a swept key where a run does not set it."""
 LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
 LOST_SHARE = 0.05
@@ -37,14 +37,19 @@ def ranked(results: SweepResults) -> list[Setting]:
     return sorted(scored, key=lambda setting: (setting.halved, results.sign * fmean(setting.scores(metric))))
 
 
+def all_by_rank(results: SweepResults) -> list[Setting]:
+    """Return all settings from best to worst, those without a rank at the end."""
+    order = ranked(results)
+    known = {id(setting) for setting in order}
+    return [*order, *(setting for setting in results.settings if id(setting) not in known)]
+
+
 def best_run(results: SweepResults) -> SweepRun | None:
-    """Return the best run of the best setting, one that went to the end where there is such."""
+    """Return the best run of the best setting, if possible one that went to the end."""
     metric, order = results.metric, ranked(results)
     if metric is None or not order:
         return None
-    scored = {id(run): score for run in order[0].finished if (score := run.score(metric)) is not None}
-    runs = [run for run in order[0].finished if id(run) in scored]
-    return min(runs, key=lambda run: (run.halved, results.sign * scored[id(run)]))
+    return min(order[0].scored(metric), key=lambda scored: (scored[1].halved, results.sign * scored[0]))[1]
 
 
 def best_command(results: SweepResults) -> str | None:
@@ -101,18 +106,17 @@ def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str
         for value in (*swept.values, None):
             groups[DEFAULT if value is None else value] = [i for i, other in enumerate(written) if other == value]
     else:
-        given = [i for i, value in enumerate(written) if value is not None]
-        order = sorted(given, key=lambda i: float(str(written[i])))
-        for part in np.array_split(np.array(order, dtype=np.intp), bins):
+        numbers = {i: float(value) for i, value in enumerate(written) if value is not None}
+        order = np.array(sorted(numbers, key=lambda i: numbers[i]), dtype=np.intp)
+        for part in np.array_split(order, bins):
             if len(part):
-                low, high = (float(str(written[part[end]])) for end in (0, -1))
-                groups[f"{low:.3g} to {high:.3g}"] = part.tolist()
+                groups[f"{numbers[part[0]]:.3g} to {numbers[part[-1]]:.3g}"] = part.tolist()
         groups[DEFAULT] = [i for i, value in enumerate(written) if value is None]
     return {name: group for name, group in groups.items() if group}
 
 
 def incompleteness(results: SweepResults) -> str | None:
-    """Return what is missing of a sweep in a sentence, or None where it is whole."""
+    """Return a sentence with the number of runs that are missing or failed, or None where the sweep is complete."""
     if results.complete:
         return None
     parts = []
@@ -125,7 +129,7 @@ def incompleteness(results: SweepResults) -> str | None:
 
 
 def verdict(results: SweepResults) -> list[str]:
-    """Return which setting is best, and how far the next one is behind it beside the spread over seeds."""
+    """Return sentences: which setting is best, how far the next one is behind, and how that compares with the seeds."""
     metric, order = results.metric, ranked(results)
     if metric is None or not order or len(results.settings) == 1:
         return []
@@ -143,7 +147,7 @@ def verdict(results: SweepResults) -> list[str]:
 
 
 def flags(results: SweepResults) -> list[str]:
-    """Return what should be looked at before the results are believed, a sentence each."""
+    """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
     order = ranked(results)
     if order and results.complete:
@@ -163,7 +167,7 @@ def spread(values: Sequence[float]) -> str:
 
 
 def short(name: str) -> str:
-    """Return the name of a setting with the digits of drawn numbers that a reader needs; `runs.csv` has all of them."""
+    """Return the name of a setting with drawn numbers cut to four digits; `runs.csv` has all of them."""
     return re.sub(r"\d+\.\d{5,}(e[+-]?\d+)?", lambda found: f"{float(found[0]):.4g}", name) or "all"
 
 

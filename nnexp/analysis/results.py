@@ -149,7 +149,11 @@ class Setting:
 
     def scores(self, metric: str) -> list[float]:
         """Return the best value of a metric over the training of every finished run."""
-        return [score for run in self.finished if (score := run.score(metric)) is not None]
+        return [score for score, _ in self.scored(metric)]
+
+    def scored(self, metric: str) -> list[tuple[float, SweepRun]]:
+        """Return the finished runs that have a metric, with its best value over the training."""
+        return [(score, run) for run in self.finished if (score := run.score(metric)) is not None]
 
 
 @dataclass(frozen=True, kw_only=True)

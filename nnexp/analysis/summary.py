@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nnexp.analysis.findings import best_command, divergence, flags, incompleteness, ranked, short, spread, verdict
+from nnexp.analysis.findings import all_by_rank, best_command, divergence, flags, incompleteness, short, spread, verdict
 from nnexp.analysis.results import Setting, SweepResults
 from nnexp.report import terminal
 from nnexp.report.rows import number
@@ -28,28 +28,18 @@ def show_answer(results: SweepResults) -> None:
             ["Nothing was evaluated: every run diverged." if diverged else "Nothing was evaluated."]
         )
     else:
-        settings = in_order_of_display(results)
-        left = len(settings) - BEST_SETTINGS if len(settings) > MOST_SETTINGS else 0
-        header, rows = settings_table(results, settings[:BEST_SETTINGS] if left else settings)
+        few = len(results.settings) <= MOST_SETTINGS
+        header, rows = settings_table(results, results.settings if few else all_by_rank(results)[:BEST_SETTINGS])
         spare = [title(name) for name in results.metrics if title(name) in header]
         terminal.show_fitting_table(header, rows, spare if results.metric is not None else spare[:-1])
-        if left:
-            terminal.show_sentences([f"... and {left} more, in report.md", ""])
+        if not few:
+            terminal.show_sentences([f"... and {len(results.settings) - BEST_SETTINGS} more, in report.md", ""])
     terminal.show_sentences([*verdict(results), *flags(results), *baseline(results), *failures(results)])
     where = divergence(results)
     terminal.show_sentences([where] if where else [])
     command = best_command(results)
     if command is not None:
         terminal.show_lines([f"{'Best run' if results.complete else 'Best run so far'}: {command}"])
-
-
-def in_order_of_display(results: SweepResults) -> list[Setting]:
-    """Return all settings: in the order of the sweep where they are few, else by rank, the unranked ones last."""
-    if len(results.settings) <= MOST_SETTINGS:
-        return results.settings
-    order = ranked(results)
-    known = {id(setting) for setting in order}
-    return [*order, *(setting for setting in results.settings if id(setting) not in known)]
 
 
 def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Rows:

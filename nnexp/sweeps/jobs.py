@@ -25,7 +25,7 @@ from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
 from nnexp.core.errors import UserError
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.sampling import Interval, Point, points
-from nnexp.sweeps.search import AllAtOnce, Bayesian, Block, Search
+from nnexp.sweeps.search import Block, Search
 
 EXPERIMENT, SEED, SWEEP = "experiment", "seed", "sweep"
 PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
@@ -73,7 +73,7 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
                 searched.append((block, options))
             else:
                 jobs += block.jobs(points(block.intervals, options) if block.intervals else [()])
-    return Bayesian(jobs, searched) if searched else AllAtOnce(jobs)
+    return Search(jobs, searched)
 
 
 def _parsed(parser: OverridesParser, arguments: Sequence[str]) -> list[Override]:

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from itertools import product
 from math import isfinite, prod
 from statistics import fmean
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from nnexp.config.overrides import Job
 from nnexp.config.sweep_functions import MOST
@@ -23,20 +23,6 @@ Scores = Mapping[tuple[str, ...], float | None]
 """The scores of jobs, lower is better; None if a job failed or diverged."""
 STARTUP = 8
 """How many points are drawn at random before Optuna's model is asked."""
-
-
-class Search(Protocol):
-    """Where the jobs of a sweep come from."""
-
-    @property
-    def total(self) -> int:
-        """Return how many jobs there will be, all batches together."""
-
-    def ask(self) -> list[Job]:
-        """Return the next jobs; none when done."""
-
-    def tell(self, scores: Scores) -> None:
-        """Learn the scores of jobs."""
 
 
 @dataclass(frozen=True)
@@ -72,43 +58,28 @@ class Block:
         return [[override for part in row for override in part] for row in rows]
 
 
-class AllAtOnce:
-    """Jobs that are known from the start, each once."""
+class Search:
+    """Where the jobs of a sweep come from: a batch at a time, of which the first has all jobs that need no scores.
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._jobs = distinct(jobs)
-        self.total = len(self._jobs)
-
-    def ask(self) -> list[Job]:
-        """Return all jobs the first time, none after it."""
-        jobs, self._jobs = self._jobs, []
-        return jobs
-
-    def tell(self, scores: Scores) -> None:
-        """Do nothing: there is no choice left."""
-
-
-class Bayesian:
-    """Points that Optuna proposes, a batch at a time, each combined with all that is listed.
-
-    The score of a point is the mean over its jobs. The same scores lead to the same proposals.
+    Optuna proposes points, each of which is combined with all that is listed. The score of a point is the mean over
+    its jobs; one whose jobs have no score counts as failed. The same scores lead to the same proposals.
 
     Arguments
     ---------
     jobs
-        They come with the first batch, and Optuna does not learn from them.
+        All jobs that are known from the start.
     blocks
         What Optuna searches, each in a study of its own, with its options.
 
     Raises
     ------
     UserError
-        If Optuna is not installed.
+        If Optuna is needed and not installed.
 
     """
 
-    def __init__(self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]]) -> None:
-        if find_spec("optuna") is None:
+    def __init__(self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]] = ()) -> None:
+        if blocks and find_spec("optuna") is None:
             raise UserError("sweep.sampler=optuna: must have Optuna, pip install 'nnexp[search]'")
         self._listed = distinct(jobs)
         self._searches = [_BlockSearch(block, options) for block, options in blocks]
@@ -133,7 +104,7 @@ class Bayesian:
                 return fresh
 
     def tell(self, scores: Scores) -> None:
-        """Learn the scores of jobs; one that never gets a score counts as failed."""
+        """Learn the scores of jobs."""
         self._scores.update({_in_order(job): score for job, score in scores.items()})
 
 

@@ -17,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 import annotated_types as at
 
@@ -49,18 +49,12 @@ class Failure:
     details: str
 
 
-@dataclass(frozen=True)
-class Call(Generic[T]):
-    """A call that returns its failure instead of raising it, so that none ends another."""
-
-    function: Callable[[], T]
-
-    def __call__(self, place: int) -> tuple[int, T | Failure]:
-        """Return the place, which identifies the answer, and what the function returns or why it failed."""
-        try:
-            return place, self.function()
-        except Exception as error:  # noqa: BLE001 - it is part of the answer
-            return place, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+def answer_of(function: Callable[[], T], place: int) -> tuple[int, T | Failure]:
+    """Call a function, and return its place with what it returns, or with its failure, so that none ends another."""
+    try:
+        return place, function()
+    except Exception as error:  # noqa: BLE001 - it is part of the answer
+        return place, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 @dataclass(frozen=True)
@@ -159,7 +153,7 @@ class LokyPool(Pool):
 
     def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
         if len(functions) == 1 or self.count == 1:
-            return (Call(function)(place) for place, function in functions.items())
+            return (answer_of(function, place) for place, function in functions.items())
         return self._answers(functions, self._parallel(functions))
 
     def _answers(self, functions: Mapping[int, Callable[[], T]], begun: Answers[T] | None) -> Answers[T]:
@@ -190,7 +184,7 @@ class LokyPool(Pool):
             return_as="generator_unordered",
             mmap_mode="c",  # large arrays are shared through files; those of a training that goes on are written to
         )
-        calls = [delayed(Call(function))(place) for place, function in functions.items()]
+        calls = [delayed(answer_of)(function, place) for place, function in functions.items()]
         with _ignoring_interrupts():
             answers: Answers[T] = parallel(calls)
         self._unfinished.callback(answers.close)
@@ -278,7 +272,7 @@ def _called(function: bytes, place: int) -> bytes:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(BLAS_THREADS)  # for good: others in threads of this process must not see it change
-    return pickle.dumps(Call(partial(_unpacked, function))(place))
+    return pickle.dumps(answer_of(partial(_unpacked, function), place))
 
 
 def _unpacked(function: bytes) -> object:

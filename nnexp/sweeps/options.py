@@ -17,24 +17,24 @@ Times = Annotated[int, at.Interval(ge=1, le=MOST)]
 
 @dataclass(frozen=True)
 class SweepOptions(Component):
-    """What `-m` does beside combining values.
+    """The options of a sweep, beside the values to combine.
 
     Attributes
     ----------
     repeats
-        So many seeds of every setting; null is one.
+        The number of seeds of every setting; null is one.
     metric
-        Which one tells what is best; null is the loss on the validation or test part.
+        The metric to rank by; null is the loss on the validation or test part.
     sampler, draws, draw_seed
-        How intervals are drawn from, how often, and the seed of it.
+        How values are drawn from intervals, how many, and the seed of the draws.
     batch
         How many draws are made before the sampler learns from them.
     halving, rungs
         The share of runs that goes on at every rung, and how many rungs there are; null lets all go to the end.
     plan
-        Whether only to say what would be done.
+        Whether to print the plan and train nothing.
     reuse
-        Whether what has been trained before is taken from there.
+        Whether runs that were trained before are used again.
 
     """
 

@@ -1,4 +1,4 @@
-"""What a sweep would do: its runs, its stacks, what is varied, and about how long and how much memory that takes."""
+"""The plan of a sweep: its runs and stacks, the keys that it varies, and an estimate of its time and memory."""
 
 import time
 from collections import Counter
@@ -14,15 +14,15 @@ from nnexp.sweeps.train import beginning
 from nnexp.sweeps.workers import MEGABYTE, Workers
 
 TRIAL_SECONDS = 0.2
-"""How long a stack of each shape is trained to see how fast it is; what it learns is thrown away."""
+"""How long a stack of each shape is trained to measure its speed; the result is thrown away."""
 PROCESS_MEGABYTES = 110
-"""What a worker takes before it trains (measured: Python with NumPy and what trains, on Linux)."""
+"""The memory of a worker before it trains (measured: Python with NumPy and the training loop, on Linux)."""
 LISTED_VALUES = 8
 """How many values of a key are listed."""
 
 
 def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers) -> None:
-    """Print what would be done, and do nothing.
+    """Print the plan of a sweep.
 
     Arguments
     ---------
@@ -31,9 +31,9 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
     runs
         Those that would be trained; the others have been trained before.
     total
-        How many jobs there will be, with those that depend on what came before them.
+        How many jobs there will be, with those that depend on the results of others.
     workers
-        Who would train them.
+        The workers that would train them.
 
     """
     with workers.start() as pool:
@@ -63,7 +63,7 @@ def _values(swept: SweptKey) -> str:
 
 
 def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:
-    """Return about how long each stack takes; those of one shape and size take the same time."""
+    """Return about how many seconds each stack takes; those of one shape and size take the same time."""
     known: dict[tuple[Hashable, int], float] = {}
     for stack in stacks:
         shape = stack_key(runs[stack[0]]), len(stack)
@@ -73,7 +73,7 @@ def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:
 
 
 def _trial(runs: Sequence[Ready], stack: Places) -> float:
-    """Return how long a stack takes, from its first rounds, the very first of which warms up."""
+    """Return how long a stack takes, estimated from its first rounds but the very first, which is slower."""
     with one_thread():
         training = beginning(runs, stack)()
         first, *times = training.times

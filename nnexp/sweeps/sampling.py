@@ -18,7 +18,7 @@ Point = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Interval:
-    """What a key is drawn from.
+    """The bounds between which the values of a key are drawn.
 
     Attributes
     ----------
@@ -47,7 +47,7 @@ class Interval:
         return self.override(between(self.low - margin, self.high + margin, share, logarithmic=self.logarithmic))
 
     def override(self, value: float) -> str:
-        """Return the override for a value, rounded to what is readable, within the bounds."""
+        """Return the override for a value, rounded to a few digits within the bounds."""
         if self.whole:
             return f"{self.key}={min(max(round(value), self.low), self.high)}"
         # Leading digits common to the whole interval do not count towards precision. Their number is a lower bound:

@@ -1,7 +1,7 @@
-"""Working on stacks in several processes, here or on a cluster, and what happens when one of them dies.
+"""Workers, in several processes here or on a cluster, which train stacks, and of which any may die.
 
-A worker is sent all that it needs, data included, and sends back what was learned: it shares no disk with the process
-that launched it and knows no tracker.
+A worker gets all that it needs, data included, and returns what was learned: it needs no disk of the process that
+launched it, and no tracker.
 """
 
 import logging
@@ -37,13 +37,13 @@ RETRIES = 2
 CALLS_PER_WORKER = 2
 """How many calls are sent to each worker of a cluster, so that it need not wait for the next one."""
 SECONDS_TO_ANSWER = 10
-"""How long a cluster is waited for."""
+"""How long to wait for a cluster."""
 MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong: a sentence, and the traceback."""
+    """Why a call failed: a sentence, and the traceback."""
 
     reason: str
     details: str
@@ -111,7 +111,7 @@ Answers = Generator[tuple[int, T | Failure], None, None]
 
 
 class Pool(ABC):
-    """Workers that are ready; leaving the context ends what is not finished and lets go of them.
+    """Workers that are ready; leaving the context ends their calls and releases them.
 
     Arguments
     ---------
@@ -129,7 +129,7 @@ class Pool(ABC):
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """End what is not finished, and close the connection."""
+        """End the calls that are not finished, and close the connection."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # joblib's, that results are not used
             self._unfinished.close()

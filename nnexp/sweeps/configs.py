@@ -21,16 +21,7 @@ from nnexp.config.overrides import Job
 
 
 def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig) -> Iterator[Experiment]:
-    """Yield the checked experiment of every job.
-
-    Arguments
-    ---------
-    jobs
-        Their overrides.
-    loader
-        Hydra's.
-    master
-        The config of the sweep, with the overrides of Hydra that the command line has.
+    """Yield the checked experiment of every job; `master` is the config of the sweep, with the overrides of Hydra.
 
     Raises
     ------

@@ -76,6 +76,10 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
     return Search(jobs, searched)
 
 
+def _plain(node: object) -> object:
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+
+
 def _parsed(parser: OverridesParser, arguments: Sequence[str]) -> list[Override]:
     try:
         return parser.parse_overrides(list(arguments))
@@ -93,10 +97,6 @@ def _of_sweeps(override: Override) -> bool:
     if found and override.is_sweep_override():
         raise UserError(f"{override.input_line}: must be a single value, for it is about the sweep itself")
     return found
-
-
-def _plain(node: object) -> object:
-    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 
 def _blocks(over: object) -> list[dict[str, object]]:

@@ -22,19 +22,9 @@ LISTED_VALUES = 8
 
 
 def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers) -> None:
-    """Print the plan of a sweep.
+    """Print the plan of a sweep: which of the jobs known by now are trained, on which workers, and how long it takes.
 
-    Arguments
-    ---------
-    jobs
-        All jobs that are known by now.
-    runs
-        Those that would be trained; the others have been trained before.
-    total
-        How many jobs there will be, with those that depend on the results of others.
-    workers
-        The workers that would train them.
-
+    `runs` are those to train, and `total` counts all jobs, also those that depend on the results of others.
     """
     with workers.start() as pool:
         count = pool.count
@@ -45,7 +35,7 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
         *[f"{'Varied' if index == 0 else '':9} {_values(swept)}" for index, swept in enumerate(swept_keys_of(jobs))],
     ]
     if runs:
-        seconds = sum(_seconds(runs, stacks))
+        seconds = _seconds(runs, stacks)
         sizes = Counter(len(stack) for stack in stacks)
         described = ", ".join(f"{number} of {size}" for size, number in sorted(sizes.items(), reverse=True))
         lines += [
@@ -62,14 +52,12 @@ def _values(swept: SweptKey) -> str:
     return f"{swept.key}: {', '.join(listed)}" + (f" ({len(values)} values)" if len(values) > 2 else "")
 
 
-def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:
-    """Return about how many seconds each stack takes; those of one shape and size take the same time."""
-    known: dict[tuple[Hashable, int], float] = {}
+def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> float:
+    """Return about how many seconds all stacks take together; those of one shape and size take the same time."""
+    alike: dict[tuple[Hashable, int], list[Places]] = {}
     for stack in stacks:
-        shape = stack_key(runs[stack[0]]), len(stack)
-        if shape not in known:
-            known[shape] = _trial(runs, stack)
-    return [known[stack_key(runs[stack[0]]), len(stack)] for stack in stacks]
+        alike.setdefault((stack_key(runs[stack[0]]), len(stack)), []).append(stack)
+    return sum(len(same) * _trial(runs, same[0]) for same in alike.values())
 
 
 def _trial(runs: Sequence[Ready], stack: Places) -> float:

@@ -63,19 +63,17 @@ class Session:
 
     Arguments
     ---------
-    command
-        The command that was given.
-    question
-        The `question` of the config, or None.
-    options
-        The keys of `sweep`.
+    config
+        The config of the sweep.
     total
         How many jobs there will be, all batches together.
 
     """
 
-    def __init__(self, command: str, question: str | None, options: SweepOptions, total: int) -> None:
-        self._command, self._question, self._options, self._total = command, question, options, total
+    def __init__(self, config: DictConfig, total: int) -> None:
+        self._command, self._total = command(*sys.argv[1:]), total
+        self._question: str | None = config.question
+        self._options = sweep_options(config)
         self._swept: dict[int, SweepRun] = {}
         self._asked = 0
         self._loaded: dict[str, tuple[Data, DatasetFacts]] = {}
@@ -83,12 +81,6 @@ class Session:
         self._folder: SweepFolder | None = None
         self._recording: RecordingThread | None = None
         self._output_dir, self._facts = Path(), SweepFacts("", "", "", {})
-
-    @classmethod
-    def of(cls, config: DictConfig, total: int) -> "Session":
-        """Return the session of a sweep's config and its number of jobs."""
-        given = command(*sys.argv[1:])
-        return cls(given, config.question, sweep_options(config), total)
 
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
@@ -191,7 +183,7 @@ class Session:
         """Close the sweep in the store, and return the errors; what could not be recorded is noted in the folders."""
         results = self.results()
         left, refusal = recording.left(), recording.refusal
-        view, description = view_of(results), self._description(results)
+        view, description = view_of(results), description_of(results)
         if refusal is None:
             finish = partial(tracked.finish, view, description, report_files(path), status)
             try:
@@ -217,13 +209,6 @@ class Session:
         )
         note.write(path)
         return errors
-
-    def _description(self, results: SweepResults) -> str:
-        """Return the question, the command and the findings, in Markdown."""
-        where = "The whole report, with figures, is `report.html` among the artifacts."
-        missing = incompleteness(results)
-        lines = [self._question, f"    {self._command}", missing, *verdict(results), *flags(results), where]
-        return "\n\n".join(line for line in lines if line)
 
     def _check(self, jobs: Sequence[Job], experiments: Iterable[Experiment]) -> list[Ready]:
         """Return the runs of jobs, checked and with their data, which is loaded once."""
@@ -253,10 +238,10 @@ class Session:
             identities = [[run.config_hash, run.dataset.digest] for run in runs]
             meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
-            output_dir = writable_folder(runs[0].experiment.output_dir)
-            name = slug(sweep_name(jobs))
-            self._output_dir = output_dir
-            self._folder = SweepFolder.begin(output_dir, name, key, self._command, again=self._options.reuse)
+            self._output_dir = writable_folder(runs[0].experiment.output_dir)
+            self._folder = SweepFolder.begin(
+                self._output_dir, slug(sweep_name(jobs)), key, self._command, again=self._options.reuse
+            )
             self._folder.note(None, self._folder.parent)
         return self._folder
 
@@ -387,6 +372,13 @@ def sweep_name(jobs: Sequence[Job]) -> str:
     """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; `seed` only if alone."""
     names = {swept.key: swept.name for swept in swept_keys_of(jobs)}
     return " x ".join(name for key, name in names.items() if key != SEED) or (SEED if names else "one run")
+
+
+def description_of(results: SweepResults) -> str:
+    """Return the question, the command and the findings, in Markdown."""
+    report = "The whole report, with figures, is `report.html` among the artifacts."
+    findings = [incompleteness(results), *verdict(results), *flags(results)]
+    return "\n\n".join(line for line in [results.question, f"    {results.command}", *findings, report] if line)
 
 
 def view_of(results: SweepResults) -> SweepView:

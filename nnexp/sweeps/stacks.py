@@ -14,17 +14,9 @@ Places = list[int]
 
 
 def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Places]:
-    """Return stacks that are no larger than the budget, and no fewer than there are workers.
+    """Return the runs as stacks, no fewer than there are workers.
 
-    Arguments
-    ---------
-    runs
-        The runs to train.
-    stack_bytes
-        How much memory a stack may work on in one step; more than the processor's cache slows it down.
-    workers
-        How many stacks are trained at the same time.
-
+    In a step a stack works on `stack_bytes` at most; more than the processor's cache slows it down.
     """
     groups: dict[Hashable, Places] = {}
     for place, run in enumerate(runs):

@@ -103,19 +103,8 @@ def train_halving(
 ) -> TrainedRuns:
     """Train stacks from rung to rung, and yield every run when it has ended.
 
-    Arguments
-    ---------
-    runs
-        All runs of the sweep; they train for the same time.
-    stacks
-        Those that are to be trained.
-    pool
-        The workers.
-    halving
-        Which of them go on.
-    known
-        The histories of runs that have been trained before, by place; they are ranked among the others.
-
+    All runs of the sweep train for the same time. `known` are the histories of those that were trained before, by
+    place; they are ranked among the others.
     """
     trainer = runs[0].experiment.trainer
     going = [_Going(tuple(stack), beginning(runs, stack)) for stack in stacks]

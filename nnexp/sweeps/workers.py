@@ -268,10 +268,10 @@ class DaskPool(Pool):
 
 
 def _called(function: bytes, place: int) -> bytes:
-    """Call a function on a worker of a cluster, and return the place and the result."""
+    """Call a function on a worker of a cluster, and return the answer as bytes."""
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(BLAS_THREADS)  # for good: others in threads of this process must not see it change
+    threadpool_limits(BLAS_THREADS)  # for good, because other threads of the process may be at work
     return pickle.dumps(answer_of(partial(_unpacked, function), place))
 
 

@@ -80,7 +80,7 @@ class NNexpLauncher(Launcher):
         if self.session is not None:
             runs = self.session.launch(jobs, experiments, workers)
         else:
-            with running(Session.of(self._config, len(jobs))) as session:
+            with running(Session(self._config, len(jobs))) as session:
                 runs = session.launch(jobs, experiments, workers)
         return [returned(run) for run in runs]
 
@@ -115,7 +115,7 @@ class NNexpSweeper(Sweeper):
         about_hydra = cast("list[str]", OmegaConf.to_container(self._config.hydra.overrides.hydra))
         search = search_of([*about_hydra, *arguments], self._loader)
         returns: list[JobReturn] = []
-        with running(Session.of(self._config, search.total)) as session:
+        with running(Session(self._config, search.total)) as session:
             self._launcher.session = session
             while jobs := search.ask():
                 returns += self._launcher.launch(jobs, initial_job_idx=len(returns))

@@ -28,7 +28,7 @@ from nnexp.sweeps.sampling import Interval, Point, points
 from nnexp.sweeps.search import Block, Search
 
 EXPERIMENT, SEED, SWEEP = "experiment", "seed", "sweep"
-PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
+UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
 """Text that needs no quotes on the command line, and is not taken for a number or the like."""
 S = TypeVar("S")
 T = TypeVar("T")
@@ -233,5 +233,5 @@ def _element(value: object) -> str:
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{_element(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
-        return value if PLAIN.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
+        return value if UNQUOTED.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
     return json.dumps(value)

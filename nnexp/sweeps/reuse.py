@@ -12,7 +12,7 @@ from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.training.history import History
 
 SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
-FOLDER = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
+FOLDER_NAME = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
 """The name of a run's folder, which ends in its config hash, numbered where the name was taken."""
 
 
@@ -22,7 +22,7 @@ def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]
     others = sorted({*output_dir.glob("*"), *output_dir.glob(f"{SWEEPS}/*/{RUNS}")} - {own, output_dir / SWEEPS})
     for parent in (*([own] if own is not None else []), *others):
         for folder in parent.iterdir() if parent.is_dir() else ():
-            match = FOLDER.fullmatch(folder.name)
+            match = FOLDER_NAME.fullmatch(folder.name)
             if match is not None:
                 found.setdefault(match[1], []).append(folder)
     return found

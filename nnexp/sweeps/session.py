@@ -52,7 +52,7 @@ from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, 
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import chosen_by
 
-ERROR = "error.txt"
+ERROR_FILE = "error.txt"
 KEY_LENGTH = 8
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on to record."""
@@ -286,7 +286,7 @@ class Session:
             folder.mkdir(parents=True, exist_ok=True)
             self._trained.add(run.config_hash)
             if isinstance(result, Failure):
-                write_text(folder / ERROR, result.details)
+                write_text(folder / ERROR_FILE, result.details)
                 yield place, WrittenRun(ready=run, folder=folder, error=result.reason)
             else:
                 whole, figures = result_of(run, result.outcome, folder, result.seconds), run.experiment.figures is True

@@ -40,10 +40,10 @@ def train_stacks(runs: Sequence[Ready], stacks: Sequence[Places], pool: Pool) ->
     A stack that fails is trained again run by run, so that only the runs fail that cannot be trained.
     """
     answers = pool.begin([partial(train_to_the_end, beginning(runs, stack)) for stack in stacks])
-    return _unpacked(runs, stacks, pool, answers)
+    return _runs_of_stacks(runs, stacks, pool, answers)
 
 
-def _unpacked(
+def _runs_of_stacks(
     runs: Sequence[Ready],
     stacks: Sequence[Places],
     pool: Pool,
@@ -107,20 +107,20 @@ def train_halving(
     place; they are ranked among the others.
     """
     trainer = runs[0].experiment.trainer
-    going = [_Going(tuple(stack), beginning(runs, stack)) for stack in stacks]
+    going = [_PausedStack(tuple(stack), beginning(runs, stack)) for stack in stacks]
     for moment in [*halving.times(trainer), None]:
-        going, failed = _advanced(runs, going, pool, moment)
+        going, failed = _advance(runs, going, pool, moment)
         yield from failed.items()
         if moment is not None:
-            known = _halved(going, known, halving, moment, f"{HALVING} at {trainer.unit} {moment}")
+            known = _halve(going, known, halving, moment, f"{HALVING} at {trainer.unit} {moment}")
         for stack in going:
             yield from stack.ended()
         going = [stack for stack in going if stack.left]
 
 
 @dataclass
-class _Going:
-    """A stack between two rungs.
+class _PausedStack:
+    """A stack before the first rung or at a later one.
 
     Attributes
     ----------
@@ -171,31 +171,31 @@ class _Going:
                 yield self.places[index], TrainedRun(outcome, self.seconds / len(self.places))
 
 
-def _advanced(
-    runs: Sequence[Ready], going: Sequence[_Going], pool: Pool, moment: int | None
-) -> tuple[list[_Going], dict[int, Failure]]:
+def _advance(
+    runs: Sequence[Ready], going: Sequence[_PausedStack], pool: Pool, moment: int | None
+) -> tuple[list[_PausedStack], dict[int, Failure]]:
     """Return stacks at the next rung, and the runs that cannot get there; a stack that fails goes on run by run."""
-    there: list[_Going] = []
+    there: list[_PausedStack] = []
     failed: dict[int, Failure] = {}
     while going:
-        again: list[_Going] = []
+        again: list[_PausedStack] = []
         for number, leg in pool.begin([partial(train_until, stack.begin, moment) for stack in going]):
             stack = going[number]
             if not isinstance(leg, Failure):
                 there.append(stack.reached(leg))
             elif len(stack.places) > 1:
-                again += [_Going((place,), beginning(runs, [place])) for place in stack.left]
+                again += [_PausedStack((place,), beginning(runs, [place])) for place in stack.left]
             else:
                 failed |= dict.fromkeys(stack.left, leg)
         going = again
     return there, failed
 
 
-def _halved(
-    going: Sequence[_Going], known: Mapping[int, History], halving: Halving, moment: int, reason: str
+def _halve(
+    going: Sequence[_PausedStack], known: Mapping[int, History], halving: Halving, moment: int, reason: str
 ) -> dict[int, History]:
     """End the worse of all runs at a rung; of those that were trained before, return the ones that would go on."""
-    earlier = {place: _at(history, moment, halving.metric) for place, history in known.items()}
+    earlier = {place: _metric_at(history, moment, halving.metric) for place, history in known.items()}
     values = {place: value for place, value in earlier.items() if value is not None}
     for stack in going:
         values |= stack.latest(halving.metric)
@@ -205,9 +205,9 @@ def _halved(
     return {place: history for place, history in known.items() if place in staying}
 
 
-def _at(history: History, time_: int, metric: str) -> float | None:
+def _metric_at(history: History, time: int, metric: str) -> float | None:
     """Return the metric of a run at a time, None if it ended before."""
-    found = np.flatnonzero(history.times == time_)
+    found = np.flatnonzero(history.times == time)
     return float(history.metrics[metric][found[0]]) if len(found) else None
 
 

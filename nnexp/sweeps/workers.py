@@ -111,14 +111,7 @@ Answers = Generator[tuple[int, T | Failure], None, None]
 
 
 class Pool(ABC):
-    """Workers that are ready; leaving the context ends their calls and releases them.
-
-    Arguments
-    ---------
-    count
-        How many there are.
-
-    """
+    """Workers that are ready, `count` of them; leaving the context ends their calls and releases them."""
 
     def __init__(self, count: int) -> None:
         self.count = count

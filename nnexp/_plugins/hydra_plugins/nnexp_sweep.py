@@ -33,7 +33,7 @@ class SweeperConfig:
 
 @dataclass
 class LauncherConfig:
-    """The fields of `hydra.launcher`; nnexp.sweeps.workers says what they mean, and checks them."""
+    """The fields of `hydra.launcher`; nnexp.sweeps.workers explains and checks them."""
 
     _target_: str = "hydra_plugins.nnexp_sweep.NNexpLauncher"
     backend: str = "loky"

@@ -37,7 +37,6 @@ HEAVY = {
     "joblib",
     "psutil",
     "distributed",
-    "ray",
     "optuna",
 }
 """Imported late, where used: never at the top of a module."""
@@ -52,7 +51,6 @@ HOME = {
     "hydra": ("config", "commands", "sweeps", "_plugins"),
     "joblib": "sweeps",
     "distributed": "sweeps",
-    "ray": "sweeps",
     "optuna": "sweeps",
 }
 """The only places that may import these libraries at all."""

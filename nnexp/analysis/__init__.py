@@ -1,1 +1,1 @@
-"""What came out of a sweep, and what can be said about it."""
+"""The results of a sweep, and the findings, figures and reports that are made of them."""

@@ -1,4 +1,4 @@
-"""The figures of a sweep: which there are, and the plain numbers that they show."""
+"""The figures of a sweep: which fit its results, and the plain numbers that they show."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -7,8 +7,8 @@ from statistics import fmean
 
 import numpy as np
 
-from nnexp.analysis.findings import DEFAULT, chance, importance, levels, ranked, shown
-from nnexp.analysis.results import SEED, Parameter, Setting, SweepResults, SweepRun
+from nnexp.analysis.findings import DEFAULT, chance, importance, levels, ranked, short
+from nnexp.analysis.results import SEED, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.config.overrides import slug
 from nnexp.core.component import Array
 from nnexp.plots.run import Figures
@@ -28,18 +28,18 @@ from nnexp.plots.sweep import (
     seed_bands,
 )
 
-PICKED = 5
-"""How many of the best settings are picked out."""
-PAIRS = 4
-"""The most pairs of parameters that get a map."""
-FIRST = (("learning_rate", "scale"), ("width", "depth"))
+BEST_SETTINGS = 5
+"""How many of the best settings get a colour of their own."""
+MAPS = 4
+"""The most pairs of swept keys that get a map."""
+ALWAYS_PAIRED = (("learning_rate", "scale"), ("width", "depth"))
 """The pairs that matter in every network, by their short names."""
-SIZES = ("width", "depth", "hidden")
+SIZE_NAMES = ("width", "depth", "hidden")
 BINS = 10
-"""Drawn values are put into so many bins to find the best of each."""
-UNEVEN = 4
-"""Numbers stand side by side, as names do, where one of their steps is so many times another."""
-LINES = 6
+"""How many bins drawn values are put into, to find the best of each."""
+UNEVEN_FACTOR = 4
+"""Numbers stand side by side, as names do, where their largest step is this many times the smallest."""
+MAX_LINES = 6
 """The most lines of a panel."""
 
 
@@ -51,10 +51,11 @@ def sweep_figures(results: SweepResults) -> Figures:
     measure = Measure(metric, lower=results.sign > 0)
     order, figures = ranked(results), Figures()
     if order:
-        figures |= _parameter_figures(results, order, measure)
+        figures |= _figures_of_keys(results, order, measure)
     if any(_curve(run, metric) is not None for run in results.runs):
         figures["curves"] = _curves(results, order, measure)
-    bands = {shown(setting.name): band for setting in order[:PICKED] if (band := _band(setting, metric)) is not None}
+    best = order[:BEST_SETTINGS]
+    bands = {short(setting.name): band for setting in best if (band := _band(setting, metric)) is not None}
     if bands:
         figures["seeds"] = partial(seed_bands, bands, measure, _unit(results))
     shares = {results.titles[key]: share for key, share in importance(results).items()}
@@ -64,27 +65,27 @@ def sweep_figures(results: SweepResults) -> Figures:
     return figures
 
 
-def _parameter_figures(results: SweepResults, order: Sequence[Setting], measure: Measure) -> Figures:
+def _figures_of_keys(results: SweepResults, order: Sequence[Setting], measure: Measure) -> Figures:
     figures = Figures()
-    if results.parameters:
-        figures["parameters"] = partial(axis_plots, [_panel(results, one) for one in results.parameters], measure)
+    if results.swept_keys:
+        figures["parameters"] = partial(axis_plots, [_panel(results, one) for one in results.swept_keys], measure)
     for x, y in pairs(results):
         name = slug(f"map_{results.titles[x.key]}_{results.titles[y.key]}".replace(".", "_"))
         figures[name] = _map(results, x, y, measure)
-    rates = [one for one in results.parameters if one.name == "learning_rate" and one.numbers is not None]
-    sizes = [one for one in results.parameters if one.name in SIZES and len(one.values) > 1]
+    rates = [one for one in results.swept_keys if one.name == "learning_rate" and one.numbers is not None]
+    sizes = [one for one in results.swept_keys if one.name in SIZE_NAMES and len(one.values) > 1]
     if rates and sizes:
         figures["learning_rate_by_size"] = _sizes(results, order, rates[0], sizes)
     return figures
 
 
-def pairs(results: SweepResults) -> list[tuple[Parameter, Parameter]]:
-    """Return the pairs of parameters that get a map: those that always matter, then numbers by their importance."""
+def pairs(results: SweepResults) -> list[tuple[SweptKey, SweptKey]]:
+    """Return the pairs of swept keys that get a map: those that always matter, then numbers by their importance."""
     shares = importance(results)
-    varied = [one for one in results.parameters if one.key != SEED and len(one.values) > 1]
+    varied = [one for one in results.swept_keys if one.key != SEED and len(one.values) > 1]
     varied.sort(key=lambda one: (one.numbers is None, -shares.get(one.key, 0.0)))
     named = {one.name: one for one in varied}
-    found = [(named[x], named[y]) for x, y in FIRST if x in named and y in named]
+    found = [(named[x], named[y]) for x, y in ALWAYS_PAIRED if x in named and y in named]
     # Names make the rows of a heat map, beside numbers that are few enough for its columns.
     others = [
         (one, other)
@@ -92,21 +93,21 @@ def pairs(results: SweepResults) -> list[tuple[Parameter, Parameter]]:
         if one.numbers is not None and (other.numbers is not None or not one.drawn)
     ]
     found += [pair for pair in others if not any({*pair} == {*known} for known in found)]
-    return found[:PAIRS]
+    return found[:MAPS]
 
 
-def axis_of(results: SweepResults, parameter: Parameter) -> tuple[Axis, dict[str | None, float]]:
-    """Return a parameter as an axis, and the place on it of each of its values."""
-    numbers, title = parameter.numbers, results.titles[parameter.key]
-    unset = any(run.value(parameter.key) is None for run in results.runs)
-    if numbers is not None and parameter.drawn:
-        places: dict[str | None, float] = dict(zip(parameter.values, numbers, strict=True))
-        return Axis(title, logarithmic=parameter.logarithmic), places
-    labels = tuple(shown(value) for value in parameter.values)
-    if numbers is not None and len(numbers) > 1 and not unset and _even(numbers, logarithmic=parameter.logarithmic):
-        places = dict(zip(parameter.values, numbers, strict=True))
-        return Axis(title, numbers, labels, parameter.logarithmic), places
-    values = [*parameter.values, *([None] if unset else [])]
+def axis_of(results: SweepResults, swept: SweptKey) -> tuple[Axis, dict[str | None, float]]:
+    """Return a swept key as an axis, and the place on it of each of its values."""
+    numbers, title = swept.numbers, results.titles[swept.key]
+    unset = any(run.value(swept.key) is None for run in results.runs)
+    if numbers is not None and swept.drawn:
+        places: dict[str | None, float] = dict(zip(swept.values, numbers, strict=True))
+        return Axis(title, logarithmic=swept.logarithmic), places
+    labels = tuple(short(value) for value in swept.values)
+    if numbers is not None and len(numbers) > 1 and not unset and _even(numbers, logarithmic=swept.logarithmic):
+        places = dict(zip(swept.values, numbers, strict=True))
+        return Axis(title, numbers, labels, swept.logarithmic), places
+    values = [*swept.values, *([None] if unset else [])]
     side_by_side = {value: float(place) for place, value in enumerate(values)}
     labels = (*labels, *([DEFAULT] if unset else []))
     ordered = numbers is not None and not unset
@@ -115,20 +116,20 @@ def axis_of(results: SweepResults, parameter: Parameter) -> tuple[Axis, dict[str
 
 def _even(numbers: Sequence[float], *, logarithmic: bool) -> bool:
     steps = np.diff(np.log(numbers) if logarithmic else numbers)
-    return bool(steps.max() < UNEVEN * steps.min())
+    return bool(steps.max() < UNEVEN_FACTOR * steps.min())
 
 
-def _placed(results: SweepResults, parameter: Parameter, runs: Sequence[SweepRun]) -> tuple[Axis, Array]:
-    """Return a parameter as an axis, and the place of every run on it, not a number where it has none."""
-    axis, places = axis_of(results, parameter)
-    return axis, np.array([places.get(run.value(parameter.key), np.nan) for run in runs], dtype=np.float64)
+def _placed(results: SweepResults, swept: SweptKey, runs: Sequence[SweepRun]) -> tuple[Axis, Array]:
+    """Return a swept key as an axis, and the place of every run on it, NaN where it has none."""
+    axis, places = axis_of(results, swept)
+    return axis, np.array([places.get(run.value(swept.key), np.nan) for run in runs], dtype=np.float64)
 
 
-def _panel(results: SweepResults, parameter: Parameter) -> Panel:
+def _panel(results: SweepResults, swept: SweptKey) -> Panel:
     runs, scores = _scored(results)
-    axis, places = _placed(results, parameter, runs)
-    _, lost = _placed(results, parameter, results.diverged)
-    groups = [[i for i in group if np.isfinite(places[i])] for group in levels(parameter, runs, BINS).values()]
+    axis, places = _placed(results, swept, runs)
+    _, lost = _placed(results, swept, results.diverged)
+    groups = [[i for i in group if np.isfinite(places[i])] for group in levels(swept, runs, BINS).values()]
     best = [min(group, key=lambda i: results.sign * scores[i]) for group in groups if group]
     return Panel(axis, places, scores, lost, (places[best], scores[best]))
 
@@ -139,7 +140,7 @@ def _scored(results: SweepResults) -> tuple[list[SweepRun], Array]:
     return [run for run, _ in scored], np.array([score for _, score in scored])
 
 
-def _map(results: SweepResults, x: Parameter, y: Parameter, measure: Measure) -> Draw:
+def _map(results: SweepResults, x: SweptKey, y: SweptKey, measure: Measure) -> Draw:
     x_axis, columns = axis_of(results, x)
     y_axis, rows = axis_of(results, y)
     if x_axis.places and y_axis.places:
@@ -165,12 +166,12 @@ def _map(results: SweepResults, x: Parameter, y: Parameter, measure: Measure) ->
     return partial(scatter_map, x_axis, y_axis, points[kept], values[kept], lost_points, measure)
 
 
-def _sizes(results: SweepResults, order: Sequence[Setting], rate: Parameter, sizes: Sequence[Parameter]) -> Draw:
+def _sizes(results: SweepResults, order: Sequence[Setting], rate: SweptKey, sizes: Sequence[SweptKey]) -> Draw:
     rate_axis, rate_places = axis_of(results, rate)
     panels = []
     for size in sizes:
         axis, places = axis_of(results, size)
-        others = [one for one in sizes if one is not size and len(one.values) <= LINES]
+        others = [one for one in sizes if one is not size and len(one.values) <= MAX_LINES]
         lines: dict[str, Curve] = {}
         for value in others[0].values if others else (None,):
             best: dict[float, float] = {}
@@ -189,14 +190,11 @@ def _sizes(results: SweepResults, order: Sequence[Setting], rate: Parameter, siz
 def _curves(results: SweepResults, order: Sequence[Setting], measure: Measure) -> Draw:
     best: dict[str, Curve] = {}
     picked: set[int] = set()
-    for setting in order[:PICKED]:
-        scored = {id(run): score for run in setting.finished if (score := run.score(measure.metric)) is not None}
-        run = min(
-            (one for one in setting.finished if id(one) in scored), key=lambda one: results.sign * scored[id(one)]
-        )
+    for setting in order[:BEST_SETTINGS]:
+        _, run = min(setting.scored(measure.metric), key=lambda scored: results.sign * scored[0])
         curve = _curve(run, measure.metric)
         if curve is not None:
-            best[shown(run.name)] = curve
+            best[short(run.name)] = curve
             picked.add(id(run))
     others = [
         curve
@@ -219,9 +217,8 @@ def _band(setting: Setting, metric: str) -> tuple[Array, Array] | None:
     if len(curves) < 2:
         return None
     times = np.unique(np.concatenate([times for times, _ in curves]))
-    times = times[
-        (times >= max(times_[0] for times_, _ in curves)) & (times <= min(times_[-1] for times_, _ in curves))
-    ]
+    first, last = max(times[0] for times, _ in curves), min(times[-1] for times, _ in curves)
+    times = times[(times >= first) & (times <= last)]
     return None if not len(times) else (times, np.array([np.interp(times, *curve) for curve in curves]))
 
 

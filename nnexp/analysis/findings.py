@@ -1,13 +1,14 @@
-"""What can be said about the results of a sweep, in numbers and in sentences."""
+"""The findings of a sweep, in numbers and in sentences."""
 
 import math
 import re
 from collections.abc import Sequence
 from statistics import fmean, stdev
+from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.results import SEED, Parameter, Setting, SweepResults, SweepRun
+from nnexp.analysis.results import SEED, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.config.overrides import command
 from nnexp.core.component import Array
 from nnexp.report.rows import number
@@ -15,16 +16,13 @@ from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
 
 DEFAULT = "default"
-"""What stands for the value of a parameter where a run does not set it."""
-END = 0.95
+"""The name of the value of a swept key where a run does not set it."""
+LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
-WORSE = 0.05
+LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
-LEADERS, OUTER = 5, 0.1
-"""Of so many leading draws all but one lie in this outer share of a range where the range ends too early."""
-ROUND = 0.12
-"""How far a round number may be from the one it stands for."""
-HALF = 0.5
+LEADING_DRAWS, OUTER_SHARE = 5, 0.1
+"""A range ends too early where all but one of the leading draws lie in this outer share of it."""
 
 
 def ranked(results: SweepResults) -> list[Setting]:
@@ -39,14 +37,19 @@ def ranked(results: SweepResults) -> list[Setting]:
     return sorted(scored, key=lambda setting: (setting.halved, results.sign * fmean(setting.scores(metric))))
 
 
+def all_by_rank(results: SweepResults) -> list[Setting]:
+    """Return all settings from best to worst, those without a rank at the end."""
+    order = ranked(results)
+    known = {id(setting) for setting in order}
+    return [*order, *(setting for setting in results.settings if id(setting) not in known)]
+
+
 def best_run(results: SweepResults) -> SweepRun | None:
-    """Return the best run of the best setting, one that went to the end where there is such."""
+    """Return the best run of the best setting, if possible one that went to the end."""
     metric, order = results.metric, ranked(results)
     if metric is None or not order:
         return None
-    scored = {id(run): score for run in order[0].finished if (score := run.score(metric)) is not None}
-    runs = [run for run in order[0].finished if id(run) in scored]
-    return min(runs, key=lambda run: (run.halved, results.sign * scored[id(run)]))
+    return min(order[0].scored(metric), key=lambda scored: (scored[1].halved, results.sign * scored[0]))[1]
 
 
 def best_command(results: SweepResults) -> str | None:
@@ -56,7 +59,7 @@ def best_command(results: SweepResults) -> str | None:
 
 
 def importance(results: SweepResults) -> dict[str, float]:
-    """Return by key the share of the variance of the ranks that each parameter explains on its own, largest first.
+    """Return by key the share of the variance of the ranks that each swept key explains on its own, largest first.
 
     With r the rank of a run (1 is best, ties share their mean rank, diverged runs are the worst), m the mean of all
     ranks, and m_v and n_v the mean rank and the number of the runs with value v,
@@ -64,7 +67,7 @@ def importance(results: SweepResults) -> dict[str, float]:
         share = sum over v of n_v (m_v - m)^2 / sum over runs of (r - m)^2.
 
     That is the main effect of a functional analysis of variance, computed on the runs themselves; ranks are taken
-    because losses differ by orders of magnitude. Where a parameter has many values, v are the quarters of its runs.
+    because losses differ by orders of magnitude. Where a key has many values, v are the quarters of its runs.
     In a full grid the shares add up to 1 at most, and the rest belongs to interactions and chance. Empty where the
     sweep is not complete, where runs cannot be compared, and where all ranks are the same.
 
@@ -79,47 +82,46 @@ def importance(results: SweepResults) -> dict[str, float]:
     if not results.complete or total == 0:
         return {}
     shares = {}
-    for parameter in results.parameters:
-        groups = levels(parameter, runs).values()
+    for swept in results.swept_keys:
+        groups = levels(swept, runs).values()
         between = sum(len(group) * (ranks[group].mean() - ranks.mean()) ** 2 for group in groups)
-        shares[parameter.key] = float(between) / total
+        shares[swept.key] = float(between) / total
     return dict(sorted(shares.items(), key=lambda item: -item[1]))
 
 
 def chance(results: SweepResults) -> dict[str, float]:
-    """Return the share that `importance` gives on average to a parameter without any effect, by key.
+    """Return the share that `importance` gives on average to a swept key without any effect.
 
     Of n runs with k values it is (k - 1) / (n - 1): the fewer runs there are for a value, the more it explains by luck.
     """
     runs = _measured(results)
-    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.parameters}
+    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.swept_keys}
 
 
-def levels(parameter: Parameter, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
-    """Return the indices of the runs by their value of a parameter, numbers that are many in bins of equal size."""
-    written = [run.value(parameter.key) for run in runs]
+def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
+    """Return the indices of the runs by their value of a swept key; many numbers are put into bins of equal size."""
+    written = [run.value(swept.key) for run in runs]
     groups: dict[str, list[int]] = {}
-    if not parameter.drawn:
-        for value in (*parameter.values, None):
+    if not swept.drawn:
+        for value in (*swept.values, None):
             groups[DEFAULT if value is None else value] = [i for i, other in enumerate(written) if other == value]
     else:
-        given = [i for i, value in enumerate(written) if value is not None]
-        order = sorted(given, key=lambda i: float(str(written[i])))
-        for part in np.array_split(np.array(order, dtype=np.intp), bins):
+        numbers = {i: float(value) for i, value in enumerate(written) if value is not None}
+        order = np.array(sorted(numbers, key=lambda i: numbers[i]), dtype=np.intp)
+        for part in np.array_split(order, bins):
             if len(part):
-                low, high = (float(str(written[part[end]])) for end in (0, -1))
-                groups[f"{low:.3g} to {high:.3g}"] = part.tolist()
+                groups[f"{numbers[part[0]]:.3g} to {numbers[part[-1]]:.3g}"] = part.tolist()
         groups[DEFAULT] = [i for i, value in enumerate(written) if value is None]
     return {name: group for name, group in groups.items() if group}
 
 
 def incompleteness(results: SweepResults) -> str | None:
-    """Return what is missing of a sweep in a sentence, or None where it is whole."""
+    """Return a sentence with the number of runs that are missing or failed, or None where the sweep is complete."""
     if results.complete:
         return None
     parts = []
     if results.missing:
-        parts.append(f"{results.missing} of {results.total} runs {_are(results.missing)} missing")
+        parts.append(f"{results.missing} of {results.total} runs {'is' if results.missing == 1 else 'are'} missing")
     if results.failed:
         which = "" if results.missing else f" of {results.total} runs"
         parts.append(f"{len(results.failed)}{which} failed")
@@ -127,17 +129,17 @@ def incompleteness(results: SweepResults) -> str | None:
 
 
 def verdict(results: SweepResults) -> list[str]:
-    """Return which setting is best, and how far the next one is behind it beside the spread over seeds."""
+    """Return sentences: which setting is best, how far the next one is behind, and how that compares with the seeds."""
     metric, order = results.metric, ranked(results)
     if metric is None or not order or len(results.settings) == 1:
         return []
     best, *others = order
     rivals = [setting for setting in others if setting.halved == best.halved]
     first = "Best" if results.complete else "Best so far"
-    lines = [f"{first}: {shown(best.name)}, {metric} {spread(best.scores(metric))}."]
+    lines = [f"{first}: {short(best.name)}, {metric} {spread(best.scores(metric))}."]
     if rivals:
         gap = _gap(best, rivals[0], metric)
-        lines[0] += f" Next: {shown(rivals[0].name)}, {number(gap)} behind."
+        lines[0] += f" Next: {short(rivals[0].name)}, {number(gap)} behind."
         widths = [_width(setting, metric) for setting in (best, rivals[0]) if len(setting.scores(metric)) > 1]
         if widths:
             lines.append(f"That is {'more' if gap > max(widths) else 'no more'} than the spread over seeds.")
@@ -145,11 +147,11 @@ def verdict(results: SweepResults) -> list[str]:
 
 
 def flags(results: SweepResults) -> list[str]:
-    """Return what should be looked at before the results are believed, a sentence each."""
+    """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
     order = ranked(results)
     if order and results.complete:
-        lines += [line for parameter in results.parameters for line in _flags_of_edge(results, parameter, order)]
+        lines += [line for swept in results.swept_keys for line in _flags_of_edge(results, swept, order)]
     best = best_run(results)
     if best is not None:
         lines += [*_flags_of_time(best), *_flags_of_baseline(results, best)]
@@ -164,26 +166,26 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} ± {number(stdev(values))}" if len(values) > 1 else mean
 
 
-def shown(name: str) -> str:
-    """Return the name of a setting with the digits of drawn numbers that a reader needs; `runs.csv` has all of them."""
+def short(name: str) -> str:
+    """Return the name of a setting with drawn numbers cut to four digits; `runs.csv` has all of them."""
     return re.sub(r"\d+\.\d{5,}(e[+-]?\d+)?", lambda found: f"{float(found[0]):.4g}", name) or "all"
 
 
 def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]]]:
-    """Return by the key of every parameter its values, how many runs diverged with each, and how many there were."""
+    """Return for every swept key its values, how many runs diverged with each, and how many there were."""
     runs = [run for run in results.runs if run.summary is not None]
     return {
-        parameter.key: [
+        swept.key: [
             (value, sum(runs[index].diverged for index in group), len(group))
-            for value, group in levels(parameter, runs).items()
+            for value, group in levels(swept, runs).items()
         ]
-        for parameter in results.parameters
-        if parameter.key != SEED
+        for swept in results.swept_keys
+        if swept.key != SEED
     }
 
 
 def divergence(results: SweepResults) -> str | None:
-    """Return how many runs diverged, and by which parameter that differs most; None where none did."""
+    """Return how many runs diverged, and with which values of the key where that differs most; None where none did."""
     finished = len(results.runs) - len(results.failed)
     if not results.diverged:
         return None
@@ -194,7 +196,7 @@ def divergence(results: SweepResults) -> str | None:
     if key is None or differences[key] == 0:
         return f"{text}."
     parts = [
-        f"{lost} of {count} with {results.titles[key]}={shown(value)}" for value, lost, count in tables[key] if lost
+        f"{lost} of {count} with {results.titles[key]}={short(value)}" for value, lost, count in tables[key] if lost
     ]
     return f"{text}; {', '.join(parts)}."
 
@@ -234,77 +236,38 @@ def _flags_of_divergence(results: SweepResults) -> list[str]:
     if results.diverged and len(results.diverged) == finished:
         which = "All runs" if finished > 1 else "The only run"
         return [f"{which} diverged: try smaller learning rates, or smaller starting weights."]
-    if len(results.diverged) > HALF * finished:
+    if 2 * len(results.diverged) > finished:
         return ["More than half of the runs diverged: move the ranges away from where they do."]
     return []
 
 
-def _flags_of_edge(results: SweepResults, parameter: Parameter, order: Sequence[Setting]) -> list[str]:
-    numbers = parameter.numbers
-    written = order[0].runs[0].value(parameter.key)
-    if parameter.key == SEED or numbers is None or len(set(numbers)) < 3 or written is None:
+def _flags_of_edge(results: SweepResults, swept: SweptKey, order: Sequence[Setting]) -> list[str]:
+    end = _end_of_best(swept, order)
+    if end is None:
         return []
-    if parameter.drawn:
-        upper = _edge_of_draws(parameter, order)
-    else:
-        upper = {numbers[0]: False, numbers[-1]: True}.get(float(written))
-    further = None if upper is None else _beyond(sorted(set(numbers)), parameter, upper=upper)
-    if upper is None or further is None:
-        return []
-    title, edge = results.titles[parameter.key], shown(parameter.values[-1 if upper else 0])
-    which = "largest" if upper else "smallest"
-    if parameter.drawn:
-        return [f"The best lie among the {which} values of {title}, beside {edge}: extend it, to {further} say."]
-    return [f"The best lies at the edge of {title} (its {which} value, {edge}): extend it, to {further} say."]
+    title, value = results.titles[swept.key], short(swept.values[-1 if end == "largest" else 0])
+    if swept.drawn:
+        return [f"The best lie among the {end} values of {title}, beside {value}: extend it."]
+    return [f"The best lies at the edge of {title} (its {end} value, {value}): extend it."]
 
 
-def _edge_of_draws(parameter: Parameter, order: Sequence[Setting]) -> bool | None:
-    """Tell whether the best draws crowd at the upper end of a range, at its lower end (False), or at none."""
-    numbers = parameter.numbers or ()
-    written = [setting.runs[0].value(parameter.key) for setting in order[:LEADERS]]
-    scale = math.log if parameter.logarithmic else float
-    low, high = scale(numbers[0]), scale(numbers[-1])
-    places = [(scale(float(value)) - low) / (high - low) for value in written if value is not None]
-    if sum(place > 1 - OUTER for place in places) >= LEADERS - 1:
-        return True
-    return False if sum(place < OUTER for place in places) >= LEADERS - 1 else None
+def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest", "largest"] | None:
+    """Return the end of a key's numbers where the best setting lies, or nearly all of the best draws, if any.
 
-
-def _beyond(numbers: Sequence[float], parameter: Parameter, *, upper: bool) -> str | None:
-    """Return the next value outside of a parameter's values, by their last step; None where there can be none."""
-    ends = (numbers[-1], numbers[-2]) if upper else (numbers[0], numbers[1])
-    geometric = parameter.logarithmic or (not parameter.drawn and _grows_by_factors(numbers))
-    if parameter.drawn:  # a quarter of the range further
-        edge, other = (numbers[-1], numbers[0]) if upper else (numbers[0], numbers[-1])
-        ends = edge, edge * (other / edge) ** 0.25 if geometric else edge + 0.25 * (other - edge)
-    edge, inner = ends
-    further = edge * edge / inner if geometric else 2 * edge - inner
-    whole = all(one.is_integer() for one in numbers)
-    if upper and not geometric and numbers[0] >= 0 and edge < 1 <= further:
-        return f"{1 - float(_round((1 - edge) / 2)):.6g}"  # momentum, dropout and other shares end at 1
-    if further <= 0 <= numbers[0]:
-        further = edge / 2  # what was positive has to stay so
-    if further == edge or (whole and not upper and not further.is_integer()):
+    A range that begins at 0, or at 1 of whole numbers, cannot be extended downwards.
+    """
+    numbers = swept.numbers
+    if swept.key == SEED or numbers is None or len(set(numbers)) < 3:
         return None
-    return f"{further:.0f}" if whole and further.is_integer() else _round(further)
-
-
-def _grows_by_factors(numbers: Sequence[float]) -> bool:
-    """Tell whether the factors between ascending numbers are more alike than their differences."""
-    if numbers[0] <= 0:
-        return False
-    factors, differences = np.diff(np.log(numbers)), np.diff(numbers)
-    return bool(factors.max() / factors.min() < differences.max() / differences.min())
-
-
-def _round(value: float) -> str:
-    """Return a number in as few digits as come near it."""
-    text = next(text for text in (f"{value:.{digits}g}" for digits in (1, 2, 3)) if _near(float(text), value))
-    return f"{float(text):.6g}"
-
-
-def _near(rounded: float, value: float) -> bool:
-    return abs(rounded - value) <= ROUND * abs(value)
+    scale = math.log if swept.logarithmic else float
+    low, high = scale(numbers[0]), scale(numbers[-1])
+    leading, needed, margin = (LEADING_DRAWS, LEADING_DRAWS - 1, OUTER_SHARE) if swept.drawn else (1, 1, 0.0)
+    written = [setting.runs[0].value(swept.key) for setting in order[:leading]]
+    places = [(scale(float(value)) - low) / (high - low) for value in written if value is not None]
+    if sum(place >= 1 - margin for place in places) >= needed:
+        return "largest"
+    smallest_possible = numbers[0] == 0 or (numbers[0] == 1 and all(number.is_integer() for number in numbers))
+    return "smallest" if sum(place <= margin for place in places) >= needed and not smallest_possible else None
 
 
 def _flags_of_time(run: SweepRun) -> list[str]:
@@ -313,12 +276,12 @@ def _flags_of_time(run: SweepRun) -> list[str]:
         return []
     loss, unit = chosen_by(summary.best), summary.unit
     when = f"The best run has its lowest {loss} at {unit} {summary.best_time} of {summary.length}"
-    if summary.best_time >= END * summary.length:
+    if summary.best_time >= LATE_SHARE * summary.length:
         return [f"{when}, in the last 5 % of its training: train longer."]
     curve = None if run.curves is None else run.curves.metrics.get(loss)
     begun = summary.end[loss] if curve is None or not len(curve) else float(curve[0])
     gained, lost = begun - summary.best[loss], summary.end[loss] - summary.best[loss]
-    if lost > WORSE * max(gained, lost):
+    if lost > LOST_SHARE * max(gained, lost):
         return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
     return []
 
@@ -354,7 +317,3 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str
     if close > 2 and len(best.scores(metric)) > 1:
         lines.append(f"The first {close} are within the spread of the seeds: none of them is shown to be better.")
     return lines
-
-
-def _are(count: int) -> str:
-    return "is" if count == 1 else "are"

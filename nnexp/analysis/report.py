@@ -3,22 +3,22 @@
 import csv
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nnexp.analysis.figures import sweep_figures
 from nnexp.analysis.findings import (
+    all_by_rank,
     best_command,
     divergence,
     flags,
     importance,
     incompleteness,
     ranked,
-    shown,
+    short,
     verdict,
     where_diverged,
 )
-from nnexp.analysis.results import SEED, Parameter, SweepResults, SweepRun
+from nnexp.analysis.results import SEED, SweepResults, SweepRun, SweptKey
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
 from nnexp.core.files import write_text
@@ -27,9 +27,9 @@ from nnexp.report.html import page
 from nnexp.report.markdown import table
 from nnexp.report.rows import number
 
-FILES = ("report.html", "report.md", "runs.csv", "figures")
-"""What a report consists of."""
-ROWS = 50
+REPORT_FILES = ("report.html", "report.md", "runs.csv", "figures")
+"""The files and the folder of a report."""
+MAX_ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
 CAPTIONS = {
     "parameters": "The best value of every run, a panel for each parameter; the line joins the best of each value over "
@@ -44,139 +44,128 @@ CAPTIONS = {
     "ranks). Where a bar does not pass its black line, chance explains as much. What is missing from 100 % is what "
     "parameters do together, and chance.",
 }
-"""What a reader sees in each figure; of maps there may be several."""
+"""By the names of figures; the names of maps begin with `map_`."""
 
 
-@dataclass(frozen=True)
-class SweepReport:
-    """All that a report of a sweep says.
+def sweep_report(results: SweepResults, figures: Sequence[str]) -> str:
+    """Return the report of a sweep in Markdown; `figures` are the names of those that were drawn, in `figures/`."""
+    missing = incompleteness(results)
+    sections = [
+        f"# {_title(results)}",
+        *([] if missing is None else [f"**{missing}**"]),
+        f"**Goal.** {results.question or _usual_question(results)}",
+        f"    {results.command}",
+        "## What is varied",
+        _varied(results),
+        "## What came out",
+        *_answer(results),
+        *_importance(results),
+        *_divergence(results),
+        *([] if not figures else ["## Figures"]),
+        *[f"![{name}](figures/{name}.png)\n\n{caption(name)}" for name in figures],
+        *_settings(results),
+        "## Runs",
+        _runs(results),
+    ]
+    return "\n\n".join(sections) + "\n"
 
-    Attributes
-    ----------
-    results
-        The runs of the sweep.
 
-    """
+def _title(results: SweepResults) -> str:
+    names = [name for key, name in results.titles.items() if key != SEED] or list(results.titles.values())
+    return f"Sweep over {_listed(names)}" if names else "Sweep of one run"
 
-    results: SweepResults
 
-    def markdown(self, figures: Sequence[str]) -> str:
-        """Return the report with figures of these names, in `figures/`."""
-        missing = incompleteness(self.results)
-        sections = [
-            f"# {self._title()}",
-            *([] if missing is None else [f"**{missing}**"]),
-            f"**Goal.** {self.results.question or self._usual_question()}",
-            f"    {self.results.command}",
-            "## What is varied",
-            self._parameters(),
-            "## What came out",
-            *self._answer(),
-            *self._importance(),
-            *self._divergence(),
-            *([] if not figures else ["## Figures"]),
-            *[f"![{name}](figures/{name}.png)\n\n{caption(name)}" for name in figures],
-            *self._settings(),
-            "## Runs",
-            self._runs(),
-        ]
-        return "\n\n".join(sections) + "\n"
+def _usual_question(results: SweepResults) -> str:
+    names = [name for key, name in results.titles.items() if key != SEED]
+    if names:
+        return f"Which {_listed(names)} is best?"
+    return "How much do results depend on the seed?" if results.titles else "What does this run learn?"
 
-    def _title(self) -> str:
-        names = [name for key, name in self.results.titles.items() if key != SEED] or list(self.results.titles.values())
-        return f"Sweep over {_listed(names)}" if names else "Sweep of one run"
 
-    def _usual_question(self) -> str:
-        names = [name for key, name in self.results.titles.items() if key != SEED]
-        if names:
-            return f"Which {_listed(names)} is best?"
-        return "How much do results depend on the seed?" if self.results.titles else "What does this run learn?"
+def _varied(results: SweepResults) -> str:
+    rows = [(f"`{one.key}`", "nuisance" if one.key == SEED else "studied", _values(one)) for one in results.swept_keys]
+    for override in results.fixed:
+        key, value = split(override)
+        rows.append((f"`{key}`", "fixed", f"`{value}`"))
+    text = "Everything else has its default."
+    return text if not rows else f"{table(('parameter', 'role', 'values'), rows)}\n\n{text}"
 
-    def _parameters(self) -> str:
-        rows = [
-            (f"`{one.key}`", "nuisance" if one.key == SEED else "studied", _values(one))
-            for one in self.results.parameters
-        ]
-        for override in self.results.fixed:
-            key, value = split(override)
-            rows.append((f"`{key}`", "fixed", f"`{value}`"))
-        text = "Everything else has its default."
-        return text if not rows else f"{table(('parameter', 'role', 'values'), rows)}\n\n{text}"
 
-    def _answer(self) -> list[str]:
-        results, lines = self.results, []
-        if results.metric is not None and ranked(results):
-            best = "lowest" if results.sign > 0 else "highest"
-            part = results.metric.partition("/")[0]
-            lines.append(
-                f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds."
-                + (" The test part chooses here, so the best value is a little too good." if part == "test" else "")
-            )
-        said = [*verdict(results), *baseline(results)]
-        lines += [" ".join(said)] if said else []
-        noticed = [*flags(results), *failures(results)]
-        lines += ["\n".join(f"- {line}" for line in noticed)] if noticed else []
-        command = best_command(results)
-        if command is not None:
-            first = "The best run" if results.complete else "The best run so far"
-            lines += [f"{first}:", f"    {command}"]
-        return lines or ["Nothing was evaluated."]
+def _answer(results: SweepResults) -> list[str]:
+    lines = []
+    if results.metric is not None and ranked(results):
+        best = "lowest" if results.sign > 0 else "highest"
+        part = results.metric.partition("/")[0]
+        lines.append(
+            f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds."
+            + (" The test part chooses here, so the best value is a little too good." if part == "test" else "")
+        )
+    sentences = [*verdict(results), *baseline(results)]
+    lines += [" ".join(sentences)] if sentences else []
+    warnings = [*flags(results), *failures(results)]
+    lines += ["\n".join(f"- {line}" for line in warnings)] if warnings else []
+    command = best_command(results)
+    if command is not None:
+        first = "The best run" if results.complete else "The best run so far"
+        lines += [f"{first}:", f"    {command}"]
+    return lines or ["Nothing was evaluated."]
 
-    def _importance(self) -> list[str]:
-        shares = importance(self.results)
-        if len(shares) < 2:
-            return []
-        rows = [(f"`{key}`", f"{100 * share:.0f} %") for key, share in shares.items()]
-        return ["## Importance", table(("parameter", "explains alone"), rows)]
 
-    def _divergence(self) -> list[str]:
-        text = divergence(self.results)
-        if text is None:
-            return []
-        rows = [
-            (f"`{self.results.titles[key]}={shown(value)}`", f"{lost} of {count}", f"{100 * lost / count:.0f} %")
-            for key, values in where_diverged(self.results).items()
-            for value, lost, count in values
-            if lost
-        ]
-        return ["## Diverged runs", text, *([table(("with", "diverged", "share"), rows)] if rows else [])]
+def _importance(results: SweepResults) -> list[str]:
+    shares = importance(results)
+    if len(shares) < 2:
+        return []
+    rows = [(f"`{key}`", f"{100 * share:.0f} %") for key, share in shares.items()]
+    return ["## Importance", table(("parameter", "explains alone"), rows)]
 
-    def _settings(self) -> list[str]:
-        settings = ranked(self.results)
-        known = {id(setting) for setting in settings}
-        settings += [setting for setting in self.results.settings if id(setting) not in known]
-        if all(len(setting.runs) == 1 for setting in settings):
-            return []
-        header, rows = settings_table(self.results, settings[:ROWS])
-        more = len(settings) - len(rows)
-        note = [f"... and {more} more."] if more > 0 else []
-        return ["## Settings", "Metrics at the end, mean ± standard deviation over seeds.", table(header, rows), *note]
 
-    def _runs(self) -> str:
-        results = self.results
-        runs = _by_rank(results)
-        names = results.listed
-        scored = [results.metric] if results.metric is not None else []
-        header = ("run", *[f"best {title(name)}" for name in scored], *map(title, names), "best at", "ended", "folder")
-        rows = [
-            (
-                shown(run.name),
-                *[_cell(run.score(name)) for name in scored],
-                *[_cell(None if run.summary is None else run.summary.end.get(name)) for name in names],
-                ""
-                if run.summary is None or run.summary.best_time is None
-                else f"{run.summary.unit} {run.summary.best_time}",
-                _ending(run),
-                "" if run.folder is None else f"`{run.folder.name}`",
-            )
-            for run in runs[:ROWS]
-        ]
-        left = f"The best {ROWS} of {len(runs)} runs; " if len(runs) > ROWS else ""
-        return f"{left}`runs.csv` has all runs and all their metrics.\n\n{table(header, rows)}"
+def _divergence(results: SweepResults) -> list[str]:
+    text = divergence(results)
+    if text is None:
+        return []
+    rows = [
+        (f"`{results.titles[key]}={short(value)}`", f"{lost} of {count}", f"{100 * lost / count:.0f} %")
+        for key, values in where_diverged(results).items()
+        for value, lost, count in values
+        if lost
+    ]
+    return ["## Diverged runs", text, *([table(("with", "diverged", "share"), rows)] if rows else [])]
+
+
+def _settings(results: SweepResults) -> list[str]:
+    settings = all_by_rank(results)
+    if all(len(setting.runs) == 1 for setting in settings):
+        return []
+    header, rows = settings_table(results, settings[:MAX_ROWS])
+    more = len(settings) - len(rows)
+    note = [f"... and {more} more."] if more > 0 else []
+    return ["## Settings", "Metrics at the end, mean ± standard deviation over seeds.", table(header, rows), *note]
+
+
+def _runs(results: SweepResults) -> str:
+    runs = _by_rank(results)
+    names = results.listed
+    scored = [results.metric] if results.metric is not None else []
+    header = ("run", *[f"best {title(name)}" for name in scored], *map(title, names), "best at", "ended", "folder")
+    rows = [
+        (
+            short(run.name),
+            *[_cell(run.score(name)) for name in scored],
+            *[_cell(None if run.summary is None else run.summary.end.get(name)) for name in names],
+            ""
+            if run.summary is None or run.summary.best_time is None
+            else f"{run.summary.unit} {run.summary.best_time}",
+            _ending(run),
+            "" if run.folder is None else f"`{run.folder.name}`",
+        )
+        for run in runs[:MAX_ROWS]
+    ]
+    left = f"The best {MAX_ROWS} of {len(runs)} runs; " if len(runs) > MAX_ROWS else ""
+    return f"{left}`runs.csv` has all runs and all their metrics.\n\n{table(header, rows)}"
 
 
 def caption(name: str) -> str:
-    """Return what a reader sees in a figure."""
+    """Return the caption of a figure."""
     return CAPTIONS[name if name in CAPTIONS else name.partition("_")[0]]
 
 
@@ -184,7 +173,7 @@ def runs_csv(results: SweepResults) -> str:
     """Return a table with one row for every run, in the order of the sweep."""
     summaries = [run.summary for run in results.runs if run.summary is not None]
     metrics = list(dict.fromkeys(name for summary in summaries for name in (*summary.best, *summary.end)))
-    keys = [parameter.key for parameter in results.parameters]
+    keys = [swept.key for swept in results.swept_keys]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header = ["name", *keys, *[f"best {name}" for name in metrics], *[f"end {name}" for name in metrics]]
@@ -209,8 +198,8 @@ def runs_csv(results: SweepResults) -> str:
 
 
 def report_files(folder: Path) -> list[Path]:
-    """Return the files and folders of a sweep's report, as far as it has been written."""
-    return [folder / name for name in FILES if (folder / name).exists()]
+    """Return the files and folders of a sweep's report that have been written."""
+    return [folder / name for name in REPORT_FILES if (folder / name).exists()]
 
 
 def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -> None:
@@ -218,7 +207,7 @@ def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -
     folder.mkdir(parents=True, exist_ok=True)
     drawn = save_figures(sweep_figures(results) if figures else {}, folder / "figures")
     write_text(folder / "runs.csv", runs_csv(results))
-    text = SweepReport(results).markdown(drawn)
+    text = sweep_report(results, drawn)
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", page(text, folder))
 
@@ -246,12 +235,12 @@ def _ending(run: SweepRun) -> str:
     return run.summary.stopped or ""
 
 
-def _values(parameter: Parameter) -> str:
-    if parameter.numbers is not None and parameter.drawn:
-        low, high = parameter.numbers[0], parameter.numbers[-1]
-        kind = ", over orders of magnitude" if parameter.logarithmic else ""
-        return f"{len(parameter.values)} values from {low:.4g} to {high:.4g}{kind}"
-    return ", ".join(f"`{shown(value)}`" for value in parameter.values)
+def _values(swept: SweptKey) -> str:
+    if swept.numbers is not None and swept.drawn:
+        low, high = swept.numbers[0], swept.numbers[-1]
+        kind = ", over orders of magnitude" if swept.logarithmic else ""
+        return f"{len(swept.values)} values from {low:.4g} to {high:.4g}{kind}"
+    return ", ".join(f"`{short(value)}`" for value in swept.values)
 
 
 def _cell(value: float | None) -> str:

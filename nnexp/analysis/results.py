@@ -1,4 +1,4 @@
-"""What a sweep leaves behind: its runs, each reduced to what an answer, a report and a figure need."""
+"""The results of a sweep: its runs, each reduced to what the answer, the report and the figures need."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,21 +8,20 @@ from pathlib import Path
 from statistics import median
 
 from nnexp.config.identity import without_effect
-from nnexp.config.overrides import Job, run_name, split
+from nnexp.config.overrides import Job, key_of, run_name, split
 from nnexp.plots.style import FARTHEST
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
 from nnexp.training.metrics import lower_is_better
 
 SEED = "seed"
-POINTS = 200
-"""Evaluations of a run that a sweep keeps in memory; the run's folder has all."""
-DECADE = 10
-MANY = 12
-"""From more numbers than these on, they are taken to be drawn from an interval."""
+KEPT_EVALUATIONS = 200
+"""How many evaluations of a run a sweep keeps in memory; the run's folder has all."""
+MOST_LISTED = 12
+"""More numbers than these are taken to be drawn from an interval."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepRun:
     """One run of a sweep.
 
@@ -75,8 +74,8 @@ class SweepRun:
 
 
 @dataclass(frozen=True)
-class Parameter:
-    """What a sweep varies.
+class SweptKey:
+    """A key that a sweep varies.
 
     Attributes
     ----------
@@ -97,14 +96,14 @@ class Parameter:
 
     @cached_property
     def numbers(self) -> tuple[float, ...] | None:
-        """Return the values as numbers; None where one of them is none, or so large or small that it is but a name."""
+        """Return the values as numbers; None where one of them is a word, or too large or small for an axis."""
         numbers = [_number(value) for value in self.values]
         return tuple(number for number in numbers if number is not None) if None not in numbers else None
 
     @property
     def drawn(self) -> bool:
-        """Tell whether it has so many numbers that they must have been drawn from an interval."""
-        return self.numbers is not None and len(self.numbers) > MANY
+        """Tell whether it has so many numbers that they are taken to be drawn from an interval."""
+        return self.numbers is not None and len(self.numbers) > MOST_LISTED
 
     @property
     def logarithmic(self) -> bool:
@@ -112,7 +111,7 @@ class Parameter:
 
         Drawn numbers also have to lie more evenly there: their median is nearer to the middle of the axis.
         """
-        if self.numbers is None or not 0 < DECADE * self.numbers[0] < self.numbers[-1]:
+        if self.numbers is None or not 0 < 10 * self.numbers[0] < self.numbers[-1]:
             return False
         logarithms = [log(number) for number in self.numbers]
         return not self.drawn or _off_centre(logarithms) < _off_centre(self.numbers)
@@ -150,12 +149,16 @@ class Setting:
 
     def scores(self, metric: str) -> list[float]:
         """Return the best value of a metric over the training of every finished run."""
-        return [score for run in self.finished if (score := run.score(metric)) is not None]
+        return [score for score, _ in self.scored(metric)]
+
+    def scored(self, metric: str) -> list[tuple[float, SweepRun]]:
+        """Return the finished runs that have a metric, with its best value over the training."""
+        return [(score, run) for run in self.finished if (score := run.score(metric)) is not None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SweepResults:
-    """All runs of a sweep, and what was asked.
+    """All runs of a sweep, with its question and its command.
 
     Attributes
     ----------
@@ -168,7 +171,7 @@ class SweepResults:
     missing
         How many jobs were not done, because the sweep was interrupted.
     wanted
-        The metric that is to tell what is best; None is the loss on the part for choosing.
+        The metric to rank by; None is the selection loss (validation, else test).
 
     """
 
@@ -186,7 +189,7 @@ class SweepResults:
 
     @property
     def metric(self) -> str | None:
-        """Return the metric that tells what is best; None where not all runs have it."""
+        """Return the metric that ranks the runs; None where not all runs have it."""
         metric = self.wanted or chosen_by(self.metrics)
         return metric if metric in self.metrics else None
 
@@ -222,7 +225,7 @@ class SweepResults:
 
     @cached_property
     def baselines(self) -> dict[str, list[float]]:
-        """Return what metrics are to be compared with: one value each where all runs have the same data."""
+        """Return the values of the baselines, by metric: one each where all runs have the same data."""
         known = [run.summary.baselines for run in self.runs if run.summary is not None]
         names = dict.fromkeys(name for baselines in known for name in baselines)
         return {name: sorted({baselines[name] for baselines in known if name in baselines}) for name in names}
@@ -236,32 +239,24 @@ class SweepResults:
     def fixed(self) -> list[str]:
         """Return the overrides that all runs share, but for those that change no number."""
         shared = set.intersection(*[set(run.job) for run in self.runs]) if self.runs else set()
-        return [over for over in (self.runs[0].job if self.runs else ()) if over in shared and _matters(over)]
+        job = self.runs[0].job if self.runs else ()
+        return [override for override in job if override in shared and not without_effect(key_of(override))]
 
     @cached_property
     def titles(self) -> dict[str, str]:
-        """Return what each parameter is called, by its key: its short name, or all of the key where two share that."""
-        names = [parameter.name for parameter in self.parameters]
-        return {one.key: one.name if names.count(one.name) == 1 else one.key for one in self.parameters}
+        """Return what each swept key is called: its short name, or the whole key where two share that."""
+        names = [swept.name for swept in self.swept_keys]
+        return {one.key: one.name if names.count(one.name) == 1 else one.key for one in self.swept_keys}
 
     @cached_property
-    def parameters(self) -> list[Parameter]:
-        """Return what is varied, in the order of the overrides; what changes no number is left out."""
-        keys = dict.fromkeys(split(override)[0] for run in self.runs for override in run.job)
-        varied = []
-        for key in keys:
-            values = list(dict.fromkeys(run.value(key) for run in self.runs))
-            if len(values) > 1 and not without_effect(key):
-                given = [value for value in values if value is not None]
-                numbers = [_number(value) for value in given]
-                ordered = None not in numbers
-                varied.append(Parameter(key, tuple(sorted(given, key=float) if ordered else given)))
-        return varied
+    def swept_keys(self) -> list[SweptKey]:
+        """Return the keys that are varied, in the order of the overrides; those that change no number are left out."""
+        return swept_keys_of([run.job for run in self.runs])
 
     @cached_property
     def settings(self) -> list[Setting]:
         """Return the runs by what they differ in, seeds apart, in the order of the sweep."""
-        keys = [parameter.key for parameter in self.parameters if parameter.key != SEED]
+        keys = [swept.key for swept in self.swept_keys if swept.key != SEED]
         groups: dict[tuple[str | None, ...], list[SweepRun]] = {}
         for run in self.runs:
             groups.setdefault(tuple(run.value(key) for key in keys), []).append(run)
@@ -277,8 +272,17 @@ def names_of(jobs: Sequence[Job]) -> list[str]:
     return [run_name([override for override in job if override not in shared]) for job in jobs]
 
 
-def _matters(override: str) -> bool:
-    return not without_effect(split(override)[0])
+def swept_keys_of(jobs: Sequence[Sequence[str]]) -> list[SweptKey]:
+    """Return the keys that jobs vary, in the order of their overrides; those that change no number are left out."""
+    given = [dict(map(split, job)) for job in jobs]
+    found = []
+    for key in dict.fromkeys(key for values in given for key in values):
+        values = list(dict.fromkeys(one.get(key) for one in given))
+        if len(values) > 1 and not without_effect(key):
+            written = [value for value in values if value is not None]
+            ordered = all(_number(value) is not None for value in written)
+            found.append(SweptKey(key, tuple(sorted(written, key=float) if ordered else written)))
+    return found
 
 
 def _off_centre(numbers: Sequence[float]) -> float:

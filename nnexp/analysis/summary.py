@@ -1,20 +1,20 @@
-"""What came out of a sweep, in a table and a few sentences, for the terminal."""
+"""The results of a sweep in a table and a few sentences, for the terminal."""
 
 from collections.abc import Sequence
 
-from nnexp.analysis.findings import best_command, divergence, flags, incompleteness, ranked, shown, spread, verdict
+from nnexp.analysis.findings import all_by_rank, best_command, divergence, flags, incompleteness, short, spread, verdict
 from nnexp.analysis.results import Setting, SweepResults
 from nnexp.report import terminal
 from nnexp.report.rows import number
 
-ALL, FIRST = 20, 15
-"""So many settings are shown all; of more, so many."""
-FAILURES = 5
+MOST_SETTINGS, BEST_SETTINGS = 20, 15
+"""The most settings of which all are shown; and how many are of a sweep that has more."""
+NAMED_FAILURES = 5
 """How many failed runs are named."""
-REASON = 120
+REASON_LENGTH = 120
 """The most characters of the reason for a failure."""
 
-Table = tuple[list[str], list[list[str]]]
+Rows = tuple[list[str], list[list[str]]]
 """The header and the rows."""
 
 
@@ -28,14 +28,12 @@ def show_answer(results: SweepResults) -> None:
             ["Nothing was evaluated: every run diverged." if diverged else "Nothing was evaluated."]
         )
     else:
-        settings = shown_first(results)
-        left = len(results.settings) - len(settings[:FIRST])
-        crowd = len(settings) > ALL
-        header, rows = settings_table(results, settings[:FIRST] if crowd else settings)
+        few = len(results.settings) <= MOST_SETTINGS
+        header, rows = settings_table(results, results.settings if few else all_by_rank(results)[:BEST_SETTINGS])
         spare = [title(name) for name in results.metrics if title(name) in header]
         terminal.show_fitting_table(header, rows, spare if results.metric is not None else spare[:-1])
-        if crowd:
-            terminal.show_sentences([f"... and {left} more, in report.md", ""])
+        if not few:
+            terminal.show_sentences([f"... and {len(results.settings) - BEST_SETTINGS} more, in report.md", ""])
     terminal.show_sentences([*verdict(results), *flags(results), *baseline(results), *failures(results)])
     where = divergence(results)
     terminal.show_sentences([where] if where else [])
@@ -44,16 +42,7 @@ def show_answer(results: SweepResults) -> None:
         terminal.show_lines([f"{'Best run' if results.complete else 'Best run so far'}: {command}"])
 
 
-def shown_first(results: SweepResults) -> list[Setting]:
-    """Return all settings: in the order of the sweep where they are few, else by rank, those without one at the end."""
-    if len(results.settings) <= ALL:
-        return results.settings
-    order = ranked(results)
-    known = {id(setting) for setting in order}
-    return [*order, *(setting for setting in results.settings if id(setting) not in known)]
-
-
-def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Table:
+def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Rows:
     """Return a row for every setting: metrics at the end, and the best value over training of the one that ranks."""
     names = results.listed
     several = any(len(setting.runs) > 1 for setting in results.settings)
@@ -68,7 +57,7 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Table:
         cells += [spread(_baselines(setting, name)[:1]) for name in differing]
         rows.append(
             [
-                shown(setting.name) + (" (halved)" if setting.finished and setting.halved else ""),
+                short(setting.name) + (" (halved)" if setting.finished and setting.halved else ""),
                 *([_count(setting)] if several else []),
                 *cells,
             ],
@@ -82,7 +71,7 @@ def title(name: str) -> str:
 
 
 def baseline(results: SweepResults) -> list[str]:
-    """Return what metrics are to be compared with, or that there is not one for all."""
+    """Return the sentence with the baselines, or the one that the settings have different ones."""
     if not results.comparable:
         return ["The settings differ in their data: compare each with its baseline."]
     known = [f"{name} {number(value)}" for name, (value, *_) in results.baselines.items()]
@@ -90,12 +79,13 @@ def baseline(results: SweepResults) -> list[str]:
 
 
 def failures(results: SweepResults) -> list[str]:
-    """Return the names of the first runs that failed, and why they did."""
+    """Return the names of the first runs that failed, with the reasons."""
     lines = []
-    for run in results.failed[:FAILURES]:
+    for run in results.failed[:NAMED_FAILURES]:
         reason = " ".join((run.error or "no reason known").split())
-        lines.append(f"Failed: {shown(run.name)}: {reason if len(reason) <= REASON else reason[: REASON - 1] + '…'}")
-    more = len(results.failed) - FAILURES
+        cut = reason if len(reason) <= REASON_LENGTH else reason[: REASON_LENGTH - 1] + "…"
+        lines.append(f"Failed: {short(run.name)}: {cut}")
+    more = len(results.failed) - NAMED_FAILURES
     return [*lines, f"... and {more} more failed."] if more > 0 else lines
 
 

@@ -1,1 +1,1 @@
-"""Sweeps: from what is to be varied to what came out best."""
+"""Sweeps: many runs of one command, trained together, and their report."""

@@ -21,16 +21,7 @@ from nnexp.config.overrides import Job
 
 
 def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig) -> Iterator[Experiment]:
-    """Yield the checked experiment of every job.
-
-    Arguments
-    ---------
-    jobs
-        Their overrides.
-    loader
-        Hydra's.
-    master
-        The config of the sweep, which knows what else was said on the command line.
+    """Yield the checked experiment of every job; `master` is the config of the sweep, with the overrides of Hydra.
 
     Raises
     ------
@@ -58,7 +49,7 @@ def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig
             with open_dict(base):
                 del base["hydra"]
             bases[choices] = pickle.dumps(base)
-        # A copy by way of bytes, which takes a fifth of the time of copy.deepcopy.
+        # A copy through bytes, which takes a fifth of the time of copy.deepcopy.
         config: DictConfig = pickle.loads(bases[choices])  # noqa: S301 - just made
         values = [parsed(override) for override in job if override not in choices]
         set_values(values, config)

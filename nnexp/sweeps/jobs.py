@@ -25,21 +25,21 @@ from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
 from nnexp.core.errors import UserError
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.sampling import Interval, Point, points
-from nnexp.sweeps.search import AllAtOnce, Bayesian, Block, Search
+from nnexp.sweeps.search import Block, Search
 
 EXPERIMENT, SEED, SWEEP = "experiment", "seed", "sweep"
-PLAIN = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
+UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
 """Text that needs no quotes on the command line, and is not taken for a number or the like."""
 S = TypeVar("S")
 T = TypeVar("T")
-Given = dict[str, Override]
-"""What is said of every key, without the + before it."""
+Overrides = dict[str, Override]
+"""Overrides by their keys, without the + before them."""
 
 
 def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
-    """Return where the jobs of a command come from; several experiments bring each its own sweep.
+    """Return the search that makes the jobs of a command; several experiments bring each its own sweep.
 
-    What is about Hydra or the sweep itself counts here, and is no override of a job.
+    Overrides of Hydra and of the sweep itself are used here, and are no overrides of a job.
 
     Raises
     ------
@@ -50,7 +50,7 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
 
     """
     parser = OverridesParser.create(config_loader=loader)
-    given: Given = {}
+    given: Overrides = {}
     own: list[str] = []
     for override in _parsed(parser, replacing(arguments)):
         if override.is_hydra_override() or _of_sweeps(override):
@@ -73,12 +73,11 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
                 searched.append((block, options))
             else:
                 jobs += block.jobs(points(block.intervals, options) if block.intervals else [()])
-    return Bayesian(jobs, searched) if searched else AllAtOnce(jobs)
+    return Search(jobs, searched)
 
 
-def all_jobs(arguments: Sequence[str], loader: ConfigLoader) -> list[Job]:
-    """Return the overrides of the jobs that a sweep begins with: all of them, unless it learns on the way."""
-    return search_of(arguments, loader).ask()
+def _plain(node: object) -> object:
+    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 
 def _parsed(parser: OverridesParser, arguments: Sequence[str]) -> list[Override]:
@@ -93,15 +92,11 @@ def _key(override: Override) -> str:
 
 
 def _of_sweeps(override: Override) -> bool:
-    """Tell whether an override is about the sweep itself, which cannot be varied."""
+    """Tell whether an override is of the sweep itself, which cannot be varied."""
     found = _key(override).lstrip("~").split(".")[0] == SWEEP
     if found and override.is_sweep_override():
         raise UserError(f"{override.input_line}: must be a single value, for it is about the sweep itself")
     return found
-
-
-def _plain(node: object) -> object:
-    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
 
 
 def _blocks(over: object) -> list[dict[str, object]]:
@@ -114,9 +109,9 @@ def _blocks(over: object) -> list[dict[str, object]]:
     return blocks
 
 
-def _overrides(over: Mapping[str, object], given: Given, parser: OverridesParser) -> Given:
-    """Return what a mapping says of the keys of which the command line says nothing."""
-    overrides: Given = {}
+def _overrides(over: Mapping[str, object], given: Overrides, parser: OverridesParser) -> Overrides:
+    """Return the overrides of a mapping, but for the keys that the command line sets."""
+    overrides: Overrides = {}
     for key, values in over.items():
         if values == []:
             raise UserError(f"sweep.over.{key}=[]: must have a value")
@@ -128,19 +123,20 @@ def _overrides(over: Mapping[str, object], given: Given, parser: OverridesParser
     return overrides
 
 
-def _block(chosen: Sequence[str], varied: Given, options: SweepOptions, config: DictConfig) -> Block:
-    """Return what is combined with what; keys that are zipped share their rows."""
+def _block(chosen: Sequence[str], varied: Overrides, options: SweepOptions, config: DictConfig) -> Block:
+    """Return the rows and intervals to combine; keys that are zipped share their rows."""
     seeds = _seeds(varied.get(SEED), options.repeats, config) if options.repeats else []
     axes: list[list[Point]] = [[(override,)] for override in chosen]
     intervals: list[Interval] = []
-    place = 0
+    first_interval = 0
     zipped: tuple[int, Override] | None = None
     for key, override in varied.items():
         if key == SEED and seeds:
             continue
         value = override.value()
         if isinstance(value, IntervalSweep):
-            place = place if intervals else len(axes)
+            if not intervals:
+                first_interval = len(axes)
             intervals.append(_interval(override, value))
         elif not isinstance(value, ZipSweep):
             axes.append(list(dict.fromkeys(_rows(override))))
@@ -149,7 +145,7 @@ def _block(chosen: Sequence[str], varied: Given, options: SweepOptions, config: 
             axes.append(_rows(override))
         else:
             axes[zipped[0]] = _side_by_side(axes[zipped[0]], zipped[1], override)
-    return Block(axes[:place], intervals, [*axes[place:], *([seeds] if seeds else [])])
+    return Block(axes[:first_interval], intervals, [*axes[first_interval:], *([seeds] if seeds else [])])
 
 
 def _side_by_side(rows: Sequence[Point], first: Override, override: Override) -> list[Point]:
@@ -162,7 +158,7 @@ def _side_by_side(rows: Sequence[Point], first: Override, override: Override) ->
 
 
 def _seeds(override: Override | None, repeats: int, config: DictConfig) -> list[Point]:
-    """Return so many seeds, from the one that is given or configured."""
+    """Return consecutive seeds, from the one that is given or configured."""
     if override is not None and not _constant(override):
         raise UserError(f"{override.input_line}: must be a single value under sweep.repeats={repeats}")
     seed = config.seed if override is None else override.value()
@@ -172,13 +168,13 @@ def _seeds(override: Override | None, repeats: int, config: DictConfig) -> list[
 
 
 def _constant(override: Override) -> Point:
-    """Return what an override says of every job; nothing where it varies."""
+    """Return an override that is the same in every job; an empty point for one that varies."""
     rows = [] if override.is_interval_sweep() else _rows(override)
     return rows[0] if len(rows) == 1 else ()
 
 
 def _rows(override: Override) -> list[Point]:
-    """Return an override for every value that one stands for."""
+    """Return one override for every value of an override."""
     key = override.get_key_element()
     if override.is_interval_sweep():
         raise UserError(f"{override.input_line}: must be a list or range of values, not an interval")
@@ -204,15 +200,15 @@ def _interval(override: Override, interval: IntervalSweep) -> Interval:
 
 
 def _checked(override: Override, function: Callable[[S], T], sweep: S) -> T:
-    """Return what a function makes of the values of an override, which a mistake in them then names."""
+    """Return a function of the values of an override; its mistakes then name the override."""
     try:
         return function(sweep)
     except UserError as error:
         raise UserError(f"{override.input_line}: {error}") from error
 
 
-def _check_keys(varied: Given, block: Block, own: Sequence[str], config: DictConfig, loader: ConfigLoader) -> None:
-    """Raise Hydra's error if a key does not exist; only a doubtful one is worth to compose a job for it."""
+def _check_keys(varied: Overrides, block: Block, own: Sequence[str], config: DictConfig, loader: ConfigLoader) -> None:
+    """Raise Hydra's error if a key does not exist; a job is composed only where the config does not have the key."""
     doubtful = False
     for key, override in varied.items():
         group = bool(loader.get_group_options(override.key_or_group, ObjectType.CONFIG))
@@ -225,7 +221,7 @@ def _check_keys(varied: Given, block: Block, own: Sequence[str], config: DictCon
 
 
 def _choice(values: object) -> str:
-    """Return values as the command line has them: a text as it is, a list as alternatives."""
+    """Return values as the command line writes them: a text as it is, a list as alternatives."""
     if isinstance(values, str):
         return values
     return ",".join(_element(value) for value in values) if isinstance(values, list) else _element(values)
@@ -237,5 +233,5 @@ def _element(value: object) -> str:
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{_element(item)}' for key, item in value.items())}}}"
     if isinstance(value, str):
-        return value if PLAIN.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
+        return value if UNQUOTED.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
     return json.dumps(value)

@@ -12,17 +12,17 @@ from nnexp.core.build import build
 from nnexp.core.component import Component, Count, Seed
 from nnexp.core.errors import UserError
 
-Times = Annotated[int, at.Interval(ge=1, le=MOST)]
+LimitedCount = Annotated[int, at.Interval(ge=1, le=MOST)]
 
 
 @dataclass(frozen=True)
 class SweepOptions(Component):
     """The settings of a sweep, under `sweep` in `conf/config.yaml`."""
 
-    repeats: Times | None = None
+    repeats: LimitedCount | None = None
     metric: str | None = None
     sampler: Literal["random", "sobol", "optuna"] = "random"
-    draws: Times = 16
+    draws: LimitedCount = 16
     draw_seed: Seed = 0
     batch: Count = 8
     halving: Annotated[float, at.Interval(gt=0, lt=1)] | None = None

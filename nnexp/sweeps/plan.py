@@ -1,10 +1,10 @@
-"""What a sweep would do: its runs, its stacks, what is varied, and about how long and how much memory that takes."""
+"""The plan of a sweep: its runs and stacks, the keys that it varies, and an estimate of its time and memory."""
 
 import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
 
-from nnexp.analysis.results import Parameter, SweepResults, SweepRun
+from nnexp.analysis.results import SweptKey, swept_keys_of
 from nnexp.config.overrides import Job
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
@@ -14,39 +14,28 @@ from nnexp.sweeps.train import beginning
 from nnexp.sweeps.workers import MEGABYTE, Workers
 
 TRIAL_SECONDS = 0.2
-"""How long a stack of each shape is trained to see how fast it is; what it learns is thrown away."""
+"""How long a stack of each shape is trained to measure its speed; the result is thrown away."""
 PROCESS_MEGABYTES = 110
-"""What a worker takes before it trains (measured: Python with NumPy and what trains, on Linux)."""
-SHOWN = 8
-"""How many values of a parameter are listed."""
+"""The memory of a worker before it trains (measured: Python with NumPy and the training loop, on Linux)."""
+LISTED_VALUES = 8
+"""How many values of a key are listed."""
 
 
 def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers) -> None:
-    """Print what would be done, and do nothing.
+    """Print the plan of a sweep: which of the jobs known by now are trained, on which workers, and how long it takes.
 
-    Arguments
-    ---------
-    jobs
-        All jobs that are known by now.
-    runs
-        Those that would be trained; the others have been trained before.
-    total
-        How many jobs there will be, with those that depend on what came before them.
-    workers
-        Who would train them.
-
+    `runs` are those to train, and `total` counts all jobs, also those that depend on the results of others.
     """
     with workers.start() as pool:
         count = pool.count
     stacks = stacks_of(runs, workers.stack_bytes, count)
-    parameters = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs)).parameters
     later = f", {total - len(jobs)} more depend on their results" if total > len(jobs) else ""
     lines = [
         f"Runs      {len(jobs)}: {len(jobs) - len(runs)} trained before and reused, {len(runs)} to train{later}",
-        *[f"{'Varied' if index == 0 else '':9} {_values(parameter)}" for index, parameter in enumerate(parameters)],
+        *[f"{'Varied' if index == 0 else '':9} {_values(swept)}" for index, swept in enumerate(swept_keys_of(jobs))],
     ]
     if runs:
-        seconds = sum(_seconds(runs, stacks))
+        seconds = _seconds(runs, stacks)
         sizes = Counter(len(stack) for stack in stacks)
         described = ", ".join(f"{number} of {size}" for size, number in sorted(sizes.items(), reverse=True))
         lines += [
@@ -57,24 +46,22 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
     terminal.show_lines([*lines, "", "Nothing was trained: sweep.plan=true."])
 
 
-def _values(parameter: Parameter) -> str:
-    shown = parameter.values if len(parameter.values) <= SHOWN else [*parameter.values[: SHOWN - 1], "..."]
-    values = ", ".join([*shown, *([parameter.values[-1]] if len(parameter.values) > SHOWN else [])])
-    return f"{parameter.key}: {values}" + (f" ({len(parameter.values)} values)" if len(shown) > 2 else "")
+def _values(swept: SweptKey) -> str:
+    values = swept.values
+    listed = values if len(values) <= LISTED_VALUES else [*values[: LISTED_VALUES - 1], "...", values[-1]]
+    return f"{swept.key}: {', '.join(listed)}" + (f" ({len(values)} values)" if len(values) > 2 else "")
 
 
-def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> list[float]:
-    """Return about how long each stack takes; those of one shape and size take the same time."""
-    known: dict[tuple[Hashable, int], float] = {}
+def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> float:
+    """Return about how many seconds all stacks take together; those of one shape and size take the same time."""
+    alike: dict[tuple[Hashable, int], list[Places]] = {}
     for stack in stacks:
-        shape = stack_key(runs[stack[0]]), len(stack)
-        if shape not in known:
-            known[shape] = _trial(runs, stack)
-    return [known[stack_key(runs[stack[0]]), len(stack)] for stack in stacks]
+        alike.setdefault((stack_key(runs[stack[0]]), len(stack)), []).append(stack)
+    return sum(len(same) * _trial(runs, same[0]) for same in alike.values())
 
 
 def _trial(runs: Sequence[Ready], stack: Places) -> float:
-    """Return how long a stack takes, from its first rounds, the very first of which warms up."""
+    """Return how long a stack takes, estimated from its first rounds but the very first, which is slower."""
     with one_thread():
         training = beginning(runs, stack)()
         first, *times = training.times

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Event, Thread
+from threading import Thread
 
 from nnexp.analysis.results import SweepRun
 from nnexp.config.overrides import Job
@@ -22,23 +22,23 @@ from nnexp.training.history import NOTHING, History
 
 ERROR_TAG = "error"
 SHOW_SECONDS = 0.2
-"""How often it is shown how much is left to record."""
+"""How often the number of runs that are left to record is shown."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 """How long a store that does not answer is left alone, the first time and at most."""
 
 
-@dataclass(frozen=True)
-class Kept:
+@dataclass(frozen=True, kw_only=True)
+class WrittenRun:
     """A run whose files are written.
 
     Attributes
     ----------
-    run
-        What was asked for.
+    ready
+        Its config and data.
     folder
         Where its files are.
     summary
-        What came out; None if it failed.
+        Its results; None if it failed.
     curves
         Its history, thinned; None if it failed.
     error
@@ -46,29 +46,37 @@ class Kept:
 
     """
 
-    run: Ready
+    ready: Ready
     folder: Path
-    summary: RunSummary | None
-    curves: History | None
+    summary: RunSummary | None = None
+    curves: History | None = None
     error: str | None = None
 
     def swept(self, job: Job, *, reused: bool) -> SweepRun:
-        """Return what the sweep keeps of the run, for a job that asks for it."""
-        return SweepRun(tuple(job), self.run.name, self.summary, self.curves, self.error, reused, self.folder)
+        """Return the run as the results of the sweep have it, for one of the jobs that mean it."""
+        return SweepRun(
+            job=tuple(job),
+            name=self.ready.name,
+            summary=self.summary,
+            curves=self.curves,
+            error=self.error,
+            reused=reused,
+            folder=self.folder,
+        )
 
 
-class Recorder(Thread):
+class RecordingThread(Thread):
     """A thread that opens a tracker and records runs one after another, for each call waits for a database.
 
-    A store that fails is left alone for a while, longer each time, and the runs wait. It never keeps the process from
-    ending: what is not recorded then has its files, and is recorded when the command is given again.
+    When the store fails, the thread waits before it tries again, longer each time. It never keeps the process from
+    ending: a run that is not recorded then has its files, and is recorded when the command is given again.
 
     Arguments
     ---------
     start
         Opens the tracker, which takes seconds, and begins the sweep.
     tags
-        Where the runs come from.
+        The versions and the commit, for every run.
 
     """
 
@@ -78,48 +86,30 @@ class Recorder(Thread):
         self.refusal: TrackingError | None = None
         self.errors: list[str] = []
         self._start_sweep, self._tags, self._known = start, tags, dict[str, str]()
-        self._queue: SimpleQueue[Kept | None] = SimpleQueue()
-        self._left: deque[Kept] = deque()
-        self._failed: list[Kept] = []
-        self._opened = Event()
-        self._at_once = False
+        self._queue: SimpleQueue[WrittenRun | None] = SimpleQueue()
+        self._left: deque[WrittenRun] = deque()
+        self._failed: list[WrittenRun] = []
+        self._abandoned = False
         self._failure: Exception | None = None
-        self._sure = False
+        self._known_is_complete = False
         self._wait, self._next = FIRST_WAIT, 0.0
         self.start()
 
     def run(self) -> None:
-        """Record what is put into the queue, until nothing more comes."""
+        """Record the runs of the queue, until `close` or `abandon` ends it."""
         try:
             tracked = self.tracked = self._start_sweep()
-        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
+        except Exception as error:  # noqa: BLE001 - `put` and `close` raise it
             self._failure = error
             return
-        finally:
-            self._opened.set()
-        while (kept := self._queue.get()) is not None:
-            self._left.append(kept)
+        while (written := self._queue.get()) is not None:
+            self._left.append(written)
             if time.monotonic() > self._next:
                 self._record_left(tracked)
         self._record_left(tracked)
 
-    def begun(self) -> TrackedSweep:
-        """Return the sweep in the tracker, once it is open.
-
-        Raises
-        ------
-        UserError
-            If the tracker could not be opened.
-
-        """
-        self._opened.wait()
-        if self._failure is not None:
-            raise self._failure
-        assert self.tracked is not None  # noqa: S101 - it is open
-        return self.tracked
-
-    def put(self, kept: Kept) -> None:
-        """Record a run, soon, unless it is recorded already.
+    def put(self, written: WrittenRun) -> None:
+        """Put a run into the queue; one that is recorded already is not recorded again.
 
         Raises
         ------
@@ -129,10 +119,10 @@ class Recorder(Thread):
         """
         if self._failure is not None:
             raise self._failure
-        self._queue.put(kept)
+        self._queue.put(written)
 
     def close(self) -> None:
-        """Wait until all is recorded, as far as it can be.
+        """Wait until all runs are recorded, as far as they can be.
 
         Raises
         ------
@@ -149,8 +139,8 @@ class Recorder(Thread):
             raise self._failure
 
     def abandon(self, seconds: float) -> None:
-        """Wait so many seconds for the run that is being recorded, and leave the others."""
-        self._at_once = True
+        """Wait at most some seconds for the run that is being recorded, and leave the others."""
+        self._abandoned = True
         self._queue.put(None)
         if self.tracked is not None:
             self.join(seconds)
@@ -159,67 +149,65 @@ class Recorder(Thread):
         """Return the runs that are trained and not recorded, by their folders."""
         waiting = [*self._failed, *self._left]
         while not self._queue.empty():
-            waiting += [kept for kept in (self._queue.get(),) if kept is not None]
-        return {kept.folder: self._finished(kept) for kept in waiting if kept.folder.is_dir()}
+            written = self._queue.get()
+            waiting += [] if written is None else [written]
+        return {written.folder: self._finished(written) for written in waiting if written.folder.is_dir()}
 
     def _record_left(self, tracked: TrackedSweep) -> None:
-        """Record the runs that wait, until the store fails."""
-        if self._at_once:
+        """Record the waiting runs, until the store fails."""
+        if self._abandoned:
             return
         try:
-            if not self._sure:
-                self._look(tracked)
-            while self._left and not self._at_once:
+            if not self._known_is_complete:
+                self._look_up(tracked)
+            while self._left and not self._abandoned:
                 try:
                     self._record(tracked, self._left[0])
                 except (TrackingError, OSError) as error:
-                    self._look(tracked)  # where the store answers, the others may have better luck
+                    self._look_up(tracked)  # if the store answers, it was this run's fault
                     self.errors.append(str(error))
                     self._failed.append(self._left[0])
                 self._left.popleft()
         except TrackingError as error:
             if self.refusal is None:
                 warn(f"MLflow does not take runs for now; the training goes on ({error})")
-            self.refusal, self._sure = error, False
+            self.refusal, self._known_is_complete = error, False
             self._next, self._wait = time.monotonic() + self._wait, min(2 * self._wait, LONGEST_WAIT)
 
-    def _look(self, tracked: TrackedSweep) -> None:
-        """See what the store has, and remove what was begun and not ended, so that nothing is recorded twice."""
+    def _look_up(self, tracked: TrackedSweep) -> None:
+        """Ask the store which runs it has, so that none is recorded twice; it removes those that were not ended."""
         self._known |= tracked.recorded()
-        self.refusal, self._sure, self._wait = None, True, FIRST_WAIT
+        self.refusal, self._known_is_complete, self._wait = None, True, FIRST_WAIT
 
-    def _record(self, tracked: TrackedSweep, kept: Kept) -> None:
-        config_hash = kept.run.config_hash
+    def _record(self, tracked: TrackedSweep, written: WrittenRun) -> None:
+        config_hash, earlier = written.ready.config_hash, tracked_as(written.folder, tracked.uri)
         if config_hash in self._known:
-            if tracked_as(kept.folder, tracked.uri) is None:
-                _note(tracked, self._known[config_hash], kept.folder)
-            return
-        earlier = tracked_as(kept.folder, tracked.uri)
-        if earlier is not None and tracked.reuse(earlier):
-            return
-        recorded = tracked.record(self._finished(kept))
-        if recorded is not None and kept.summary is not None:
-            _note(tracked, recorded, kept.folder)
+            if earlier is None:
+                _note(tracked, self._known[config_hash], written.folder)
+        elif earlier is None or not tracked.reuse(earlier):
+            run_id = tracked.record(self._finished(written))
+            if run_id is not None and written.summary is not None:
+                _note(tracked, run_id, written.folder)
 
-    def _finished(self, kept: Kept) -> FinishedRun:
-        run, summary = kept.run, kept.summary
-        curves, diverged_step = kept.curves or NOTHING, None if summary is None else summary.diverged_step
+    def _finished(self, written: WrittenRun) -> FinishedRun:
+        ready, summary, curves = written.ready, written.summary, written.curves or NOTHING
+        diverged_step = None if summary is None else summary.diverged_step
         return FinishedRun(
-            facts=run.facts(self._tags),
-            metrics={} if summary is None else best_metrics(summary),
-            tags={ERROR_TAG: kept.error or ""} if summary is None else outcome_tags(summary),
-            description=describe(run.command, curves, diverged_step, kept.folder),
-            seconds=0.0 if summary is None else summary.seconds,
-            status="FINISHED" if summary is not None else "FAILED",
+            facts=ready.facts(self._tags),
             history=curves,
-            files=files_to_record(kept.folder),
+            metrics={} if summary is None else best_metrics(summary),
+            tags={ERROR_TAG: written.error or ""} if summary is None else outcome_tags(summary),
+            description=describe(ready.command, curves, diverged_step, written.folder),
+            files=files_to_record(written.folder),
+            seconds=0.0 if summary is None else summary.seconds,
+            status="FAILED" if summary is None else "FINISHED",
         )
 
 
 def _note(tracked: TrackedSweep, run_id: str, folder: Path) -> None:
-    """Note where a run is recorded, if there is room on the disk; the store itself knows, too."""
+    """Note in a run's folder where it is recorded; on a full disk the store alone knows it."""
     earlier = RunNote.read(folder)
     if earlier is not None and earlier.left is not None and earlier.parent != tracked.run_id:
-        return  # it is still to be delivered as what it was before, too
+        return  # a note of what another store or sweep still has to get
     with suppress(OSError):
         RunNote(tracked.uri, run_id, tracked.run_id).write(folder)

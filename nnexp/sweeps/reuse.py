@@ -1,4 +1,4 @@
-"""What has been trained before, found by config hash in the folders of earlier runs and sweeps."""
+"""Runs that were trained before, found by config hash in the folders of earlier runs and sweeps."""
 
 import re
 from collections.abc import Mapping
@@ -6,23 +6,23 @@ from contextlib import suppress
 from pathlib import Path
 
 from nnexp import __version__
-from nnexp.analysis.results import POINTS
+from nnexp.analysis.results import KEPT_EVALUATIONS
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.training.history import History
 
 SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
-FOLDER = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
+FOLDER_NAME = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
 """The name of a run's folder, which ends in its config hash, numbered where the name was taken."""
 
 
 def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]:
-    """Return the folders of all runs by config hash, those of one's own sweep, if it has begun, first."""
+    """Return the folders of all runs by config hash; those in `own`, the folder of the sweep itself, come first."""
     found: dict[str, list[Path]] = {}
     others = sorted({*output_dir.glob("*"), *output_dir.glob(f"{SWEEPS}/*/{RUNS}")} - {own, output_dir / SWEEPS})
     for parent in (*([own] if own is not None else []), *others):
         for folder in parent.iterdir() if parent.is_dir() else ():
-            match = FOLDER.fullmatch(folder.name)
+            match = FOLDER_NAME.fullmatch(folder.name)
             if match is not None:
                 found.setdefault(match[1], []).append(folder)
     return found
@@ -33,9 +33,8 @@ def finished(
 ) -> tuple[Path, RunSummary, History] | None:
     """Return the folder, the summary and the thinned history of a run that was trained before, if it was.
 
-    It counts when it was trained by the same version of nnexp on the same data. One without figures is none where
-    figures are asked for, and one that halving ended early is none but within its own sweep, where it would end early
-    again.
+    It has to be trained by the same version of nnexp on the same data, and to have figures if they are asked for. One
+    that halving stopped counts in its own sweep only, where it would be stopped again.
     """
     for folder in folders.get(run.config_hash, []):
         summary = RunSummary.read(folder)
@@ -46,6 +45,6 @@ def finished(
             and (run.experiment.figures is not True or (folder / FIGURES).is_dir())
             and (folder.parent == own or not summary.halved)
         ):
-            with suppress(OSError, ValueError, KeyError):  # a history that somebody has damaged is none
-                return folder, summary, read_history(folder).thinned(POINTS)
+            with suppress(OSError, ValueError, KeyError):  # a damaged history: the run is trained again
+                return folder, summary, read_history(folder).thinned(KEPT_EVALUATIONS)
     return None

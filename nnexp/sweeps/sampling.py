@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 
 from nnexp.config.sweep_functions import between
 from nnexp.sweeps.options import SweepOptions
 
-DIGITS = 6
-"""Significant digits of a drawn value, so that commands and names are readable."""
+SIGNIFICANT_DIGITS = 6
+"""Of a drawn value, so that commands and names are readable."""
+PRECISION = 1e-5
+"""How far a drawn value may be rounded, as a share of the interval."""
 
 Point = tuple[str, ...]
 """An override for every interval."""
@@ -15,7 +18,7 @@ Point = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Interval:
-    """What a key is drawn from.
+    """The bounds between which the values of a key are drawn.
 
     Attributes
     ----------
@@ -44,13 +47,16 @@ class Interval:
         return self.override(between(self.low - margin, self.high + margin, share, logarithmic=self.logarithmic))
 
     def override(self, value: float) -> str:
-        """Return the override for a value, rounded to what is readable, within the bounds."""
+        """Return the override for a value, rounded to a few digits within the bounds."""
         if self.whole:
             return f"{self.key}={min(max(round(value), self.low), self.high)}"
-        # Digits that all of the interval shares say nothing, and do not count.
-        size = max(abs(self.low), abs(self.high))
-        shared = len(str(int(size / (self.high - self.low)))) - 1
-        return f"{self.key}={min(max(float(f'{value:.{DIGITS + shared}g}'), self.low), self.high)}"
+        # Leading digits common to the whole interval do not count towards precision. Their number is a lower bound:
+        # where one bound has a digit more than the other, as 966673 and 1166672, another digit may be needed.
+        width = self.high - self.low
+        common = len(str(int(max(abs(self.low), abs(self.high)) / width))) - 1
+        rounded = (float(f"{value:.{digits}g}") for digits in count(SIGNIFICANT_DIGITS + common))
+        close = next(number for number in rounded if abs(number - value) <= PRECISION * width)
+        return f"{self.key}={min(max(close, self.low), self.high)}"
 
 
 def points(intervals: Sequence[Interval], options: SweepOptions) -> list[Point]:

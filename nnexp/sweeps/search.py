@@ -1,4 +1,4 @@
-"""What a sweep does next: all of its jobs at once, or the ones that the scores of those before them suggest."""
+"""The next jobs of a sweep: all of them at once, or those that the scores of the earlier ones suggest."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from itertools import product
 from math import isfinite, prod
 from statistics import fmean
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from nnexp.config.overrides import Job
 from nnexp.config.sweep_functions import MOST
@@ -20,35 +20,21 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 Scores = Mapping[tuple[str, ...], float | None]
-"""What came of jobs, lower is better; None of one that failed or diverged."""
+"""The scores of jobs, lower is better; None if a job failed or diverged."""
 STARTUP = 8
 """How many points are drawn at random before Optuna's model is asked."""
 
 
-class Search(Protocol):
-    """Where the jobs of a sweep come from."""
-
-    @property
-    def total(self) -> int:
-        """Return how many jobs there will be, all batches together."""
-
-    def ask(self) -> list[Job]:
-        """Return the next jobs; none when done."""
-
-    def tell(self, scores: Scores) -> None:
-        """Learn what came of jobs."""
-
-
 @dataclass(frozen=True)
 class Block:
-    """What is combined with what: rows of overrides, each with every one of all others, and intervals.
+    """Lists of overrides, of which every combination is wanted, and intervals to draw from.
 
     Attributes
     ----------
     before, after
-        The rows on either side of where the first interval stands.
+        The lists before and after the first interval.
     intervals
-        What is drawn from, all of them at once.
+        They are drawn from together.
 
     """
 
@@ -72,43 +58,28 @@ class Block:
         return [[override for part in row for override in part] for row in rows]
 
 
-class AllAtOnce:
-    """Jobs that are known from the start; those that say the same come once."""
+class Search:
+    """Where the jobs of a sweep come from: a batch at a time, of which the first has all jobs that need no scores.
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self._jobs = distinct(jobs)
-        self.total = len(self._jobs)
-
-    def ask(self) -> list[Job]:
-        """Return all jobs the first time, none after it."""
-        jobs, self._jobs = self._jobs, []
-        return jobs
-
-    def tell(self, scores: Scores) -> None:
-        """Do nothing: there is no choice left."""
-
-
-class Bayesian:
-    """Points that Optuna proposes, a batch at a time, each combined with all that is listed.
-
-    The score of a point is the mean over its jobs. The same scores lead to the same questions.
+    Optuna proposes points, each of which is combined with all that is listed. The score of a point is the mean over
+    its jobs; one whose jobs have no score counts as failed. The same scores lead to the same proposals.
 
     Arguments
     ---------
     jobs
-        What comes with the first batch, and is not Optuna's affair.
+        All jobs that are known from the start.
     blocks
-        What Optuna searches, with the options of each; a study of their own.
+        What Optuna searches, each in a study of its own, with its options.
 
     Raises
     ------
     UserError
-        If Optuna is not installed.
+        If Optuna is needed and not installed.
 
     """
 
-    def __init__(self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]]) -> None:
-        if find_spec("optuna") is None:
+    def __init__(self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]] = ()) -> None:
+        if blocks and find_spec("optuna") is None:
             raise UserError("sweep.sampler=optuna: must have Optuna, pip install 'nnexp[search]'")
         self._listed = distinct(jobs)
         self._searches = [_BlockSearch(block, options) for block, options in blocks]
@@ -127,14 +98,14 @@ class Bayesian:
             for search in self._searches:
                 search.learn(self._scores)
                 jobs = [*jobs, *search.batch()]
-            fresh = [job for job in distinct(jobs) if _said(job) not in self._asked]
+            fresh = [job for job in distinct(jobs) if _in_order(job) not in self._asked]
             if fresh or not any(search.jobs_left for search in self._searches):
-                self._asked.update(_said(job) for job in fresh)
+                self._asked.update(_in_order(job) for job in fresh)
                 return fresh
 
     def tell(self, scores: Scores) -> None:
-        """Learn what came of jobs; one that is never told of counts as failed."""
-        self._scores.update({_said(job): score for job, score in scores.items()})
+        """Learn the scores of jobs."""
+        self._scores.update({_in_order(job): score for job, score in scores.items()})
 
 
 class _BlockSearch:
@@ -162,11 +133,11 @@ class _BlockSearch:
         return [job for _, jobs in self._pending for job in jobs]
 
     def learn(self, scores: Scores) -> None:
-        """Tell Optuna what came of the last batch."""
+        """Tell Optuna the scores of the last batch."""
         from optuna.trial import TrialState
 
         for trial, jobs in self._pending:
-            known = [score for job in jobs if (score := scores.get(_said(job))) is not None and isfinite(score)]
+            known = [score for job in jobs if (score := scores.get(_in_order(job))) is not None and isfinite(score)]
             if known:
                 self._study.tell(trial, fmean(known))
             else:
@@ -175,15 +146,15 @@ class _BlockSearch:
 
 
 def distinct(jobs: Sequence[Job]) -> list[Job]:
-    """Return the first of all jobs that say the same."""
+    """Return the jobs without those that differ from an earlier one in the order of overrides at most."""
     first: dict[tuple[str, ...], Job] = {}
     for job in jobs:
-        first.setdefault(_said(job), job)
+        first.setdefault(_in_order(job), job)
     return list(first.values())
 
 
-def _said(job: Sequence[str]) -> tuple[str, ...]:
-    """Return what a job says: the order of its overrides makes no difference."""
+def _in_order(job: Sequence[str]) -> tuple[str, ...]:
+    """Return the overrides of a job in alphabetic order, which makes no difference to it."""
     return tuple(sorted(job))
 
 

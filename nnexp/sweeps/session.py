@@ -1,7 +1,7 @@
-"""One sweep, from its first batch of jobs to its report: what was trained before is reused, the rest trained and kept.
+"""One sweep, from its first batch of jobs to its report: runs that were trained before are reused, the others trained.
 
-Nothing that is done can be lost: a run's files are written when its stack is done, its summary last; then it is
-recorded with the tracker. The same command, given again, finds both, and does what is missing.
+No trained run can be lost: its files are written when its stack is done, the summary last; then it is recorded with
+the tracker. The same command, given again, finds both, and trains what is missing.
 """
 
 import gc
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from omegaconf import DictConfig
 from nnexp import __version__
 from nnexp.analysis.findings import flags, incompleteness, verdict
 from nnexp.analysis.report import report_files, write_report
-from nnexp.analysis.results import POINTS, SEED, SweepResults, SweepRun, names_of
+from nnexp.analysis.results import KEPT_EVALUATIONS, SEED, SweepResults, SweepRun, names_of, swept_keys_of
 from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug
@@ -34,28 +35,27 @@ from nnexp.core.timeout import within
 from nnexp.data.dataset import Data
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, load, prepare
-from nnexp.runs.result import Result, result_of
+from nnexp.runs.result import result_of
 from nnexp.runs.tracking_note import RunNote, SweepNote, later
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import TRACKED, read_history
-from nnexp.sweeps import reuse as ledger
+from nnexp.sweeps import reuse
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
-from nnexp.sweeps.recording import Kept, Recorder
+from nnexp.sweeps.recording import RecordingThread, WrittenRun
 from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.sweep_folder import SweepFolder
-from nnexp.sweeps.train import Halving, Results, train_halving, train_stacks
+from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
 from nnexp.sweeps.workers import Failure, Pool, Workers
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import chosen_by
-from nnexp.training.worker import TrainedRun
 
-ERROR = "error.txt"
+ERROR_FILE = "error.txt"
 KEY_LENGTH = 8
 SECONDS_TO_END = 0.5
-"""How long an interrupted sweep may go on recording."""
+"""How long an interrupted sweep may go on to record."""
 
 
 class Session:
@@ -63,69 +63,62 @@ class Session:
 
     Arguments
     ---------
-    command
-        The command that was given.
-    question
-        What the sweep is to find out, or None.
-    options
-        The keys of `sweep`.
+    config
+        The config of the sweep.
     total
         How many jobs there will be, all batches together.
 
     """
 
-    def __init__(self, command: str, question: str | None, options: SweepOptions, total: int) -> None:
-        self._command, self._question, self._options, self._total = command, question, options, total
+    def __init__(self, config: DictConfig, total: int) -> None:
+        self._command, self._total = command(*sys.argv[1:]), total
+        self._question: str | None = config.question
+        self._options = sweep_options(config)
         self._swept: dict[int, SweepRun] = {}
         self._asked = 0
         self._loaded: dict[str, tuple[Data, DatasetFacts]] = {}
         self._trained: set[str] = set()
         self._folder: SweepFolder | None = None
-        self._recorder: Recorder | None = None
+        self._recording: RecordingThread | None = None
         self._output_dir, self._facts = Path(), SweepFacts("", "", "", {})
 
-    @classmethod
-    def of(cls, config: DictConfig, total: int) -> "Session":
-        """Return the session of a sweep's config and its number of jobs."""
-        given = command(*sys.argv[1:])
-        return cls(given, config.question, sweep_options(config), total)
-
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
-        """Train what is to be trained of a batch of jobs, and return what came of each; a plan trains nothing.
+        """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
 
         Raises
         ------
         UserError
-            Before anything is trained or written, if a job cannot be.
+            Before anything is trained or written, if a job is not valid.
 
         """
-        runs = self._ready(jobs, experiments)
+        runs = self._check(jobs, experiments)
         folder = None if self._options.plan else self._open(jobs, runs)
-        twins = twins_of(runs)
-        kept = self._kept_before(runs, twins, folder)
-        missing = [place for place in twins if place not in kept]
+        places = places_by_hash(runs)
+        reused = self._trained_before(runs, [same[0] for same in places.values()], folder)
+        missing = [same[0] for same in places.values() if same[0] not in reused]
         if folder is None:
             show_plan(jobs, [runs[place] for place in missing], self._total, workers)
             return []
-        if kept:
-            terminal.show_lines([f"Reused: {len(kept)} of {len(twins)} runs were trained before."])
+        if reused:
+            terminal.show_lines([f"Reused: {len(reused)} of {len(places)} runs were trained before."])
         begin, self._asked = self._asked, self._asked + len(jobs)
         with ExitStack() as resources:
-            results: Results = iter(())
+            trained: TrainedRuns = iter(())
             if missing:
                 pool = resources.enter_context(workers.start())
-                results = self._begin(runs, missing, kept, pool, workers.stack_bytes)
-            recorder = self._record_with(jobs, runs[0], folder)
+                trained = self._train(runs, missing, reused, pool, workers.stack_bytes)
+            recording = self._start_recording(jobs, runs[0], folder)
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
-            for place, one in chain(list(kept.items()), self._written(runs, results, folder.runs)):
-                for twin in twins[place]:
-                    self._swept[begin + twin] = one.swept(jobs[twin], reused=one.run.config_hash not in self._trained)
-                recorder.put(one)
-                progress(int(place in missing))
+            for place, written in chain(reused.items(), self._write(runs, trained, folder.runs)):
+                config_hash = runs[place].config_hash
+                for same in places[config_hash]:
+                    self._swept[begin + same] = written.swept(jobs[same], reused=config_hash not in self._trained)
+                recording.put(written)
+                progress(int(place not in reused))
         return [self._swept[begin + place] for place in range(len(jobs))]
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
-        """Return what came of jobs, lower is better; None of those that failed or diverged."""
+        """Return the scores of jobs, lower is better; None for those that failed or diverged."""
         results = self.results()
         known = {run.job: run.score(results.metric) for run in results.runs if results.metric is not None}
         return {tuple(job): None if (score := known.get(tuple(job))) is None else results.sign * score for job in jobs}
@@ -133,7 +126,13 @@ class Session:
     def results(self) -> SweepResults:
         """Return all runs so far."""
         runs = tuple(self._swept[place] for place in sorted(self._swept))
-        return SweepResults(self._question, self._command, runs, max(0, self._total - len(runs)), self._options.metric)
+        return SweepResults(
+            question=self._question,
+            command=self._command,
+            runs=runs,
+            missing=max(0, self._total - len(runs)),
+            wanted=self._options.metric,
+        )
 
     def discard(self) -> None:
         """End a sweep that could not begin, and leave nothing behind."""
@@ -143,9 +142,9 @@ class Session:
                 shutil.rmtree(self._folder.path)
 
     def close(self, status: Status) -> bool:
-        """Write and show the report, end the sweep with a status, and return whether all went well.
+        """Write and show the report, end the sweep with a status, and return whether it is complete and recorded.
 
-        One that is interrupted, or ends in an error, records what is under way, and gets a report without figures.
+        A sweep that is interrupted or ends in an error finishes the run that is being recorded, and draws no figures.
 
         Raises
         ------
@@ -155,18 +154,16 @@ class Session:
         """
         if self._folder is None:
             return True
-        path, results, recorder = self._folder.path, self.results(), self._recorder
-        if recorder is not None and status == "FINISHED":
-            recorder.close()
-        elif recorder is not None:
-            recorder.abandon(SECONDS_TO_END)
-        patience = PATIENCE_SECONDS if status == "FINISHED" else 0.0
+        finished, path, results, recording = status == "FINISHED", self._folder.path, self.results(), self._recording
+        if recording is not None and finished:
+            recording.close()
+        elif recording is not None:
+            recording.abandon(SECONDS_TO_END)
         if results.runs:
-            once_there_is_room(
-                lambda: write_report(results, path, figures=status == "FINISHED"), self._output_dir, patience
-            )
-        tracked = None if recorder is None else recorder.tracked
-        errors = [] if recorder is None or tracked is None else self._finish(recorder, tracked, results, status)
+            patience = PATIENCE_SECONDS if finished else 0.0
+            once_there_is_room(lambda: write_report(results, path, figures=finished), self._output_dir, patience)
+        tracked = None if recording is None else recording.tracked
+        errors = [] if recording is None or tracked is None else self._finish(recording, tracked, path, status)
         self._folder.note(status, self._folder.parent)
         self._folder.close()
 
@@ -182,39 +179,39 @@ class Session:
         terminal.show_lines(lines)
         return results.complete and not errors
 
-    def _finish(self, recorder: Recorder, tracked: TrackedSweep, results: SweepResults, status: Status) -> list[str]:
-        """Close the sweep where it is recorded, and return what went wrong; what cannot be said now is noted."""
-        assert self._folder is not None  # noqa: S101 - there is something to finish
-        path, shown = self._folder.path, view_of(results)
-        description = self._description(results)
-        files = report_files(path)
-        left, refusal = recorder.left(), recorder.refusal
+    def _finish(self, recording: RecordingThread, tracked: TrackedSweep, path: Path, status: Status) -> list[str]:
+        """Close the sweep in the store, and return the errors; what could not be recorded is noted in the folders."""
+        results = self.results()
+        left, refusal = recording.left(), recording.refusal
+        view, description = view_of(results), description_of(results)
         if refusal is None:
+            finish = partial(tracked.finish, view, description, report_files(path), status)
             try:
                 if status == "FINISHED":
-                    tracked.finish(shown, description, files, status)
+                    finish()
                 else:
-                    within(SECONDS_TO_END, lambda: tracked.finish(shown, description, files, status))
+                    within(SECONDS_TO_END, finish)
             except TrackingError as error:
                 refusal = error
-        errors = [*recorder.errors, *([] if refusal is None else [str(refusal)])]
+        errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]
         if tracked.run_id is None or not (errors or (left and status == "FINISHED")):
             (path / TRACKED).unlink(missing_ok=True)
             return errors
         for folder, run in left.items():
             RunNote(tracked.uri, None, tracked.run_id, run).write(folder)
-        SweepNote(tracked.uri, tracked.run_id, self._facts, shown, description, status).write(path)
+        note = SweepNote(
+            uri=tracked.uri,
+            run_id=tracked.run_id,
+            facts=self._facts,
+            view=view,
+            description=description,
+            status=status,
+        )
+        note.write(path)
         return errors
 
-    def _description(self, results: SweepResults) -> str:
-        """Return what was asked and what came out, in Markdown."""
-        where = "The whole report, with figures, is `report.html` among the artifacts."
-        missing = incompleteness(results)
-        lines = [self._question, f"    {self._command}", missing, *verdict(results), *flags(results), where]
-        return "\n\n".join(line for line in lines if line)
-
-    def _ready(self, jobs: Sequence[Job], experiments: Iterable[Experiment]) -> list[Ready]:
-        """Return all jobs checked, with their data."""
+    def _check(self, jobs: Sequence[Job], experiments: Iterable[Experiment]) -> list[Ready]:
+        """Return the runs of jobs, checked and with their data, which is loaded once."""
         runs: list[Ready] = []
         for job, name, experiment in zip(jobs, names_of(jobs), experiments, strict=True):
             source = json.dumps(resolved(experiment.dataset))
@@ -241,69 +238,73 @@ class Session:
             identities = [[run.config_hash, run.dataset.digest] for run in runs]
             meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
-            output_dir = writable_folder(runs[0].experiment.output_dir)
-            name = slug(sweep_name(jobs))
-            self._output_dir = output_dir
-            self._folder = SweepFolder.begin(output_dir, name, key, self._command, again=self._options.reuse)
+            self._output_dir = writable_folder(runs[0].experiment.output_dir)
+            self._folder = SweepFolder.begin(
+                self._output_dir, slug(sweep_name(jobs)), key, self._command, again=self._options.reuse
+            )
             self._folder.note(None, self._folder.parent)
         return self._folder
 
-    def _kept_before(self, runs: Sequence[Ready], places: Iterable[int], own: SweepFolder | None) -> dict[int, Kept]:
-        """Return the runs that need not be trained, by their places."""
+    def _trained_before(
+        self, runs: Sequence[Ready], places: Iterable[int], own: SweepFolder | None
+    ) -> dict[int, WrittenRun]:
+        """Return the runs that an earlier command has trained, by their places."""
         if not self._options.reuse:
             return {}
         output_dir = absolute(runs[0].experiment.output_dir)
         own_runs = None if own is None else own.runs
-        folders, kept = ledger.folders_by_hash(output_dir, own_runs), {}
+        folders, found = reuse.folders_by_hash(output_dir, own_runs), {}
         for place in places:
-            found = ledger.finished(runs[place], folders, own_runs)
-            if found is not None:
-                kept[place] = Kept(runs[place], *found)
-        return kept
+            earlier = reuse.finished(runs[place], folders, own_runs)
+            if earlier is not None:
+                folder, summary, curves = earlier
+                found[place] = WrittenRun(ready=runs[place], folder=folder, summary=summary, curves=curves)
+        return found
 
-    def _begin(
-        self, runs: Sequence[Ready], missing: Sequence[int], kept: Mapping[int, Kept], pool: Pool, stack_bytes: int
-    ) -> Results:
-        """Let the workers begin."""
+    def _train(
+        self,
+        runs: Sequence[Ready],
+        missing: Sequence[int],
+        reused: Mapping[int, WrittenRun],
+        pool: Pool,
+        stack_bytes: int,
+    ) -> TrainedRuns:
+        """Begin to train the missing runs, and return an iterator over the trained ones."""
         places = stacks_of([runs[place] for place in missing], stack_bytes, pool.count)
         stacks = [[missing[index] for index in stack] for stack in places]
         if self._options.halving is None:
             return train_stacks(runs, stacks, pool)
         metric = self._options.metric or chosen_by(metric_names(runs[0].data, runs[0].experiment.trainer.metrics))
         halving = Halving(self._options.halving, self._options.rungs, metric)
-        known = {place: read_history(one.folder) for place, one in kept.items()}
+        known = {place: read_history(run.folder) for place, run in reused.items()}
         return train_halving(runs, stacks, pool, halving, known)
 
-    def _written(self, runs: Sequence[Ready], results: Results, own: Path) -> Iterator[tuple[int, Kept]]:
-        """Write the files of every run that comes from the workers."""
-        for place, result in results:
-            run, folder = runs[place], own / runs[place].folder_name
+    def _write(self, runs: Sequence[Ready], trained: TrainedRuns, parent: Path) -> Iterator[tuple[int, WrittenRun]]:
+        """Write the files of every run that comes from the workers, into a folder of its own."""
+        for place, result in trained:
+            run, folder = runs[place], parent / runs[place].folder_name
             folder.mkdir(parents=True, exist_ok=True)
             self._trained.add(run.config_hash)
             if isinstance(result, Failure):
-                write_text(folder / ERROR, result.details)
-                yield place, Kept(run, folder, None, None, result.reason)
+                write_text(folder / ERROR_FILE, result.details)
+                yield place, WrittenRun(ready=run, folder=folder, error=result.reason)
             else:
-                whole = self._write(run, result, folder)
-                yield place, Kept(run, folder, whole.summary, whole.history.thinned(POINTS))
+                whole, figures = result_of(run, result.outcome, folder, result.seconds), run.experiment.figures is True
+                write = partial(write_run, run, result.outcome, whole, figures=figures)
+                once_there_is_room(write, self._output_dir)
+                curves = whole.history.thinned(KEPT_EVALUATIONS)
+                yield place, WrittenRun(ready=run, folder=folder, summary=whole.summary, curves=curves)
 
-    def _write(self, run: Ready, trained: TrainedRun, folder: Path) -> Result:
-        """Write the files of a run, and return what is in them."""
-        whole = result_of(run, trained.outcome, folder, trained.seconds)
-        figures = run.experiment.figures is True
-        once_there_is_room(lambda: write_run(run, trained.outcome, whole, figures=figures), self._output_dir)
-        return whole
-
-    def _record_with(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> Recorder:
-        """Return the recorder, which the first time begins to open the tracker."""
-        if self._recorder is None:
+    def _start_recording(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> RecordingThread:
+        """Return the thread that records runs; the first call starts it, and it opens the tracker."""
+        if self._recording is None:
             with one_thread():
                 tags = environment()
-            facts = SweepFacts(
-                first.data.name,
-                f"{sweep_name(jobs)} ({self._total} runs)",
-                f"{self._question or ''}\n\n    {self._command}",
-                {**tags, "sweep_key": folder.key},
+            facts = self._facts = SweepFacts(
+                group=first.data.name,
+                name=f"{sweep_name(jobs)} ({self._total} runs)",
+                description=f"{self._question or ''}\n\n    {self._command}",
+                tags={**tags, "sweep_key": folder.key},
             )
 
             def start() -> TrackedSweep:
@@ -316,14 +317,14 @@ class Session:
                 folder.note(None, tracked.run_id)
                 return tracked
 
-            self._facts, self._recorder = facts, Recorder(start, tags)
-        return self._recorder
+            self._recording = RecordingThread(start, tags)
+        return self._recording
 
 
 @contextmanager
 def running(session: Session) -> Iterator[Session]:
-    """Close a session when the block ends, however that is; exit with status 1 if not all went well."""
-    gc.enable()  # which start-up went without
+    """Close a session when the block ends, however that is; exit with status 1 if it is not complete and recorded."""
+    gc.enable()  # it is stopped at start-up
     with sigterm_interrupts():
         try:
             yield session
@@ -341,21 +342,21 @@ def running(session: Session) -> Iterator[Session]:
         sys.exit(1)
 
 
-def twins_of(runs: Sequence[Ready]) -> dict[int, list[int]]:
-    """Return for the first run of every config hash the places of all runs that have it, its own among them."""
-    by_hash: dict[str, list[int]] = {}
+def places_by_hash(runs: Sequence[Ready]) -> dict[str, list[int]]:
+    """Return the places of the runs that have the same config hash, by that hash."""
+    places: dict[str, list[int]] = {}
     for place, run in enumerate(runs):
-        by_hash.setdefault(run.config_hash, []).append(place)
-    return {places[0]: places for places in by_hash.values()}
+        places.setdefault(run.config_hash, []).append(place)
+    return places
 
 
 def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
-    """Make sure that runs can be compared on their way.
+    """Make sure that runs can be compared at every rung.
 
     Raises
     ------
     UserError
-        If they train for different times, until a time that depends on the machine, or are ranked by different parts.
+        If they train for different times, or until a time limit, or are ranked by different parts of the data.
 
     """
     share, trainers = options.halving, [run.experiment.trainer for run in runs]
@@ -368,18 +369,24 @@ def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
 
 
 def sweep_name(jobs: Sequence[Job]) -> str:
-    """Return what a sweep varies, as in `learning_rate x scale`; seeds alone are worth a word."""
-    plain = SweepResults(None, "", tuple(SweepRun(tuple(job), "") for job in jobs))
-    names = {parameter.key: parameter.name for parameter in plain.parameters}
+    """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; `seed` only if alone."""
+    names = {swept.key: swept.name for swept in swept_keys_of(jobs)}
     return " x ".join(name for key, name in names.items() if key != SEED) or (SEED if names else "one run")
 
 
+def description_of(results: SweepResults) -> str:
+    """Return the question, the command and the findings, in Markdown."""
+    report = "The whole report, with figures, is `report.html` among the artifacts."
+    findings = [incompleteness(results), *verdict(results), *flags(results)]
+    return "\n\n".join(line for line in [results.question, f"    {results.command}", *findings, report] if line)
+
+
 def view_of(results: SweepResults) -> SweepView:
-    """Return what a person should see first."""
+    """Return the keys, metrics and counts that MLflow shows first."""
     numbers = {"runs": len(results.runs), "failed": len(results.failed), "diverged": len(results.diverged)}
     return SweepView(
-        [parameter.key.replace("/", ".") for parameter in results.parameters],
-        results.metric or chosen_by(results.metrics),
-        sorted(results.metrics, key=lambda name: not name.startswith("test/")),
-        {name: float(value) for name, value in numbers.items()},
+        parameters=[swept.key.replace("/", ".") for swept in results.swept_keys],
+        metric=results.metric or chosen_by(results.metrics),
+        metrics=sorted(results.metrics, key=lambda name: not name.startswith("test/")),
+        numbers={name: float(value) for name, value in numbers.items()},
     )

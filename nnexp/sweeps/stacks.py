@@ -1,4 +1,4 @@
-"""Which runs of a sweep are trained together: those of one shape, as many as the cache has room for."""
+"""Which runs of a sweep are trained together: those of one shape, as many as fit into the cache."""
 
 from collections.abc import Hashable, Sequence
 from math import ceil
@@ -10,21 +10,13 @@ from nnexp.runs.prepare import Ready
 from nnexp.training.stacking import shape_of
 
 Places = list[int]
-"""Which runs of a sequence make a stack."""
+"""The places of the runs of a stack in a sequence of runs."""
 
 
 def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Places]:
-    """Return the runs as stacks: no larger than the budget, and no fewer than there are workers to train them.
+    """Return the runs as stacks, no fewer than there are workers.
 
-    Arguments
-    ---------
-    runs
-        What is to be trained.
-    stack_bytes
-        How much memory a stack may work on in one step; what does not fit the processor's cache slows it down.
-    workers
-        How many stacks are trained at the same time.
-
+    In a step a stack works on `stack_bytes` at most; more than the processor's cache slows it down.
     """
     groups: dict[Hashable, Places] = {}
     for place, run in enumerate(runs):
@@ -39,7 +31,7 @@ def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Pla
 
 
 def stack_key(run: Ready) -> Hashable:
-    """Return what runs must agree in to share a stack: data, trainer, and everything about a recipe but its numbers.
+    """Return a key that is equal for runs that can share a stack: data, trainer, and a recipe without its numbers.
 
     Starting weights are made for each run alone, so initializers may differ.
     """

@@ -1,4 +1,4 @@
-"""The folder of a sweep, `outputs/sweeps/...`: its report, the folders of its runs, and where it stands."""
+"""The folder of a sweep, `outputs/sweeps/...`: its report, the folders of its runs, and its state."""
 
 import shutil
 import time
@@ -32,20 +32,20 @@ class SweepState:
 
 @dataclass
 class SweepFolder:
-    """The folder of a sweep that runs here, which no other process uses.
+    """The folder of a sweep that this process runs; a lock keeps other processes out.
 
     Attributes
     ----------
     path
         Where it is.
     key
-        What tells whether a command means the same sweep.
+        A hash of the jobs and options; a command with the same one goes on with the sweep.
     command
         The command that was given.
     lock
-        Held as long as this process lives, however it ends.
+        The system releases it when the process ends, however that is.
     parent
-        What the tracker calls the sweep, if an earlier command recorded it.
+        The run ID of the sweep in the tracker; None before it is recorded.
 
     """
 
@@ -58,21 +58,9 @@ class SweepFolder:
 
     @classmethod
     def begin(cls, output_dir: Path, name: str, key: str, command: str, *, again: bool) -> "SweepFolder":
-        """Return the folder of an earlier sweep with this key that has no process any more, or a new one.
+        """Return a new folder, named by the time, the name and the key.
 
-        Arguments
-        ---------
-        output_dir
-            Where everything is written.
-        name
-            What a new folder is called, beside the time and the key.
-        key
-            What tells whether a command means the same sweep.
-        command
-            The command that was given.
-        again
-            Whether an earlier sweep is to be gone on with.
-
+        With `again` it is the newest folder of an earlier sweep with this key whose process has ended, if there is one.
         """
         for path in sorted(output_dir.glob(f"{SWEEPS}/*_{key}*"), reverse=True) if again else []:
             lock = locked(path / LOCK)
@@ -83,22 +71,22 @@ class SweepFolder:
         while True:
             path = new_folder(output_dir / SWEEPS, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{key}")
             lock = locked(path / LOCK)
-            if lock is not None:  # it is another's who looked for a folder at the very moment when ours was made
+            if lock is not None:  # None: another process has just found the new folder, and goes on with it
                 return cls(path, key, command, lock)
 
     @property
     def runs(self) -> Path:
-        """Return where the folders of its runs are."""
+        """Return the folder with the folders of its runs."""
         return self.path / RUNS
 
     def note(self, status: Status | None, parent: str | None) -> None:
-        """Write down where the sweep stands; None is under way. Threads may do so at the same time."""
+        """Write the state of the sweep; without a status it is running. Threads may do so at the same time."""
         with self._noting:
             self.parent = parent
             write_json(self.path / STATE, asdict(SweepState(self.key, self.command, status or "RUNNING", parent)))
 
     def close(self) -> None:
-        """Let others go on with the sweep."""
+        """Release the lock, so that other processes can go on with the sweep."""
         self.lock.release()
 
     def _remove_unfinished(self) -> None:

@@ -28,34 +28,34 @@ from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import Trainer
 from nnexp.training.worker import Begin, Leg, TrainedRun, train_to_the_end, train_until, unchanged
 
-DIGITS = 9
-"""Decimals of a product of shares that count: 200 * 0.1 * 0.1 is 2, not a little more."""
-Results = Iterator[tuple[int, TrainedRun | Failure]]
-"""The place of a run in the sweep, and what came of it."""
+DECIMALS = 9
+"""Products of shares are rounded to this many decimals: 200 * 0.1 * 0.1 is 2, not a little more."""
+TrainedRuns = Iterator[tuple[int, TrainedRun | Failure]]
+"""The place of every run in the sweep, with its outcome or why it failed, as stacks end."""
 
 
-def train_stacks(runs: Sequence[Ready], stacks: Sequence[Places], pool: Pool) -> Results:
-    """Begin to train stacks on all workers at once, and yield every run as its stack is done.
+def train_stacks(runs: Sequence[Ready], stacks: Sequence[Places], pool: Pool) -> TrainedRuns:
+    """Begin to train stacks on all workers at once, and yield every run when its stack is done.
 
-    A stack that fails is trained again run by run, so that only the run is given up that cannot be trained.
+    A stack that fails is trained again run by run, so that only the runs fail that cannot be trained.
     """
-    results = pool.begin([partial(train_to_the_end, beginning(runs, stack)) for stack in stacks])
-    return _unpacked(runs, stacks, pool, results)
+    answers = pool.begin([partial(train_to_the_end, beginning(runs, stack)) for stack in stacks])
+    return _runs_of_stacks(runs, stacks, pool, answers)
 
 
-def _unpacked(
+def _runs_of_stacks(
     runs: Sequence[Ready],
     stacks: Sequence[Places],
     pool: Pool,
-    results: Iterable[tuple[int, list[TrainedRun] | Failure]],
-) -> Results:
+    answers: Iterable[tuple[int, list[TrainedRun] | Failure]],
+) -> TrainedRuns:
     again: list[Places] = []
-    for number, result in results:
+    for number, answer in answers:
         stack = stacks[number]
-        if not isinstance(result, Failure):
-            yield from zip(stack, result, strict=True)
+        if not isinstance(answer, Failure):
+            yield from zip(stack, answer, strict=True)
         elif len(stack) == 1:
-            yield stack[0], result
+            yield stack[0], answer
         else:
             again += [[place] for place in stack]
     if again:
@@ -64,7 +64,7 @@ def _unpacked(
 
 @dataclass(frozen=True)
 class Halving:
-    """Which runs go on, and when that is decided.
+    """Successive halving: which runs go on, and when that is decided.
 
     Attributes
     ----------
@@ -73,7 +73,7 @@ class Halving:
     rungs
         How many rungs there are.
     metric
-        What runs are ranked by.
+        The metric that ranks the runs.
 
     """
 
@@ -84,14 +84,14 @@ class Halving:
     def times(self, trainer: Trainer) -> list[int]:
         """Return the times of the rungs, at length * share^rungs, ..., length * share, or the next evaluation."""
         evaluations = trainer.evaluations()
-        wanted = [round(trainer.length * self.share ** (self.rungs - rung), DIGITS) for rung in range(self.rungs)]
+        wanted = [round(trainer.length * self.share ** (self.rungs - rung), DECIMALS) for rung in range(self.rungs)]
         return sorted({evaluations[bisect_left(evaluations, time)] for time in wanted} - {trainer.length})
 
     def going_on(self, values: Mapping[int, float]) -> set[int]:
-        """Return the runs that go on, given the metric of each; of equal ones the first."""
+        """Return the places of the runs that go on, given the metric of each; of equal ones the first."""
         sign = 1 if lower_is_better(self.metric) else -1
         ranked = sorted(values, key=lambda place: (sign * values[place], place))
-        return set(ranked[: ceil(round(self.share * len(ranked), DIGITS))])
+        return set(ranked[: ceil(round(self.share * len(ranked), DECIMALS))])
 
 
 def train_halving(
@@ -100,51 +100,40 @@ def train_halving(
     pool: Pool,
     halving: Halving,
     known: Mapping[int, History],
-) -> Results:
+) -> TrainedRuns:
     """Train stacks from rung to rung, and yield every run when it has ended.
 
-    Arguments
-    ---------
-    runs
-        All runs of the sweep; they train for the same time.
-    stacks
-        Those that are to be trained.
-    pool
-        Who trains them.
-    halving
-        Which of them go on.
-    known
-        The histories of runs that have been trained before, which are ranked among the others.
-
+    All runs of the sweep train for the same time. `known` are the histories of those that were trained before, by
+    place; they are ranked among the others.
     """
     trainer = runs[0].experiment.trainer
-    going = [_Going(tuple(stack), beginning(runs, stack)) for stack in stacks]
+    going = [_PausedStack(tuple(stack), beginning(runs, stack)) for stack in stacks]
     for moment in [*halving.times(trainer), None]:
-        going, failed = _advanced(runs, going, pool, moment)
+        going, failed = _advance(runs, going, pool, moment)
         yield from failed.items()
         if moment is not None:
-            known = _halved(going, known, halving, moment, f"{HALVING} at {trainer.unit} {moment}")
+            known = _halve(going, known, halving, moment, f"{HALVING} at {trainer.unit} {moment}")
         for stack in going:
             yield from stack.ended()
         going = [stack for stack in going if stack.left]
 
 
 @dataclass
-class _Going:
-    """A stack on its way from rung to rung.
+class _PausedStack:
+    """A stack before the first rung or at a later one.
 
     Attributes
     ----------
     places
         The places of its runs in the sweep.
     begin
-        Where it goes on.
+        Makes the training, or returns it where it has paused.
     training
-        The same, once it has begun.
+        The paused training; None before the first rung.
     seconds
         How long it has trained.
-    told
-        The places of the runs that have ended and are known to have.
+    reported
+        The places of the runs that have ended and been yielded.
 
     """
 
@@ -152,12 +141,12 @@ class _Going:
     begin: Begin
     training: Training | None = None
     seconds: float = 0.0
-    told: set[int] = field(default_factory=set)
+    reported: set[int] = field(default_factory=set)
 
     @property
     def left(self) -> list[int]:
         """Return the places of the runs that have not ended."""
-        return [place for place in self.places if place not in self.told]
+        return [place for place in self.places if place not in self.reported]
 
     def reached(self, leg: Leg) -> Self:
         """Return the stack after another leg."""
@@ -165,7 +154,7 @@ class _Going:
         return replace(self, begin=partial(unchanged, leg.training), training=leg.training, seconds=seconds)
 
     def latest(self, metric: str) -> dict[int, float]:
-        """Return a metric at the last evaluation of every run that goes on, by its place."""
+        """Return a metric at the last evaluation of every run that has not ended, by its place."""
         found = {} if self.training is None else self.training.latest(metric)
         return {self.places[index]: value for index, value in found.items()}
 
@@ -175,38 +164,38 @@ class _Going:
             self.training.stop([index for index, place in enumerate(self.places) if place in places], reason)
 
     def ended(self) -> Iterator[tuple[int, TrainedRun]]:
-        """Yield the runs that have ended since they were last asked for."""
+        """Yield the runs that have ended since the last call."""
         for index, outcome in ({} if self.training is None else self.training.outcomes()).items():
-            if self.places[index] not in self.told:
-                self.told.add(self.places[index])
+            if self.places[index] not in self.reported:
+                self.reported.add(self.places[index])
                 yield self.places[index], TrainedRun(outcome, self.seconds / len(self.places))
 
 
-def _advanced(
-    runs: Sequence[Ready], going: Sequence[_Going], pool: Pool, moment: int | None
-) -> tuple[list[_Going], dict[int, Failure]]:
+def _advance(
+    runs: Sequence[Ready], going: Sequence[_PausedStack], pool: Pool, moment: int | None
+) -> tuple[list[_PausedStack], dict[int, Failure]]:
     """Return stacks at the next rung, and the runs that cannot get there; a stack that fails goes on run by run."""
-    there: list[_Going] = []
+    there: list[_PausedStack] = []
     failed: dict[int, Failure] = {}
     while going:
-        again: list[_Going] = []
+        again: list[_PausedStack] = []
         for number, leg in pool.begin([partial(train_until, stack.begin, moment) for stack in going]):
             stack = going[number]
             if not isinstance(leg, Failure):
                 there.append(stack.reached(leg))
             elif len(stack.places) > 1:
-                again += [_Going((place,), beginning(runs, [place])) for place in stack.left]
+                again += [_PausedStack((place,), beginning(runs, [place])) for place in stack.left]
             else:
                 failed |= dict.fromkeys(stack.left, leg)
         going = again
     return there, failed
 
 
-def _halved(
-    going: Sequence[_Going], known: Mapping[int, History], halving: Halving, moment: int, reason: str
+def _halve(
+    going: Sequence[_PausedStack], known: Mapping[int, History], halving: Halving, moment: int, reason: str
 ) -> dict[int, History]:
     """End the worse of all runs at a rung; of those that were trained before, return the ones that would go on."""
-    earlier = {place: _at(history, moment, halving.metric) for place, history in known.items()}
+    earlier = {place: _metric_at(history, moment, halving.metric) for place, history in known.items()}
     values = {place: value for place, value in earlier.items() if value is not None}
     for stack in going:
         values |= stack.latest(halving.metric)
@@ -216,14 +205,14 @@ def _halved(
     return {place: history for place, history in known.items() if place in staying}
 
 
-def _at(history: History, time_: int, metric: str) -> float | None:
+def _metric_at(history: History, time: int, metric: str) -> float | None:
     """Return the metric of a run at a time, None if it ended before."""
-    found = np.flatnonzero(history.times == time_)
+    found = np.flatnonzero(history.times == time)
     return float(history.metrics[metric][found[0]]) if len(found) else None
 
 
 def beginning(runs: Sequence[Ready], stack: Places) -> Begin:
-    """Return what makes the training of a stack, as it is sent to a worker."""
+    """Return a function that makes the training of a stack; it is sent to a worker."""
     first, recipes = runs[stack[0]], [runs[place].recipe for place in stack]
     experiment = first.experiment
     return partial(

@@ -1,11 +1,10 @@
-"""Working on stacks in several processes, here or on a cluster, and what happens when one of them dies.
+"""Workers, in several processes here or on a cluster, which train stacks, and of which any may die.
 
-A worker is sent all that it needs, data included, and sends back what was learned: it shares no disk with the process
-that launched it and knows no tracker.
+A worker gets all that it needs, data included, and returns what was learned: it needs no disk of the process that
+launched it, and no tracker.
 """
 
 import logging
-import os
 import pickle
 import signal
 import socket
@@ -18,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 import annotated_types as at
 
@@ -28,43 +27,34 @@ from nnexp.core.threads import BLAS_THREADS
 
 if TYPE_CHECKING:
     import distributed
-    import ray
 
 T = TypeVar("T")
-R = TypeVar("R")
-F = TypeVar("F")
 
 ATTEMPTS = 2
 """How often stacks are given to workers that may die, before each is given to a worker of its own."""
 RETRIES = 2
 """How often a cluster that is started here gives the stack of a worker that died to another one."""
-AHEAD = 2
-"""How many calls are sent to a cluster for each of its workers, so that none waits for the next."""
+CALLS_PER_WORKER = 2
+"""How many calls are sent to each worker of a cluster, so that it need not wait for the next one."""
 SECONDS_TO_ANSWER = 10
-"""How long a cluster is waited for."""
+"""How long to wait for a cluster."""
 MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What went wrong: a sentence, and the traceback."""
+    """Why a call failed: a sentence, and the traceback."""
 
     reason: str
     details: str
 
 
-@dataclass(frozen=True)
-class Task(Generic[T]):
-    """A call that reports its failure instead of raising it, so that no task ends another."""
-
-    function: Callable[[], T]
-
-    def __call__(self, place: int) -> tuple[int, T | Failure]:
-        """Return the place, by which results are told apart, and what the function returns."""
-        try:
-            return place, self.function()
-        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
-            return place, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+def answer_of(function: Callable[[], T], place: int) -> tuple[int, T | Failure]:
+    """Call a function, and return its place with what it returns, or with its failure, so that none ends another."""
+    try:
+        return place, function()
+    except Exception as error:  # noqa: BLE001 - it is part of the answer
+        return place, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
 
 
 @dataclass(frozen=True)
@@ -74,7 +64,7 @@ class Workers(Component):
     Attributes
     ----------
     backend
-        Who runs them: `loky` on this machine, or a cluster of `dask` or `ray`.
+        Where they run: `loky` is this machine, `dask` a cluster.
     jobs
         How many there are; null is one for each core, or all that the cluster has.
     address
@@ -84,7 +74,7 @@ class Workers(Component):
 
     """
 
-    backend: Literal["loky", "dask", "ray"] = "loky"
+    backend: Literal["loky", "dask"] = "loky"
     jobs: Count | None = None
     address: str | None = None
     stack_megabytes: Annotated[float, at.Gt(0)] = 3.0
@@ -105,34 +95,23 @@ class Workers(Component):
         """
         if self.backend == "loky" and self.address is not None:
             raise UserError(f"hydra.launcher.address={self.address}: must be null for the backend loky")
-        try:
-            if self.backend == "dask":
+        if self.backend == "dask":
+            try:
                 return DaskPool(self)
-            if self.backend == "ray":
-                return RayPool(self)
-        except ImportError as error:
-            raise UserError(
-                f"hydra.launcher.backend={self.backend}: must be installed, "
-                f"pip install 'nnexp[{self.backend}]' ({error})"
-            ) from error
+            except ImportError as error:
+                wanted = "must be installed, pip install 'nnexp[dask]'"
+                raise UserError(f"hydra.launcher.backend=dask: {wanted} ({error})") from error
         import joblib
 
         return LokyPool(self.jobs or joblib.cpu_count())
 
 
-Results = Generator[tuple[int, T | Failure], None, None]
-"""The place of a call among others, and what it returned."""
+Answers = Generator[tuple[int, T | Failure], None, None]
+"""The place of every call among the others, with what it returned or why it failed, as the calls end."""
 
 
 class Pool(ABC):
-    """Workers that are ready; leaving the context ends what is not finished and lets go of them.
-
-    Arguments
-    ---------
-    count
-        How many there are.
-
-    """
+    """Workers that are ready, `count` of them; leaving the context ends their calls and releases them."""
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -143,52 +122,52 @@ class Pool(ABC):
         return self
 
     def __exit__(self, *raised: object) -> None:
-        """End what is not finished, and close the connection."""
+        """End the calls that are not finished, and close the connection."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # joblib's, that results are not used
             self._unfinished.close()
 
-    def begin(self, functions: Sequence[Callable[[], T]]) -> Results[T]:
-        """Begin to call functions at once, and return an iterator over the results as they come.
+    def begin(self, functions: Sequence[Callable[[], T]]) -> Answers[T]:
+        """Begin to call functions at once, and return an iterator over the answers as they come.
 
-        A worker that dies takes its task along, which is begun again; one that always kills its worker is given up.
+        A call whose worker dies is begun again; one that always kills its worker is given up.
         """
-        results = self._begin(dict(enumerate(functions)))
-        self._unfinished.callback(results.close)
-        return results
+        answers = self._begin(dict(enumerate(functions)))
+        self._unfinished.callback(answers.close)
+        return answers
 
     @abstractmethod
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Results[T]:
-        """Begin to call functions, which come with their places, and return the results as they come."""
+    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
+        """Begin to call functions, given by their places, and return the answers as they come."""
 
 
 class LokyPool(Pool):
     """Processes on this machine, by joblib; a single one is this process itself."""
 
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Results[T]:
+    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
         if len(functions) == 1 or self.count == 1:
-            return (Task(function)(place) for place, function in functions.items())
-        return self._results(functions, self._parallel(functions))
+            return (answer_of(function, place) for place, function in functions.items())
+        return self._answers(functions, self._parallel(functions))
 
-    def _results(self, functions: Mapping[int, Callable[[], T]], begun: Results[T] | None) -> Results[T]:
+    def _answers(self, functions: Mapping[int, Callable[[], T]], begun: Answers[T] | None) -> Answers[T]:
         left = dict(functions)
         for _ in range(ATTEMPTS):
             try:
-                for place, result in begun or self._parallel(left):
+                for place, answer in begun or self._parallel(left):
                     del left[place]
-                    yield place, result
-            except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
-                warn(f"a worker died ({_first_line(error)}): its stack is trained again")
+                    yield place, answer
+            except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
+                _warn_of_death(error)
                 begun = None
             else:
                 return
         for place, function in left.items():
             try:
                 yield from self._parallel({place: function})
-            except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
+            except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
                 yield place, _lost(error)
 
-    def _parallel(self, functions: Mapping[int, Callable[[], T]]) -> Results[T]:
+    def _parallel(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
         from joblib import Parallel, delayed
 
         parallel = Parallel(
@@ -198,81 +177,15 @@ class LokyPool(Pool):
             return_as="generator_unordered",
             mmap_mode="c",  # large arrays are shared through files; those of a training that goes on are written to
         )
-        calls = [delayed(Task(function))(place) for place, function in functions.items()]
+        calls = [delayed(answer_of)(function, place) for place, function in functions.items()]
         with _ignoring_interrupts():
-            results: Results[T] = parallel(calls)
-        self._unfinished.callback(results.close)
-        return results
+            answers: Answers[T] = parallel(calls)
+        self._unfinished.callback(answers.close)
+        return answers
 
 
-class ClusterPool(Pool, Generic[F]):
-    """Processes on other machines, which start the call of a worker that died again on their own.
-
-    Arguments
-    ---------
-    count
-        How many there are.
-    ahead
-        How many calls are under way at the same time.
-
-    """
-
-    def __init__(self, count: int, ahead: int) -> None:
-        super().__init__(count)
-        self._ahead = ahead
-
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Results[T]:
-        waiting = ((self._call(function, place), place) for place, function in functions.items())
-        return self._results(functions, dict(islice(waiting, self._ahead)), waiting)
-
-    def _results(
-        self, functions: Mapping[int, Callable[[], T]], calls: dict[F, int], waiting: Iterator[tuple[F, int]]
-    ) -> Results[T]:
-        lost = []
-        try:
-            while calls:
-                done = self._first(list(calls))
-                place = calls.pop(done)
-                calls.update(islice(waiting, 1))
-                try:
-                    result: tuple[int, T | Failure] = pickle.loads(self._result(done))  # noqa: S301 - of our workers
-                except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
-                    warn(f"a worker died ({_first_line(error)}): its stack is trained again")
-                    lost.append(place)
-                else:
-                    yield result
-        finally:
-            for call in calls:
-                self._cancel(call)
-        for place in lost:  # on its own, for a cluster gives up whatever was given to workers that died
-            try:
-                yield pickle.loads(self._result(self._call(functions[place], place)))  # noqa: S301 - of our workers
-            except Exception as error:  # noqa: BLE001 - tasks raise nothing, so it is a worker that died
-                yield place, _lost(error)
-
-    def _call(self, function: Callable[[], T], place: int) -> F:
-        """Send a function as bytes, because what a cluster makes of arrays on its own can only be read."""
-        return self._submit(pickle.dumps(function), place)
-
-    @abstractmethod
-    def _submit(self, function: bytes, place: int) -> F:
-        """Begin a call, and return what stands for it."""
-
-    @abstractmethod
-    def _first(self, calls: list[F]) -> F:
-        """Wait until a call is done, and return it."""
-
-    @abstractmethod
-    def _result(self, call: F) -> bytes:
-        """Return what came of a call, or raise what is known about its worker."""
-
-    @abstractmethod
-    def _cancel(self, call: F) -> None:
-        """End a call."""
-
-
-class DaskPool(ClusterPool["distributed.Future"]):
-    """The workers of a Dask scheduler, or of one that is started here."""
+class DaskPool(Pool):
+    """The workers of a Dask scheduler, or of one that is started here; Dask trains the stack of a dead worker again."""
 
     def __init__(self, workers: Workers) -> None:
         import dask
@@ -295,99 +208,81 @@ class DaskPool(ClusterPool["distributed.Future"]):
                         silence_logs=logging.CRITICAL,
                     )
             else:
-                _knock(workers.address)
+                _check_port(workers.address)
                 self._client = Client(workers.address, timeout=SECONDS_TO_ANSWER)
                 self._client.wait_for_workers(1, timeout=SECONDS_TO_ANSWER)
         except (OSError, ValueError) as error:
-            raise _unreachable(workers, "a Dask scheduler", error) from error
-        count = sum(self._client.nthreads().values())
-        super().__init__(*_counts(workers, count))
+            wanted = f"must be a Dask scheduler that answers ({_first_line(error)})"
+            raise UserError(f"hydra.launcher.address={workers.address}: {wanted}") from error
+        available = sum(self._client.nthreads().values())
+        super().__init__(min(available, workers.jobs or available))
         self._unfinished.callback(self._client.__exit__, None, None, None)
+        # Calls that are sent ahead may be begun by workers beyond the number that was asked for.
+        limited = workers.address is not None and workers.jobs is not None
+        self._under_way = self.count if limited else CALLS_PER_WORKER * self.count
 
-    def _submit(self, function: bytes, place: int) -> "distributed.Future":
-        return self._client.submit(_called, function, place, pure=False)
+    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
+        waiting = ((self._submit(function, place), place) for place, function in functions.items())
+        return self._answers(functions, dict(islice(waiting, self._under_way)), waiting)
 
-    def _first(self, calls: "list[distributed.Future]") -> "distributed.Future":
+    def _answers(
+        self,
+        functions: Mapping[int, Callable[[], T]],
+        calls: "dict[distributed.Future, int]",
+        waiting: "Iterator[tuple[distributed.Future, int]]",
+    ) -> Answers[T]:
         from distributed import wait
 
-        return next(iter(wait(calls, return_when="FIRST_COMPLETED").done))
-
-    def _result(self, call: "distributed.Future") -> bytes:
-        result: bytes = call.result()
-        return result
-
-    def _cancel(self, call: "distributed.Future") -> None:
-        call.cancel(force=True)
-
-
-class RayPool(ClusterPool["ray.ObjectRef"]):
-    """The workers of a Ray cluster, or of one that is started here."""
-
-    def __init__(self, workers: Workers) -> None:
-        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # without it, Ray warns of a change to come
-        import ray
-
+        lost = []
         try:
-            _knock(workers.address or "")
-            with _ignoring_interrupts():
-                self._connection = ray.init(
-                    address=workers.address,
-                    num_cpus=workers.jobs if workers.address is None else None,
-                    log_to_driver=False,
-                    include_dashboard=False,
-                    logging_level=logging.ERROR,
-                )
-        except (OSError, RuntimeError, ValueError) as error:
-            raise _unreachable(workers, "a Ray cluster", error) from error
-        self._ray = ray
-        self._remote = ray.remote(num_cpus=1, max_retries=RETRIES)(_called)
-        super().__init__(*_counts(workers, int(ray.cluster_resources().get("CPU", 0)) or 1))
-        self._unfinished.callback(self._connection.__exit__, None, None, None)
+            while calls:
+                done = next(iter(wait(list(calls), return_when="FIRST_COMPLETED").done))
+                place = calls.pop(done)
+                calls.update(islice(waiting, 1))
+                try:
+                    answer: tuple[int, T | Failure] = pickle.loads(done.result())  # noqa: S301 - of our workers
+                except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
+                    _warn_of_death(error)
+                    lost.append(place)
+                else:
+                    yield answer
+        finally:
+            for call in calls:
+                call.cancel(force=True)
+        for place in lost:  # one at a time, for Dask gives up every call that was sent to workers that died
+            try:
+                yield pickle.loads(self._submit(functions[place], place).result())  # noqa: S301 - of our workers
+            except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
+                yield place, _lost(error)
 
-    def _submit(self, function: bytes, place: int) -> "ray.ObjectRef":
-        return self._remote.remote(function, place)
-
-    def _first(self, calls: "list[ray.ObjectRef]") -> "ray.ObjectRef":
-        return self._ray.wait(calls, num_returns=1)[0][0]
-
-    def _result(self, call: "ray.ObjectRef") -> bytes:
-        result: bytes = self._ray.get(call)
-        return result
-
-    def _cancel(self, call: "ray.ObjectRef") -> None:
-        self._ray.cancel(call, force=True)
+    def _submit(self, function: Callable[[], T], place: int) -> "distributed.Future":
+        """Send a function as bytes, because the arrays that Dask sends on its own cannot be written to."""
+        return self._client.submit(_called, pickle.dumps(function), place, pure=False)
 
 
 def _called(function: bytes, place: int) -> bytes:
-    """Call a function on a worker of a cluster, and return the place and the result."""
+    """Call a function on a worker of a cluster, and return the answer as bytes."""
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(BLAS_THREADS)  # for good: others in threads of this process must not see it change
-    return pickle.dumps(Task(partial(_unpacked, function))(place))
+    threadpool_limits(BLAS_THREADS)  # for good, because other threads of the process may be at work
+    return pickle.dumps(answer_of(partial(_unpacked, function), place))
 
 
 def _unpacked(function: bytes) -> object:
-    """Call a function within a task, which also tells of a package that a worker does not have."""
-    return pickle.loads(function)()  # noqa: S301 - what the launching process sent
+    """Unpack a function and call it; both may fail, the first where a worker lacks a package."""
+    return pickle.loads(function)()  # noqa: S301 - of the launching process
 
 
-def _counts(workers: Workers, most: int) -> tuple[int, int]:
-    """Return how many workers there are and how many calls are under way; more than asked for must not be at work."""
-    limited = workers.address is not None and workers.jobs is not None
-    count = min(most, workers.jobs or most)
-    return count, count if limited else AHEAD * count
-
-
-def _knock(address: str) -> None:
-    """Raise if nobody listens at an address with a port; Ray itself would ask for minutes."""
+def _check_port(address: str) -> None:
+    """Raise OSError if nobody listens at an address with a port; Dask itself would wait for all of its timeout."""
     scheme, _, place = address.rpartition("://")
     host, _, port = place.rpartition(":")
-    if scheme in ("", "tcp", "tls", "ray") and host and port.isdigit():
+    if scheme in ("", "tcp", "tls") and host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
-def _unreachable(workers: Workers, what: str, error: Exception) -> UserError:
-    return UserError(f"hydra.launcher.address={workers.address}: must be {what} that answers ({_first_line(error)})")
+def _warn_of_death(error: Exception) -> None:
+    warn(f"a worker died ({_first_line(error)}): its stack is trained again")
 
 
 def _lost(error: Exception) -> Failure:
@@ -396,7 +291,7 @@ def _lost(error: Exception) -> Failure:
 
 @contextmanager
 def _ignoring_interrupts() -> Iterator[None]:
-    """Start processes that never hear of Ctrl-C, which a terminal sends to all: the launching one ends its workers."""
+    """Start processes that ignore Ctrl-C, which a terminal sends to all of them: the launching one ends its workers."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

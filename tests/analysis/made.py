@@ -72,9 +72,15 @@ def results_of(
     for number, (job, name, out) in enumerate(zip(jobs, names, outs, strict=True)):
         what, curves = out if isinstance(out, tuple) else (out, None)
         came_out, error = (None, what) if isinstance(what, str) else (what, None)
-        runs.append(SweepRun(tuple(job), name, came_out, curves, error, folder=Path("outputs") / f"run_{number}"))
-    question, wanted = more.get("question"), more.get("wanted")
-    return SweepResults(question, "python -m nnexp -m made", tuple(runs), missing, wanted)
+        folder = Path("outputs") / f"run_{number}"
+        runs.append(SweepRun(job=tuple(job), name=name, summary=came_out, curves=curves, error=error, folder=folder))
+    return SweepResults(
+        question=more.get("question"),
+        command="python -m nnexp -m made",
+        runs=tuple(runs),
+        missing=missing,
+        wanted=more.get("wanted"),
+    )
 
 
 def grid(**values: Sequence[object]) -> list[list[str]]:

@@ -16,7 +16,7 @@ from nnexp.analysis.findings import (
     incompleteness,
     levels,
     ranked,
-    shown,
+    short,
     spread,
     verdict,
     where_diverged,
@@ -93,7 +93,7 @@ def test_the_command_of_the_best_run_is_quoted_for_a_shell() -> None:
 
 
 def loop_importance(jobs: list[list[str]], scores: list[float], key: int) -> float:
-    """Return the share that a parameter explains of the ranks, by two plain loops."""
+    """Return the share that a key explains of the ranks, by two plain loops."""
     ranks = [sum(other < score for other in scores) + (scores.count(score) + 1) / 2 for score in scores]
     total = sum((rank - fmean(ranks)) ** 2 for rank in ranks)
     explained = 0.0
@@ -130,41 +130,41 @@ def test_what_alone_matters_explains_all() -> None:
 
 def test_drawn_numbers_are_put_into_quarters() -> None:
     results = computed(grid(a=[number / 7 for number in range(40)]), lambda values: float(values["a"]))
-    groups = levels(results.parameters[0], results.runs)
+    groups = levels(results.swept_keys[0], results.runs)
     assert list(groups.values()) == [list(range(start, start + 10)) for start in (0, 10, 20, 30)]
     # Ranks 1 to 40 in four tens: variance of the four means over that of all.
     assert importance(results) == pytest.approx({"a": (4**2 - 1) * 100 / (40**2 - 1)})
 
 
-def test_runs_that_leave_a_parameter_at_its_default_are_a_group() -> None:
+def test_runs_that_leave_a_key_at_its_default_are_a_group() -> None:
     results = results_of([["a=1", "b=2"], ["a=2"], ["a=3", "b=1"]], [ended(0.1)] * 3)
-    assert levels(results.parameters[1], results.runs) == {"1": [2], "2": [0], "default": [1]}
+    assert levels(results.swept_keys[1], results.runs) == {"1": [2], "2": [0], "default": [1]}
 
 
 EDGES: list[tuple[list[str], str, str | None]] = [
-    (["0.1", "0.3", "1.0"], "1.0", "its largest value, 1.0): extend it, to 3 say"),
-    (["0.01", "0.1", "1"], "0.01", "its smallest value, 0.01): extend it, to 0.001 say"),
-    (["16", "32", "64", "256"], "256", "its largest value, 256): extend it, to 1024 say"),
-    (["8", "16", "32"], "32", "its largest value, 32): extend it, to 64 say"),
-    (["0.2", "0.3", "0.4"], "0.2", "its smallest value, 0.2): extend it, to 0.1 say"),
-    (["0.1", "0.2", "0.3"], "0.1", "its smallest value, 0.1): extend it, to 0.05 say"),
-    (["0.5", "0.9", "0.99"], "0.99", "its largest value, 0.99): extend it, to 0.995 say"),
+    (["0.1", "0.3", "1.0"], "1.0", "largest"),
+    (["0.01", "0.1", "1"], "0.01", "smallest"),
+    (["16", "32", "64", "256"], "256", "largest"),
+    (["16", "32", "64"], "16", "smallest"),
+    (["-1", "0", "1"], "-1", "smallest"),
+    (["1", "1.5", "2"], "1", "smallest"),
     (["0", "0.1", "0.2"], "0", None),
     (["1", "2", "3"], "1", None),
     (["0.1", "0.3", "1.0"], "0.3", None),
     (["0.1", "1.0"], "1.0", None),
     (["relu", "tanh", "elu"], "elu", None),
 ]
-"""The values, the best of them, and what is said of it."""
+"""The values, the best of them, and the end at which they are to be extended."""
 
 
-@pytest.mark.parametrize(("values", "best", "said"), EDGES, ids=str)
-def test_the_best_at_an_edge(values: list[str], best: str, said: str | None) -> None:
+@pytest.mark.parametrize(("values", "best", "end"), EDGES, ids=str)
+def test_the_best_at_an_edge(values: list[str], best: str, end: str | None) -> None:
     def results_with(key: str, missing: int = 0) -> list[str]:
         outs = [quiet(0.1 if value == best else 0.5) for value in values]
         return flags(results_of([[f"{key}={value}"] for value in values], outs, missing=missing))
 
-    expected = [] if said is None else [f"The best lies at the edge of rate ({said}."]
+    sentence = f"The best lies at the edge of rate (its {end} value, {best}): extend it."
+    expected = [] if end is None else [sentence]
     assert results_with("optimizer.rate") == [*expected, SEEDS]
     assert results_with("optimizer.rate", missing=1) == [SEEDS]
     assert not any("edge" in line for line in results_with("seed"))
@@ -175,7 +175,9 @@ def test_draws_that_crowd_at_an_edge(centre: float, which: str | None) -> None:
     values = [10 ** (-3 + 3 * number / 99) for number in range(100)]
     results = computed(grid(rate=values), lambda job: 0.1 + abs(log10(float(job["rate"])) - centre))
     said = [line for line in flags(results) if "extend" in line]
-    assert [f"among the {which} values of rate" in line for line in said] == ([] if which is None else [True])
+    edge = {"smallest": "0.001", "largest": "1.0"}.get(which or "")
+    sentence = f"The best lie among the {which} values of rate, beside {edge}: extend it."
+    assert said == ([] if which is None else [sentence])
 
 
 @pytest.mark.parametrize(
@@ -231,7 +233,7 @@ def test_how_many_diverged(name: str) -> None:
     assert flags(results_of(grid(x=["a", "b", "c"]), outs))[0] == said
 
 
-def test_where_runs_diverged_is_said_by_the_parameter_that_differs_most() -> None:
+def test_where_runs_diverged_is_said_by_the_key_that_differs_most() -> None:
     results = computed(grid(a=[1, 2], b=[1, 2, 3], seed=[0, 1]), lambda job: None if job["b"] == "3" else 0.1)
     assert where_diverged(results) == {
         "a": [("1", 2, 6), ("2", 2, 6)],
@@ -266,4 +268,4 @@ def test_what_is_missing_is_named(outs: list[RunSummary | str], missing: int, sa
 
 
 def test_drawn_digits_are_shortened() -> None:
-    assert shown("rate=0.0031622776601683794 scale=0.25 b=1.23456789e-05") == "rate=0.003162 scale=0.25 b=1.235e-05"
+    assert short("rate=0.0031622776601683794 scale=0.25 b=1.23456789e-05") == "rate=0.003162 scale=0.25 b=1.235e-05"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from nnexp.analysis.figures import pairs, sweep_figures
-from nnexp.analysis.report import ROWS, SweepReport, caption, runs_csv, write_report
+from nnexp.analysis.report import MAX_ROWS, caption, runs_csv, sweep_report, write_report
 from nnexp.analysis.results import SweepResults
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import Out, computed, diverged, ended, grid, results_of, summary
@@ -45,7 +45,7 @@ every_sweep = pytest.mark.parametrize("name", SWEEPS)
 def test_the_report_is_whole(name: str) -> None:
     results = SWEEPS[name]
     figures = list(sweep_figures(results))
-    text = SweepReport(results).markdown(figures)
+    text = sweep_report(results, figures)
     assert_is_markdown(text)
     assert re.findall(r"!\[(\w+)\]\(figures/(\w+)\.png\)\n\n(.+)", text) == [(f, f, caption(f)) for f in figures]
     assert text.startswith("# Sweep ")
@@ -54,7 +54,7 @@ def test_the_report_is_whole(name: str) -> None:
 
 
 def test_what_is_varied_and_fixed_has_its_role() -> None:
-    rows = tables(section(SweepReport(GRID).markdown([]), "What is varied"))[0][2:]
+    rows = tables(section(sweep_report(GRID, []), "What is varied"))[0][2:]
     assert [tuple(row) for row in rows] == [
         ("`optimizer.learning_rate`", "studied", "`0.01`, `0.1`, `1`"),
         ("`initializer.scale`", "studied", "`0.1`, `1`"),
@@ -65,7 +65,7 @@ def test_what_is_varied_and_fixed_has_its_role() -> None:
 
 def test_the_best_run_is_commanded_and_importance_is_left_out_of_what_is_incomplete() -> None:
     command = r"The best run( so far)?:\n\n    python -m nnexp (.*)\n"
-    whole, part = (SweepReport(SWEEPS[name]).markdown([]) for name in ("grid", "incomplete"))
+    whole, part = (sweep_report(SWEEPS[name], []) for name in ("grid", "incomplete"))
     best = "optimizer.learning_rate=0.1 initializer.scale=0.1 seed=0 trainer.epochs=100"
     assert re.findall(command, whole) == [("", best)]
     assert re.findall(command, part) == [(" so far", best)]
@@ -75,7 +75,7 @@ def test_the_best_run_is_commanded_and_importance_is_left_out_of_what_is_incompl
 
 
 def test_diverged_runs_are_shown_by_value() -> None:
-    rows = tables(section(SweepReport(GRID).markdown([]), "Diverged runs"))[0][2:]
+    rows = tables(section(sweep_report(GRID, []), "Diverged runs"))[0][2:]
     assert [tuple(row) for row in rows] == [
         ("`learning_rate=1`", "2 of 4", "50 %"),
         ("`scale=1`", "2 of 6", "33 %"),
@@ -84,10 +84,10 @@ def test_diverged_runs_are_shown_by_value() -> None:
 
 def test_of_many_runs_the_best_are_in_the_report_and_all_in_the_table() -> None:
     results = replace(SWEEPS["many"], runs=SWEEPS["many"].runs[::-1])
-    text = section(SweepReport(results).markdown([]), "Runs")
+    text = section(sweep_report(results, []), "Runs")
     (_, _, *rows) = tables(text)[0]
-    assert [row[0] for row in rows] == [f"a={number}" for number in range(ROWS)]
-    assert f"The best {ROWS} of 60 runs; `runs.csv` has all runs" in text
+    assert [row[0] for row in rows] == [f"a={number}" for number in range(MAX_ROWS)]
+    assert f"The best {MAX_ROWS} of 60 runs; `runs.csv` has all runs" in text
     assert len(runs_csv(results).splitlines()) == 61
 
 
@@ -99,7 +99,7 @@ def test_runs_that_went_to_the_end_come_first_and_then_all_others() -> None:
         ended(0.5),
         ended(0.4),
     ]
-    (_, _, *rows) = tables(section(SweepReport(results_of(grid(a=range(5)), outs)).markdown([]), "Runs"))[0]
+    (_, _, *rows) = tables(section(sweep_report(results_of(grid(a=range(5)), outs), []), "Runs"))[0]
     endings = {row[0]: row[-2] for row in rows}
     assert list(endings.items()) == [
         ("a=4", ""),

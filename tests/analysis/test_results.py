@@ -2,7 +2,7 @@
 
 import pytest
 
-from nnexp.analysis.results import Parameter
+from nnexp.analysis.results import SweptKey
 from tests.analysis.made import diverged, ended, grid, results_of, summary
 
 GROUPS: list[tuple[list[list[str]], dict[str, list[int]]]] = [
@@ -28,7 +28,7 @@ def test_runs_that_differ_in_their_seed_alone_are_one_setting(
     assert found == expected
 
 
-def test_settings_and_parameters_of_one_short_name_stay_apart() -> None:
+def test_settings_and_keys_of_one_short_name_stay_apart() -> None:
     results = results_of([["initializer.scale=1"], ["loss.scale=1"]], [ended(0.1), ended(0.2)])
     assert [len(setting.runs) for setting in results.settings] == [1, 1]
     assert results.titles == {"initializer.scale": "initializer.scale", "loss.scale": "loss.scale"}
@@ -46,11 +46,11 @@ AXES: list[tuple[list[str], bool, bool]] = [
 
 
 @pytest.mark.parametrize(("values", "drawn", "logarithmic"), AXES, ids=str)
-def test_what_kind_of_axis_a_parameter_has(values: list[str], *, drawn: bool, logarithmic: bool) -> None:
-    (parameter,) = results_of([[f"a.b={value}"] for value in values], [ended(0.1)] * len(values)).parameters
-    assert (parameter.drawn, parameter.logarithmic) == (drawn, logarithmic)
-    assert parameter.values == tuple(sorted(values, key=float) if values[0] != "sgd" else values)
-    assert isinstance(parameter, Parameter)
+def test_what_kind_of_axis_a_key_has(values: list[str], *, drawn: bool, logarithmic: bool) -> None:
+    (swept,) = results_of([[f"a.b={value}"] for value in values], [ended(0.1)] * len(values)).swept_keys
+    assert (swept.drawn, swept.logarithmic) == (drawn, logarithmic)
+    assert swept.values == tuple(sorted(values, key=float) if values[0] != "sgd" else values)
+    assert isinstance(swept, SweptKey)
 
 
 def test_what_all_runs_share_is_fixed_but_for_what_changes_no_number() -> None:

@@ -17,7 +17,7 @@ from nnexp.config.compose import check
 from nnexp.config.overrides import Job
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
-from nnexp.sweeps.jobs import all_jobs, search_of
+from nnexp.sweeps.jobs import search_of
 
 EXPERIMENTS = folder("experiments")
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
@@ -32,7 +32,7 @@ def hydra() -> Iterator[None]:
 
 
 def jobs_of(*arguments: str) -> list[Job]:
-    return all_jobs(arguments, GlobalHydra.instance().config_loader())
+    return search_of(arguments, GlobalHydra.instance().config_loader()).ask()
 
 
 def jobs_for(over: object, folder: Path, *arguments: str) -> list[Job]:

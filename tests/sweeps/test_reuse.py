@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from nnexp import __version__
-from nnexp.analysis.results import POINTS
+from nnexp.analysis.results import KEPT_EVALUATIONS
 from nnexp.config.compose import compose_experiment
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.storage.run_folder import RunSummary, write_history
-from nnexp.sweeps import reuse as ledger
+from nnexp.sweeps import reuse
 from nnexp.training.history import History
 
 HISTORY = History(np.arange(1, 1001), {"train/loss": np.linspace(1, 0, 1000), "test/loss": np.linspace(1, 0, 1000)})
@@ -52,7 +52,7 @@ def leave(parent: Path, run: Ready, name: str = "", **changes: object) -> Path:
 
 
 def found(output_dir: Path, own: Path | None, run: Ready) -> Path | None:
-    known = ledger.finished(run, ledger.folders_by_hash(output_dir, own), own)
+    known = reuse.finished(run, reuse.folders_by_hash(output_dir, own), own)
     return None if known is None else known[0]
 
 
@@ -66,15 +66,15 @@ def test_runs_alone_and_of_other_sweeps_are_found_those_of_the_own_sweep_first(t
     here = leave(own, ready())
     assert found(tmp_path, own, ready()) == here
     assert found(tmp_path, own, ready(1)) is None
-    known = ledger.finished(ready(), ledger.folders_by_hash(tmp_path, own), own)
+    known = reuse.finished(ready(), reuse.folders_by_hash(tmp_path, own), own)
     assert known is not None
     assert known[:2] == (here, result(ready()))
     assert known[2].times[[0, -1]].tolist() == [1, 1000]
-    assert 100 < len(known[2]) <= POINTS + 1
+    assert 100 < len(known[2]) <= KEPT_EVALUATIONS + 1
 
 
 def test_without_an_output_folder_there_is_nothing(tmp_path: Path) -> None:
-    assert ledger.folders_by_hash(tmp_path / "none", None) == {}
+    assert reuse.folders_by_hash(tmp_path / "none", None) == {}
     assert found(tmp_path / "none", tmp_path / "none" / "runs", ready()) is None
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import qmc
 
@@ -15,7 +15,7 @@ from nnexp.config.overrides import Job
 from nnexp.core.errors import UserError
 from nnexp.sweeps.options import SweepOptions
 from nnexp.sweeps.sampling import Interval, points
-from nnexp.sweeps.search import AllAtOnce, Bayesian, Block, Search
+from nnexp.sweeps.search import Block, Search
 
 Sampler = Literal["random", "sobol"]
 UNIT = [Interval("a", 0.0, 1.0, logarithmic=False), Interval("b", 0.0, 1.0, logarithmic=False)]
@@ -36,6 +36,8 @@ bounds = st.one_of(
 
 
 @given(bounds, st.floats(0, 1))
+@example((966673.0, 199999.0), 1 / 3)
+@example((0.9, 0.2), 0.73)
 def test_draws_are_within_bounds_and_readable(bound: tuple[float, float], share: float) -> None:
     low, high = bound[0], bound[0] + bound[1]
     interval = Interval("key", low, high, logarithmic=False)
@@ -92,8 +94,8 @@ def test_sobol_is_more_even_than_random() -> None:
         assert even < uneven / 2
 
 
-def test_all_at_once_asks_once() -> None:
-    search = AllAtOnce([["a=1"], ["a=2", "b=1"], ["a=1"], ["b=1", "a=2"]])
+def test_jobs_that_need_no_scores_are_asked_for_at_once() -> None:
+    search = Search([["a=1"], ["a=2", "b=1"], ["a=1"], ["b=1", "a=2"]])
     assert search.total == 2
     assert search.ask() == [["a=1"], ["a=2", "b=1"]]
     search.tell({("a=1",): 0.5})
@@ -115,10 +117,10 @@ def run(search: Search) -> list[list[Job]]:
     return batches
 
 
-def valley(options: SweepOptions = OPTIONS, *, whole: bool = False, seeds: int = 0) -> Bayesian:
+def valley(options: SweepOptions = OPTIONS, *, whole: bool = False, seeds: int = 0) -> Search:
     interval = Interval("a", 0, 3, logarithmic=False) if whole else UNIT[0]
     after = [[(f"seed={seed}",) for seed in range(seeds)]] if seeds else []
-    return Bayesian([], [(Block([], [interval], after), options)])
+    return Search([], [(Block([], [interval], after), options)])
 
 
 def test_batches_are_as_large_as_asked_for_and_come_to_the_total() -> None:
@@ -190,7 +192,7 @@ def test_a_point_that_is_proposed_again_is_not_run_again() -> None:
 
 def test_listed_jobs_come_with_the_first_batch_and_are_not_run_again() -> None:
     block = Block([], [Interval("a", 0, 1, logarithmic=False)], [])
-    batches = run(Bayesian([["a=0"], ["a=7"]], [(block, OPTIONS)]))
+    batches = run(Search([["a=0"], ["a=7"]], [(block, OPTIONS)]))
     assert batches[0][:2] == [["a=0"], ["a=7"]]
     assert sorted(job for batch in batches for job in batch) == [["a=0"], ["a=1"], ["a=7"]]
 
@@ -198,7 +200,7 @@ def test_listed_jobs_come_with_the_first_batch_and_are_not_run_again() -> None:
 def test_each_block_is_searched_on_its_own() -> None:
     blocks = [Block([[("c=1",)]], [UNIT[0]], []), Block([[("c=2",)]], UNIT, [])]
     options = [replace(OPTIONS, draws=4), replace(OPTIONS, draws=10)]
-    batches = run(Bayesian([], list(zip(blocks, options, strict=True))))
+    batches = run(Search([], list(zip(blocks, options, strict=True))))
     counts = [[sum(job[0] == f"c={block}" for job in batch) for block in (1, 2)] for batch in batches]
     assert counts == [[4, 8], [0, 2]]
     assert all(len(job) == (2 if job[0] == "c=1" else 3) for batch in batches for job in batch)
@@ -206,7 +208,7 @@ def test_each_block_is_searched_on_its_own() -> None:
 
 def test_what_optuna_proposes_is_within_bounds() -> None:
     block = Block([], [Interval("a", 0.001, 0.1, logarithmic=True), Interval("b", 1, 64, logarithmic=True)], [])
-    for a, b in [job for batch in run(Bayesian([], [(block, OPTIONS)])) for job in batch]:
+    for a, b in [job for batch in run(Search([], [(block, OPTIONS)])) for job in batch]:
         assert 0.001 <= number(a) <= 0.1
         assert 1 <= int(b.removeprefix("b=")) <= 64
 

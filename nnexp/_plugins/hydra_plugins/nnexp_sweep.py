@@ -1,7 +1,7 @@
 """The sweeper and the launcher that `-m` uses: thin shells around nnexp.sweeps.
 
 Hydra takes plugins from the package `hydra_plugins` alone, so they live here. It reads this file at every start, so
-whatever is slow to import is imported late.
+slow modules are imported late.
 """
 
 from collections.abc import Sequence
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 @dataclass
 class SweeperConfig:
-    """What Hydra has to know to make the sweeper."""
+    """The config from which Hydra makes the sweeper."""
 
     _target_: str = "hydra_plugins.nnexp_sweep.NNexpSweeper"
 
 
 @dataclass
 class LauncherConfig:
-    """The fields of `hydra.launcher`; nnexp.sweeps.workers says what they mean, and checks them."""
+    """The fields of `hydra.launcher`; nnexp.sweeps.workers explains and checks them."""
 
     _target_: str = "hydra_plugins.nnexp_sweep.NNexpLauncher"
     backend: str = "loky"
@@ -57,7 +57,7 @@ class NNexpLauncher(Launcher):
     """
 
     session: "Session | None" = None
-    """The sweep that the jobs belong to; without one, as from another's sweeper, every batch is a sweep of its own."""
+    """The sweep that the jobs belong to; None if the sweeper is not ours: every batch is then a sweep of its own."""
 
     def __init__(self, **fields: object) -> None:
         self._fields = fields
@@ -80,13 +80,13 @@ class NNexpLauncher(Launcher):
         if self.session is not None:
             runs = self.session.launch(jobs, experiments, workers)
         else:
-            with running(Session.of(self._config, len(jobs))) as session:
+            with running(Session(self._config, len(jobs))) as session:
                 runs = session.launch(jobs, experiments, workers)
         return [returned(run) for run in runs]
 
 
 def returned(run: "SweepRun") -> JobReturn:
-    """Return a run as Hydra knows it: with its lowest selection loss, NaN without one, or with what went wrong."""
+    """Return a run in Hydra's form: with its lowest selection loss (NaN without one), or with its error."""
     from nnexp.training.history import chosen_by
 
     if run.error is not None:
@@ -96,7 +96,7 @@ def returned(run: "SweepRun") -> JobReturn:
 
 
 class NNexpSweeper(Sweeper):
-    """Asks a search for jobs, lets the launcher do them, and tells the search what came out."""
+    """Asks a search for jobs, gives them to the launcher, and tells the search their scores."""
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Get ready for a sweep."""
@@ -108,14 +108,14 @@ class NNexpSweeper(Sweeper):
         self._loader, self._config, self._launcher = hydra_context.config_loader, config, launcher
 
     def sweep(self, arguments: list[str]) -> Sequence[JobReturn]:
-        """Launch all jobs; the session reports on them in the end."""
+        """Launch all jobs; the session writes a report at the end."""
         from nnexp.sweeps.jobs import search_of
         from nnexp.sweeps.session import Session, running
 
         about_hydra = cast("list[str]", OmegaConf.to_container(self._config.hydra.overrides.hydra))
         search = search_of([*about_hydra, *arguments], self._loader)
         returns: list[JobReturn] = []
-        with running(Session.of(self._config, search.total)) as session:
+        with running(Session(self._config, search.total)) as session:
             self._launcher.session = session
             while jobs := search.ask():
                 returns += self._launcher.launch(jobs, initial_job_idx=len(returns))

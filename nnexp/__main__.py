@@ -24,11 +24,7 @@ def main() -> None:
 def command_of(words: list[str]) -> tuple[str, list[str]]:
     """Return the command that is meant, and its arguments.
 
-    Raises
-    ------
-    UserError
-        If the first word is the misspelt name of a command.
-
+    Raises UserError if the first word is the misspelt name of a command.
     """
     first = words[0] if words else ""
     if first in COMMANDS:

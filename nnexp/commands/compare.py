@@ -31,11 +31,7 @@ def main(words: Sequence[str]) -> None:
 def show(names: Sequence[str], output_dir: Path) -> None:
     """Print and draw a comparison of runs, which are called A, B and so on.
 
-    Raises
-    ------
-    UserError
-        If one of them is no run, or there are too many.
-
+    Raises UserError if one of them is no run, or there are too many.
     """
     if len(names) > len(LETTERS):
         raise UserError(f"runs={len(names)}: must be at most {len(LETTERS)}")

@@ -56,11 +56,7 @@ class Stores:
     def at(self, uri: str) -> Tracker:
         """Return the tracker of a store.
 
-        Raises
-        ------
-        UserError
-            If it is not there, or nobody has named it.
-
+        Raises UserError if it is not there, or nobody has named it.
         """
         if uri not in self.allowed:
             raise UserError(f"tracking.uri={uri}: must be named, as in --tracking-uri {uri}")
@@ -78,17 +74,14 @@ class Stores:
 def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     """Deliver what is left in an output folder, say what came of it, and return whether nothing is left.
 
+    Raises UserError if there is no such folder.
+
     Arguments
     ---------
     output_dir
         Where runs were written.
     uris
         The stores that may be written to.
-
-    Raises
-    ------
-    UserError
-        If there is no such folder.
 
     """
     if not (is_there(output_dir) and output_dir.is_dir()):

@@ -58,11 +58,7 @@ def main(words: Sequence[str]) -> None:
 def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
     """Write predictions for a table as a table, some rows at a time.
 
-    Raises
-    ------
-    UserError
-        If the table is not what the network was trained on.
-
+    Raises UserError if the table is not what the network was trained on.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([name for name, _ in saved.answers(np.array(saved.description.examples))])

@@ -49,11 +49,7 @@ def main(words: Sequence[str]) -> None:
 def replay(name: str, output_dir: Path) -> bool:
     """Train a run again, say whether it came out the same, and return that.
 
-    Raises
-    ------
-    UserError
-        If there is no such run, or its config is none that can be trained.
-
+    Raises UserError if there is no such run, or its config is none that can be trained.
     """
     recorded = recorded_run(name, output_dir)
     experiment = build(recorded.config, Experiment)

@@ -21,11 +21,7 @@ from nnexp.core.exits import ExitStatus, exits
 def main(arguments: Sequence[str]) -> None:
     """Train what overrides and flags of Hydra say.
 
-    Raises
-    ------
-    UserError
-        If they make no run and no sweep.
-
+    Raises UserError if they make no run and no sweep.
     """
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
     register()

@@ -43,11 +43,7 @@ def replacing(arguments: Sequence[str]) -> list[str]:
 def check_words(overrides: Sequence[str]) -> None:
     """Make sure that overrides are text that can be written down, and leave what every command reads.
 
-    Raises
-    ------
-    UserError
-        If one has bytes that are no UTF-8, or takes the keys of sweeps away.
-
+    Raises UserError if one has bytes that are no UTF-8, or takes the keys of sweeps away.
     """
     for override in overrides:
         try:
@@ -61,11 +57,7 @@ def check_words(overrides: Sequence[str]) -> None:
 def check_flags(arguments: Sequence[str]) -> None:
     """Make sure that only flags of Hydra are given that are known and harmless.
 
-    Raises
-    ------
-    UserError
-        If another one is.
-
+    Raises UserError if another one is.
     """
     parser = flag_parser()
     parser.error = _refuse  # type: ignore[method-assign]

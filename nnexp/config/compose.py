@@ -38,17 +38,14 @@ GROUPS: dict[type[Component], str] = {
 def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Experiment:
     """Return the checked experiment for Hydra overrides, as the command line composes it.
 
+    Raises UserError if the overrides do not make a valid experiment.
+
     Arguments
     ---------
     overrides
         Such as `["optimizer.learning_rate=0.3", "architecture.hidden=[32,16]"]`.
     config_dir
         A folder with configs of one's own, searched beside those of nnexp.
-
-    Raises
-    ------
-    UserError
-        If the overrides do not make a valid experiment.
 
     """
     register()
@@ -75,17 +72,14 @@ def default_config() -> Mapping[str, object]:
 def check(config: DictConfig, options: Options | None = None) -> Experiment:
     """Return the checked experiment of a composed config, while Hydra is initialized.
 
+    Raises UserError if a key is unknown, or a value has the wrong type or is out of range.
+
     Arguments
     ---------
     config
         As Hydra composed it.
     options
         Returns the named options; None reads them from Hydra's search path.
-
-    Raises
-    ------
-    UserError
-        If a key is unknown, or a value has the wrong type or is out of range.
 
     """
     try:

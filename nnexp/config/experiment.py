@@ -44,11 +44,7 @@ class Experiment(Component):
     def recipe(self, data: Data) -> Recipe:
         """Return what the training loop needs, once the data is known.
 
-        Raises
-        ------
-        UserError
-            If loss, metrics, batch size or parametrization do not fit the rest.
-
+        Raises UserError if loss, metrics, batch size or parametrization do not fit the rest.
         """
         if isinstance(self.loss, (CrossEntropy, KullbackLeibler)) and isinstance(
             self.architecture.output, (Sigmoid, Softmax)

@@ -33,12 +33,8 @@ class UnreadableError(ValueError):
 def checked_yaml(text: str) -> str:
     """Return a YAML text that can be read in the time and the memory that its length suggests.
 
-    Raises
-    ------
-    UnreadableError
-        If it is long, deep or damaged, has aliases, by which a few lines can stand for any number of values, or is a
-        single text, which OmegaConf would read as YAML in its turn.
-
+    Raises UnreadableError if it is long, deep or damaged, has aliases, by which a few lines can stand for any number of
+    values, or is a single text, which OmegaConf would read as YAML in its turn.
     """
     if len(text) > LARGEST:
         raise UnreadableError(f"it has more than {LARGEST:,} characters")
@@ -60,6 +56,8 @@ def checked_yaml(text: str) -> str:
 def check_file(name: str, content: object, package: str | None) -> None:
     """Make sure that a config file says nothing that is the user's to say.
 
+    Raises UserError if it does, or calls a resolver.
+
     Arguments
     ---------
     name
@@ -68,11 +66,6 @@ def check_file(name: str, content: object, package: str | None) -> None:
         What is in it.
     package
         Where in the config it goes, if it says so.
-
-    Raises
-    ------
-    UserError
-        If it does, or calls a resolver.
 
     """
     if not isinstance(content, dict):

@@ -59,11 +59,7 @@ def zipped(*values: ParsedElementType | Sweep) -> ZipSweep:
 def listed(numbers: RangeSweep) -> Iterable[float]:
     """Return the numbers of a range.
 
-    Raises
-    ------
-    UserError
-        If they are too many, or there is no step from one to the next.
-
+    Raises UserError if they are too many, or there is no step from one to the next.
     """
     start, stop, step = (float(end if end is not None else 1) for end in (numbers.start, numbers.stop, numbers.step))
     if step == 0:
@@ -93,11 +89,7 @@ def integers(low: object, high: object) -> IntervalSweep:
 def bounds(interval: IntervalSweep) -> tuple[float, float]:
     """Return the bounds of an interval that can be drawn from.
 
-    Raises
-    ------
-    UserError
-        If they are not two finite numbers, the lower one first, and greater than 0 on a logarithmic axis.
-
+    Raises UserError if they are not two finite numbers, the lower one first, and greater than 0 on a logarithmic axis.
     """
     low, high = _number(interval.start), _number(interval.end)
     if low >= high:

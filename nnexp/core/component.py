@@ -53,11 +53,8 @@ class InvalidFieldError(UserError):
 class Component(ABC):
     """A frozen dataclass whose values are checked against its annotations when it is made.
 
-    Raises
-    ------
-    InvalidFieldError
-        If a value is of the wrong type or outside the range that the annotation of its field states.
-
+    Raises InvalidFieldError if a value is of the wrong type or outside the range that the annotation of its field
+    states.
     """
 
     def __post_init__(self) -> None:

@@ -18,6 +18,8 @@ PATIENCE_SECONDS = 600.0
 def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
     """Write files, and where the disk is full wait until they fit.
 
+    Raises UserError if there is no room for all that time.
+
     Arguments
     ---------
     write
@@ -26,11 +28,6 @@ def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float
         Where that is, to tell the user.
     patience
         How long to wait, in seconds.
-
-    Raises
-    ------
-    UserError
-        If there is no room for all that time.
 
     """
     end = time.monotonic() + patience

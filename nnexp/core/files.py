@@ -65,11 +65,7 @@ def shown(path: Path) -> str:
 def read_text(path: Path, most: int) -> str:
     """Return a text file of so many bytes at most.
 
-    Raises
-    ------
-    OSError
-        If it is no file, or larger, or cannot be read.
-
+    Raises OSError if it is no file, or larger, or cannot be read.
     """
     if not path.is_file():  # a pipe, for one, would be waited for
         raise FileNotFoundError(f"{path.name} is no file")
@@ -95,11 +91,7 @@ def new_folder(parent: Path, name: str) -> Path:
 def writable_folder(path: str) -> Path:
     """Return the absolute path of the output folder, made if needed.
 
-    Raises
-    ------
-    UserError
-        If nothing can be written there.
-
+    Raises UserError if nothing can be written there.
     """
     folder = absolute(path)
     try:

@@ -34,11 +34,7 @@ def typed(kind: type[T], value: object, path: str) -> T:
 
     A dataclass is a mapping with its fields, those with a default may be missing.
 
-    Raises
-    ------
-    DamagedError
-        If it is something else.
-
+    Raises DamagedError if it is something else.
     """
     return cast("T", _typed(kind, value, path))
 

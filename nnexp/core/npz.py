@@ -41,11 +41,7 @@ def write_arrays(path: Path, arrays: Mapping[str, AnyArray], texts: Mapping[str,
 def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
     """Return the arrays and the texts of an npz; no more memory is taken than the file is large, twice.
 
-    Raises
-    ------
-    DamagedError
-        If it is not what `write_arrays` or `numpy.savez` makes of arrays of numbers, or cannot be read.
-
+    Raises DamagedError if it is not what `write_arrays` or `numpy.savez` makes of arrays of numbers, or cannot be read.
     """
     arrays, texts = dict[str, AnyArray](), dict[str, str]()
     try:

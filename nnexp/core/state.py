@@ -150,11 +150,7 @@ def write_checkpoint(path: Path, tree: Mapping[str, Tree]) -> None:
 def read_checkpoint(path: Path) -> Saved:
     """Return the tree that a file holds.
 
-    Raises
-    ------
-    DamagedError
-        If it is not as it was written, or of another version.
-
+    Raises DamagedError if it is not as it was written, or of another version.
     """
     arrays, texts = read_arrays(path)
     state = texts.get(STATE, "")

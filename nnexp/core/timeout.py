@@ -9,11 +9,7 @@ from nnexp.core.errors import TrackingError
 def within(seconds: float, errand: Callable[[], None]) -> None:
     """Do something in a thread of its own, and leave it there where it takes longer than so many seconds.
 
-    Raises
-    ------
-    TrackingError
-        If it could not be done, or not in this time.
-
+    Raises TrackingError if it could not be done, or not in this time.
     """
     failures: list[Exception] = []
 

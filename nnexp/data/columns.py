@@ -49,6 +49,8 @@ class Column(Component):
 def features_of(frame: "pd.DataFrame", columns: Sequence[Column], dtype: str, title: str) -> Array:
     """Return the features of the rows of a table, not yet scaled.
 
+    Raises UserError if a cell is empty that must not be, or does not fit its column.
+
     Arguments
     ---------
     frame
@@ -59,11 +61,6 @@ def features_of(frame: "pd.DataFrame", columns: Sequence[Column], dtype: str, ti
         The type of the features.
     title
         The name of the table in error messages.
-
-    Raises
-    ------
-    UserError
-        If a cell is empty that must not be, or does not fit its column.
 
     """
     parts = [

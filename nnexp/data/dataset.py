@@ -151,11 +151,7 @@ class Dataset(Component):
     def load(self) -> Data:
         """Return the data set, ready for training.
 
-        Raises
-        ------
-        UserError
-            If the examples do not fit the fields.
-
+        Raises UserError if the examples do not fit the fields.
         """
 
 
@@ -246,11 +242,8 @@ class TableDataset(Dataset):
     def split(self, table: Table, size: float, key: str) -> tuple[Labels, Labels]:
         """Return the row numbers of a table in two groups, the second with the given share.
 
-        Raises
-        ------
-        UserError
-            If one of the two would have no example, or none of some class; the message names the field `key`.
-
+        Raises UserError if one of the two would have no example, or none of some class; the message names the field
+        `key`.
         """
         from sklearn.model_selection import train_test_split
 

@@ -31,11 +31,7 @@ class Architecture(Component):
     def layers(self, fan_in: int, outputs: int | None) -> tuple[Layer, ...]:
         """Return the layers of a network with `fan_in` inputs; `outputs` is None where data and loss leave it open.
 
-        Raises
-        ------
-        UserError
-            If the number of outputs is not known, or the field `outputs` has another one.
-
+        Raises UserError if the number of outputs is not known, or the field `outputs` has another one.
         """
         if outputs is not None and self.outputs not in (None, outputs):
             raise UserError(

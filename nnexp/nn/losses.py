@@ -44,11 +44,7 @@ class Loss(Component):
     def outputs(self, task: Task) -> int | None:
         """Return how many output units this loss needs for a task; None leaves it to the architecture.
 
-        Raises
-        ------
-        LossMismatchError
-            If the loss cannot express the task.
-
+        Raises LossMismatchError if the loss cannot express the task.
         """
 
     @abstractmethod

@@ -49,11 +49,7 @@ def step_bytes(experiment: Experiment, data: Data, recipe: Recipe) -> int:
 def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
     """Make sure that a run fits into the memory that is free, and its files onto the disk.
 
-    Raises
-    ------
-    UserError
-        If they do not, by an estimate.
-
+    Raises UserError if they do not, by an estimate.
     """
     import psutil
 

@@ -89,6 +89,9 @@ def prepare(
 ) -> Ready:
     """Return a checked experiment as a run that can be trained.
 
+    Raises UserError if data and the rest do not go together, need more memory or disk than there is, or are to be gone
+    on with.
+
     Arguments
     ---------
     experiment
@@ -99,11 +102,6 @@ def prepare(
         What sets the run apart; None makes it of the overrides.
     loaded
         The data, where another run has loaded it before.
-
-    Raises
-    ------
-    UserError
-        If data and the rest do not go together, need more memory or disk than there is, or are to be gone on with.
 
     """
     if experiment.resume is not None:
@@ -125,11 +123,7 @@ def prepare(
 def load(dataset: Dataset) -> tuple[Data, DatasetFacts]:
     """Return the data and what is recorded of it: the digest is of the training and test arrays, split and scaled.
 
-    Raises
-    ------
-    UserError
-        If the examples are not what the config says, or there is no memory for them.
-
+    Raises UserError if the examples are not what the config says, or there is no memory for them.
     """
     try:
         data = dataset.load()

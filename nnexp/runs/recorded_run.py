@@ -48,11 +48,7 @@ class RecordedRun:
 def recorded_run(run: str, output_dir: Path) -> RecordedRun:
     """Return a run, given its folder or its ID in MLflow.
 
-    Raises
-    ------
-    UserError
-        If there is no such run, or its files are damaged.
-
+    Raises UserError if there is no such run, or its files are damaged.
     """
     with files_of(run, output_dir, (CONFIG, HISTORY, SUMMARY)) as (folder, run_id):
         return _read(run, folder, run_id)
@@ -64,11 +60,7 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
 
     Files in the output folder are preferred, since MLflow takes seconds to start.
 
-    Raises
-    ------
-    UserError
-        If there is no such run.
-
+    Raises UserError if there is no such run.
     """
     for folder in (Path(run), noted_folder(run, output_dir)):
         if folder is not None and is_there(folder / SUMMARY):

@@ -51,11 +51,7 @@ class Resumed:
     def restore(self, training: Training, data_digest: str) -> None:
         """Let a training go on where this one stood.
 
-        Raises
-        ------
-        UserError
-            If the data is another by now, or the checkpoint is not one of this run.
-
+        Raises UserError if the data is another by now, or the checkpoint is not one of this run.
         """
         if data_digest != self.data_digest:
             raise UserError(f"dataset: must be what it was, with the digest {self.data_digest}, not {data_digest}")
@@ -80,15 +76,12 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     What its numbers depend on stands in the checkpoint; where things go and what is shown is said anew, for a
     checkpoint may come from somebody else.
 
+    Raises UserError if there is no sound checkpoint, or the command line asks for another config.
+
     Arguments
     ---------
     experiment, overrides
         What the command line says.
-
-    Raises
-    ------
-    UserError
-        If there is no sound checkpoint, or the command line asks for another config.
 
     """
     name = str(experiment.resume)

@@ -39,6 +39,8 @@ T = TypeVar("T")
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
     """Train one network as the command line would, and return its results.
 
+    Raises UserError if the overrides do not make a valid run.
+
     Arguments
     ---------
     overrides
@@ -46,17 +48,16 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     config_dir
         A folder with configs of one's own.
 
-    Raises
-    ------
-    UserError
-        If the overrides do not make a valid run.
-
     """
     return execute(compose_experiment(overrides, config_dir), overrides)
 
 
 def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
+
+    Raises UserError before anything is trained, if data, loss, output folder or tracking do not go together. Raises
+    KeyboardInterrupt after Ctrl-C or SIGTERM; its argument is the command that goes on with the run, where there is a
+    checkpoint.
 
     Arguments
     ---------
@@ -66,13 +67,6 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
         What was asked for.
     alone
         Whether figures are drawn and tables shown where the config leaves it open.
-
-    Raises
-    ------
-    UserError
-        Before anything is trained, if data, loss, output folder or tracking do not go together.
-    KeyboardInterrupt
-        After Ctrl-C or SIGTERM; its argument is the command that goes on with the run, where there is a checkpoint.
 
     """
     earlier, again = None, overrides
@@ -108,6 +102,8 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
 class Solo:
     """A run alone on its way.
 
+    Raises UserError if it cannot go on from there.
+
     Arguments
     ---------
     ready
@@ -116,11 +112,6 @@ class Solo:
         What it goes on from; None begins it.
     alone
         Whether figures are drawn and tables shown where the config leaves it open.
-
-    Raises
-    ------
-    UserError
-        If it cannot go on from there.
 
     """
 

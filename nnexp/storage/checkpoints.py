@@ -69,17 +69,14 @@ class Checkpoints:
 def read_latest(name: str, path: Path) -> tuple[Saved, Path | None]:
     """Return the latest checkpoint that is sound, and the folder of its run, None if it lies somewhere else.
 
+    Raises UserError if there is none.
+
     Arguments
     ---------
     name
         What the user calls it.
     path
         A run's folder, its folder of checkpoints, or a checkpoint.
-
-    Raises
-    ------
-    UserError
-        If there is none.
 
     """
     if path.is_file():

@@ -120,11 +120,7 @@ def write_history(folder: Path, history: History) -> None:
 def read_history(folder: Path) -> History:
     """Return all evaluations, as exact as they were written.
 
-    Raises
-    ------
-    OSError, ValueError
-        If there is no history, or not one that was written here.
-
+    Raises OSError or ValueError if there is no history, or not one that was written here.
     """
     text = read_text(folder / HISTORY, LARGEST_HISTORY)
     times, values = array("q"), array("d")

@@ -175,11 +175,7 @@ class SavedModel:
     def features(self, frame: "pd.DataFrame", title: str) -> Array:
         """Return the raw features of the rows of a table, given under the names of the columns.
 
-        Raises
-        ------
-        UserError
-            If a cell is missing, or of the wrong type; it calls the table by its title.
-
+        Raises UserError if a cell is missing, or of the wrong type; it calls the table by its title.
         """
         return features_of(frame, self.columns, self.description.feature_dtype, title)
 
@@ -202,11 +198,7 @@ class SavedModel:
 def write_model(folder: Path, trained: Trained) -> None:
     """Write all about a trained network but its parameters into a run's folder.
 
-    Raises
-    ------
-    UserError
-        If its data has what cannot be kept, such as a scaling without numbers.
-
+    Raises UserError if its data has what cannot be kept, such as a scaling without numbers.
     """
     write_text(folder / MODEL, json.dumps(resolved(Description.of(trained)), ensure_ascii=False) + "\n")
 
@@ -214,11 +206,7 @@ def write_model(folder: Path, trained: Trained) -> None:
 def read_model(folder: Path, title: str) -> SavedModel:
     """Return the model in a folder.
 
-    Raises
-    ------
-    UserError
-        If there is none, or its files are not what they were; it calls the folder by its title.
-
+    Raises UserError if there is none, or its files are not what they were; it calls the folder by its title.
     """
     try:
         content = json.loads((folder / MODEL).read_text(encoding="utf-8"))

@@ -38,17 +38,14 @@ EXAMPLE, REQUEST = "input_example.json", "serving_input_example.json"
 def write_served_model(folder: Path, source: Path) -> None:
     """Write the model of a run as one of MLflow.
 
+    Raises UserError if there is no model among them.
+
     Arguments
     ---------
     folder
         Where it goes; it is made.
     source
         The files of the run.
-
-    Raises
-    ------
-    UserError
-        If there is no model among them.
 
     """
     from mlflow.models import Model

@@ -47,11 +47,7 @@ class MLflowTracking(Tracking):
     def fetch(self, output_dir: Path, run_id: str, names: Sequence[str], to: Path) -> None:
         """Copy files of a recorded run into a folder; what is no store yet is not made one.
 
-        Raises
-        ------
-        UserError
-            If the store has no such run, or the run no such file.
-
+        Raises UserError if the store has no such run, or the run no such file.
         """
         with self._asked(output_dir, run_id) as client:
             for name in names:
@@ -60,11 +56,7 @@ class MLflowTracking(Tracking):
     def tags(self, output_dir: Path, run_id: str) -> Mapping[str, str]:
         """Return the tags of a recorded run.
 
-        Raises
-        ------
-        UserError
-            If the store has no such run.
-
+        Raises UserError if the store has no such run.
         """
         with self._asked(output_dir, run_id) as client:
             tags: Mapping[str, str] = client.get_run(run_id).data.tags
@@ -98,11 +90,7 @@ def default_uri(output_dir: Path) -> str:
 def tracker_there(uri: str) -> "MLflowTracker":
     """Return a tracker for a store that has been there before; none is made.
 
-    Raises
-    ------
-    UserError
-        If it is not there, or does not answer.
-
+    Raises UserError if it is not there, or does not answer.
     """
     file = database_file(uri)
     if file is not None and not is_there(file):

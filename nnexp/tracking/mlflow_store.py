@@ -54,11 +54,7 @@ def database_file(uri: str) -> Path | None:
 def check_store(uri: str) -> None:
     """Make sure that a tracking server answers within seconds, and that no file store is meant, which MLflow gave up.
 
-    Raises
-    ------
-    UserError
-        If it does not, or is.
-
+    Raises UserError if it does not, or is.
     """
     if urlsplit(uri).scheme in ("", "file"):
         raise UserError(f"tracking.uri={uri}: must be a database such as sqlite:///runs.db, or a server, not a folder")
@@ -137,11 +133,7 @@ def failing() -> Iterator[None]:
 
     A server may answer anything, and MLflow hands on what it stumbles over.
 
-    Raises
-    ------
-    TrackingError
-        If the block fails in the store.
-
+    Raises TrackingError if the block fails in the store.
     """
     from google.protobuf.json_format import Error as AnswerError
     from mlflow.exceptions import MlflowException

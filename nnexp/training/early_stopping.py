@@ -15,11 +15,7 @@ from nnexp.training.trainer import EarlyStopping
 def watched_metric(settings: EarlyStopping, names: Sequence[str]) -> str:
     """Return the metric to watch, one of those that there are.
 
-    Raises
-    ------
-    UserError
-        If it is not.
-
+    Raises UserError if it is not.
     """
     metric = settings.metric or chosen_by(names)
     if metric not in names:

@@ -25,6 +25,8 @@ NEIGHBOURS = 2000
 class Evaluator:
     """Knows the parts of the data and the metrics to take.
 
+    Raises UserError if a metric does not fit the data.
+
     Arguments
     ---------
     data
@@ -35,11 +37,6 @@ class Evaluator:
         The metrics, or None for those that are usual for the data.
     dtype
         The dtype of training.
-
-    Raises
-    ------
-    UserError
-        If a metric does not fit the data.
 
     """
 
@@ -95,11 +92,7 @@ class Evaluator:
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:
     """Return the names of all that is evaluated, such as `test/loss`.
 
-    Raises
-    ------
-    UserError
-        If a chosen metric does not fit the data.
-
+    Raises UserError if a chosen metric does not fit the data.
     """
     metrics = metrics_for(data, chosen)
     return [f"{part}/{metric}" for metric in ("loss", *metrics) for part in (TRAIN, *data.parts())]

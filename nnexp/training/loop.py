@@ -196,11 +196,7 @@ class Training:
     def restore(self, saved: Saved) -> None:
         """Go on, in a training that has not begun, where another one of the same recipes stood.
 
-        Raises
-        ------
-        DamagedError
-            If the checkpoint does not fit.
-
+        Raises DamagedError if the checkpoint does not fit.
         """
         staying = self._active.restore(saved.part("roster"), self._stack.learned(0))
         self._watch.restore(saved.part("watch"), self._stack.theta[staying])

@@ -245,11 +245,7 @@ def evaluate(name: MetricName, loss: Loss, z: Array, targets: Array | Labels, ta
 def metrics_for(data: Data, chosen: tuple[MetricName, ...] | None) -> tuple[MetricName, ...]:
     """Return the chosen metrics, or the one that is usual for the data.
 
-    Raises
-    ------
-    UserError
-        If a chosen metric does not fit the data.
-
+    Raises UserError if a chosen metric does not fit the data.
     """
     kind = data.task.kind if data.labelled is None else "embedding"
     classes = (None, len(data.task.classes))

@@ -21,6 +21,8 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
     Numbers become arrays also where all runs agree, and in a stack of one: the same operations on the same types are
     what makes a run's bits independent of its neighbours.
 
+    Raises ValueError if the components differ in more than numbers.
+
     Arguments
     ---------
     components
@@ -29,11 +31,6 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
         How many axes follow the run axis in the arrays that the numbers are combined with.
     dtype
         The dtype of these arrays.
-
-    Raises
-    ------
-    ValueError
-        If the components differ in more than numbers.
 
     """
     first = components[0]

@@ -62,7 +62,9 @@ def replay(name: str, output_dir: Path) -> bool:
                 ready.data,
                 experiment.trainer,
                 experiment.dtype,
-                lambda time, _runs, row: show(time, {metric: float(values[0]) for metric, values in row.items()}),
+                observe=lambda time, _runs, row: show(
+                    time, {metric: float(values[0]) for metric, values in row.items()}
+                ),
             )
     difference = first_difference(recorded.history, outcome.history, ended_early=recorded.summary.stopped is not None)
     if difference is None and outcome.diverged_step == recorded.summary.diverged_step:

@@ -62,14 +62,14 @@ class Experiment(Component):
         if base_width is not None:
             self._check_maximal_update(layers)
         return Recipe(
-            layers,
-            self.initializer,
-            self.loss,
-            self.optimizer,
-            self.schedule,
-            self.seed,
-            self.trainer.regularization,
-            base_width,
+            layers=layers,
+            initializer=self.initializer,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            schedule=self.schedule,
+            seed=self.seed,
+            regularization=self.trainer.regularization,
+            base_width=base_width,
         )
 
     def _check_batches(self, layers: Sequence[Layer], examples: int) -> None:

@@ -83,7 +83,7 @@ class Csv(Collection):
         features = tuple(feature for column in columns for feature in column.features)
         self._check_missing(x, features, text[list(self.categorical)])
         targets, task = self._targets(text[[target]])
-        return Table(x, targets, task, features, tuple(columns))
+        return Table(x=x, targets=targets, task=task, features=features, columns=tuple(columns))
 
     def complete(self, train: Table, others: Sequence[Table]) -> tuple[Table, list[Table], list[str]]:
         """Fill in missing numbers from the training part; note that, and columns with the same value in every row."""
@@ -137,7 +137,7 @@ class Csv(Collection):
         return [*self.categorical, *([target] if self.kind == "classification" else [])]
 
     def _numbers(self, frame: "pd.DataFrame", names: Sequence[str], remedy: str = ADVICE_FOR_NAMES) -> Array:
-        return numbers(frame, names, self.dtype, self._table.title, f"; for names, {remedy}")
+        return numbers(frame, names, self.dtype, title=self._table.title, remedy=f"; for names, {remedy}")
 
     def _values(self, column: "pd.Series[str]") -> tuple[str, ...]:
         """Return the names in a column."""

@@ -100,7 +100,17 @@ def _slots(
     for number, layer in enumerate(layers):
         here, fan_out = (*path, number), layer.fan_out(fan_in)
         for name, parameter in of(layer, fan_in).items():
-            slots.append(Slot(here, name, size(slots), parameter.shape, parameter.start, fan_in, fan_out))
+            slots.append(
+                Slot(
+                    path=here,
+                    name=name,
+                    begin=size(slots),
+                    shape=parameter.shape,
+                    start=parameter.start,
+                    fan_in=fan_in,
+                    fan_out=fan_out,
+                )
+            )
         if isinstance(layer, Residual):
             inner = outputs(layer.layers, fan_in)
             if inner != fan_in:

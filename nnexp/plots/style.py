@@ -98,7 +98,9 @@ def grid_of(panels: int, size: tuple[float, float], title: str, right: float) ->
 
     """
     width, height = (1.5 * length for length in size) if panels == 1 else size
-    return panel_grid(title, panels, (width, height), (0.9, 0.65, right, 0.95 if panels > 1 else 0.55), (0.9, 0.95))
+    return panel_grid(
+        title, panels, (width, height), margins=(0.9, 0.65, right, 0.95 if panels > 1 else 0.55), between=(0.9, 0.95)
+    )
 
 
 def panel_grid(
@@ -139,5 +141,6 @@ def new_figure(width: float, height: float, margins: Margins, between: tuple[flo
     figure = Figure(figsize=(width, height))
     left, bottom, right, top = margins
     across, down = between
-    figure.subplots_adjust(left / width, bottom / height, 1 - right / width, 1 - top / height, across, down)
+    figure.subplots_adjust(left=left / width, bottom=bottom / height, right=1 - right / width, top=1 - top / height)
+    figure.subplots_adjust(wspace=across, hspace=down)
     return figure

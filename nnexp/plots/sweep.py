@@ -193,7 +193,7 @@ def heat_map(x: Axis, y: Axis, cells: Array, lost: npt.NDArray[np.bool_], measur
     if np.isfinite(cells).any():
         best = np.unravel_index((np.nanargmin if measure.lower else np.nanargmax)(cells), cells.shape)
         axes.add_patch(Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
-    _finish_map(figure, axes, image, measure, x, y)
+    _finish_map(figure, axes, image, measure=measure, x=x, y=y)
     return figure
 
 
@@ -232,7 +232,7 @@ def scatter_map(x: Axis, y: Axis, points: Array, scores: Array, lost: Array, mea
     _ticks(axes, "y", y, 3.6)
     axes.set_facecolor("0.93")
     axes.grid(color="white")
-    _finish_map(figure, axes, image, measure, x, y)
+    _finish_map(figure, axes, image, measure=measure, x=x, y=y)
     return figure
 
 
@@ -341,7 +341,9 @@ def _grid(axes_of: Sequence[Axis], title: str, right: float) -> tuple["Figure", 
     panels = len(axes_of)
     width, height = _width(panels), PANEL_SIZE[1] * _width(panels) / PANEL_SIZE[0]
     upright = max((CHARACTER_WIDTH * axis.longest for axis in axes_of if axis.crowded(width)), default=0.0)
-    return panel_grid(title, panels, (width, height), (1.1, 0.7 + upright, right, 0.6), (1.25, 0.75 + upright))
+    return panel_grid(
+        title, panels, (width, height), margins=(1.1, 0.7 + upright, right, 0.6), between=(1.25, 0.75 + upright)
+    )
 
 
 def _width(panels: int) -> float:

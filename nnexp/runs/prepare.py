@@ -110,13 +110,13 @@ def prepare(
     recipe = experiment.recipe(data)
     check_limits(experiment, data, recipe)
     return Ready(
-        experiment,
-        overrides,
-        name or run_name(overrides) or data.name,
-        data,
-        dataset,
-        recipe,
-        config_hash(experiment),
+        experiment=experiment,
+        overrides=overrides,
+        name=name or run_name(overrides) or data.name,
+        data=data,
+        dataset=dataset,
+        recipe=recipe,
+        config_hash=config_hash(experiment),
     )
 
 

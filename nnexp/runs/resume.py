@@ -103,7 +103,9 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
         raise UserError(f"{KEY}={name}: must be a checkpoint of a run ({error})") from error
     there = build(config, Experiment)
     chosen = _chosen(experiment, there, overrides)
-    return Resumed(chosen, first, digest, training, folder, run_id)
+    return Resumed(
+        experiment=chosen, overrides=first, data_digest=digest, training=training, folder=folder, run_id=run_id
+    )
 
 
 def resume_command(folder: Path, overrides: Sequence[str]) -> str:

@@ -93,7 +93,9 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
                 raise type(interrupt)(resume_command(solo.folder, again)) from interrupt
             raise
     if solo.verbose:
-        terminal.show_results(result.history, result.predictions, result.diverged_step, result.notes, where(result))
+        terminal.show_results(
+            result.history, result.predictions, result.diverged_step, notes=result.notes, where=where(result)
+        )
     else:
         terminal.show_line(result.name, result.history, result.diverged_step)
     return result
@@ -125,7 +127,12 @@ class Solo:
         self._tracked: TrackedRun | None = None
         self._lock: BaseFileLock | None = None
         self._training = Training(
-            [ready.recipe], ready.data, trainer, experiment.dtype, self._observe, watch_layers=self.figures
+            [ready.recipe],
+            ready.data,
+            trainer,
+            dtype=experiment.dtype,
+            observe=self._observe,
+            watch_layers=self.figures,
         )
         if earlier is not None:
             earlier.restore(self._training, ready.dataset.digest)
@@ -213,7 +220,9 @@ class Solo:
         try:
             (outcome,) = self._training.outcomes().values()
             seconds = self._training.seconds
-            result = self._with_room(lambda: result_of(self.ready, outcome, self.folder, seconds, tracked.where()))
+            result = self._with_room(
+                lambda: result_of(self.ready, outcome, self.folder, seconds=seconds, links=tracked.where())
+            )
             self._with_room(lambda: self._write(outcome, result, tracked))
             self._record(tracked, result)
         except KeyboardInterrupt:

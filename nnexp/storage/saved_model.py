@@ -122,19 +122,19 @@ class Description(Component):
         names = data.features if len({*data.features}) == trained.fan_in else ()
         target_scaling = trained.target_scaling
         return cls(
-            data.name,
-            task.kind,
-            task.classes,
-            task.columns if task.kind == "regression" else (),
-            trained.layers,
-            trained.loss,
-            "float32" if trained.learned.theta.dtype == np.float32 else "float64",
-            trained.fan_in,
-            data.columns or tuple(Column(name) for name in names),
-            "float32" if data.train.x.dtype == np.float32 else "float64",
-            Affine.of(data.scaling, trained.fan_in),
-            None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
-            _rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:EXAMPLES])),
+            data=data.name,
+            kind=task.kind,
+            classes=task.classes,
+            targets=task.columns if task.kind == "regression" else (),
+            layers=trained.layers,
+            loss=trained.loss,
+            dtype="float32" if trained.learned.theta.dtype == np.float32 else "float64",
+            features=trained.fan_in,
+            columns=data.columns or tuple(Column(name) for name in names),
+            feature_dtype="float32" if data.train.x.dtype == np.float32 else "float64",
+            scaling=Affine.of(data.scaling, trained.fan_in),
+            target_scaling=None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
+            examples=_rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:EXAMPLES])),
         )
 
     @property
@@ -164,7 +164,13 @@ class SavedModel:
         """Return the network."""
         about = self.description
         target_scaling = None if about.target_scaling is None else about.target_scaling.scaling()
-        return Model(about.layers, about.loss, about.features, self.learned, target_scaling)
+        return Model(
+            layers=about.layers,
+            loss=about.loss,
+            fan_in=about.features,
+            learned=self.learned,
+            target_scaling=target_scaling,
+        )
 
     @property
     def columns(self) -> Sequence[Column]:

@@ -68,7 +68,7 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
         for over in _blocks(_plain(config.sweep.over)):
             varied = {**given, **_overrides(over, given, parser)}
             block = _block([*chosen], varied, options, config)
-            _check_keys(varied, block, own, config, loader)
+            _check_keys(varied, block, own, config=config, loader=loader)
             if block.intervals and options.sampler == "optuna":
                 searched.append((block, options))
             else:

@@ -277,7 +277,7 @@ class Session:
         metric = self._options.metric or chosen_by(metric_names(runs[0].data, runs[0].experiment.trainer.metrics))
         halving = Halving(self._options.halving, self._options.rungs, metric)
         known = {place: read_history(run.folder) for place, run in reused.items()}
-        return train_halving(runs, stacks, pool, halving, known)
+        return train_halving(runs, stacks, pool, halving=halving, known=known)
 
     def _write(self, runs: Sequence[Ready], trained: TrainedRuns, parent: Path) -> Iterator[tuple[int, WrittenRun]]:
         """Write the files of every run that comes from the workers, into a folder of its own."""

@@ -124,12 +124,19 @@ class MLflowTracker(Tracker):
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             there = {name: self._steps(run_id, name) for name in run.data.metrics}
-            return MLflowRun(self._client, self.uri, run.info.experiment_id, run_id, epochs, there)
+            return MLflowRun(
+                client=self._client,
+                uri=self.uri,
+                experiment_id=run.info.experiment_id,
+                run_id=run_id,
+                epochs=epochs,
+                there=there,
+            )
         experiment = self._experiment_id(self._experiment or facts.group)
         run_id = self._client.create_run(experiment, tags=source_tags(facts.tags), run_name=facts.name).info.run_id
         self._client.log_batch(run_id, params=params_of(facts))
         self._client.log_inputs(run_id, inputs_of(facts))
-        return MLflowRun(self._client, self.uri, experiment, run_id, epochs)
+        return MLflowRun(client=self._client, uri=self.uri, experiment_id=experiment, run_id=run_id, epochs=epochs)
 
     @failing()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":

@@ -135,7 +135,7 @@ class Examples:
         weights = None if part.weights is None else part.weights.astype(dtype)
         y = loss.encode(part.targets, task).astype(dtype)
         views = part.x.shape[1] if task.kind in ("pairs", "triplets") else 1
-        return cls(np.ascontiguousarray(part.x, dtype), y, part.targets, weights, views)
+        return cls(x=np.ascontiguousarray(part.x, dtype), y=y, targets=part.targets, weights=weights, views=views)
 
     def __len__(self) -> int:
         """Return the number of examples, which all runs share."""
@@ -145,10 +145,10 @@ class Examples:
         """Return some of the examples."""
         if isinstance(rows, slice):
             weights = None if self.weights is None else self.weights[rows]
-            return Examples(self.x[rows], self.y[rows], self.targets[rows], weights, self.views)
+            return Examples(self.x[rows], self.y[rows], targets=self.targets[rows], weights=weights, views=self.views)
         weights = None if self.weights is None else self.weights.take(rows)
         x, y, targets = self.x.take(rows, axis=0), self.y.take(rows, axis=0), self.targets.take(rows, axis=0)
-        return Examples(x, y, targets, weights, self.views)
+        return Examples(x, y, targets=targets, weights=weights, views=self.views)
 
     def rows(self) -> Array:
         """Return the features of all views of all examples, one in a row."""
@@ -209,8 +209,12 @@ class BatchBuffers:
 
         weights = None if whole.weights is None else buffer(whole.weights)
         if purpose == "inputs":
-            return Examples(buffer(whole.x), buffer(whole.y), whole.targets[:0], weights, whole.views), copies
-        return Examples(whole.x[:0], buffer(whole.y), buffer(whole.targets), weights, whole.views), copies
+            return Examples(
+                buffer(whole.x), buffer(whole.y), targets=whole.targets[:0], weights=weights, views=whole.views
+            ), copies
+        return Examples(
+            whole.x[:0], buffer(whole.y), targets=buffer(whole.targets), weights=weights, views=whole.views
+        ), copies
 
 
 class Sampler:

@@ -31,7 +31,9 @@ class Evaluate(Protocol):
         """Return them, given the logits of the training examples and the examples of the other parts."""
 
 
-def bound_step(stack: "Stack", batch: Examples, noise: DropoutNoise, read: See, change: See) -> Callable[[], Results]:
+def bound_step(
+    read: See, change: See, *, stack: "Stack", batch: Examples, noise: DropoutNoise
+) -> Callable[[], Results]:
     """Return a function that makes a step with a batch."""
     theta, statistics = change(stack.theta), change(stack.statistics)
     state = {name: change(array) for name, array in stack.optimizer_state.items()}
@@ -52,7 +54,12 @@ def bound_step(stack: "Stack", batch: Examples, noise: DropoutNoise, read: See, 
     ]
     step = Step(
         network=Network(
-            stack.layers, stack.layout, theta, statistics, lambda shape: read(noise.uniform(shape)), gradient
+            stack.layers,
+            stack.layout,
+            theta,
+            statistics=statistics,
+            uniform=lambda shape: read(noise.uniform(shape)),
+            gradient=gradient,
         ),
         loss=stack.loss,
         batch=bound_examples(batch, read),
@@ -72,13 +79,14 @@ def bound_step(stack: "Stack", batch: Examples, noise: DropoutNoise, read: See, 
 
 
 def bound_evaluation(
+    read: See,
+    _change: See,
+    *,
     evaluate: Evaluate,
     stack: "Stack",
     z: Array,
     training: Examples,
     parts: Mapping[str, Examples] | None,
-    read: See,
-    _change: See,
 ) -> Callable[[], Results]:
     """Return a function that evaluates a stack, which it does not change."""
     return partial(
@@ -93,7 +101,9 @@ def bound_evaluation(
 def bound_examples(examples: Examples, read: See) -> Examples:
     """Return examples whose arrays are read through a tape."""
     weights = None if examples.weights is None else read(examples.weights)
-    return Examples(read(examples.x), read(examples.y), read(examples.targets), weights, examples.views)
+    return Examples(
+        read(examples.x), read(examples.y), targets=read(examples.targets), weights=weights, views=examples.views
+    )
 
 
 def blocks_of(theta: Array) -> list[tuple[slice, slice]]:

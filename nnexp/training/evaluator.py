@@ -61,7 +61,8 @@ class Evaluator:
 
         """
         parts = self._parts if fully else None
-        bind = partial(bound_evaluation, partial(self._row, stack.loss), stack, z, seen, parts)
+        row_of = partial(self._row, stack.loss)
+        bind = partial(bound_evaluation, evaluate=row_of, stack=stack, z=z, training=seen, parts=parts)
         row = dict(stack.repeated((seen, fully), bind))
         return row.pop("losses"), row
 
@@ -73,11 +74,11 @@ class Evaluator:
         row = {"losses": losses, f"{TRAIN}/loss": losses.mean(axis=-1)}
         if parts is None:
             return row
-        row |= self._scores(TRAIN, loss, network, z, training)
+        row |= self._scores(TRAIN, loss, network, z=z, examples=training)
         for name, examples in parts.items():
             predicted = network.predict(examples.rows())
             row[f"{name}/loss"] = losses_of(loss, predicted, examples).mean(axis=-1)
-            row |= self._scores(name, loss, network, predicted, examples)
+            row |= self._scores(name, loss, network, z=predicted, examples=examples)
         return row
 
     def _scores(self, part: str, loss: Loss, network: Network, z: Array, examples: Examples) -> Results:
@@ -86,7 +87,7 @@ class Evaluator:
         if self._metrics and part in self._labelled:  # of the first examples that pairs and triplets were drawn from
             labelled = self._labelled[part]
             z, targets = network.predict(labelled.x[:NEIGHBOURS].astype(self._dtype)), labelled.targets[:NEIGHBOURS]
-        return {f"{part}/{name}": evaluate(name, loss, z, targets, self._task) for name in self._metrics}
+        return {f"{part}/{name}": evaluate(name, loss, z, targets, task=self._task) for name in self._metrics}
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:

@@ -44,7 +44,7 @@ def train(
     step; those of the other parts are taken after the round. Penalties are no part of them. A run whose loss is no
     longer finite leaves the stack, and so does one that stops early. Watching the layers changes no numbers.
     """
-    training = Training(recipes, data, trainer, dtype, observe, watch_layers=watch_layers)
+    training = Training(recipes, data, trainer, dtype=dtype, observe=observe, watch_layers=watch_layers)
     training.advance()
     return list(training.outcomes().values())
 

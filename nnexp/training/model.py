@@ -86,4 +86,11 @@ class Trained(Model):
     @classmethod
     def of(cls, recipe: Recipe, learned: Parameters, data: Data) -> Self:
         """Return what a run has learned."""
-        return cls(recipe.layers, recipe.loss, data.train.x.shape[-1], learned, data.target_scaling, data)
+        return cls(
+            layers=recipe.layers,
+            loss=recipe.loss,
+            fan_in=data.train.x.shape[-1],
+            learned=learned,
+            target_scaling=data.target_scaling,
+            data=data,
+        )

@@ -149,11 +149,11 @@ def predict(trained: Trained) -> Predictions | None:
     )
     most_frequent = np.bincount(training).argmax()
     return ClassPredictions(
-        task.classes,
-        labels,
-        trained.decide(data.test.x),
-        trained.probabilities(data.test.x),
-        float((labels == most_frequent).mean()),
+        classes=task.classes,
+        labels=labels,
+        predicted=trained.decide(data.test.x),
+        probabilities=trained.probabilities(data.test.x),
+        baseline=float((labels == most_frequent).mean()),
     )
 
 
@@ -163,11 +163,11 @@ def _numbers(trained: Trained) -> NumberPredictions:
     mean = training.mean(axis=0, keepdims=True)
     losses = loss.forward(np.broadcast_to(mean, test.shape), test)
     return NumberPredictions(
-        data.task.columns,
-        data.raw_targets(test),
-        trained.numbers(data.test.x),
-        data.raw_targets(mean),
-        float(losses.mean()),
+        columns=data.task.columns,
+        targets=data.raw_targets(test),
+        predicted=trained.numbers(data.test.x),
+        baseline=data.raw_targets(mean),
+        loss_baseline=float(losses.mean()),
     )
 
 

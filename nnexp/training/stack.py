@@ -132,7 +132,7 @@ class Stack:
 
     def _new_step(self, batch: Examples) -> tuple[DropoutNoise, Repeated]:
         noise = DropoutNoise(self._dropout)
-        self._steps[batch] = noise, self._recording(partial(bound_step, self, batch, noise))
+        self._steps[batch] = noise, self._recording(partial(bound_step, stack=self, batch=batch, noise=noise))
         return self._steps[batch]
 
     def observe(self, row: Mapping[str, Array]) -> None:

@@ -62,7 +62,7 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
         self, ufunc: np.ufunc, method: str, *inputs: object, out: Sequence[object] = (), **options: object
     ) -> "Recorded":
         """Call a universal function, and record it."""
-        return self.tape.call(ufunc, method, inputs, out, options)
+        return self.tape.call(ufunc, method, inputs, out=out, options=options)
 
     def __array_function__(
         self, function: Callable[..., object], types: object, arguments: Iterable[object], options: Options

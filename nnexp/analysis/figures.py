@@ -131,7 +131,7 @@ def _panel(results: SweepResults, swept: SweptKey) -> Panel:
     _, lost = _placed(results, swept, results.diverged)
     groups = [[i for i in group if np.isfinite(places[i])] for group in levels(swept, runs, BINS).values()]
     best = [min(group, key=lambda i: results.sign * scores[i]) for group in groups if group]
-    return Panel(axis, places, scores, lost, (places[best], scores[best]))
+    return Panel(axis, places, scores, lost=lost, best=(places[best], scores[best]))
 
 
 def _scored(results: SweepResults) -> tuple[list[SweepRun], Array]:
@@ -158,12 +158,12 @@ def _map(results: SweepResults, x: SweptKey, y: SweptKey, measure: Measure) -> D
         for cell, means in found.items():
             if means:
                 cells[cell] = (min if measure.lower else max)(means)
-        return partial(heat_map, x_axis, y_axis, cells, lost & np.isnan(cells), measure)
+        return partial(heat_map, x_axis, y_axis, cells, lost=lost & np.isnan(cells), measure=measure)
     runs, values = _scored(results)
     points = np.column_stack([_placed(results, one, runs)[1] for one in (x, y)])
     lost_points = np.column_stack([_placed(results, one, results.diverged)[1] for one in (x, y)])
     kept = np.isfinite(points).all(axis=1)
-    return partial(scatter_map, x_axis, y_axis, points[kept], values[kept], lost_points, measure)
+    return partial(scatter_map, x_axis, y_axis, points[kept], values[kept], lost=lost_points, measure=measure)
 
 
 def _sizes(results: SweepResults, order: Sequence[Setting], rate: SweptKey, sizes: Sequence[SweptKey]) -> Draw:
@@ -202,7 +202,7 @@ def _curves(results: SweepResults, order: Sequence[Setting], measure: Measure) -
         if not run.diverged and id(run) not in picked and (curve := _curve(run, measure.metric)) is not None
     ]
     lost = [curve for run in results.diverged if (curve := _curve(run, measure.metric)) is not None]
-    return partial(all_curves, best, others, lost, measure, _unit(results))
+    return partial(all_curves, best, others, lost, measure=measure, unit=_unit(results))
 
 
 def _curve(run: SweepRun, metric: str) -> Curve | None:

@@ -68,7 +68,7 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
         for over in _blocks(_plain(config.sweep.over)):
             varied = {**given, **_overrides(over, given, parser)}
             block = _block([*chosen], varied, options, config)
-            _check_keys(varied, block, own, config, loader)
+            _check_keys(varied, block, own, config=config, loader=loader)
             if block.intervals and options.sampler == "optuna":
                 searched.append((block, options))
             else:
@@ -207,7 +207,9 @@ def _checked(override: Override, function: Callable[[S], T], sweep: S) -> T:
         raise UserError(f"{override.input_line}: {error}") from error
 
 
-def _check_keys(varied: Overrides, block: Block, own: Sequence[str], config: DictConfig, loader: ConfigLoader) -> None:
+def _check_keys(
+    varied: Overrides, block: Block, own: Sequence[str], *, config: DictConfig, loader: ConfigLoader
+) -> None:
     """Raise Hydra's error if a key does not exist; a job is composed only where the config does not have the key."""
     doubtful = False
     for key, override in varied.items():

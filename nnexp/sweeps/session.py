@@ -106,7 +106,7 @@ class Session:
             trained: TrainedRuns = iter(())
             if missing:
                 pool = resources.enter_context(workers.start())
-                trained = self._train(runs, missing, reused, pool, workers.stack_bytes)
+                trained = self._train(runs, missing, reused, pool, stack_bytes=workers.stack_bytes)
             recording = self._start_recording(jobs, runs[0], folder)
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
             for place, written in chain(reused.items(), self._write(runs, trained, folder.runs)):
@@ -277,7 +277,7 @@ class Session:
         metric = self._options.metric or chosen_by(metric_names(runs[0].data, runs[0].experiment.trainer.metrics))
         halving = Halving(self._options.halving, self._options.rungs, metric)
         known = {place: read_history(run.folder) for place, run in reused.items()}
-        return train_halving(runs, stacks, pool, halving, known)
+        return train_halving(runs, stacks, pool, halving, known=known)
 
     def _write(self, runs: Sequence[Ready], trained: TrainedRuns, parent: Path) -> Iterator[tuple[int, WrittenRun]]:
         """Write the files of every run that comes from the workers, into a folder of its own."""

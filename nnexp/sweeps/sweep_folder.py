@@ -55,7 +55,7 @@ class SweepFolder:
         for path in sorted(output_dir.glob(f"{SWEEPS}/*_{key}*"), reverse=True) if again else []:
             lock = locked(path / LOCK)
             if lock is not None:
-                folder = cls(path, key, command, lock, _parent(path))
+                folder = cls(path, key, command, lock, parent=_parent(path))
                 folder._remove_unfinished()
                 return folder
         while True:

@@ -112,7 +112,7 @@ def train_halving(
         going, failed = _advance(runs, going, pool, moment)
         yield from failed.items()
         if moment is not None:
-            known = _halve(going, known, halving, moment, f"{HALVING} at {trainer.unit} {moment}")
+            known = _halve(going, known, halving, moment, reason=f"{HALVING} at {trainer.unit} {moment}")
         for stack in going:
             yield from stack.ended()
         going = [stack for stack in going if stack.left]

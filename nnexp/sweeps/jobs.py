@@ -207,7 +207,9 @@ def _checked(override: Override, function: Callable[[S], T], sweep: S) -> T:
         raise UserError(f"{override.input_line}: {error}") from error
 
 
-def _check_keys(varied: Overrides, block: Block, own: Sequence[str], config: DictConfig, loader: ConfigLoader) -> None:
+def _check_keys(
+    varied: Overrides, block: Block, own: Sequence[str], *, config: DictConfig, loader: ConfigLoader
+) -> None:
     """Raise Hydra's error if a key does not exist; a job is composed only where the config does not have the key."""
     doubtful = False
     for key, override in varied.items():

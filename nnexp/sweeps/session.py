@@ -106,7 +106,7 @@ class Session:
             trained: TrainedRuns = iter(())
             if missing:
                 pool = resources.enter_context(workers.start())
-                trained = self._train(runs, missing, reused, pool, workers.stack_bytes)
+                trained = self._train(runs, missing, reused, pool, stack_bytes=workers.stack_bytes)
             recording = self._start_recording(jobs, runs[0], folder)
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
             for place, written in chain(reused.items(), self._write(runs, trained, folder.runs)):

@@ -91,7 +91,7 @@ JOBS: list[Job] = [
     ["initializer.bias=uniform"],
     ["tracking=none"],
     ["tracking.uri=sqlite:///x.db"],
-    ["sweep.parent=0123", "sweep.plan=true"],
+    ["sweep.plan=true"],
     ["figures=true", "verbose=false"],
     ["seed=1", "seed=2"],
     ["architecture.activation=relu", "architecture.activation=tanh"],

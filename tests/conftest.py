@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
 
@@ -19,6 +20,11 @@ from nnexp.data.dataset import Data, Part, Scaling
 from tests.nn.test_losses import make_targets
 
 Finished = subprocess.CompletedProcess[str]
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    """Skip a test where a package is not installed, as it need not be."""
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"needs the package {package}")
 
 
 def make_data(examples: int, features: int, classes: int, seed: int = 0) -> Data:

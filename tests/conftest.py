@@ -14,12 +14,29 @@ from unittest import mock
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import settings
 
 from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Part, Scaling
 from tests.nn.test_losses import make_targets
 
 Finished = subprocess.CompletedProcess[str]
+
+settings.register_profile("derandomized", derandomize=True, deadline=None)
+settings.register_profile("random", derandomize=False, deadline=None, print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try the same examples every time, but others each time with `-m slow`."""
+    settings.load_profile("random" if config.getoption("markexpr") == "slow" else "derandomized")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let `-m slow` run the property tests, too, of which the default run always tries the same examples."""
+    for item in items if config.getoption("markexpr") == "slow" else []:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("slow")
 
 
 def needs(package: str) -> pytest.MarkDecorator:

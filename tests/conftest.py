@@ -7,18 +7,41 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from unittest import mock
 
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
+from hypothesis import settings
 
 from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Part, Scaling
 from tests.nn.test_losses import make_targets
 
 Finished = subprocess.CompletedProcess[str]
+
+settings.register_profile("derandomized", derandomize=True, deadline=None)
+settings.register_profile("random", derandomize=False, deadline=None, print_blob=True)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Try the same examples every time, but others each time with `-m slow`."""
+    settings.load_profile("random" if config.getoption("markexpr") == "slow" else "derandomized")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let `-m slow` run the property tests, too, of which the default run always tries the same examples."""
+    for item in items if config.getoption("markexpr") == "slow" else []:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker("slow")
+
+
+def needs(package: str) -> pytest.MarkDecorator:
+    """Skip a test where a package is not installed, as it need not be."""
+    return pytest.mark.skipif(find_spec(package) is None, reason=f"needs the package {package}")
 
 
 def make_data(examples: int, features: int, classes: int, seed: int = 0) -> Data:

@@ -12,6 +12,9 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 import pytest
+
+pytest.importorskip("selenium")
+
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By

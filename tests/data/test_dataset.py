@@ -1,5 +1,6 @@
 import os
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from nnexp.data.digits import Digits
 from nnexp.data.mnist1d import MNIST1D
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
+from tests.conftest import needs
 
 CLASSIFICATIONS: list[TableDataset] = [
     Digits(),
@@ -38,12 +40,18 @@ CLASSIFICATIONS: list[TableDataset] = [
 ]
 REGRESSIONS: list[TableDataset] = [Diabetes(), Sine(), Sine(noise=0.1)]
 """Every table, by kind; a new one adds an entry."""
-every_table = pytest.mark.parametrize("dataset", CLASSIFICATIONS + REGRESSIONS, ids=repr)
-every_classification = pytest.mark.parametrize("dataset", CLASSIFICATIONS, ids=repr)
-every_regression = pytest.mark.parametrize("dataset", REGRESSIONS, ids=repr)
-every_collection = pytest.mark.parametrize(
-    "dataset", [dataset for dataset in CLASSIFICATIONS + REGRESSIONS if isinstance(dataset, Collection)], ids=repr
-)
+
+
+def every(datasets: Sequence[TableDataset]) -> pytest.MarkDecorator:
+    missing = needs("mnist1d")
+    entries = [pytest.param(one, marks=missing) if isinstance(one, MNIST1D) else one for one in datasets]
+    return pytest.mark.parametrize("dataset", entries, ids=repr)
+
+
+every_table = every(CLASSIFICATIONS + REGRESSIONS)
+every_classification = every(CLASSIFICATIONS)
+every_regression = every(REGRESSIONS)
+every_collection = every([one for one in CLASSIFICATIONS + REGRESSIONS if isinstance(one, Collection)])
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,23 @@ import pytest
 
 from nnexp.core.errors import UserError
 from nnexp.data.mnist1d import MNIST1D
+from tests.conftest import needs
 
 
+@needs("mnist1d")
 def test_signals_have_forty_numbers_and_a_fifth_is_for_testing() -> None:
     data = MNIST1D(examples=300).load()
     assert (data.train.x.shape, data.test.x.shape) == ((240, 40), (60, 40))
     assert data.task.classes == tuple("0123456789")
 
 
+@needs("mnist1d")
 def test_another_seed_makes_other_signals() -> None:
     one, other = (MNIST1D(examples=100, seed=seed).load() for seed in (0, 1))
     assert (one.train.x != other.train.x).all(axis=1).any()
 
 
+@needs("mnist1d")
 def test_global_random_states_are_left_alone() -> None:
     plain, numpy = random.getstate(), np.random.get_state(legacy=False)  # noqa: NPY002
     MNIST1D(examples=100).load()

@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,7 @@ import pytest
 
 from nnexp.data.dataset import TableDataset
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
+from tests.conftest import needs
 
 # In a process of its own: nnfs.init() replaces functions of NumPy.
 NNFS = """
@@ -21,7 +21,7 @@ for part in ("train", "test"):
 """
 
 
-@pytest.mark.skipif(find_spec("nnfs") is None, reason="compares with the package nnfs")
+@needs("nnfs")
 def test_the_spiral_is_that_of_the_book(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", NNFS, str(tmp_path)], check=True, capture_output=True)
     data = Spiral(standardize=False).load()

@@ -18,6 +18,7 @@ from nnexp.config.overrides import Job
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.sweeps.jobs import search_of
+from tests.conftest import needs
 
 EXPERIMENTS = folder("experiments")
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
@@ -232,6 +233,7 @@ def test_logarithmic_draws_have_as_many_on_either_side_of_the_geometric_mean(
     assert sum(float(override.partition("=")[2]) < (low * high) ** 0.5 for (override,) in jobs) == 32
 
 
+@needs("optuna")
 def test_sampler_optuna_searches_each_block_with_intervals_and_lists_the_others_first() -> None:
     search = search_of(
         ["sweep.over=[{dtype:[float32,float64]},{seed:'integers(0,99)'}]", "sweep.sampler=optuna", "sweep.batch=4"],

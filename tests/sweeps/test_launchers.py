@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Finished, needs
 
 JOBS = ("-m", "seed=0,1", "optimizer.learning_rate=0.5,0.25", "trainer.epochs=5", "verbose=false")
 
@@ -59,6 +59,7 @@ def learning_rates(folder: Path) -> dict[str, int]:
     }
 
 
+@needs("optuna")
 @pytest.mark.slow
 def test_a_search_that_was_ended_asks_the_same_again(nnexp: CommandLine, tmp_path: Path) -> None:
     """The first batch trains in no time; of the second, the epochs take so long that it is interrupted."""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.conftest import Finished
+from tests.conftest import Finished, needs
 
 QUICK = ("-m", "trainer.epochs=30", "trainer.batch_size=64", "tracking=none", "hydra.launcher.jobs=2")
 PLAN = "sweep.plan=true"
@@ -86,11 +86,13 @@ def test_more_time_is_estimated_for_more_training(typed: Typed) -> None:
 SEARCH = ("sweep.sampler=optuna", "sweep.draws=12", "sweep.batch=4")
 
 
+@needs("optuna")
 def test_a_search_plans_its_first_batch(typed: Typed) -> None:
     lines = planned(typed(*QUICK, "seed=0,1", "optimizer.learning_rate=interval(0.1,1)", *SEARCH, PLAN))
     assert lines["Runs"] == "8: 0 trained before and reused, 8 to train, 16 more depend on their results"
 
 
+@needs("optuna")
 def test_a_search_says_that_the_rest_depends_on_results(typed: Typed, tmp_path: Path) -> None:
     result = typed(*QUICK, "seed=0,1", "optimizer.learning_rate=interval(0.1,1)", *SEARCH, PLAN)
     assert (result.returncode, result.stderr) == (0, "")

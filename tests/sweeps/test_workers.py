@@ -18,12 +18,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from distributed import Client
 from threadpoolctl import threadpool_info
 
 from nnexp.core.errors import UserError
 from nnexp.sweeps.workers import Failure, LokyPool, Pool, Workers
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Finished, needs
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
@@ -234,6 +233,8 @@ MISTAKES = [
 def test_a_mistake_is_one_line_and_leaves_nothing(
     typed: Callable[..., Finished], tmp_path: Path, arguments: list[str], sentence: str
 ) -> None:
+    if "hydra.launcher.backend=dask" in arguments:
+        pytest.importorskip("distributed")
     result = typed("-m", "seed=0,1", "trainer.epochs=2", "tracking=none", *arguments)
     assert result.returncode == 2
     assert result.stdout == ""
@@ -279,6 +280,7 @@ THREADS = "distributed: {nanny: {pre-spawn-environ: {OMP_NUM_THREADS: 2, OPENBLA
 @pytest.fixture(scope="module")
 def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the address of a Dask scheduler with two workers, which know nothing but what they are sent."""
+    distributed = pytest.importorskip("distributed")
     folders = [tmp_path_factory.mktemp(name) for name in ("scheduler", "worker", "worker")]
     file = folders[0] / "scheduler.json"
     address = ("--host", "127.0.0.1", "--port", "0", "--scheduler-file", str(file), "--no-dashboard", "--no-show")
@@ -291,7 +293,7 @@ def scheduler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             processes.enter_context(running("worker", *worker, folder=folder, DASK_CONFIG=str(folder)))
         assert wait_for(lambda: file.exists() and bool(file.read_text()))
         found = str(json.loads(file.read_text())["address"])
-        with Client(found) as client:
+        with distributed.Client(found) as client:
             client.wait_for_workers(2, timeout=SECONDS)
         yield found
 
@@ -365,6 +367,7 @@ def test_a_sweep_on_a_cluster_has_the_same_bits(
     assert histories(nnexp.folder / "there") == histories(nnexp.folder / "here")
 
 
+@needs("distributed")
 def test_a_cluster_that_is_started_here_has_the_same_bits(nnexp: CommandLine, typed: Callable[..., Finished]) -> None:
     here = typed(*SWEEP, "hydra.launcher.jobs=1", "output_dir=here")
     assert (here.returncode, here.stderr) == (0, "")

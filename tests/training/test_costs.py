@@ -11,7 +11,7 @@ from nnexp.training.batches import BatchBuffers, Examples
 from nnexp.training.loop import Training
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Trainer
-from tests.benchmarks.work import A, C, Work
+from tests.programs.benchmarks.work import A, C, Work
 from tests.training.test_loop import stacks
 
 NUMPY_BUFFER = 8192 * 8

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
-from tests.benchmarks.measure import told_by
+from tests.programs.benchmarks.measure import told_by
 
 SWEEPS = {
     "A": ["optimizer.learning_rate=logspace(0.03,3,8)", "initializer.scale=logspace(0.01,1,8)"],
@@ -55,7 +55,7 @@ def sweeps(name: str, folder: Path, rounds: int) -> dict[str, list[float]]:
         TRACKED: [*ours, f"output_dir={folder / 'tracked'}"],
     }
     if find_spec("jax") is not None:
-        calls[JAX] = ["-m", "tests.benchmarks.compiled", name]
+        calls[JAX] = ["-m", "tests.programs.benchmarks.compiled", name]
     seconds(["-m", "nnexp", "trainer.epochs=1", f"output_dir={folder / 'tracked'}"])  # makes the database
     times: dict[str, list[float]] = {contender: [] for contender in calls}
     for _ in range(rounds):

@@ -14,8 +14,8 @@ from pathlib import Path
 from nnexp.nn.activations import ReLU
 from nnexp.nn.architectures import MLP
 from nnexp.training.loop import train
-from tests.benchmarks.measure import THREADS, told_by
-from tests.benchmarks.work import A, B, RandomImages, Setting, Work
+from tests.programs.benchmarks.measure import THREADS, told_by
+from tests.programs.benchmarks.work import A, B, RandomImages, Setting, Work
 
 KIBIBYTE, MEGABYTE = 1024, 1_000_000
 

@@ -1,4 +1,4 @@
-"""Runs and sweeps in a row in one process: `python -m tests.soak --rounds 2000 --minutes 60 --seed 0`.
+"""Runs and sweeps in a row in one process: `python -m tests.programs.soak --rounds 2000 --minutes 60 --seed 0`.
 
 What is recorded of them must be whole, and memory, open files and threads must not grow.
 """
@@ -271,7 +271,7 @@ def same(one: Path, other: Path) -> bool:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Soak, print what was found, and fail if something is not as it should be."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.soak", description=__doc__)
     parser.add_argument("--rounds", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument("--seed", type=int, default=0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 
-from tests.benchmarks.work import WORKS, Setting, Work
+from tests.programs.benchmarks.work import WORKS, Setting, Work
 
 Tree = list[tuple[jax.Array, jax.Array]]
 State = tuple[Tree, Tree, Tree, jax.Array]

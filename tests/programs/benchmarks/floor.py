@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tests.benchmarks.work import Setting, Work
+from tests.programs.benchmarks.work import Setting, Work
 
 
 def alone(work: Work, setting: Setting) -> Callable[[], float]:

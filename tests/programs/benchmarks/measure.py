@@ -12,7 +12,7 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Literal
 
-from tests.benchmarks.work import WORKS, Work
+from tests.programs.benchmarks.work import WORKS, Work
 
 Mode = Literal["alone", "sweep"]
 OURS = "ours"
@@ -43,26 +43,29 @@ def alone(work: Work) -> dict[str, tuple[Callable[[], float], int]]:
     calls = {}
     for name in (OURS, *PEERS):
         with left_out():
-            calls[name] = import_module(f"tests.benchmarks.{name}").alone(work, work.setting), 1
+            calls[name] = import_module(f"tests.programs.benchmarks.{name}").alone(work, work.setting), 1
     return calls
 
 
 def sweep(work: Work, resources: ExitStack) -> dict[str, tuple[Callable[[], float], int]]:
     """Return the same for a sweep: our stacks, JAX's vmap, scikit-learn in a pool of processes, loops one by one."""
     from nnexp.sweeps.workers import LokyPool
-    from tests.benchmarks import ours
+    from tests.programs.benchmarks import ours
 
     calls: dict[str, tuple[Callable[[], float], int]] = {}
     for name, count in ((OURS, cores()), (ONE_WORKER, 1)):
         calls[name] = ours.sweep(work, resources.enter_context(LokyPool(count))), len(work.settings)
     for name in ("plain", "eager"):
         with left_out():
-            train = [import_module(f"tests.benchmarks.{name}").alone(work, one) for one in work.settings[: work.sample]]
+            train = [
+                import_module(f"tests.programs.benchmarks.{name}").alone(work, one)
+                for one in work.settings[: work.sample]
+            ]
             calls[name] = partial(one_by_one, train), work.sample
     calls[POOLED] = partial(pooled, "plain", work), work.sample
     calls["scikit"] = partial(pooled, "scikit", work), work.sample
     with left_out():
-        calls["compiled"] = import_module("tests.benchmarks.compiled").sweep(work), len(work.settings)
+        calls["compiled"] = import_module("tests.programs.benchmarks.compiled").sweep(work), len(work.settings)
     return calls
 
 
@@ -92,7 +95,7 @@ def pooled(name: str, work: Work) -> float:
 def trained(name: str, work: str, place: int) -> float:
     """Train one run of a sweep in a worker."""
     chosen = WORKS[work]
-    value: float = import_module(f"tests.benchmarks.{name}").alone(chosen, chosen.settings[place])()
+    value: float = import_module(f"tests.programs.benchmarks.{name}").alone(chosen, chosen.settings[place])()
     return value
 
 
@@ -120,7 +123,7 @@ def in_a_process(work: str, mode: Mode, rounds: int) -> dict[str, Timing]:
 
 def told_by(module: str, words: Sequence[str], settings: Mapping[str, str]) -> Any:  # noqa: ANN401 - what JSON holds
     """Run a module of the benchmark in a process of its own, and return what its last line of JSON says."""
-    command = [sys.executable, "-m", f"tests.benchmarks.{module}", *words]
+    command = [sys.executable, "-m", f"tests.programs.benchmarks.{module}", *words]
     result = subprocess.run(command, env={**os.environ, **settings}, capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(result.stderr)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
-from tests.benchmarks.work import Setting, Work
+from tests.programs.benchmarks.work import Setting, Work
 
 
 def alone(work: Work, setting: Setting) -> Callable[[], float]:

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.soak import soaked
+from tests.programs.soak import soaked
 
 
 @pytest.mark.slow

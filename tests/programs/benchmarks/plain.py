@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from nnexp.core.component import Array, Labels
-from tests.benchmarks.work import Matrices, Setting, Work
+from tests.programs.benchmarks.work import Matrices, Setting, Work
 
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8
 TINY = 1e-12

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.fuzz import Reader, fuzzed, readers
+from tests.programs.fuzz import Reader, fuzzed, readers
 
 NAMES = (
     *("arrays", "checkpoint", "csv", "table", "history", "summary", "note", "sweep_note", "config", "recorded"),

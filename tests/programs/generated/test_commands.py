@@ -14,8 +14,8 @@ import pytest
 from nnexp.config.experiment import Experiment
 from nnexp.core.component import annotations, satisfies
 from tests.conftest import CommandLine
-from tests.generated.commands import Choose, command, options, valid
-from tests.generated.tried import complaint, smaller, tried_with_advice
+from tests.programs.generated.commands import Choose, command, options, valid
+from tests.programs.generated.tried import complaint, smaller, tried_with_advice
 
 FIRST = int(os.environ.get("NNEXP_COMMANDS", "0"))
 PORTION = 100

@@ -1,4 +1,4 @@
-"""The benchmark: `python -m tests.benchmarks`. It takes half an hour, and says what it does on the way."""
+"""The benchmark: `python -m tests.programs.benchmarks`. It takes half an hour, and says what it does on the way."""
 
 import argparse
 import shlex
@@ -7,11 +7,11 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tests.benchmarks import growth, measure, whole
-from tests.benchmarks.page import Measured
-from tests.benchmarks.work import WORKS
+from tests.programs.benchmarks import growth, measure, whole
+from tests.programs.benchmarks.page import Measured
+from tests.programs.benchmarks.work import WORKS
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 
 
 def alone(chosen: argparse.Namespace, measured: Measured) -> Iterator[str]:
@@ -66,14 +66,14 @@ PARTS: dict[str, Callable[[argparse.Namespace, Measured], Iterator[str]]] = {
 
 def main(words: list[str]) -> None:
     """Measure what is asked for, and write the page again and again on the way."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.benchmarks", description=__doc__)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
     parser.add_argument("--works", nargs="+", choices=sorted(WORKS), default=sorted(WORKS), help="which works")
     parser.add_argument("--rounds", type=int, default=7, help="how often each contender takes its turn")
     parser.add_argument("--sizes", type=int, default=99, help="how many sizes of what grows, from the smallest")
     parser.add_argument("--to", type=Path, default=ROOT / "outputs" / "benchmarks", help="the folder of the page")
     chosen = parser.parse_args(words)
-    measured = Measured(shlex.join(["python", "-m", "tests.benchmarks", *words]))
+    measured = Measured(shlex.join(["python", "-m", "tests.programs.benchmarks", *words]))
     for part in chosen.parts:
         for what in PARTS[part](chosen, measured):
             print(what, flush=True)  # noqa: T201

@@ -1,6 +1,6 @@
 import pytest
 
-from tests.kills import killed_until_done
+from tests.programs.kills import killed_until_done
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Damaged files for every reader of files: `python -m tests.fuzz --seconds 60 --seed 0 [READER ...]`.
+"""Damaged files for every reader of files: `python -m tests.programs.fuzz --seconds 60 --seed 0 [READER ...]`.
 
 Sound files are changed, in their bytes and in what these stand for. A reader must take the file or refuse it in its own
 words, in little time and memory, and write nothing.
@@ -543,7 +543,7 @@ def alarm(seconds: int) -> Iterator[None]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Fuzz readers, print what was found and keep the files of it, and fail if there is any."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.fuzz", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="for each reader")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", type=Path, help="a folder for the files that made a reader fail")

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import plain
-from tests.benchmarks.__main__ import main
-from tests.benchmarks.page import BY_HAND, Measured
-from tests.benchmarks.work import WORKS
+from tests.programs.benchmarks import plain
+from tests.programs.benchmarks.__main__ import main
+from tests.programs.benchmarks.page import BY_HAND, Measured
+from tests.programs.benchmarks.work import WORKS
 
 LENGTHS = {"A": 30, "B": 2, "C": 1, "E": 1}
 LIBRARIES = {"ours": "nnexp", "eager": "torch", "compiled": "jax"}
@@ -22,8 +22,8 @@ def test_contenders_do_the_same_work(name: str) -> None:
     if find_spec(LIBRARIES[name]) is None:
         pytest.skip(f"{LIBRARIES[name]} is not installed")
     code = (
-        f"from tests.benchmarks.{name} import alone\n"
-        "from tests.benchmarks.work import WORKS\n"
+        f"from tests.programs.benchmarks.{name} import alone\n"
+        "from tests.programs.benchmarks.work import WORKS\n"
         f"for letter, epochs in {LENGTHS}.items():\n"
         "    work = WORKS[letter].lasting(epochs).in_order()\n"
         "    print(alone(work, work.setting)())\n"

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nnexp.data.dataset import Part
-from tests.benchmarks.work import Matrices, Setting, Work
+from tests.programs.benchmarks.work import Matrices, Setting, Work
 
 
 def network(work: Work, matrices: Matrices) -> nn.Sequential:

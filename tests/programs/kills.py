@@ -1,4 +1,4 @@
-"""Runs killed at random moments and resumed until they are done: `python -m tests.kills --runs 200 --seed 0`.
+"""Runs killed at random moments and resumed until they are done: `python -m tests.programs.kills --runs 200 --seed 0`.
 
 Each must come out with the same bits as one that nothing disturbed, and leave no temporary file.
 """
@@ -127,7 +127,7 @@ def difference(whole: Path, disturbed: Path) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Kill runs, print what became of them, and fail if one is not as it should be."""
-    parser = argparse.ArgumentParser(prog="python -m tests.kills", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.kills", description=__doc__)
     parser.add_argument("--runs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)

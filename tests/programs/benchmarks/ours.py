@@ -8,7 +8,7 @@ from nnexp.sweeps.train import train_stacks
 from nnexp.sweeps.workers import Failure, Pool, Workers
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.loop import train
-from tests.benchmarks.work import Setting, Work
+from tests.programs.benchmarks.work import Setting, Work
 
 
 def ready(work: Work, setting: Setting) -> Ready:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.faults import FAULTS, SMALL_DISK, inject
+from tests.programs.faults import FAULTS, SMALL_DISK, inject
 
 ALMOST_TWO_SECONDS = 5.0
 """Two seconds, on a machine that has other things to do."""

@@ -1,4 +1,4 @@
-"""Faults injected for real while runs and sweeps are trained: `python -m tests.faults` prints what came of each.
+"""Faults injected for real while runs and sweeps train: `python -m tests.programs.faults` prints what came of each.
 
 Tracking servers are killed, stopped and started again, answer nonsense, databases are locked, disks are full. Then what
 is in the store is compared with what is in the folders: nothing may be missing, and nothing there twice.
@@ -395,7 +395,7 @@ def row(fault: str, scene: Scene) -> str:
 
 def main() -> None:
     """Inject the faults whose names contain a word of the command line, or all of them."""
-    parser = argparse.ArgumentParser(prog="python -m tests.faults", description=inject.__doc__)
+    parser = argparse.ArgumentParser(prog="python -m tests.programs.faults", description=inject.__doc__)
     parser.add_argument("words", metavar="WORD", nargs="*", default=[""])
     words = parser.parse_args().words
     print("| fault | lost | what the user sees |\n|---|---|---|")  # noqa: T201

@@ -12,10 +12,10 @@ import numpy as np
 from nnexp.core.files import write_text
 from nnexp.plots.style import new_figure, save_figures
 from nnexp.tracking.environment import environment, installed, processor
-from tests.benchmarks.growth import GROWTHS, Point
-from tests.benchmarks.measure import ONE_WORKER, OURS, PEERS, POOLED, Timing, cores, ratios
-from tests.benchmarks.whole import BARE, JAX, TRACKED
-from tests.benchmarks.work import WORKS
+from tests.programs.benchmarks.growth import GROWTHS, Point
+from tests.programs.benchmarks.measure import ONE_WORKER, OURS, PEERS, POOLED, Timing, cores, ratios
+from tests.programs.benchmarks.whole import BARE, JAX, TRACKED
+from tests.programs.benchmarks.work import WORKS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

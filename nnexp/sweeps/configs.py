@@ -23,11 +23,7 @@ from nnexp.config.overrides import Job
 def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig) -> Iterator[Experiment]:
     """Yield the checked experiment of every job; `master` is the config of the sweep, with the overrides of Hydra.
 
-    Raises
-    ------
-    UserError
-        If an override does not make a valid experiment; Hydra's own errors pass through.
-
+    Raises UserError if an override does not make a valid experiment; Hydra's own errors pass through.
     """
     parser = OverridesParser.create(config_loader=loader)
     bases: dict[tuple[str, ...], bytes] = {}

@@ -41,13 +41,8 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
 
     Overrides of Hydra and of the sweep itself are used here, and are no overrides of a job.
 
-    Raises
-    ------
-    UserError
-        If `sweep.over` or another option of sweeps is not what it should be, or a key cannot be varied like this.
-    HydraException
-        If there is no such experiment, or a key does not exist.
-
+    Raises UserError if `sweep.over` or another option of sweeps is not what it should be, or a key cannot be varied
+    like this. Raises HydraException if there is no such experiment, or a key does not exist.
     """
     parser = OverridesParser.create(config_loader=loader)
     given: Overrides = {}

@@ -34,11 +34,7 @@ class SweepOptions(Component):
 def sweep_options(config: DictConfig) -> SweepOptions:
     """Return the checked options of a composed config, `sweep.over` apart.
 
-    Raises
-    ------
-    UserError
-        If a key is unknown, or a value has the wrong type or is out of range.
-
+    Raises UserError if a key is unknown, or a value has the wrong type or is out of range.
     """
     content = OmegaConf.to_container(config.sweep, resolve=True) if OmegaConf.is_dict(config.sweep) else None
     if not isinstance(content, dict):

@@ -111,11 +111,7 @@ class RecordingThread(Thread):
     def put(self, written: WrittenRun) -> None:
         """Put a run into the queue; one that is recorded already is not recorded again.
 
-        Raises
-        ------
-        UserError
-            If the tracker could not be opened.
-
+        Raises UserError if the tracker could not be opened.
         """
         if self._failure is not None:
             raise self._failure
@@ -124,11 +120,7 @@ class RecordingThread(Thread):
     def close(self) -> None:
         """Wait until all runs are recorded, as far as they can be.
 
-        Raises
-        ------
-        UserError
-            If the tracker could not be opened.
-
+        Raises UserError if the tracker could not be opened.
         """
         self._queue.put(None)
         with terminal.waiting("runs recorded", lambda: self._queue.qsize() + len(self._left)) as show:

@@ -45,11 +45,7 @@ class Block:
     def jobs(self, points: Sequence[Point]) -> list[Job]:
         """Return every combination of points and rows.
 
-        Raises
-        ------
-        UserError
-            If they are too many.
-
+        Raises UserError if they are too many.
         """
         total = prod(map(len, (*self.before, points, *self.after)))
         if total > MOST:
@@ -64,17 +60,14 @@ class Search:
     Optuna proposes points, each of which is combined with all that is listed. The score of a point is the mean over
     its jobs; one whose jobs have no score counts as failed. The same scores lead to the same proposals.
 
+    Raises UserError if Optuna is needed and not installed.
+
     Arguments
     ---------
     jobs
         All jobs that are known from the start.
     blocks
         What Optuna searches, each in a study of its own, with its options.
-
-    Raises
-    ------
-    UserError
-        If Optuna is needed and not installed.
 
     """
 

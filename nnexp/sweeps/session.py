@@ -85,11 +85,7 @@ class Session:
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
 
-        Raises
-        ------
-        UserError
-            Before anything is trained or written, if a job is not valid.
-
+        Raises UserError before anything is trained or written, if a job is not valid.
         """
         runs = self._check(jobs, experiments)
         folder = None if self._options.plan else self._open(jobs, runs)
@@ -146,11 +142,7 @@ class Session:
 
         A sweep that is interrupted or ends in an error finishes the run that is being recorded, and draws no figures.
 
-        Raises
-        ------
-        UserError
-            If the tracker could not be opened.
-
+        Raises UserError if the tracker could not be opened.
         """
         if self._folder is None:
             return True
@@ -353,11 +345,8 @@ def places_by_hash(runs: Sequence[Ready]) -> dict[str, list[int]]:
 def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
     """Make sure that runs can be compared at every rung.
 
-    Raises
-    ------
-    UserError
-        If they train for different times, or until a time limit, or are ranked by different parts of the data.
-
+    Raises UserError if they train for different times, or until a time limit, or are ranked by different parts of the
+    data.
     """
     share, trainers = options.halving, [run.experiment.trainer for run in runs]
     if len({(trainer.unit, trainer.length, tuple(trainer.evaluations())) for trainer in trainers}) > 1:

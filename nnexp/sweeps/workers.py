@@ -87,11 +87,7 @@ class Workers(Component):
     def start(self) -> "Pool":
         """Return the workers, connected to their cluster if they are on one.
 
-        Raises
-        ------
-        UserError
-            If the backend is not installed or the cluster does not answer.
-
+        Raises UserError if the backend is not installed or the cluster does not answer.
         """
         if self.backend == "loky" and self.address is not None:
             raise UserError(f"hydra.launcher.address={self.address}: must be null for the backend loky")

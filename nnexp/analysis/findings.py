@@ -71,10 +71,8 @@ def importance(results: SweepResults) -> dict[str, float]:
     In a full grid the shares add up to 1 at most, and the rest belongs to interactions and chance. Empty where the
     sweep is not complete, where runs cannot be compared, and where all ranks are the same.
 
-    References
-    ----------
-    Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, ICML 2014.
-
+    References:
+        Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, ICML 2014.
     """
     runs = _measured(results)
     ranks = _ranks(_scores(results, runs))

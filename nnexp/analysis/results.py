@@ -25,23 +25,14 @@ MOST_LISTED = 12
 class SweepRun:
     """One run of a sweep.
 
-    Attributes
-    ----------
-    job
-        Its overrides.
-    name
-        What sets it apart from the others, as in `learning_rate=0.3 scale=0.1 seed=2`.
-    summary
-        What came out; None if it failed.
-    curves
-        Its history, thinned to a few hundred evaluations; None if it failed.
-    error
-        Why it failed; None if it did not.
-    reused
-        Whether it was trained by an earlier command.
-    folder
-        Where its files are.
-
+    Attributes:
+        job: Its overrides.
+        name: What sets it apart from the others, as in `learning_rate=0.3 scale=0.1 seed=2`.
+        summary: What came out; None if it failed.
+        curves: Its history, thinned to a few hundred evaluations; None if it failed.
+        error: Why it failed; None if it did not.
+        reused: Whether it was trained by an earlier command.
+        folder: Where its files are.
     """
 
     job: tuple[str, ...]
@@ -77,13 +68,9 @@ class SweepRun:
 class SweptKey:
     """A key that a sweep varies.
 
-    Attributes
-    ----------
-    key
-        As on the command line, such as `optimizer.learning_rate`.
-    values
-        Its values as on the command line: numbers in ascending order, others in the order of the sweep.
-
+    Attributes:
+        key: As on the command line, such as `optimizer.learning_rate`.
+        values: Its values as on the command line: numbers in ascending order, others in the order of the sweep.
     """
 
     key: str
@@ -121,13 +108,9 @@ class SweptKey:
 class Setting:
     """Runs that differ in nothing but their seed.
 
-    Attributes
-    ----------
-    name
-        What sets it apart from other settings; empty where there is only one.
-    runs
-        One for each seed.
-
+    Attributes:
+        name: What sets it apart from other settings; empty where there is only one.
+        runs: One for each seed.
     """
 
     name: str
@@ -160,19 +143,12 @@ class Setting:
 class SweepResults:
     """All runs of a sweep, with its question and its command.
 
-    Attributes
-    ----------
-    question
-        What the sweep is to find out, or None.
-    command
-        The command that does the same.
-    runs
-        The runs that were trained, failed or were reused, in the order of the sweep.
-    missing
-        How many jobs were not done, because the sweep was interrupted.
-    wanted
-        The metric to rank by; None is the selection loss (validation, else test).
-
+    Attributes:
+        question: What the sweep is to find out, or None.
+        command: The command that does the same.
+        runs: The runs that were trained, failed or were reused, in the order of the sweep.
+        missing: How many jobs were not done, because the sweep was interrupted.
+        wanted: The metric to rank by; None is the selection loss (validation, else test).
     """
 
     question: str | None

@@ -43,11 +43,8 @@ def main(words: Sequence[str]) -> None:
 class Stores:
     """The stores that runs were to go to, each opened once, or found to be missing once.
 
-    Attributes
-    ----------
-    allowed
-        The stores that the user has named; a note beside a run may be by somebody else.
-
+    Attributes:
+        allowed: The stores that the user has named; a note beside a run may be by somebody else.
     """
 
     allowed: Sequence[str]
@@ -76,13 +73,9 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
 
     Raises UserError if there is no such folder.
 
-    Arguments
-    ---------
-    output_dir
-        Where runs were written.
-    uris
-        The stores that may be written to.
-
+    Args:
+        output_dir: Where runs were written.
+        uris: The stores that may be written to.
     """
     if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")

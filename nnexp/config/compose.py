@@ -40,13 +40,9 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
 
     Raises UserError if the overrides do not make a valid experiment.
 
-    Arguments
-    ---------
-    overrides
-        Such as `["optimizer.learning_rate=0.3", "architecture.hidden=[32,16]"]`.
-    config_dir
-        A folder with configs of one's own, searched beside those of nnexp.
-
+    Args:
+        overrides: Such as `["optimizer.learning_rate=0.3", "architecture.hidden=[32,16]"]`.
+        config_dir: A folder with configs of one's own, searched beside those of nnexp.
     """
     register()
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
@@ -74,13 +70,9 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
 
     Raises UserError if a key is unknown, or a value has the wrong type or is out of range.
 
-    Arguments
-    ---------
-    config
-        As Hydra composed it.
-    options
-        Returns the named options; None reads them from Hydra's search path.
-
+    Args:
+        config: As Hydra composed it.
+        options: Returns the named options; None reads them from Hydra's search path.
     """
     try:
         content = OmegaConf.to_container(config, resolve=True)

@@ -58,15 +58,10 @@ def check_file(name: str, content: object, package: str | None) -> None:
 
     Raises UserError if it does, or calls a resolver.
 
-    Arguments
-    ---------
-    name
-        The file, for messages.
-    content
-        What is in it.
-    package
-        Where in the config it goes, if it says so.
-
+    Args:
+        name: The file, for messages.
+        content: What is in it.
+        package: Where in the config it goes, if it says so.
     """
     if not isinstance(content, dict):
         raise UserError(f"{name}: must have keys and their values")

@@ -23,13 +23,9 @@ OF_HYDRA = ("hydra", "omegaconf", "antlr4")
 def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:
     """Return what a user did wrong where Hydra or OmegaConf raised an error; None for a bug.
 
-    Arguments
-    ---------
-    error
-        What was raised.
-    overrides
-        What Hydra was told, for errors that do not say what they are about.
-
+    Args:
+        error: What was raised.
+        overrides: What Hydra was told, for errors that do not say what they are about.
     """
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return UserError(one_line(error))

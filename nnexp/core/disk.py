@@ -20,15 +20,10 @@ def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float
 
     Raises UserError if there is no room for all that time.
 
-    Arguments
-    ---------
-    write
-        Writes them; it is done from the beginning each time.
-    output_dir
-        Where that is, to tell the user.
-    patience
-        How long to wait, in seconds.
-
+    Args:
+        write: Writes them; it is done from the beginning each time.
+        output_dir: Where that is, to tell the user.
+        patience: How long to wait, in seconds.
     """
     end = time.monotonic() + patience
     told = False

@@ -32,13 +32,9 @@ ARRAY = "array"
 class Saved:
     """A part of a checkpoint, each value checked when it is asked for, since anybody may have written it.
 
-    Arguments
-    ---------
-    tree
-        What was saved.
-    path
-        Where in the checkpoint that is.
-
+    Args:
+        tree: What was saved.
+        path: Where in the checkpoint that is.
     """
 
     def __init__(self, tree: object, path: str = "checkpoint") -> None:

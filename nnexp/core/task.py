@@ -10,18 +10,13 @@ Kind = Literal["classification", "regression", "distribution", "pairs", "triplet
 class Task:
     """What the targets of a data set are.
 
-    Attributes
-    ----------
-    classes
-        The names of the classes; the label of an example is the index of its class.
-    kind
-        `classification`: a label an example. `regression`: numbers, shape (examples, columns). `distribution`: a
-        probability of every class, shape (examples, classes). `pairs`: 1 where two examples belong together, else 0,
-        the features of shape (pairs, 2, features). `triplets`: nothing, the features of shape (triplets, 3, features)
-        hold an anchor, an example that belongs to it and one that does not.
-    columns
-        The names of the targets of a regression.
-
+    Attributes:
+        classes: The names of the classes; the label of an example is the index of its class.
+        kind: `classification`: a label an example. `regression`: numbers, shape (examples, columns). `distribution`: a
+            probability of every class, shape (examples, classes). `pairs`: 1 where two examples belong together, else
+            0, the features of shape (pairs, 2, features). `triplets`: nothing, the features of shape (triplets, 3,
+            features) hold an anchor, an example that belongs to it and one that does not.
+        columns: The names of the targets of a regression.
     """
 
     classes: tuple[str, ...] = ()

@@ -12,10 +12,8 @@ from nnexp.data.dataset import Collection, Table
 class Iris(Collection):
     """Petals and sepals of 150 irises of three species, in cm.
 
-    References
-    ----------
-    Fisher, The Use of Multiple Measurements in Taxonomic Problems, Annals of Eugenics 7, 1936.
-
+    References:
+        Fisher, The Use of Multiple Measurements in Taxonomic Problems, Annals of Eugenics 7, 1936.
     """
 
     def examples(self) -> Table:
@@ -27,10 +25,8 @@ class Iris(Collection):
 class Wine(Collection):
     """Thirteen measurements of 178 wines from three growers.
 
-    References
-    ----------
-    Aeberhard and Forina, Wine, UCI Machine Learning Repository, 1991.
-
+    References:
+        Aeberhard and Forina, Wine, UCI Machine Learning Repository, 1991.
     """
 
     def examples(self) -> Table:
@@ -42,10 +38,8 @@ class Wine(Collection):
 class BreastCancer(Collection):
     """Thirty measurements of cell nuclei in 569 images of breast tissue, malignant or benign.
 
-    References
-    ----------
-    Street, Wolberg and Mangasarian, Nuclear Feature Extraction for Breast Tumor Diagnosis, SPIE 1905, 1993.
-
+    References:
+        Street, Wolberg and Mangasarian, Nuclear Feature Extraction for Breast Tumor Diagnosis, SPIE 1905, 1993.
     """
 
     def examples(self) -> Table:
@@ -57,10 +51,8 @@ class BreastCancer(Collection):
 class Diabetes(Collection):
     """Ten measurements of 442 patients, and how far their diabetes had progressed a year later (25 to 346).
 
-    References
-    ----------
-    Efron, Hastie, Johnstone and Tibshirani, Least Angle Regression, Annals of Statistics 32, 2004.
-
+    References:
+        Efron, Hastie, Johnstone and Tibshirani, Least Angle Regression, Annals of Statistics 32, 2004.
     """
 
     def examples(self) -> Table:

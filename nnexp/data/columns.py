@@ -25,15 +25,10 @@ MISSING_NAME = "missing"
 class Column(Component):
     """A column of a table that becomes one feature or several.
 
-    Attributes
-    ----------
-    name
-        Its name in the table.
-    names
-        All names in it, each of which becomes a feature; null for a column of numbers.
-    fill
-        The number for empty cells; null where no number may be missing.
-
+    Attributes:
+        name: Its name in the table.
+        names: All names in it, each of which becomes a feature; null for a column of numbers.
+        fill: The number for empty cells; null where no number may be missing.
     """
 
     name: str
@@ -51,17 +46,11 @@ def features_of(frame: "pd.DataFrame", columns: Sequence[Column], dtype: str, ti
 
     Raises UserError if a cell is empty that must not be, or does not fit its column.
 
-    Arguments
-    ---------
-    frame
-        The rows, numbered from 0; there may be further columns.
-    columns
-        The columns that become features, in their order.
-    dtype
-        The type of the features.
-    title
-        The name of the table in error messages.
-
+    Args:
+        frame: The rows, numbered from 0; there may be further columns.
+        columns: The columns that become features, in their order.
+        dtype: The type of the features.
+        title: The name of the table in error messages.
     """
     parts = [
         _filled(frame, column, dtype, title) if column.names is None else _encoded(frame, column, dtype, title)

@@ -201,10 +201,8 @@ class Heart(Csv):
     The table comes with nnexp, in the coding of the UCI repository; `disease` is 1 for the degrees 1 to 4 there. Six
     rows have a missing value. Another table of the same findings can be given with `path`.
 
-    References
-    ----------
-    Janosi, Steinbrunn, Pfisterer and Detrano, Heart Disease, UCI Machine Learning Repository, 1988 (CC BY 4.0).
-
+    References:
+        Janosi, Steinbrunn, Pfisterer and Detrano, Heart Disease, UCI Machine Learning Repository, 1988 (CC BY 4.0).
     """
 
     missing: Literal["refuse", "mean", "median", "most_frequent"] = "most_frequent"

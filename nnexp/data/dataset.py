@@ -77,29 +77,17 @@ class Scaling:
 class Data:
     """A data set ready for training.
 
-    Attributes
-    ----------
-    name
-        Its name in figures and MLflow.
-    task
-        The classes or numbers to predict.
-    train, test, validation
-        The parts, scaled; validation may be None.
-    scaling
-        How the features were scaled.
-    target_scaling
-        How the targets of a regression were scaled; None where they were not.
-    image_shape
-        (height, width) where the features are the pixels of an image.
-    features
-        The names of the features; empty where they have none.
-    notes
-        Sentences for the terminal and the report, such as how missing numbers were filled in.
-    labelled
-        For pairs and triplets, the classification data that they were drawn from.
-    columns
-        The columns of the table from which the features were made; empty where there was no table.
-
+    Attributes:
+        name: Its name in figures and MLflow.
+        task: The classes or numbers to predict.
+        train, test, validation: The parts, scaled; validation may be None.
+        scaling: How the features were scaled.
+        target_scaling: How the targets of a regression were scaled; None where they were not.
+        image_shape: (height, width) where the features are the pixels of an image.
+        features: The names of the features; empty where they have none.
+        notes: Sentences for the terminal and the report, such as how missing numbers were filled in.
+        labelled: For pairs and triplets, the classification data that they were drawn from.
+        columns: The columns of the table from which the features were made; empty where there was no table.
     """
 
     name: str

@@ -17,10 +17,8 @@ Digit = Annotated[int, at.Interval(ge=0, le=9)]
 class Digits(Collection):
     """Images of handwritten digits, 8 x 8 pixels from 0 to 16, that come with scikit-learn (1797 of ten classes).
 
-    References
-    ----------
-    Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
-
+    References:
+        Alpaydin and Kaynak, Optical Recognition of Handwritten Digits, UCI Machine Learning Repository, 1998.
     """
 
     classes: Annotated[tuple[Digit, ...], at.MinLen(2)] = tuple(range(10))

@@ -22,10 +22,8 @@ class Distilled(Dataset):
     student gets some of these examples. The other parts keep their labels, as probabilities 0 and 1, so that an
     accuracy there is the true one.
 
-    References
-    ----------
-    Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531.
-
+    References:
+        Hinton, Vinyals and Dean, Distilling the Knowledge in a Neural Network, arXiv 1503.02531.
     """
 
     source: Dataset = field(default_factory=Digits)

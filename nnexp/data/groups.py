@@ -86,11 +86,8 @@ class Triplets(Groups):
 class Partners:
     """Draws, for an example, another one of its class or one of another class, all with equal probability.
 
-    Arguments
-    ---------
-    labels
-        The class of every example.
-
+    Args:
+        labels: The class of every example.
     """
 
     def __init__(self, labels: Labels) -> None:

@@ -23,10 +23,8 @@ class Spiral(TableDataset):
     `noise` on the angle; the point is (r sin 2.5 a, r cos 2.5 a). Numbers are drawn from NumPy's legacy generator and
     rounded to float32, so that the points are those of `nnfs.datasets.spiral_data` after `nnfs.init()`.
 
-    References
-    ----------
-    Karpathy, Neural Networks Case Study, CS231n, 2015; Kinsley and Kukiela, Neural Networks from Scratch, 2020.
-
+    References:
+        Karpathy, Neural Networks Case Study, CS231n, 2015; Kinsley and Kukiela, Neural Networks from Scratch, 2020.
     """
 
     points: Size = 100
@@ -93,10 +91,8 @@ class Circles(Collection):
 class Xor(Collection):
     """Clouds around the corners (1, 1), (-1, -1), which are class 0, and (1, -1), (-1, 1), which are class 1.
 
-    References
-    ----------
-    Minsky and Papert, Perceptrons, 1969.
-
+    References:
+        Minsky and Papert, Perceptrons, 1969.
     """
 
     points: Annotated[int, at.Interval(ge=1, le=MOST_EXAMPLES // 4)] = 100

@@ -30,15 +30,10 @@ MOST_CHARACTERS = 40
 class TableFile:
     r"""A file whose rows all have the same columns.
 
-    Attributes
-    ----------
-    path
-        The file; a compressed one (.gz, .zip) is read as it is.
-    title
-        Its name in error messages.
-    separator
-        The text between two columns: one character, \t for a tab, \s+ for any number of spaces.
-
+    Attributes:
+        path: The file; a compressed one (.gz, .zip) is read as it is.
+        title: Its name in error messages.
+        separator: The text between two columns: one character, \t for a tab, \s+ for any number of spaces.
     """
 
     path: Path
@@ -75,15 +70,10 @@ class TableFile:
     def chunks(self, names: Sequence[str], text: Sequence[str], *, header: bool = True) -> Iterator["pd.DataFrame"]:
         """Yield the table in pieces.
 
-        Arguments
-        ---------
-        names
-            The names of all columns.
-        text
-            The columns whose cells stay text.
-        header
-            Whether the first row is a header.
-
+        Args:
+            names: The names of all columns.
+            text: The columns whose cells stay text.
+            header: Whether the first row is a header.
         """
         import pandas as pd
 

@@ -94,10 +94,8 @@ class ReLU(Activation):
 class LeakyReLU(Activation):
     """A rectified linear unit that never dies: f(z) = z where z > 0, else slope z (f' = slope at the kink).
 
-    References
-    ----------
-    Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, ICML 2013.
-
+    References:
+        Maas, Hannun and Ng, Rectifier Nonlinearities Improve Neural Network Acoustic Models, ICML 2013.
     """
 
     slope: NonNegative = 0.01
@@ -116,10 +114,8 @@ class LeakyReLU(Activation):
 class ELU(Activation):
     """The exponential linear unit: f(z) = z where z > 0, else alpha (exp(z) - 1), f' = alpha + f (alpha at 0).
 
-    References
-    ----------
-    Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by ELUs, arXiv 1511.07289.
-
+    References:
+        Clevert, Unterthiner and Hochreiter, Fast and Accurate Deep Network Learning by ELUs, arXiv 1511.07289.
     """
 
     alpha: Positive = 1.0
@@ -139,10 +135,8 @@ class ELU(Activation):
 class SELU(Activation):
     """The self-normalizing ELU: f(z) = scale * ELU(z), with the two constants that keep mean 0 and variance 1.
 
-    References
-    ----------
-    Klambauer et al., Self-Normalizing Neural Networks, arXiv 1706.02515; the constants are in its appendix.
-
+    References:
+        Klambauer et al., Self-Normalizing Neural Networks, arXiv 1706.02515; the constants are in its appendix.
     """
 
     ALPHA: ClassVar[float] = 1.6732632423543772848170429916717
@@ -168,10 +162,8 @@ def softplus_minus_relu(z: Array) -> Array:
 class Softplus(Activation):
     """A smooth ReLU: f(z) = log(1 + exp(beta z)) / beta, f' = sigmoid(beta z).
 
-    References
-    ----------
-    Dugas et al., Incorporating Second-Order Functional Knowledge for Better Option Pricing, NIPS 2000.
-
+    References:
+        Dugas et al., Incorporating Second-Order Functional Knowledge for Better Option Pricing, NIPS 2000.
     """
 
     beta: Positive = 1.0
@@ -193,10 +185,8 @@ class GELU(Activation):
 
     The tanh form takes P(z) = (1 + tanh u) / 2 with u = sqrt(2 / pi) (z + 0.044715 z^3).
 
-    References
-    ----------
-    Hendrycks and Gimpel, Gaussian Error Linear Units, arXiv 1606.08415.
-
+    References:
+        Hendrycks and Gimpel, Gaussian Error Linear Units, arXiv 1606.08415.
     """
 
     approximate: Literal["none", "tanh"] = "none"
@@ -225,10 +215,8 @@ class GELU(Activation):
 class SiLU(Activation):
     """The sigmoid linear unit, or swish: f(z) = z sigmoid(z), f' = f + sigmoid(z) (1 - f).
 
-    References
-    ----------
-    Elfwing, Uchibe and Doya, Sigmoid-Weighted Linear Units, arXiv 1702.03118.
-
+    References:
+        Elfwing, Uchibe and Doya, Sigmoid-Weighted Linear Units, arXiv 1702.03118.
     """
 
     def forward(self, z: Array, a: Array) -> Array:

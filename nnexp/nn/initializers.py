@@ -87,11 +87,9 @@ class VarianceScaling(Initializer):
     The gain is 1 for LeCun and Glorot, 2 for He; the fan is the number of inputs of the layer for LeCun and He, the
     mean of its inputs and outputs for Glorot.
 
-    References
-    ----------
-    LeCun et al., Efficient BackProp, 1998. Glorot and Bengio, Understanding the Difficulty of Training Deep Feedforward
-    Neural Networks, AISTATS 2010. He et al., Delving Deep into Rectifiers, arXiv 1502.01852.
-
+    References:
+        LeCun et al., Efficient BackProp, 1998. Glorot and Bengio, Understanding the Difficulty of Training Deep
+        Feedforward Neural Networks, AISTATS 2010. He et al., Delving Deep into Rectifiers, arXiv 1502.01852.
     """
 
     gain: Positive = 1.0
@@ -117,10 +115,8 @@ class VarianceScaling(Initializer):
 class Orthogonal(Initializer):
     """Weights with orthonormal rows or columns, whichever are fewer, drawn evenly among all such matrices.
 
-    References
-    ----------
-    Saxe, McClelland and Ganguli, Exact Solutions to the Nonlinear Dynamics of Learning, arXiv 1312.6120.
-
+    References:
+        Saxe, McClelland and Ganguli, Exact Solutions to the Nonlinear Dynamics of Learning, arXiv 1312.6120.
     """
 
     def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:

@@ -163,10 +163,8 @@ class Scale(Layer):
 class Dropout(Layer):
     """While training, each unit is zero with probability `rate`, and the others are scaled by 1 / (1 - rate).
 
-    References
-    ----------
-    Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 15, 2014.
-
+    References:
+        Srivastava et al., Dropout: A Simple Way to Prevent Neural Networks from Overfitting, JMLR 15, 2014.
     """
 
     rate: Fraction = 0.5
@@ -219,10 +217,8 @@ class Normalization(Layer):
 class LayerNorm(Normalization):
     """Each example is normalized over its units.
 
-    References
-    ----------
-    Ba, Kiros and Hinton, Layer Normalization, arXiv 1607.06450.
-
+    References:
+        Ba, Kiros and Hinton, Layer Normalization, arXiv 1607.06450.
     """
 
     def forward(self, x: Array, cell: Cell) -> Array:
@@ -240,10 +236,8 @@ class BatchNorm(Normalization):
 
     running = (1 - momentum) running + momentum batch, with the unbiased variance of the batch, as PyTorch has it.
 
-    References
-    ----------
-    Ioffe and Szegedy, Batch Normalization, arXiv 1502.03167.
-
+    References:
+        Ioffe and Szegedy, Batch Normalization, arXiv 1502.03167.
     """
 
     momentum: Fraction = 0.1
@@ -274,10 +268,8 @@ class BatchNorm(Normalization):
 class Residual(Layer):
     """A block with a way around it: output = x + layers(x), of as many units as the input.
 
-    References
-    ----------
-    He et al., Deep Residual Learning for Image Recognition, arXiv 1512.03385.
-
+    References:
+        He et al., Deep Residual Learning for Image Recognition, arXiv 1512.03385.
     """
 
     layers: tuple[Layer, ...] = ()

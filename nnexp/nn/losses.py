@@ -153,10 +153,8 @@ class MeanAbsoluteError(ElementwiseLoss):
 class Huber(ElementwiseLoss):
     """Squared where small, absolute where large: L = d^2 / 2 for |d| <= delta, else delta (|d| - delta / 2).
 
-    References
-    ----------
-    Huber, Robust Estimation of a Location Parameter, Annals of Mathematical Statistics 35, 1964.
-
+    References:
+        Huber, Robust Estimation of a Location Parameter, Annals of Mathematical Statistics 35, 1964.
     """
 
     delta: Positive = 1.0
@@ -176,10 +174,8 @@ class Huber(ElementwiseLoss):
 class CrossEntropy(Loss):
     """A cross-entropy, with smoothed labels and weights of classes if wanted; the mean is still over all examples.
 
-    References
-    ----------
-    Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567 (label smoothing).
-
+    References:
+        Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567 (label smoothing).
     """
 
     label_smoothing: Fraction | None = None
@@ -314,10 +310,8 @@ class KullbackLeibler(Loss):
 
     L(z, y) = sum_j y_j log(y_j / q_j), with 0 log 0 = 0; dL/dz = q - y.
 
-    References
-    ----------
-    Kullback and Leibler, On Information and Sufficiency, Annals of Mathematical Statistics 22, 1951.
-
+    References:
+        Kullback and Leibler, On Information and Sufficiency, Annals of Mathematical Statistics 22, 1951.
     """
 
     def outputs(self, task: Task) -> int:
@@ -377,10 +371,8 @@ class Contrastive(EmbeddingLoss):
     L = y d^2 / 2 + (1 - y) max(0, margin - d)^2 / 2, for the distance d of the two and y = 1 where they belong
     together.
 
-    References
-    ----------
-    Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006.
-
+    References:
+        Hadsell, Chopra and LeCun, Dimensionality Reduction by Learning an Invariant Mapping, CVPR 2006.
     """
 
     views: ClassVar[int] = 2
@@ -407,10 +399,8 @@ class Triplet(EmbeddingLoss):
 
     L = max(0, d(a, p) - d(a, n) + margin), with d the squared Euclidean distance, or the distance itself.
 
-    References
-    ----------
-    Schroff, Kalenichenko and Philbin, FaceNet, arXiv 1503.03832.
-
+    References:
+        Schroff, Kalenichenko and Philbin, FaceNet, arXiv 1503.03832.
     """
 
     views: ClassVar[int] = 3

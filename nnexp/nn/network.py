@@ -25,15 +25,10 @@ CHUNK = 1024
 class Slot:
     """The place of one array of one layer in a flat array, and how it starts.
 
-    Attributes
-    ----------
-    path
-        The number of its layer, or the numbers of the block and of the layer in it.
-    begin
-        Where it begins in the flat array.
-    fan_in, fan_out
-        The numbers of inputs and outputs of its layer, for the initializer.
-
+    Attributes:
+        path: The number of its layer, or the numbers of the block and of the layer in it.
+        begin: Where it begins in the flat array.
+        fan_in, fan_out: The numbers of inputs and outputs of its layer, for the initializer.
     """
 
     path: tuple[int, ...]
@@ -133,22 +128,14 @@ def outputs(layers: Sequence[Layer], fan_in: int) -> int:
 class Network:
     """The layers of a stack of runs, bound to their arrays.
 
-    Arguments
-    ---------
-    layers
-        The layers, in order; their hyper-parameters may be arrays over the runs.
-    layout
-        The place of every array.
-    theta
-        The parameters, shape (runs, parameters), contiguous. The network reads them; the training loop changes them
-        in place.
-    statistics
-        The running statistics, shape (runs, statistics), which the network changes while it trains.
-    uniform
-        Where random numbers come from, see `Mode`.
-    gradient
-        An array of the shape of theta for the gradient; None makes one at the first backward pass.
-
+    Args:
+        layers: The layers, in order; their hyper-parameters may be arrays over the runs.
+        layout: The place of every array.
+        theta: The parameters, shape (runs, parameters), contiguous. The network reads them; the training loop changes
+            them in place.
+        statistics: The running statistics, shape (runs, statistics), which the network changes while it trains.
+        uniform: Where random numbers come from, see `Mode`.
+        gradient: An array of the shape of theta for the gradient; None makes one at the first backward pass.
     """
 
     def __init__(

@@ -30,15 +30,10 @@ def with_base_width(layout: Layout, base_width: int) -> Layout:
 def learning_rate_factors(layout: Layout, base_width: int, *, adaptive: bool) -> Array:
     """Return the factor on the learning rate of every parameter, shape (parameters,).
 
-    Arguments
-    ---------
-    layout
-        The place of every parameter.
-    base_width
-        The width at which all factors are 1.
-    adaptive
-        Whether the optimizer's direction does not depend on the size of the gradient, as Adam's.
-
+    Args:
+        layout: The place of every parameter.
+        base_width: The width at which all factors are 1.
+        adaptive: Whether the optimizer's direction does not depend on the size of the gradient, as Adam's.
     """
     weights = _weights(layout)
     factors = np.ones(size(layout.parameters))

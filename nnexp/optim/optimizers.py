@@ -54,10 +54,8 @@ class SGD(Optimizer):
 class Momentum(Optimizer):
     """A heavy ball: v = momentum v + g; direction = v.
 
-    References
-    ----------
-    Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
-
+    References:
+        Polyak, Some Methods of Speeding up the Convergence of Iteration Methods, 1964.
     """
 
     adaptive: ClassVar[bool] = False
@@ -80,10 +78,8 @@ class Momentum(Optimizer):
 class Nesterov(Momentum):
     """A heavy ball that looks ahead: v = momentum v + g; direction = g + momentum v.
 
-    References
-    ----------
-    Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning, ICML 2013.
-
+    References:
+        Sutskever et al., On the Importance of Initialization and Momentum in Deep Learning, ICML 2013.
     """
 
     def update(self, gradient: Array, state: State, step: Number) -> Array:
@@ -96,10 +92,8 @@ class Nesterov(Momentum):
 class AdaGrad(Optimizer):
     """Steps that shrink with all past gradients: s = s + g^2; direction = g / (sqrt(s) + epsilon).
 
-    References
-    ----------
-    Duchi, Hazan and Singer, Adaptive Subgradient Methods, JMLR 12, 2011.
-
+    References:
+        Duchi, Hazan and Singer, Adaptive Subgradient Methods, JMLR 12, 2011.
     """
 
     epsilon: Positive = 1e-10
@@ -119,10 +113,8 @@ class AdaGrad(Optimizer):
 class RMSprop(Optimizer):
     """Steps of about the same size: s = rho s + (1 - rho) g^2; direction = g / (sqrt(s) + epsilon).
 
-    References
-    ----------
-    Tieleman and Hinton, lecture 6.5 of Neural Networks for Machine Learning, 2012.
-
+    References:
+        Tieleman and Hinton, lecture 6.5 of Neural Networks for Machine Learning, 2012.
     """
 
     rho: Fraction = 0.99
@@ -145,10 +137,8 @@ class Adadelta(Optimizer):
 
     u = rho u + (1 - rho) d^2, the mean square of past directions d.
 
-    References
-    ----------
-    Zeiler, ADADELTA: An Adaptive Learning Rate Method, arXiv 1212.5701, algorithm 1.
-
+    References:
+        Zeiler, ADADELTA: An Adaptive Learning Rate Method, arXiv 1212.5701, algorithm 1.
     """
 
     learning_rate: Positive = 1.0
@@ -178,10 +168,8 @@ class Adam(Optimizer):
     To save time, the state is M = m / (1 - beta1) and V = v / (1 - beta2), and the same direction is computed as
     M / (sqrt(V) sqrt(b) / a + epsilon / a), where a M = m / (1 - beta1^t) and b V = v / (1 - beta2^t).
 
-    References
-    ----------
-    Kingma and Ba, Adam: A Method for Stochastic Optimization, arXiv 1412.6980, algorithm 1.
-
+    References:
+        Kingma and Ba, Adam: A Method for Stochastic Optimization, arXiv 1412.6980, algorithm 1.
     """
 
     learning_rate: Positive = 0.001
@@ -223,10 +211,8 @@ class Adam(Optimizer):
 class AMSGrad(Adam):
     """Adam whose steps never grow again: the largest v so far takes the place of v.
 
-    References
-    ----------
-    Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, arXiv 1904.09237.
-
+    References:
+        Reddi, Kale and Kumar, On the Convergence of Adam and Beyond, arXiv 1904.09237.
     """
 
     def init(self, theta: Array) -> State:
@@ -246,10 +232,8 @@ class NAdam(Adam):
     With b_t = beta1 (1 - 0.96^(t momentum_decay) / 2) and B_t the product of all b up to t:
     direction = (b_(t+1) m / (1 - B_(t+1)) + (1 - b_t) g / (1 - B_t)) / (sqrt(v / (1 - beta2^t)) + epsilon).
 
-    References
-    ----------
-    Dozat, Incorporating Nesterov Momentum into Adam, ICLR workshop 2016.
-
+    References:
+        Dozat, Incorporating Nesterov Momentum into Adam, ICLR workshop 2016.
     """
 
     learning_rate: Positive = 0.002
@@ -277,10 +261,8 @@ class RAdam(Adam):
     With R = 2 / (1 - beta2) - 1 and r = R - 2 t beta2^t / (1 - beta2^t), Adam's direction is scaled by
     sqrt((r - 4) (r - 2) R / ((R - 4) (R - 2) r)) where r > 5, and is m / (1 - beta1^t) elsewhere.
 
-    References
-    ----------
-    Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, arXiv 1908.03265.
-
+    References:
+        Liu et al., On the Variance of the Adaptive Learning Rate and Beyond, arXiv 1908.03265.
     """
 
     def update(self, gradient: Array, state: State, step: Number) -> Array:
@@ -300,10 +282,8 @@ class RAdam(Adam):
 class Lion(Optimizer):
     """Only the sign: direction = sign(beta1 m + (1 - beta1) g); m = beta2 m + (1 - beta2) g.
 
-    References
-    ----------
-    Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv 2302.06675, algorithm 2.
-
+    References:
+        Chen et al., Symbolic Discovery of Optimization Algorithms, arXiv 2302.06675, algorithm 2.
     """
 
     learning_rate: Positive = 1e-4

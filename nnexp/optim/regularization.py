@@ -13,11 +13,9 @@ class Regularization(Component):
 
     l1 sum |w| + l2 / 2 sum w^2 is added to the loss, so l1 sign(w) + l2 w to the gradient, with sign(0) = 0.
 
-    References
-    ----------
-    Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101. Pascanu, Mikolov and Bengio, On the
-    Difficulty of Training Recurrent Neural Networks, arXiv 1211.5063.
-
+    References:
+        Loshchilov and Hutter, Decoupled Weight Decay Regularization, arXiv 1711.05101. Pascanu, Mikolov and Bengio, On
+        the Difficulty of Training Recurrent Neural Networks, arXiv 1211.5063.
     """
 
     l1: NonNegative | None = None

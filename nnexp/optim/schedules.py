@@ -126,10 +126,8 @@ class Polynomial(Schedule):
 class Cosine(Schedule):
     """Half a cosine, down to `minimum` at the end: minimum + (1 - minimum) (1 + cos(pi t / total)) / 2.
 
-    References
-    ----------
-    Loshchilov and Hutter, SGDR, arXiv 1608.03983.
-
+    References:
+        Loshchilov and Hutter, SGDR, arXiv 1608.03983.
     """
 
     minimum: Share = 0.0
@@ -143,10 +141,8 @@ class Cosine(Schedule):
 class CosineRestarts(Schedule):
     """Half cosines one after the other, each `stretch` times as long as the one before, the first of length `period`.
 
-    References
-    ----------
-    Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, arXiv 1608.03983.
-
+    References:
+        Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, arXiv 1608.03983.
     """
 
     period: AtLeastOne = 100.0
@@ -166,10 +162,8 @@ class CosineRestarts(Schedule):
 class OneCycle(Schedule):
     """Up from 1 / start to 1 in the first `rise` of the training, then down to 1 / (start end), along half cosines.
 
-    References
-    ----------
-    Smith and Topin, Super-Convergence, arXiv 1708.07120; the cosines and defaults are PyTorch's.
-
+    References:
+        Smith and Topin, Super-Convergence, arXiv 1708.07120; the cosines and defaults are PyTorch's.
     """
 
     per: Literal["step", "epoch"] = "step"

@@ -85,17 +85,11 @@ def legend_size(labels: Sequence[str]) -> tuple[int, float]:
 def grid_of(panels: int, size: tuple[float, float], title: str, right: float) -> tuple["Figure", list["Axes"]]:
     """Return a figure with panels of one size, and their axes.
 
-    Arguments
-    ---------
-    panels
-        The number of panels; there are three in a row.
-    size
-        Width and height of a panel, in inches; a panel alone is half as large again.
-    title
-        The title of the figure.
-    right
-        The width of the space for a legend on the right.
-
+    Args:
+        panels: The number of panels; there are three in a row.
+        size: Width and height of a panel, in inches; a panel alone is half as large again.
+        title: The title of the figure.
+        right: The width of the space for a legend on the right.
     """
     width, height = (1.5 * length for length in size) if panels == 1 else size
     return panel_grid(
@@ -126,15 +120,10 @@ def new_figure(width: float, height: float, margins: Margins, between: tuple[flo
     The margins are given because matplotlib's automatic layouts draw a figure several times to find them, which
     takes longer than everything else about it (measured on ten small images: 0.4 s against 0.2 s).
 
-    Arguments
-    ---------
-    width, height
-        The size of the figure.
-    margins
-        The margins around all axes: left, bottom, right, top.
-    between
-        The space between neighbouring axes, across and down, as shares of the size of one.
-
+    Args:
+        width, height: The size of the figure.
+        margins: The margins around all axes: left, bottom, right, top.
+        between: The space between neighbouring axes, across and down, as shares of the size of one.
     """
     from matplotlib.figure import Figure
 

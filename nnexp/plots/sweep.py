@@ -45,13 +45,9 @@ PANEL_SIZE = (3.3, 2.5)
 class Measure:
     """The metric by which runs are compared.
 
-    Attributes
-    ----------
-    metric
-        Its name, such as `test/loss`.
-    lower
-        Whether a lower value is better.
-
+    Attributes:
+        metric: Its name, such as `test/loss`.
+        lower: Whether a lower value is better.
     """
 
     metric: str
@@ -72,17 +68,11 @@ class Measure:
 class Axis:
     """A parameter along an axis.
 
-    Attributes
-    ----------
-    name
-        The name of the parameter.
-    places, labels
-        The places of the ticks and their labels; empty to let matplotlib choose.
-    logarithmic
-        Whether the axis is logarithmic.
-    ordered
-        Whether its values have an order, as numbers do and names do not.
-
+    Attributes:
+        name: The name of the parameter.
+        places, labels: The places of the ticks and their labels; empty to let matplotlib choose.
+        logarithmic: Whether the axis is logarithmic.
+        ordered: Whether its values have an order, as numbers do and names do not.
     """
 
     name: str
@@ -110,17 +100,11 @@ class Axis:
 class Panel:
     """All runs by their value of one parameter.
 
-    Attributes
-    ----------
-    axis
-        The parameter.
-    places, scores
-        The place of each run on the axis, and its best value.
-    lost
-        The places of runs that diverged.
-    best
-        The places of the values of the parameter, and the best value of all runs with each of them.
-
+    Attributes:
+        axis: The parameter.
+        places, scores: The place of each run on the axis, and its best value.
+        lost: The places of runs that diverged.
+        best: The places of the values of the parameter, and the best value of all runs with each of them.
     """
 
     axis: Axis
@@ -158,17 +142,11 @@ def axis_plots(panels: Sequence[Panel], measure: Measure) -> "Figure":
 def heat_map(x: Axis, y: Axis, cells: Array, lost: npt.NDArray[np.bool_], measure: Measure) -> "Figure":
     """Draw the best value of every pair of values.
 
-    Arguments
-    ---------
-    x, y
-        The parameters; their labels name columns and rows, the first row at the bottom.
-    cells
-        The best value over all other parameters, shape (rows, columns); NaN where there is none.
-    lost
-        Whether all runs diverged, shape (rows, columns).
-    measure
-        The metric of the values.
-
+    Args:
+        x, y: The parameters; their labels name columns and rows, the first row at the bottom.
+        cells: The best value over all other parameters, shape (rows, columns); NaN where there is none.
+        lost: Whether all runs diverged, shape (rows, columns).
+        measure: The metric of the values.
     """
     from matplotlib.patches import Rectangle
 
@@ -200,17 +178,11 @@ def heat_map(x: Axis, y: Axis, cells: Array, lost: npt.NDArray[np.bool_], measur
 def scatter_map(x: Axis, y: Axis, points: Array, scores: Array, lost: Array, measure: Measure) -> "Figure":
     """Draw every run as a point between two parameters, coloured by its best value.
 
-    Arguments
-    ---------
-    x, y
-        The parameters.
-    points, scores
-        The values of both parameters in every run, shape (runs, 2), and its best value.
-    lost
-        The values of both parameters in diverged runs, shape (runs, 2).
-    measure
-        The metric of the best values.
-
+    Args:
+        x, y: The parameters.
+        points, scores: The values of both parameters in every run, shape (runs, 2), and its best value.
+        lost: The values of both parameters in diverged runs, shape (runs, 2).
+        measure: The metric of the best values.
     """
     left, bottom = 0.8 + CHARACTER_WIDTH * y.longest, 0.65 + CHARACTER_WIDTH * x.longest * x.crowded(4.8)
     figure = new_figure(left + 4.8 + 1.5, bottom + 3.6 + 0.55, (left, bottom, 1.5, 0.55))
@@ -265,13 +237,9 @@ def all_curves(
 def seed_bands(bands: Mapping[str, tuple[Array, Array]], measure: Measure, unit: str) -> "Figure":
     """Draw the mean and the range over seeds of a few settings over time.
 
-    Arguments
-    ---------
-    bands
-        By the name of a setting the times, and the values of its seeds, shape (seeds, times).
-    measure, unit
-        The metric of the values, and the unit of the times.
-
+    Args:
+        bands: By the name of a setting the times, and the values of its seeds, shape (seeds, times).
+        measure, unit: The metric of the values, and the unit of the times.
     """
     labels = [_folded(name) for name in bands]
     counts = sorted({len(values) for _, values in bands.values()})
@@ -294,13 +262,9 @@ def seed_bands(bands: Mapping[str, tuple[Array, Array]], measure: Measure, unit:
 def best_by_size(panels: Sequence[tuple[Axis, Mapping[str, Curve]]], rate: Axis) -> "Figure":
     """Draw the best value of a parameter over the size of the network.
 
-    Arguments
-    ---------
-    panels
-        A measure of size, and lines by their name: sizes, and the best value for each of them.
-    rate
-        The parameter, such as the learning rate.
-
+    Args:
+        panels: A measure of size, and lines by their name: sizes, and the best value for each of them.
+        rate: The parameter, such as the learning rate.
     """
     figure, grid = _grid([axis for axis, _ in panels], f"Best {rate.name} by the size of the network", 0.3)
     for axes, (axis, lines) in zip(grid, panels, strict=True):

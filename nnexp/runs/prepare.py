@@ -25,21 +25,13 @@ from nnexp.training.stack import Recipe
 class Ready:
     """A run that is checked and can be trained.
 
-    Attributes
-    ----------
-    experiment
-        What to train.
-    overrides
-        What was asked for.
-    name
-        What sets the run apart.
-    data, dataset
-        What it is trained on, and what is recorded of that.
-    recipe
-        What the training loop needs.
-    config_hash
-        The run's identity.
-
+    Attributes:
+        experiment: What to train.
+        overrides: What was asked for.
+        name: What sets the run apart.
+        data, dataset: What it is trained on, and what is recorded of that.
+        recipe: What the training loop needs.
+        config_hash: The run's identity.
     """
 
     experiment: Experiment
@@ -92,17 +84,11 @@ def prepare(
     Raises UserError if data and the rest do not go together, need more memory or disk than there is, or are to be gone
     on with.
 
-    Arguments
-    ---------
-    experiment
-        What to train.
-    overrides
-        What was asked for; they name and explain the run.
-    name
-        What sets the run apart; None makes it of the overrides.
-    loaded
-        The data, where another run has loaded it before.
-
+    Args:
+        experiment: What to train.
+        overrides: What was asked for; they name and explain the run.
+        name: What sets the run apart; None makes it of the overrides.
+        loaded: The data, where another run has loaded it before.
     """
     if experiment.resume is not None:
         raise UserError(f"resume={experiment.resume}: must be null in a sweep; its command given again goes on with it")

@@ -21,17 +21,11 @@ from nnexp.training.history import History
 class RecordedRun:
     """What is kept of a run.
 
-    Attributes
-    ----------
-    config
-        The resolved config.
-    history
-        Its metrics over time.
-    summary
-        What came out.
-    run_id
-        What MLflow calls it, None if it is not there.
-
+    Attributes:
+        config: The resolved config.
+        history: Its metrics over time.
+        summary: What came out.
+        run_id: What MLflow calls it, None if it is not there.
     """
 
     config: dict[str, object]

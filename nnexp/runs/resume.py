@@ -26,19 +26,12 @@ KEY = "resume"
 class Resumed:
     """A run that goes on.
 
-    Attributes
-    ----------
-    experiment, overrides
-        What it trains, and what was asked for when it began.
-    data_digest
-        Of the data that it was trained on.
-    training
-        Where the training stood.
-    folder
-        Where its files are; None where only MLflow has them.
-    run_id
-        What MLflow calls it, where its folder does not say so.
-
+    Attributes:
+        experiment, overrides: What it trains, and what was asked for when it began.
+        data_digest: Of the data that it was trained on.
+        training: Where the training stood.
+        folder: Where its files are; None where only MLflow has them.
+        run_id: What MLflow calls it, where its folder does not say so.
     """
 
     experiment: Experiment
@@ -78,11 +71,8 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
 
     Raises UserError if there is no sound checkpoint, or the command line asks for another config.
 
-    Arguments
-    ---------
-    experiment, overrides
-        What the command line says.
-
+    Args:
+        experiment, overrides: What the command line says.
     """
     name = str(experiment.resume)
     output_dir = absolute(experiment.output_dir)

@@ -18,17 +18,11 @@ from nnexp.training.history import NOTHING
 class RunNote:
     """Where a run is tracked, and what is still to be said of it there.
 
-    Attributes
-    ----------
-    uri
-        The store.
-    run_id
-        What the store calls the run; None where it does not know it yet.
-    parent
-        What the store calls the sweep that trained the run, or None.
-    left
-        What is to be delivered; None when everything has been.
-
+    Attributes:
+        uri: The store.
+        run_id: What the store calls the run; None where it does not know it yet.
+        parent: What the store calls the sweep that trained the run, or None.
+        left: What is to be delivered; None when everything has been.
     """
 
     uri: str
@@ -61,17 +55,11 @@ class RunNote:
 class SweepNote:
     """Where a sweep was to be recorded, and what is to be said of it there.
 
-    Attributes
-    ----------
-    uri
-        The store.
-    run_id
-        What the store calls the sweep.
-    facts
-        What was known before it was trained.
-    view, description, status
-        How it ended, and what a person should see.
-
+    Attributes:
+        uri: The store.
+        run_id: What the store calls the sweep.
+        facts: What was known before it was trained.
+        view, description, status: How it ended, and what a person should see.
     """
 
     uri: str

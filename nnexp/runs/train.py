@@ -41,13 +41,9 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
 
     Raises UserError if the overrides do not make a valid run.
 
-    Arguments
-    ---------
-    overrides
-        Such as `["optimizer.learning_rate=0.3"]`.
-    config_dir
-        A folder with configs of one's own.
-
+    Args:
+        overrides: Such as `["optimizer.learning_rate=0.3"]`.
+        config_dir: A folder with configs of one's own.
     """
     return execute(compose_experiment(overrides, config_dir), overrides)
 
@@ -59,15 +55,10 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
     KeyboardInterrupt after Ctrl-C or SIGTERM; its argument is the command that goes on with the run, where there is a
     checkpoint.
 
-    Arguments
-    ---------
-    experiment
-        What to train, or with its `resume` what to go on with.
-    overrides
-        What was asked for.
-    alone
-        Whether figures are drawn and tables shown where the config leaves it open.
-
+    Args:
+        experiment: What to train, or with its `resume` what to go on with.
+        overrides: What was asked for.
+        alone: Whether figures are drawn and tables shown where the config leaves it open.
     """
     earlier, again = None, overrides
     if experiment.resume is not None and alone:
@@ -106,15 +97,10 @@ class Solo:
 
     Raises UserError if it cannot go on from there.
 
-    Arguments
-    ---------
-    ready
-        What to train.
-    earlier
-        What it goes on from; None begins it.
-    alone
-        Whether figures are drawn and tables shown where the config leaves it open.
-
+    Args:
+        ready: What to train.
+        earlier: What it goes on from; None begins it.
+        alone: Whether figures are drawn and tables shown where the config leaves it open.
     """
 
     def __init__(self, ready: Ready, earlier: Resumed | None, *, alone: bool) -> None:

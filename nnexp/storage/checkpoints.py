@@ -18,17 +18,11 @@ SHARE = 20
 class Checkpoints:
     """Writes the checkpoints of a run, and keeps the last two.
 
-    Arguments
-    ---------
-    folder
-        Returns the run's folder, which is made when it is first asked for.
-    facts
-        What a checkpoint says beside the state of the training.
-    every
-        The steps between two of them; None leaves it to the clock.
-    kept
-        Whether there is one that the training went on from.
-
+    Args:
+        folder: Returns the run's folder, which is made when it is first asked for.
+        facts: What a checkpoint says beside the state of the training.
+        every: The steps between two of them; None leaves it to the clock.
+        kept: Whether there is one that the training went on from.
     """
 
     def __init__(self, folder: Callable[[], Path], facts: Mapping[str, Tree], every: int | None, *, kept: bool) -> None:
@@ -71,13 +65,9 @@ def read_latest(name: str, path: Path) -> tuple[Saved, Path | None]:
 
     Raises UserError if there is none.
 
-    Arguments
-    ---------
-    name
-        What the user calls it.
-    path
-        A run's folder, its folder of checkpoints, or a checkpoint.
-
+    Args:
+        name: What the user calls it.
+        path: A run's folder, its folder of checkpoints, or a checkpoint.
     """
     if path.is_file():
         candidates = [path] if path.name != LATEST else [path, path.with_name(PREVIOUS)]

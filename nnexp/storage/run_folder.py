@@ -30,27 +30,18 @@ LARGEST, LARGEST_HISTORY = 2**20, 2**28
 class RunSummary:
     """What came out of a run, small enough to keep a thousand of them.
 
-    Attributes
-    ----------
-    config_hash, data_digest, version
-        What was run: the hash of the config, the digest of the data, and the version of nnexp.
-    unit, length
-        What was trained for: so many epochs, or iterations.
-    end
-        Every metric at the end; empty where nothing was evaluated.
-    best
-        The best value over the training of every metric: the lowest loss, the highest accuracy.
-    best_time
-        The epoch, or iteration, of the lowest loss on the part for choosing; None where nothing was evaluated.
-    at_best
-        Every metric at that time.
-    baselines
-        What metrics are to be compared with.
-    diverged_step, stopped
-        How it ended, if not as usual.
-    seconds
-        How long the training took; of a stack, the run's share.
-
+    Attributes:
+        config_hash, data_digest, version: What was run: the hash of the config, the digest of the data, and the version
+            of nnexp.
+        unit, length: What was trained for: so many epochs, or iterations.
+        end: Every metric at the end; empty where nothing was evaluated.
+        best: The best value over the training of every metric: the lowest loss, the highest accuracy.
+        best_time: The epoch, or iteration, of the lowest loss on the part for choosing; None where nothing was
+            evaluated.
+        at_best: Every metric at that time.
+        baselines: What metrics are to be compared with.
+        diverged_step, stopped: How it ended, if not as usual.
+        seconds: How long the training took; of a stack, the run's share.
     """
 
     config_hash: str

@@ -63,25 +63,15 @@ class Affine(Component):
 class Description(Component):
     """All about a model but its parameters.
 
-    Attributes
-    ----------
-    data
-        The name of the data that it was trained on.
-    kind, classes, targets
-        What is predicted.
-    layers, loss, dtype
-        The network.
-    features
-        How many features there are.
-    columns
-        The columns of a table that they are made of; empty where they have no names.
-    feature_dtype
-        The type in which they are scaled.
-    scaling, target_scaling
-        How they are, and the targets of a regression.
-    examples
-        The raw features of a few examples of the test part, to six digits.
-
+    Attributes:
+        data: The name of the data that it was trained on.
+        kind, classes, targets: What is predicted.
+        layers, loss, dtype: The network.
+        features: How many features there are.
+        columns: The columns of a table that they are made of; empty where they have no names.
+        feature_dtype: The type in which they are scaled.
+        scaling, target_scaling: How they are, and the targets of a regression.
+        examples: The raw features of a few examples of the test part, to six digits.
     """
 
     data: str
@@ -147,13 +137,9 @@ class Description(Component):
 class SavedModel:
     """A model that predicts from raw features.
 
-    Attributes
-    ----------
-    description
-        All about it but its parameters.
-    learned
-        Its parameters.
-
+    Attributes:
+        description: All about it but its parameters.
+        learned: Its parameters.
     """
 
     description: Description

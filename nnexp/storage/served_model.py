@@ -40,13 +40,9 @@ def write_served_model(folder: Path, source: Path) -> None:
 
     Raises UserError if there is no model among them.
 
-    Arguments
-    ---------
-    folder
-        Where it goes; it is made.
-    source
-        The files of the run.
-
+    Args:
+        folder: Where it goes; it is made.
+        source: The files of the run.
     """
     from mlflow.models import Model
 

@@ -31,19 +31,12 @@ FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 class WrittenRun:
     """A run whose files are written.
 
-    Attributes
-    ----------
-    ready
-        Its config and data.
-    folder
-        Where its files are.
-    summary
-        Its results; None if it failed.
-    curves
-        Its history, thinned; None if it failed.
-    error
-        Why it failed, or None.
-
+    Attributes:
+        ready: Its config and data.
+        folder: Where its files are.
+        summary: Its results; None if it failed.
+        curves: Its history, thinned; None if it failed.
+        error: Why it failed, or None.
     """
 
     ready: Ready
@@ -71,13 +64,9 @@ class RecordingThread(Thread):
     When the store fails, the thread waits before it tries again, longer each time. It never keeps the process from
     ending: a run that is not recorded then has its files, and is recorded when the command is given again.
 
-    Arguments
-    ---------
-    start
-        Opens the tracker, which takes seconds, and begins the sweep.
-    tags
-        The versions and the commit, for every run.
-
+    Args:
+        start: Opens the tracker, which takes seconds, and begins the sweep.
+        tags: The versions and the commit, for every run.
     """
 
     def __init__(self, start: Callable[[], TrackedSweep], tags: Mapping[str, str]) -> None:

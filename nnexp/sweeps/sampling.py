@@ -20,15 +20,10 @@ Point = tuple[str, ...]
 class Interval:
     """The bounds between which the values of a key are drawn.
 
-    Attributes
-    ----------
-    key
-        As on the command line.
-    low, high
-        The bounds; whole numbers include both.
-    logarithmic
-        Whether draws are even on a logarithmic axis.
-
+    Attributes:
+        key: As on the command line.
+        low, high: The bounds; whole numbers include both.
+        logarithmic: Whether draws are even on a logarithmic axis.
     """
 
     key: str

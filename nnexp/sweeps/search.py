@@ -29,13 +29,9 @@ STARTUP = 8
 class Block:
     """Lists of overrides, of which every combination is wanted, and intervals to draw from.
 
-    Attributes
-    ----------
-    before, after
-        The lists before and after the first interval.
-    intervals
-        They are drawn from together.
-
+    Attributes:
+        before, after: The lists before and after the first interval.
+        intervals: They are drawn from together.
     """
 
     before: Sequence[Sequence[Point]]
@@ -62,13 +58,9 @@ class Search:
 
     Raises UserError if Optuna is needed and not installed.
 
-    Arguments
-    ---------
-    jobs
-        All jobs that are known from the start.
-    blocks
-        What Optuna searches, each in a study of its own, with its options.
-
+    Args:
+        jobs: All jobs that are known from the start.
+        blocks: What Optuna searches, each in a study of its own, with its options.
     """
 
     def __init__(self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]] = ()) -> None:

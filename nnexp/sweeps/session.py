@@ -61,13 +61,9 @@ SECONDS_TO_END = 0.5
 class Session:
     """A sweep while it runs.
 
-    Arguments
-    ---------
-    config
-        The config of the sweep.
-    total
-        How many jobs there will be, all batches together.
-
+    Args:
+        config: The config of the sweep.
+        total: How many jobs there will be, all batches together.
     """
 
     def __init__(self, config: DictConfig, total: int) -> None:

@@ -34,19 +34,12 @@ class SweepState:
 class SweepFolder:
     """The folder of a sweep that this process runs; a lock keeps other processes out.
 
-    Attributes
-    ----------
-    path
-        Where it is.
-    key
-        A hash of the jobs and options; a command with the same one goes on with the sweep.
-    command
-        The command that was given.
-    lock
-        The system releases it when the process ends, however that is.
-    parent
-        The run ID of the sweep in the tracker; None before it is recorded.
-
+    Attributes:
+        path: Where it is.
+        key: A hash of the jobs and options; a command with the same one goes on with the sweep.
+        command: The command that was given.
+        lock: The system releases it when the process ends, however that is.
+        parent: The run ID of the sweep in the tracker; None before it is recorded.
     """
 
     path: Path

@@ -3,10 +3,8 @@
 Successive halving ranks the runs at every rung by a metric; a share of them goes on, the others stop. Those that go on
 continue where they were, so their numbers are those of a run alone.
 
-References
-----------
-Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016.
-
+References:
+    Jamieson and Talwalkar, Non-stochastic Best Arm Identification and Hyperparameter Optimization, AISTATS 2016.
 """
 
 from bisect import bisect_left
@@ -66,15 +64,10 @@ def _runs_of_stacks(
 class Halving:
     """Successive halving: which runs go on, and when that is decided.
 
-    Attributes
-    ----------
-    share
-        The share of the runs that goes on at a rung.
-    rungs
-        How many rungs there are.
-    metric
-        The metric that ranks the runs.
-
+    Attributes:
+        share: The share of the runs that goes on at a rung.
+        rungs: How many rungs there are.
+        metric: The metric that ranks the runs.
     """
 
     share: float
@@ -122,19 +115,12 @@ def train_halving(
 class _PausedStack:
     """A stack before the first rung or at a later one.
 
-    Attributes
-    ----------
-    places
-        The places of its runs in the sweep.
-    begin
-        Makes the training, or returns it where it has paused.
-    training
-        The paused training; None before the first rung.
-    seconds
-        How long it has trained.
-    reported
-        The places of the runs that have ended and been yielded.
-
+    Attributes:
+        places: The places of its runs in the sweep.
+        begin: Makes the training, or returns it where it has paused.
+        training: The paused training; None before the first rung.
+        seconds: How long it has trained.
+        reported: The places of the runs that have ended and been yielded.
     """
 
     places: tuple[int, ...]

@@ -61,17 +61,11 @@ def answer_of(function: Callable[[], T], place: int) -> tuple[int, T | Failure]:
 class Workers(Component):
     """The processes that train stacks: the fields of `hydra.launcher`.
 
-    Attributes
-    ----------
-    backend
-        Where they run: `loky` is this machine, `dask` a cluster.
-    jobs
-        How many there are; null is one for each core, or all that the cluster has.
-    address
-        Of the cluster's scheduler, such as `tcp://10.0.0.1:8786`; null starts one on this machine.
-    stack_megabytes
-        How much memory a stack may work on in one step; more than the cache of a core slows it down.
-
+    Attributes:
+        backend: Where they run: `loky` is this machine, `dask` a cluster.
+        jobs: How many there are; null is one for each core, or all that the cluster has.
+        address: Of the cluster's scheduler, such as `tcp://10.0.0.1:8786`; null starts one on this machine.
+        stack_megabytes: How much memory a stack may work on in one step; more than the cache of a core slows it down.
     """
 
     backend: Literal["loky", "dask"] = "loky"

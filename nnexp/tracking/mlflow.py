@@ -102,17 +102,11 @@ def tracker_there(uri: str) -> "MLflowTracker":
 class MLflowTracker(Tracker):
     """An MLflow store.
 
-    Arguments
-    ---------
-    client
-        Connected to the store.
-    uri
-        The tracking URI.
-    artifacts
-        Where the artifacts of new experiments go; None leaves it to the server.
-    experiment
-        The name of the experiment, or None to take that of the run's group.
-
+    Args:
+        client: Connected to the store.
+        uri: The tracking URI.
+        artifacts: Where the artifacts of new experiments go; None leaves it to the server.
+        experiment: The name of the experiment, or None to take that of the run's group.
     """
 
     def __init__(self, client: "MlflowClient", uri: str, artifacts: str | None, experiment: str | None) -> None:

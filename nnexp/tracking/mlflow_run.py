@@ -35,17 +35,11 @@ SECONDS_TO_END = 1.2
 class MLflowRun(TrackedRun):
     """One run in an MLflow store.
 
-    Arguments
-    ---------
-    client, uri
-        The store.
-    experiment_id, run_id
-        The run.
-    epochs
-        The epochs at which it will be evaluated; about 200 of them are delivered.
-    there
-        The epochs of every metric that were delivered before.
-
+    Args:
+        client, uri: The store.
+        experiment_id, run_id: The run.
+        epochs: The epochs at which it will be evaluated; about 200 of them are delivered.
+        there: The epochs of every metric that were delivered before.
     """
 
     run_id: str

@@ -23,13 +23,9 @@ PAGE = 1000
 class MLflowSweep(TrackedSweep):
     """A sweep in an MLflow store: a parent run, whose tag on all of its runs finds them, wherever they were trained.
 
-    Arguments
-    ---------
-    client, uri
-        The store.
-    experiment_id, run_id
-        The parent.
-
+    Args:
+        client, uri: The store.
+        experiment_id, run_id: The parent.
     """
 
     run_id: str

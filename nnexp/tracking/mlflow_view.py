@@ -32,16 +32,11 @@ def tag_name(sweep: str) -> str:
 def shared_view(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> str:
     """Return the view of a sweep: its runs, the best first, and charts of what was varied.
 
-    Arguments
-    ---------
-    sweep
-        Runs that belong to it have the tag `sweep.<sweep>`, also those that an earlier one trained.
-    parameters, metric
-        What is varied, the most interesting first, and what tells which is best, such as `best/test/loss`. The last
-        parameters are left out where the tag would be too long.
-    metrics
-        The curves to draw, the most interesting first; MLflow itself adds those that are left out.
-
+    Args:
+        sweep: Runs that belong to it have the tag `sweep.<sweep>`, also those that an earlier one trained.
+        parameters, metric: What is varied, the most interesting first, and what tells which is best, such as
+            `best/test/loss`. The last parameters are left out where the tag would be too long.
+        metrics: The curves to draw, the most interesting first; MLflow itself adds those that are left out.
     """
     for count in range(len(parameters), -1, -1):
         text = _json(_state(sweep, parameters[:count], metric, metrics[:CURVES]))

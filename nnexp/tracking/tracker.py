@@ -26,19 +26,12 @@ class DatasetFacts:
 class RunFacts:
     """What is known of a run before it trains.
 
-    Attributes
-    ----------
-    group
-        The name under which comparable runs are collected.
-    name
-        What tells the run from others, most telling first.
-    parameters
-        The resolved config, flat.
-    tags
-        Where the run comes from: versions, commit, hash.
-    dataset
-        The data it is trained on.
-
+    Attributes:
+        group: The name under which comparable runs are collected.
+        name: What tells the run from others, most telling first.
+        parameters: The resolved config, flat.
+        tags: Where the run comes from: versions, commit, hash.
+        dataset: The data it is trained on.
     """
 
     group: str
@@ -52,23 +45,14 @@ class RunFacts:
 class FinishedRun:
     """A run that has been trained, with all that is to be kept of it.
 
-    Attributes
-    ----------
-    facts
-        What was known before.
-    metrics
-        Metrics of the run as a whole, such as those of its best epoch.
-    tags, status
-        How it ended.
-    description
-        In Markdown.
-    seconds
-        How long it trained.
-    history
-        Its metrics over time.
-    files
-        Its files and folders.
-
+    Attributes:
+        facts: What was known before.
+        metrics: Metrics of the run as a whole, such as those of its best epoch.
+        tags, status: How it ended.
+        description: In Markdown.
+        seconds: How long it trained.
+        history: Its metrics over time.
+        files: Its files and folders.
     """
 
     facts: RunFacts
@@ -85,17 +69,11 @@ class FinishedRun:
 class SweepFacts:
     """What is known of a sweep before it trains.
 
-    Attributes
-    ----------
-    group
-        The name under which its runs are collected.
-    name
-        What is varied.
-    description
-        What was asked, in Markdown.
-    tags
-        Where the sweep comes from.
-
+    Attributes:
+        group: The name under which its runs are collected.
+        name: What is varied.
+        description: What was asked, in Markdown.
+        tags: Where the sweep comes from.
     """
 
     group: str
@@ -107,13 +85,9 @@ class SweepFacts:
 class TrackedRun:
     """One run while it is being tracked; here by nobody.
 
-    Attributes
-    ----------
-    uri
-        Where the tracker keeps things.
-    run_id
-        What the tracker calls the run; None where it keeps nothing.
-
+    Attributes:
+        uri: Where the tracker keeps things.
+        run_id: What the tracker calls the run; None where it keeps nothing.
     """
 
     uri: str = ""
@@ -144,13 +118,9 @@ class TrackedRun:
 class TrackedSweep:
     """A sweep while it is being tracked, as a run that explains others; here by nobody.
 
-    Attributes
-    ----------
-    uri
-        Where the tracker keeps things.
-    run_id
-        What the tracker calls the sweep; None where it keeps nothing.
-
+    Attributes:
+        uri: Where the tracker keeps things.
+        run_id: What the tracker calls the sweep; None where it keeps nothing.
     """
 
     uri: str = ""
@@ -180,17 +150,11 @@ class TrackedSweep:
 class SweepView:
     """What a person should see first of a sweep.
 
-    Attributes
-    ----------
-    parameters
-        The keys that were varied.
-    metric
-        What tells which run is best.
-    metrics
-        All metrics.
-    numbers
-        What is known of the sweep as a whole, such as the number of its runs.
-
+    Attributes:
+        parameters: The keys that were varied.
+        metric: What tells which run is best.
+        metrics: All metrics.
+        numbers: What is known of the sweep as a whole, such as the number of its runs.
     """
 
     parameters: Sequence[str]

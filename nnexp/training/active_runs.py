@@ -28,17 +28,11 @@ def unobserved(_time: int, _runs: Sequence[int], _row: Row) -> None:
 class ActiveRuns:
     """The runs of a stack by their numbers, from the first round to the outcome of each.
 
-    Arguments
-    ---------
-    runs
-        How many runs begin.
-    trainer
-        When they end.
-    names
-        The metrics of an evaluation.
-    observe
-        Called after every evaluation.
-
+    Args:
+        runs: How many runs begin.
+        trainer: When they end.
+        names: The metrics of an evaluation.
+        observe: Called after every evaluation.
     """
 
     def __init__(self, runs: int, trainer: Trainer, names: Sequence[str], observe: Observer) -> None:
@@ -51,17 +45,11 @@ class ActiveRuns:
     def after_round(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
         """Record a round, end the runs that are done, and return which runs of the stack stay, as indices into it.
 
-        Arguments
-        ---------
-        this
-            The round.
-        stack
-            The stack after it.
-        losses
-            The loss of every training example in it, shape (runs, examples).
-        row
-            The metrics after it.
-
+        Args:
+            this: The round.
+            stack: The stack after it.
+            losses: The loss of every training example in it, shape (runs, examples).
+            row: The metrics after it.
         """
         staying = np.arange(len(self._runs))
         finite = np.isfinite(np.array([*row.values()])).all(axis=0)

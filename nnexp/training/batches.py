@@ -90,11 +90,8 @@ class RunStreams:
 class DropoutNoise:
     """The random numbers of one step, in the order in which layers ask for them; they are drawn anew before each step.
 
-    Arguments
-    ---------
-    streams
-        Where they are drawn from.
-
+    Args:
+        streams: Where they are drawn from.
     """
 
     def __init__(self, streams: RunStreams) -> None:
@@ -158,11 +155,8 @@ class Examples:
 class BatchBuffers:
     """Gathers training examples into arrays that all batches of the same shape use.
 
-    Arguments
-    ---------
-    whole
-        The training examples.
-
+    Args:
+        whole: The training examples.
     """
 
     def __init__(self, whole: Examples) -> None:
@@ -220,15 +214,10 @@ class BatchBuffers:
 class Sampler:
     """Decides which examples make a batch, for all runs of a stack.
 
-    Arguments
-    ---------
-    seeds
-        The seed of each run.
-    count
-        The number of training examples.
-    trainer
-        Batch size and sampling; the last batch of an epoch may be smaller.
-
+    Args:
+        seeds: The seed of each run.
+        count: The number of training examples.
+        trainer: Batch size and sampling; the last batch of an epoch may be smaller.
     """
 
     def __init__(self, seeds: Sequence[int], count: int, trainer: Trainer) -> None:

@@ -26,15 +26,10 @@ def watched_metric(settings: EarlyStopping, names: Sequence[str]) -> str:
 class Patience:
     """Watches one metric of every run of a stack.
 
-    Arguments
-    ---------
-    settings
-        What to watch and how long to wait.
-    runs
-        The number of runs.
-    names
-        The metrics that there are.
-
+    Args:
+        settings: What to watch and how long to wait.
+        runs: The number of runs.
+        names: The metrics that there are.
     """
 
     def __init__(self, settings: EarlyStopping, runs: int, names: Sequence[str]) -> None:

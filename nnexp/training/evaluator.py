@@ -27,17 +27,11 @@ class Evaluator:
 
     Raises UserError if a metric does not fit the data.
 
-    Arguments
-    ---------
-    data
-        The data set.
-    loss
-        The loss of any of the runs, which encodes the targets.
-    chosen
-        The metrics, or None for those that are usual for the data.
-    dtype
-        The dtype of training.
-
+    Args:
+        data: The data set.
+        loss: The loss of any of the runs, which encodes the targets.
+        chosen: The metrics, or None for those that are usual for the data.
+        dtype: The dtype of training.
     """
 
     def __init__(self, data: Data, loss: Loss, chosen: tuple[MetricName, ...] | None, dtype: npt.DTypeLike) -> None:
@@ -50,15 +44,10 @@ class Evaluator:
     def evaluate(self, stack: Stack, z: Array, seen: Examples, *, fully: bool) -> tuple[Array, Row]:
         """Return the loss of every training example of a round, shape (runs, examples), and the row of metrics.
 
-        Arguments
-        ---------
-        stack
-            The stack after the round.
-        z, seen
-            The logits of the round, each from before its step, and the examples that they are of.
-        fully
-            Whether all metrics of all parts are taken; otherwise `train/loss` alone.
-
+        Args:
+            stack: The stack after the round.
+            z, seen: The logits of the round, each from before its step, and the examples that they are of.
+            fully: Whether all metrics of all parts are taken; otherwise `train/loss` alone.
         """
         parts = self._parts if fully else None
         row_of = partial(self._row, stack.loss)

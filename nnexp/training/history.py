@@ -20,15 +20,10 @@ Row = Mapping[str, Array]
 class History:
     """The metrics of one run at every evaluation.
 
-    Attributes
-    ----------
-    times
-        When it was evaluated: epochs, or iterations, done by then.
-    metrics
-        For every name, such as `test/loss`, the value at each of these times.
-    unit
-        What `times` count: `epoch` or `iteration`.
-
+    Attributes:
+        times: When it was evaluated: epochs, or iterations, done by then.
+        metrics: For every name, such as `test/loss`, the value at each of these times.
+        unit: What `times` count: `epoch` or `iteration`.
     """
 
     times: npt.NDArray[np.intp]
@@ -96,23 +91,14 @@ class Parameters:
 class LayerHistory:
     """The sizes within one run over time, each a root mean square over a layer, shape (times, layers).
 
-    Attributes
-    ----------
-    times
-        Epochs, or iterations, done by then.
-    layers
-        The layers with weights, such as `64 → 16`.
-    activations
-        Of the outputs of every activation, on training examples.
-    dead
-        The share of units that are zero for all of these examples, of every layer of rectified units.
-    gradients
-        Of the gradient of every layer's weight, on the same examples.
-    weights
-        Of the weight itself.
-    updates
-        Of its change in one round, an epoch or what lies between two evaluations.
-
+    Attributes:
+        times: Epochs, or iterations, done by then.
+        layers: The layers with weights, such as `64 → 16`.
+        activations: Of the outputs of every activation, on training examples.
+        dead: The share of units that are zero for all of these examples, of every layer of rectified units.
+        gradients: Of the gradient of every layer's weight, on the same examples.
+        weights: Of the weight itself.
+        updates: Of its change in one round, an epoch or what lies between two evaluations.
     """
 
     times: npt.NDArray[np.intp]
@@ -128,21 +114,13 @@ class LayerHistory:
 class Outcome:
     """The result of training one run.
 
-    Attributes
-    ----------
-    history
-        Its metrics, up to the last evaluation at which all of them were finite.
-    learned
-        Its parameters when it ended.
-    diverged_step
-        The step, counted from 1, at which its loss was no longer finite; None if it did not diverge.
-    stopped
-        Why it ended before its time: `early stopping` or `time limit`; None if it did not.
-    snapshots
-        Its parameters at the times that were asked for.
-    layers
-        What happened inside, where it was watched.
-
+    Attributes:
+        history: Its metrics, up to the last evaluation at which all of them were finite.
+        learned: Its parameters when it ended.
+        diverged_step: The step, counted from 1, at which its loss was no longer finite; None if it did not diverge.
+        stopped: Why it ended before its time: `early stopping` or `time limit`; None if it did not.
+        snapshots: Its parameters at the times that were asked for.
+        layers: What happened inside, where it was watched.
     """
 
     history: History
@@ -161,17 +139,11 @@ class Outcome:
 class HistoryBuilder:
     """Collects the evaluations of a stack whose runs may end at different times.
 
-    Arguments
-    ---------
-    runs
-        How many runs the stack began with.
-    times
-        When it will be evaluated.
-    names
-        The metrics of an evaluation.
-    unit
-        What the times count.
-
+    Args:
+        runs: How many runs the stack began with.
+        times: When it will be evaluated.
+        names: The metrics of an evaluation.
+        unit: What the times count.
     """
 
     def __init__(self, runs: int, times: Sequence[int], names: Sequence[str], unit: Unit) -> None:

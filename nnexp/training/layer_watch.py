@@ -36,15 +36,10 @@ class Look:
 class LayerWatch:
     """Looks into a stack before and after some rounds, without changing anything that is trained.
 
-    Arguments
-    ---------
-    runs
-        How many runs the stack begins with.
-    rounds
-        The rounds of the training; none, to watch nothing.
-    inputs
-        The training examples.
-
+    Args:
+        runs: How many runs the stack begins with.
+        rounds: The rounds of the training; none, to watch nothing.
+        inputs: The training examples.
     """
 
     def __init__(self, runs: int, rounds: Sequence[Round], inputs: Examples) -> None:

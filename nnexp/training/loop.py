@@ -53,19 +53,12 @@ def train(
 class RoundUnderWay:
     """A round from its first step to its evaluation.
 
-    Attributes
-    ----------
-    before
-        Where the sampler stood; None where the training cannot pause.
-    batches
-        The rows of every step.
-    seen
-        The examples of all of these batches, without their features.
-    logits
-        Of these examples, each from before its step; shape (runs, rows, outputs).
-    done, rows
-        How many steps, and rows of logits, are done.
-
+    Attributes:
+        before: Where the sampler stood; None where the training cannot pause.
+        batches: The rows of every step.
+        seen: The examples of all of these batches, without their features.
+        logits: Of these examples, each from before its step; shape (runs, rows, outputs).
+        done, rows: How many steps, and rows of logits, are done.
     """
 
     before: Tree
@@ -87,21 +80,13 @@ class Training:
 
     Between two rounds it can be pickled, too, and go on elsewhere.
 
-    Arguments
-    ---------
-    recipes
-        What each run is made of.
-    data
-        What all of them learn.
-    trainer
-        How long, and in which portions.
-    dtype
-        float64 or float32.
-    observe
-        Called after every evaluation.
-    watch_layers
-        Whether to look into the layers.
-
+    Args:
+        recipes: What each run is made of.
+        data: What all of them learn.
+        trainer: How long, and in which portions.
+        dtype: float64 or float32.
+        observe: Called after every evaluation.
+        watch_layers: Whether to look into the layers.
     """
 
     @UNWARNED
@@ -129,13 +114,9 @@ class Training:
     def advance(self, time: int | None = None, pause: Pause | None = None) -> bool:
         """Train until a time, in epochs or iterations, or to the end; return whether it paused before.
 
-        Arguments
-        ---------
-        time
-            The time; None is the end.
-        pause
-            Asked before every step whether to pause there.
-
+        Args:
+            time: The time; None is the end.
+            pause: Asked before every step whether to pause there.
         """
         while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]

@@ -24,17 +24,11 @@ SHARE = "share of examples"
 class Predicted:
     """What the runs of a stack predict for some examples, and what is true.
 
-    Attributes
-    ----------
-    loss
-        Says what logits mean.
-    z
-        The logits, shape (runs, examples, outputs).
-    targets
-        As they stand in the data, shape (examples, ...) or (runs, examples, ...).
-    task
-        What is predicted.
-
+    Attributes:
+        loss: Says what logits mean.
+        z: The logits, shape (runs, examples, outputs).
+        targets: As they stand in the data, shape (examples, ...) or (runs, examples, ...).
+        task: What is predicted.
     """
 
     loss: Loss
@@ -186,17 +180,11 @@ def neighbour_accuracy(embeddings: Array, labels: Labels) -> Array:
 class Metric:
     """How a metric is computed, of which data, and how it is to be read.
 
-    Attributes
-    ----------
-    compute
-        Returns the value of each run.
-    kinds
-        The kinds of task that have it; `embedding` are pairs and triplets whose classes are known.
-    classes
-        The number of classes that it needs, or None.
-    lower_is_better, unit
-        How to read it.
-
+    Attributes:
+        compute: Returns the value of each run.
+        kinds: The kinds of task that have it; `embedding` are pairs and triplets whose classes are known.
+        classes: The number of classes that it needs, or None.
+        lower_is_better, unit: How to read it.
     """
 
     compute: Callable[[Predicted], Array]

@@ -20,17 +20,11 @@ from nnexp.training.stacking import stacked
 class Model:
     """A trained network and what its outputs mean: all that it takes to use it.
 
-    Attributes
-    ----------
-    layers, loss
-        What it is made of.
-    fan_in
-        The number of features.
-    learned
-        Its parameters.
-    target_scaling
-        How to get the raw targets of a regression back; None where they were not scaled.
-
+    Attributes:
+        layers, loss: What it is made of.
+        fan_in: The number of features.
+        learned: Its parameters.
+        target_scaling: How to get the raw targets of a regression back; None where they were not scaled.
     """
 
     layers: tuple[Layer, ...]

@@ -25,19 +25,12 @@ class ClassScore:
 class ClassPredictions:
     """The predictions of a classification.
 
-    Attributes
-    ----------
-    classes
-        The names of the classes.
-    labels
-        The true class of each example.
-    predicted
-        The most probable class of each example.
-    probabilities
-        The probability of every class, shape (examples, classes).
-    baseline
-        The accuracy of always naming the class that is most frequent in the training part.
-
+    Attributes:
+        classes: The names of the classes.
+        labels: The true class of each example.
+        predicted: The most probable class of each example.
+        probabilities: The probability of every class, shape (examples, classes).
+        baseline: The accuracy of always naming the class that is most frequent in the training part.
     """
 
     classes: tuple[str, ...]
@@ -75,17 +68,11 @@ class ClassPredictions:
 class NumberPredictions:
     """The predictions of a regression, in the units of its targets.
 
-    Attributes
-    ----------
-    columns
-        The names of the targets.
-    targets, predicted
-        Shape (examples, columns).
-    baseline
-        The mean of each target in the training part, which is the best guess without a look at the features.
-    loss_baseline
-        The loss of that guess in the test part.
-
+    Attributes:
+        columns: The names of the targets.
+        targets, predicted: Shape (examples, columns).
+        baseline: The mean of each target in the training part, which is the best guess without a look at the features.
+        loss_baseline: The loss of that guess in the test part.
     """
 
     columns: tuple[str, ...]
@@ -110,17 +97,11 @@ class NumberPredictions:
 class Embeddings:
     """Where a network puts the examples that its pairs or triplets were drawn from.
 
-    Attributes
-    ----------
-    classes
-        The names of the classes.
-    labels
-        The class of each example.
-    points
-        Its embedding, shape (examples, dimensions).
-    baseline
-        The share of examples whose nearest neighbour is of their class, by the features themselves.
-
+    Attributes:
+        classes: The names of the classes.
+        labels: The class of each example.
+        points: Its embedding, shape (examples, dimensions).
+        baseline: The share of examples whose nearest neighbour is of their class, by the features themselves.
     """
 
     classes: tuple[str, ...]

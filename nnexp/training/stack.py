@@ -49,15 +49,10 @@ class Stack:
 
     What it does again and again, a step or an evaluation, it records in the first call and plays in later ones.
 
-    Arguments
-    ---------
-    recipes
-        What each run is made of.
-    fan_in
-        The number of features.
-    dtype
-        float64 or float32, for the parameters and everything computed from them.
-
+    Args:
+        recipes: What each run is made of.
+        fan_in: The number of features.
+        dtype: float64 or float32, for the parameters and everything computed from them.
     """
 
     def __init__(self, recipes: Sequence[Recipe], fan_in: int, dtype: npt.DTypeLike) -> None:

@@ -23,15 +23,10 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
 
     Raises ValueError if the components differ in more than numbers.
 
-    Arguments
-    ---------
-    components
-        The component of each run; they differ in numbers alone.
-    inner_axes
-        How many axes follow the run axis in the arrays that the numbers are combined with.
-    dtype
-        The dtype of these arrays.
-
+    Args:
+        components: The component of each run; they differ in numbers alone.
+        inner_axes: How many axes follow the run axis in the arrays that the numbers are combined with.
+        dtype: The dtype of these arrays.
     """
     first = components[0]
     if any(type(component) is not type(first) for component in components):

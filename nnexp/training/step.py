@@ -20,19 +20,13 @@ from nnexp.training.batches import Examples
 class Block:
     """A part of the parameters that is small enough for the processor's cache, and what corrects it.
 
-    Attributes
-    ----------
-    theta, gradient
-        Shape (runs, parameters of this part).
-    state
-        The arrays of the optimizer, of the same shape.
-    learning_rate
-        Shape (runs, 1).
-    factors
-        A factor on the learning rate of each parameter, shape (parameters of this part,); None where all are 1.
-    penalised
-        1 where a parameter is penalised, else 0, of the same shape as `factors`.
-
+    Attributes:
+        theta, gradient: Shape (runs, parameters of this part).
+        state: The arrays of the optimizer, of the same shape.
+        learning_rate: Shape (runs, 1).
+        factors: A factor on the learning rate of each parameter, shape (parameters of this part,); None where all are
+            1.
+        penalised: 1 where a parameter is penalised, else 0, of the same shape as `factors`.
     """
 
     theta: Array

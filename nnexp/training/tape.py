@@ -234,14 +234,10 @@ class Repeated:
     The second call is made both ways, on the arrays and on copies. Should the bits differ, or should something not be
     recordable, then the function is called as it is from then on.
 
-    Arguments
-    ---------
-    bind
-        Is given two functions, `read` and `change`, through one of which it takes every array whose numbers are not the
-        same in every call, and returns the function to repeat, which returns arrays by name.
-    worth
-        Whether a tape is worth its making: recording and checking take as long as a few calls.
-
+    Args:
+        bind: Is given two functions, `read` and `change`, through one of which it takes every array whose numbers are
+            not the same in every call, and returns the function to repeat, which returns arrays by name.
+        worth: Whether a tape is worth its making: recording and checking take as long as a few calls.
     """
 
     def __init__(self, bind: Bind, *, worth: bool = True) -> None:

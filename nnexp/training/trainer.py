@@ -13,17 +13,11 @@ from nnexp.training.metrics import MetricName
 class Round:
     """A part of the training, after which the run may be evaluated.
 
-    Attributes
-    ----------
-    time
-        The number of epochs, or iterations, from the start to its end.
-    steps, steps_by_then
-        The number of steps in it, and from the start to its end.
-    evaluated
-        Whether metrics are computed at its end.
-    snapshot
-        Whether the parameters are kept at its end.
-
+    Attributes:
+        time: The number of epochs, or iterations, from the start to its end.
+        steps, steps_by_then: The number of steps in it, and from the start to its end.
+        evaluated: Whether metrics are computed at its end.
+        snapshot: Whether the parameters are kept at its end.
     """
 
     time: int

@@ -318,17 +318,11 @@ def compressed_again(content: bytes, choose: Choose) -> bytes:
 class Reader:
     """What reads files of a kind.
 
-    Attributes
-    ----------
-    read
-        Reads a file, asks what it must be good for, and returns it; None where there is nothing to be read.
-    refusals
-        What it raises where it does not take the file.
-    corpus
-        Sound files: their names and contents.
-    change
-        Changes what the bytes stand for.
-
+    Attributes:
+        read: Reads a file, asks what it must be good for, and returns it; None where there is nothing to be read.
+        refusals: What it raises where it does not take the file.
+        corpus: Sound files: their names and contents.
+        change: Changes what the bytes stand for.
     """
 
     read: Callable[[Path], object]
@@ -443,17 +437,11 @@ def zipped(name: str, content: bytes) -> bytes:
 class Fuzzed:
     """What became of the files given to one reader.
 
-    Attributes
-    ----------
-    files, taken
-        How many there were, and how many were read.
-    ends
-        Where reading ended: a new one makes a file part of the corpus.
-    complaints
-        What was not as it should be, with the name and the bytes of a file for each.
-    slowest
-        The longest time for a file.
-
+    Attributes:
+        files, taken: How many there were, and how many were read.
+        ends: Where reading ended: a new one makes a file part of the corpus.
+        complaints: What was not as it should be, with the name and the bytes of a file for each.
+        slowest: The longest time for a file.
     """
 
     files: int = 0

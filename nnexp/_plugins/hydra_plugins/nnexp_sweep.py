@@ -49,11 +49,8 @@ ConfigStore.instance().store(group="hydra/launcher", name="nnexp", node=Launcher
 class NNexpLauncher(Launcher):
     """Trains jobs as stacks, in several processes, after all of them have been checked.
 
-    Arguments
-    ---------
-    fields
-        Those of `hydra.launcher`.
-
+    Args:
+        fields: Those of `hydra.launcher`.
     """
 
     session: "Session | None" = None

@@ -24,17 +24,11 @@ KIBIBYTE, MEGABYTE = 1024, 1_000_000
 class Growth:
     """What grows.
 
-    Attributes
-    ----------
-    axis
-        Its name and unit.
-    what
-        What is trained.
-    sizes
-        The sizes.
-    work
-        Returns the training of a size; None where a whole sweep is run from the command line.
-
+    Attributes:
+        axis: Its name and unit.
+        what: What is trained.
+        sizes: The sizes.
+        work: Returns the training of a size; None where a whole sweep is run from the command line.
     """
 
     axis: str

@@ -40,19 +40,12 @@ class Setting:
 class Work:
     """A training.
 
-    Attributes
-    ----------
-    name, title
-        Its letter, and what it is.
-    base
-        All of it, as our configs describe it; the training examples are cut to whole batches.
-    setting
-        Of the run alone: the learning rate, and a factor on the scale of the starting weights.
-    settings
-        Of the runs of the sweep.
-    sample
-        How many runs of the sweep are timed where they are trained one by one.
-
+    Attributes:
+        name, title: Its letter, and what it is.
+        base: All of it, as our configs describe it; the training examples are cut to whole batches.
+        setting: Of the run alone: the learning rate, and a factor on the scale of the starting weights.
+        settings: Of the runs of the sweep.
+        sample: How many runs of the sweep are timed where they are trained one by one.
     """
 
     name: str

@@ -62,9 +62,10 @@ def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
 def test_set_up_is_what_ci_does() -> None:
     install, test = (line.split(" && ") for line in LINES if "pip install" in line)
     assert install == ["python -m pip install -e .", "python -m nnexp"]
-    ci = (ROOT / ".ci" / "run").read_text().replace("pip install --quiet", "pip install")
+    ci = (ROOT / ".ci" / "run").read_text().replace("pip install --quiet", "pip install").splitlines()
     assert test[0] in ci
-    assert test[1] == ci.splitlines()[-1]
+    assert ci[-1] == ".ci/test"
+    assert (ROOT / ".ci" / "test").read_text().splitlines()[-1] == f'{test[1]} "$@"'
 
 
 def test_python_example(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The floors of the house: imports go down only, and heavy libraries are imported late."""
+"""The structure of the code: imports go down only, heavy libraries are imported late, a learner finds the step."""
 
 import ast
 import subprocess
@@ -107,3 +107,50 @@ def test_questions_about_configs_are_answered_without_heavy_libraries(arguments:
     variables = {"COMP_LINE": "nnexp optimizer=", "COMP_POINT": "16"}
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=variables, check=False)
     assert result.stdout.splitlines()[-1] == "loaded: []", result.stderr
+
+
+def test_nothing_lies_loose_at_the_root() -> None:
+    assert {path.name for path in PACKAGE.iterdir() if path.is_file()} == {"__init__.py", "__main__.py", "py.typed"}
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__"}
+    assert folders == {name for names in FLOORS for name in names if not name.startswith("__")}
+
+
+def test_tests_are_where_the_code_is() -> None:
+    """Beside them stand the pages of MLflow in a browser, programs that are no tests, and files of an older version."""
+    folders = {path.name for path in Path(__file__).parent.iterdir() if path.is_dir()} - {"__pycache__"}
+    code = {path.name for path in PACKAGE.iterdir() if path.is_dir()}
+    assert folders - code == {"browser", "programs", "written_by_0_1"}
+    assert code - folders <= {"_plugins", "__pycache__"}
+
+
+def test_the_step_can_be_recited() -> None:
+    (step,) = [node for node in functions(PACKAGE / "training" / "step.py") if node.name == "descend"]
+    source = ast.unparse(step)
+    assert len(source.splitlines()) <= 40
+    order = [
+        source.index(verb)
+        for verb in (".forward(", "mean_loss_gradient(", ".add_penalty_and_clip(", ".update(", "np.subtract(")
+    ]
+    assert order == sorted(order)
+    assert ".backward(" in source
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_only_the_tape_and_its_bindings_know_how_arrays_are_seen(module: Path) -> None:
+    if home(module) in ("nn", "optim", "data", "training") and module.name not in ("tape.py", "binding.py"):
+        names = {argument.arg.strip("_") for node in functions(module) for argument in node.args.args}
+        assert not names & {"read", "change", "see"}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(PACKAGE)))
+def test_calls_with_more_than_four_arguments_name_them(module: Path) -> None:
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            partial = isinstance(node.func, ast.Name) and node.func.id == "partial"  # the function itself is one more
+            nameless = [argument for argument in node.args if not isinstance(argument, ast.Starred)]
+            assert len(nameless) <= 4 + partial, f"line {node.lineno}"
+
+
+def functions(module: Path) -> list[ast.FunctionDef]:
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    return [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)]

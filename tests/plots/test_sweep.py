@@ -167,7 +167,9 @@ def test_few_of_many_curves_are_drawn_and_the_best_are_named() -> None:
 
 def test_bands_reach_from_the_lowest_to_the_highest_seed_up_to_where_the_first_ended() -> None:
     curves = [falling(1.0, 0.1, 0.2), falling(2.0, 0.3, 0.3, count=41, length=80)]
-    results = results_of(grid(seed=[0, 1]), [(summary(curve.metrics["test/loss"].min()), curve) for curve in curves])
+    results = results_of(
+        grid(seed=[0, 1]), [(summary(float(curve.metrics["test/loss"].min())), curve) for curve in curves]
+    )
     axes = draw(results, "seeds").axes[0]
     times, means = (np.asarray(part) for part in axes.lines[0].get_data())
     assert times[-1] == max(time for time in [*curves[0].times, *curves[1].times] if time <= 80)

@@ -99,7 +99,7 @@ class Saved:
         """Return indices from 0 to below a limit, of a known shape or in a row of any length."""
         found = self._value(name, np.ndarray)
         array = self.array(name, (found.size,) if shape is None else shape, np.intp)
-        if array.size and not 0 <= array.min() <= array.max() < below:
+        if array.size and not 0 <= int(array.min()) <= int(array.max()) < below:
             raise DamagedError(f"{self._path}.{name} has indices that are not from 0 to {below - 1}")
         return array.astype(np.intp, copy=False)
 

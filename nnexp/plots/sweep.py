@@ -360,8 +360,8 @@ def _finish_map(figure: "Figure", axes: "Axes", image: "ScalarMappable", measure
 
 def _spans_orders(values: Array, measure: Measure) -> bool:
     """Return whether values have a logarithmic axis."""
-    return (
-        measure.lower and bool(len(values)) and values.min() > 1 / FARTHEST and values.max() > LOG_FROM * values.min()
+    return measure.lower and bool(
+        len(values) and values.min() > 1 / FARTHEST and values.max() > LOG_FROM * values.min()
     )
 
 

@@ -14,7 +14,7 @@ NAMED_FAILURES = 5
 REASON_LENGTH = 120
 """The most characters of the reason for a failure."""
 
-Rows = tuple[list[str], list[list[str]]]
+HeaderAndRows = tuple[list[str], list[list[str]]]
 """The header and the rows."""
 
 
@@ -42,7 +42,7 @@ def show_answer(results: SweepResults) -> None:
         terminal.show_lines([f"{'Best run' if results.complete else 'Best run so far'}: {command}"])
 
 
-def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Rows:
+def settings_table(results: SweepResults, settings: Sequence[Setting]) -> HeaderAndRows:
     """Return a row for every setting: metrics at the end, and the best value over training of the one that ranks."""
     names = results.listed
     several = any(len(setting.runs) > 1 for setting in results.settings)

@@ -15,8 +15,8 @@ import numpy as np
 
 from nnexp.core.component import Array, Component, Count, Fraction, Positive
 from nnexp.nn.activations import Activation
+from nnexp.nn.initializers import Shape
 
-Shape = tuple[int, ...]
 Start = Literal["weight", "bias"] | float
 """How a parameter starts: drawn as a weight, drawn as a bias, or at a number."""
 

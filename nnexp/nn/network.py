@@ -14,8 +14,8 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
-from nnexp.nn.initializers import Initializer
-from nnexp.nn.layers import Activate, Cell, Layer, Mode, Parameter, Residual, Shape, Start, backward, forward
+from nnexp.nn.initializers import Initializer, Shape
+from nnexp.nn.layers import Activate, Cell, Layer, Mode, Parameter, Residual, Start, backward, forward
 
 CHUNK = 1024
 """Rows that are predicted at a time. The same for any number of runs, because it may change the last bits."""

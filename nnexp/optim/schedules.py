@@ -12,10 +12,10 @@ import annotated_types as at
 import numpy as np
 
 from nnexp.core.component import Array, Component, NonNegative, Number, Positive
+from nnexp.optim.optimizers import State
 
-State = dict[str, Array]
 AtLeastOne = Annotated[Number, at.Ge(1)]
-Share = Annotated[Number, at.Interval(ge=0, le=1)]
+ZeroToOne = Annotated[Number, at.Interval(ge=0, le=1)]
 
 
 class Time(NamedTuple):
@@ -130,7 +130,7 @@ class Cosine(Schedule):
         Loshchilov and Hutter, SGDR, arXiv 1608.03983.
     """
 
-    minimum: Share = 0.0
+    minimum: ZeroToOne = 0.0
 
     def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return minimum + (1 - minimum) (1 + cos(pi t / total)) / 2."""
@@ -147,7 +147,7 @@ class CosineRestarts(Schedule):
 
     period: AtLeastOne = 100.0
     stretch: AtLeastOne = 1.0
-    minimum: Share = 0.0
+    minimum: ZeroToOne = 0.0
 
     def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return the cosine, with t counted from the last restart and the length of the present one as total."""
@@ -193,7 +193,7 @@ class Plateau(Schedule):
 
     gamma: Positive = 0.1
     patience: NonNegative = 10.0
-    threshold: Share = 1e-4
+    threshold: ZeroToOne = 1e-4
 
     def init(self, runs: int) -> State:
         """Return no best loss yet."""

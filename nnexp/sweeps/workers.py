@@ -96,7 +96,7 @@ class Workers(Component):
         return LokyPool(self.jobs or joblib.cpu_count())
 
 
-Answers = Generator[tuple[int, T | Failure], None, None]
+Returned = Generator[tuple[int, T | Failure], None, None]
 """The place of every call among the others, with what it returned or why it failed, as the calls end."""
 
 
@@ -117,7 +117,7 @@ class Pool(ABC):
             warnings.simplefilter("ignore", UserWarning)  # joblib's, that results are not used
             self._unfinished.close()
 
-    def begin(self, functions: Sequence[Callable[[], T]]) -> Answers[T]:
+    def begin(self, functions: Sequence[Callable[[], T]]) -> Returned[T]:
         """Begin to call functions at once, and return an iterator over the answers as they come.
 
         A call whose worker dies is begun again; one that always kills its worker is given up.
@@ -127,19 +127,19 @@ class Pool(ABC):
         return answers
 
     @abstractmethod
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
+    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
         """Begin to call functions, given by their places, and return the answers as they come."""
 
 
 class LokyPool(Pool):
     """Processes on this machine, by joblib; a single one is this process itself."""
 
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
+    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
         if len(functions) == 1 or self.count == 1:
             return (answer_of(function, place) for place, function in functions.items())
         return self._answers(functions, self._parallel(functions))
 
-    def _answers(self, functions: Mapping[int, Callable[[], T]], begun: Answers[T] | None) -> Answers[T]:
+    def _answers(self, functions: Mapping[int, Callable[[], T]], begun: Returned[T] | None) -> Returned[T]:
         left = dict(functions)
         for _ in range(ATTEMPTS):
             try:
@@ -157,7 +157,7 @@ class LokyPool(Pool):
             except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
                 yield place, _lost(error)
 
-    def _parallel(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
+    def _parallel(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
         from joblib import Parallel, delayed
 
         parallel = Parallel(
@@ -169,7 +169,7 @@ class LokyPool(Pool):
         )
         calls = [delayed(answer_of)(function, place) for place, function in functions.items()]
         with _ignoring_interrupts():
-            answers: Answers[T] = parallel(calls)
+            answers: Returned[T] = parallel(calls)
         self._unfinished.callback(answers.close)
         return answers
 
@@ -211,7 +211,7 @@ class DaskPool(Pool):
         limited = workers.address is not None and workers.jobs is not None
         self._under_way = self.count if limited else CALLS_PER_WORKER * self.count
 
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Answers[T]:
+    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
         waiting = ((self._submit(function, place), place) for place, function in functions.items())
         return self._answers(functions, dict(islice(waiting, self._under_way)), waiting)
 
@@ -220,7 +220,7 @@ class DaskPool(Pool):
         functions: Mapping[int, Callable[[], T]],
         calls: "dict[distributed.Future, int]",
         waiting: "Iterator[tuple[distributed.Future, int]]",
-    ) -> Answers[T]:
+    ) -> Returned[T]:
         from distributed import wait
 
         lost = []

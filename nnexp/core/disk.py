@@ -10,12 +10,12 @@ from nnexp.core.errors import UserError, warn
 
 T = TypeVar("T")
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 PATIENCE_SECONDS = 600.0
 """How long a run that is trained waits for room."""
 
 
-def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
+def retry_while_disk_full(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
     """Write files, and where the disk is full wait until they fit.
 
     Raises UserError if there is no room for all that time.
@@ -26,16 +26,16 @@ def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float
         patience: How long to wait, in seconds.
     """
     end = time.monotonic() + patience
-    told = False
+    warned = False
     while True:
         try:
             return write()
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in DISK_FULL_ERRORS:
                 raise
             if time.monotonic() > end:
                 raise UserError(f"output_dir={output_dir}: must have room for the files of a run") from error
-            if not told:
+            if not warned:
                 warn(f"no space left in {output_dir}; what is trained waits for room")
-            told = True
+            warned = True
         time.sleep(1)

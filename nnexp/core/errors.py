@@ -4,7 +4,7 @@ import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LONGEST = 1000
+MAX_LINE_LENGTH = 1000
 """The most characters of a sentence that a person would read."""
 
 
@@ -14,8 +14,8 @@ class UserError(ValueError):
     def __str__(self) -> str:
         """Return the line; of a value that is too long, the middle is left out."""
         line = on_one_line(super().__str__())
-        half = LONGEST // 2
-        return line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}"
+        half = MAX_LINE_LENGTH // 2
+        return line if len(line) <= MAX_LINE_LENGTH else f"{line[:half]} ... {line[-half:]}"
 
 
 class DamagedError(Exception):

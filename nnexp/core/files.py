@@ -57,20 +57,20 @@ def is_there(path: Path) -> bool:
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises then
 
 
-def shown(path: Path) -> str:
+def relative(path: Path) -> str:
     """Return a path as a person in the working folder would write it."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def read_text(path: Path, most: int) -> str:
+def read_text(path: Path, max_bytes: int) -> str:
     """Return a text file of so many bytes at most.
 
     Raises OSError if it is no file, or larger, or cannot be read.
     """
     if not path.is_file():  # a pipe, for one, would be waited for
         raise FileNotFoundError(f"{path.name} is no file")
-    if path.stat().st_size > most:
-        raise OSError(f"{path.name} has more than {most:,} bytes")
+    if path.stat().st_size > max_bytes:
+        raise OSError(f"{path.name} has more than {max_bytes:,} bytes")
     return path.read_text(encoding="utf-8")
 
 

@@ -21,10 +21,10 @@ def write_json(path: Path, record: Mapping[str, object]) -> None:
     write_text(path, json.dumps(record, indent=1) + "\n")
 
 
-def read_json(path: Path, kind: type[T], most_bytes: int) -> T | None:
+def read_json(path: Path, kind: type[T], max_bytes: int) -> T | None:
     """Return the record in a file; None where there is no file, or it holds something else."""
     try:
-        return typed(kind, json.loads(read_text(path, most_bytes)), path.name)
+        return typed(kind, json.loads(read_text(path, max_bytes)), path.name)
     except (OSError, ValueError, RecursionError, DamagedError):
         return None
 

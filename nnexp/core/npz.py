@@ -17,10 +17,10 @@ from nnexp.core.errors import DamagedError
 from nnexp.core.files import atomically
 
 AnyArray: TypeAlias = npt.NDArray[np.generic]
-NUMBERS = "biuf"
+NUMBER_KINDS = "biuf"
 """The kinds of dtype that are read: truth values, whole numbers and real ones."""
 SUFFIX = ".npy"
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 UNREADABLE = (
     *(OSError, EOFError, ValueError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile),
     *(TypeError, SyntaxError, tokenize.TokenError, UserWarning),
@@ -71,12 +71,12 @@ def _members(path: Path) -> dict[str, bytes]:
 def _array(name: str, content: bytes) -> AnyArray:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
-    if version not in HEADERS:
+    if version not in HEADER_READERS:
         raise DamagedError(f"{name} has version {version}")
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # of a header that NumPy mends, as of one that Python 2 wrote
-        shape, by_columns, dtype = HEADERS[version](stream)
-    if dtype.kind not in NUMBERS:
+        shape, by_columns, dtype = HEADER_READERS[version](stream)
+    if dtype.kind not in NUMBER_KINDS:
         raise DamagedError(f"{name} is of {dtype}, not of numbers")
     if prod(shape) * dtype.itemsize != len(content) - stream.tell() or min(shape, default=0) < 0:
         raise DamagedError(f"{name} has shape {shape}, and {len(content) - stream.tell()} bytes")

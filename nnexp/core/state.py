@@ -23,7 +23,7 @@ T = TypeVar("T")
 VERSION = 1
 """Of the format; a file of another one is refused."""
 STATE, CHECKSUM = "state.json", "sha256"
-MOST = 1 << 62
+UNLIMITED = 1 << 62
 """Above all counts."""
 ARRAY = "array"
 """The only key of a mapping that stands for an array."""
@@ -64,7 +64,7 @@ class Saved:
         """Return a mapping as it is."""
         return dict(self._value(name, dict))
 
-    def whole(self, name: str, below: int = MOST) -> int:
+    def whole(self, name: str, below: int = UNLIMITED) -> int:
         """Return a whole number from 0 to below a limit."""
         value = self._value(name, int)
         if not 0 <= value < below:
@@ -157,7 +157,7 @@ def read_checkpoint(path: Path) -> Saved:
         return arrays[str(node[ARRAY])] if node.keys() == {ARRAY} else node
 
     saved = _sound(lambda: Saved(json.loads(state, object_hook=restored)))
-    version = saved.whole("version", below=MOST)
+    version = saved.whole("version", below=UNLIMITED)
     if version != VERSION:
         raise DamagedError(f"it has version {version}, and {VERSION} is known")
     return saved

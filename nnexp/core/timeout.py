@@ -6,7 +6,7 @@ from threading import Thread
 from nnexp.core.errors import TrackingError
 
 
-def within(seconds: float, errand: Callable[[], None]) -> None:
+def call_within(seconds: float, function: Callable[[], None]) -> None:
     """Do something in a thread of its own, and leave it there where it takes longer than so many seconds.
 
     Raises TrackingError if it could not be done, or not in this time.
@@ -15,7 +15,7 @@ def within(seconds: float, errand: Callable[[], None]) -> None:
 
     def attempt() -> None:
         try:
-            errand()
+            function()
         except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
             failures.append(error)
 

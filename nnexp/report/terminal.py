@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REDRAW_SECONDS = 0.1
-WIDE = 115
+WIDE_TERMINAL = 115
 """Columns from which a progress bar has room for accuracies."""
 PIPED_WIDTH = 100
 """Columns of a table where there is no terminal to ask."""
@@ -118,7 +118,7 @@ def show_results(
     predictions: Predictions | None,
     diverged_step: int | None,
     notes: Sequence[str],
-    where: Sequence[str],
+    lines: Sequence[str],
 ) -> None:
     """Print the tables of a finished run, notes on its data, and where to find it."""
     out = console()
@@ -133,7 +133,7 @@ def show_results(
         out.print(_table(("test", "typical error", "of the training mean"), error_rows(predictions)))
     for note in notes:
         out.print(printable(f"Data    {note}"), soft_wrap=True, markup=False)
-    for line in where:
+    for line in lines:
         out.print(line, soft_wrap=True, markup=False)
 
 
@@ -182,7 +182,7 @@ def _bar(trainer: Trainer) -> Iterator[Progress]:
     )
     drawn = 0.0
     with Bars(*columns, transient=True) as bars:
-        most = 2 if bars.console.width >= WIDE else 1
+        most = 2 if bars.console.width >= WIDE_TERMINAL else 1
         task = bars.add_task("", total=trainer.length, metrics="")
 
         def show(epoch: int, metrics: Mapping[str, float]) -> None:

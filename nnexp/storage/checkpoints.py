@@ -9,9 +9,9 @@ from nnexp.core.state import Saved, Tree, read_checkpoint, write_checkpoint
 from nnexp.training.loop import Training
 
 FOLDER, NEXT, LATEST, PREVIOUS = "checkpoints", "next.npz", "latest.npz", "previous.npz"
-SECONDS = 60.0
+SECONDS_BETWEEN = 60.0
 """Of training between two checkpoints, where the config leaves it open."""
-SHARE = 20
+MIN_TRAINING_PER_WRITING = 20
 """A training takes at least so many times as long as writing its checkpoints."""
 
 
@@ -27,7 +27,7 @@ class Checkpoints:
 
     def __init__(self, folder: Callable[[], Path], facts: Mapping[str, Tree], every: int | None, *, kept: bool) -> None:
         self._folder, self._facts, self._every, self.kept = folder, facts, every, kept
-        self._steps, self._next = -1, time.monotonic() + SECONDS
+        self._steps, self._next = -1, time.monotonic() + SECONDS_BETWEEN
         self._failing = False
 
     def due(self, steps: int) -> bool:
@@ -57,7 +57,7 @@ class Checkpoints:
                 warn(f"no checkpoint could be written ({error.strerror}); the training goes on")
             self._failing = True
         now = time.monotonic()
-        self._steps, self._next = training.steps, now + max(SECONDS, SHARE * (now - begun))
+        self._steps, self._next = training.steps, now + max(SECONDS_BETWEEN, MIN_TRAINING_PER_WRITING * (now - begun))
 
 
 def read_latest(name: str, path: Path) -> tuple[Saved, Path | None]:

@@ -21,8 +21,8 @@ HALVING = "halving"
 """How the reason begins for which successive halving stops a run."""
 CONFIG, SUMMARY, HISTORY, TRACKED = "config.yaml", "result.json", "history.csv", "tracked.json"
 PARAMETERS = "parameters.npz"
-UNITS: tuple[Unit, ...] = get_args(Unit)
-LARGEST, LARGEST_HISTORY = 2**20, 2**28
+TIME_UNITS: tuple[Unit, ...] = get_args(Unit)
+MAX_FILE_BYTES, MAX_HISTORY_BYTES = 2**20, 2**28
 """The most bytes that are read of a file, which somebody else may have made to take all memory."""
 
 
@@ -70,7 +70,7 @@ class RunSummary:
     @classmethod
     def read(cls, folder: Path) -> "RunSummary | None":
         """Return the summary of a run's folder; None where the run did not get that far, or wrote something else."""
-        return read_json(folder / SUMMARY, cls, LARGEST)
+        return read_json(folder / SUMMARY, cls, MAX_FILE_BYTES)
 
 
 def files_to_record(folder: Path) -> list[Path]:
@@ -113,7 +113,7 @@ def read_history(folder: Path) -> History:
 
     Raises OSError or ValueError if there is no history, or not one that was written here.
     """
-    text = read_text(folder / HISTORY, LARGEST_HISTORY)
+    text = read_text(folder / HISTORY, MAX_HISTORY_BYTES)
     times, values = array("q"), array("d")
     try:
         rows = csv.reader(io.StringIO(text, newline=""))
@@ -126,7 +126,7 @@ def read_history(folder: Path) -> History:
             values.extend(map(float, numbers))
     except (csv.Error, OverflowError, StopIteration) as error:
         raise ValueError(f"{HISTORY} is none ({error})") from error
-    if unit not in UNITS or len({*names}) < len(names):
+    if unit not in TIME_UNITS or len({*names}) < len(names):
         raise ValueError(f"{HISTORY} has the header {unit}, {', '.join(names)}")
     columns = np.array(values, np.float64).reshape(len(times), len(names)).T
     metrics: dict[str, Array] = {name: column.copy() for name, column in zip(names, columns, strict=True)}

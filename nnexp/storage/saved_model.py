@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL = "model.json"
-EXAMPLES = 3
+KEPT_EXAMPLES = 3
 """How many examples are kept, to show what the network takes."""
-LONGEST = 300
+MAX_REASON_LENGTH = 300
 """The most characters of a reason: a file that is no model could have it of any length."""
 Answers = Sequence[tuple[str, Sequence[str] | Array]]
 """Columns of a prediction, each with its name."""
@@ -124,7 +124,7 @@ class Description(Component):
             feature_dtype="float32" if data.train.x.dtype == np.float32 else "float64",
             scaling=Affine.of(data.scaling, trained.fan_in),
             target_scaling=None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
-            examples=_rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:EXAMPLES])),
+            examples=_rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:KEPT_EXAMPLES])),
         )
 
     @property
@@ -210,7 +210,7 @@ def read_model(folder: Path, title: str) -> SavedModel:
             f"{title}: must have {MODEL} and {PARAMETERS}; a run that diverged has none, nor one of an earlier version"
         ) from error
     except (OSError, ValueError, RecursionError, DamagedError) as error:
-        reason = " ".join(str(error).split())[:LONGEST]
+        reason = " ".join(str(error).split())[:MAX_REASON_LENGTH]
         raise UserError(
             f"{title}: must have files that nobody has changed ({MODEL}, {PARAMETERS}: {reason})"
         ) from error

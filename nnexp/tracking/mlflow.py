@@ -14,7 +14,7 @@ from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import is_there
 from nnexp.tracking.mlflow_entities import cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
-from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, failing, open_store
+from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, open_store, tracking_errors
 from nnexp.tracking.mlflow_sweep import MLflowSweep
 from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracker, Tracking
 
@@ -73,7 +73,7 @@ class MLflowTracking(Tracking):
         self.check()
         client = open_store(uri or default_uri(output_dir))
         try:
-            with failing():
+            with tracking_errors():
                 yield client
         except TrackingError as error:
             raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow ({error})") from error
@@ -87,7 +87,7 @@ def default_uri(output_dir: Path) -> str:
     return f"{SQLITE}{output_dir / DATABASE}"
 
 
-def tracker_there(uri: str) -> "MLflowTracker":
+def existing_tracker(uri: str) -> "MLflowTracker":
     """Return a tracker for a store that has been there before; none is made.
 
     Raises UserError if it is not there, or does not answer.
@@ -112,7 +112,7 @@ class MLflowTracker(Tracker):
     def __init__(self, client: "MlflowClient", uri: str, artifacts: str | None, experiment: str | None) -> None:
         self._client, self.uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
 
-    @failing()
+    @tracking_errors()
     def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open one that is still there."""
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
@@ -132,7 +132,7 @@ class MLflowTracker(Tracker):
         self._client.log_inputs(run_id, inputs_of(facts))
         return MLflowRun(client=self._client, uri=self.uri, experiment_id=experiment, run_id=run_id, epochs=epochs)
 
-    @failing()
+    @tracking_errors()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
         """Create the run that explains the runs of a sweep, or open it again."""
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:

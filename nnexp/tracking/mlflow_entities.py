@@ -10,15 +10,15 @@ from nnexp.tracking.tracker import RunFacts
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Param
 
-BATCH = 1000
+MAX_METRICS = 1000
 """Metrics in one call, the most that MLflow takes."""
-TEXT = 8000
+MAX_TAG_LENGTH = 8000
 """Characters of a tag."""
 
 
 def cut(text: str) -> str:
     """Return as much of a text as MLflow keeps in a tag; of more it warns."""
-    return text if len(text) <= TEXT else f"{text[: TEXT - 4]} ..."
+    return text if len(text) <= MAX_TAG_LENGTH else f"{text[: MAX_TAG_LENGTH - 4]} ..."
 
 
 def source_tags(tags: Mapping[str, str]) -> dict[str, str]:

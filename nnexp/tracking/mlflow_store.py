@@ -21,13 +21,13 @@ if TYPE_CHECKING:
 REACH_SECONDS = 5.0
 """How long a server may take to answer before anything is trained."""
 SERVER_ERROR = 500
-RETRIED = re.compile(r"Caused by \w+\(['\"](.*)['\"]\)")
+LAST_CAUSE = re.compile(r"Caused by \w+\(['\"](.*)['\"]\)")
 """What is said at the end of the story of a call that was tried again and again."""
-ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """What MLflow says where there is no such run."""
-WEB = ("http", "https")
+SERVER_SCHEMES = ("http", "https")
 SQLITE = "sqlite:///"
-LONGEST = 200
+MAX_REASON_LENGTH = 200
 """The most characters of a reason; a server may answer with a whole page."""
 
 DEFAULTS = {
@@ -37,13 +37,13 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-OF_FILES = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
+SQLITE_DEFAULTS = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
 """A connection that is kept open goes on writing into a file that somebody has deleted."""
 
 
 def is_server(uri: str) -> bool:
     """Tell whether a store is behind a server."""
-    return urlsplit(uri).scheme in WEB
+    return urlsplit(uri).scheme in SERVER_SCHEMES
 
 
 def database_file(uri: str) -> Path | None:
@@ -83,7 +83,7 @@ def open_store(uri: str) -> "MlflowClient":
     from filelock import FileLock
 
     path = database_file(uri)
-    for name, value in {**DEFAULTS, **({} if path is None else OF_FILES)}.items():
+    for name, value in {**DEFAULTS, **({} if path is None else SQLITE_DEFAULTS)}.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for every migration of a new database
 
@@ -91,7 +91,7 @@ def open_store(uri: str) -> "MlflowClient":
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
     try:
-        with failing(), FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
+        with tracking_errors(), FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
             if path is not None and not path.exists():
                 # Whoever is interrupted in the middle would leave a database that nothing opens any more.
                 for left in path.parent.glob(f".{path.stem}.*{path.suffix}*"):
@@ -112,7 +112,7 @@ def active_run(client: "MlflowClient", run_id: str) -> "Run | None":
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code in ABSENT:
+        if error.error_code in NO_SUCH_RUN:
             return None
         raise
     return run if run.info.lifecycle_stage == "active" else None
@@ -128,7 +128,7 @@ def log_files(client: "MlflowClient", run_id: str, files: Sequence[Path]) -> Non
 
 
 @contextmanager
-def failing() -> Iterator[None]:
+def tracking_errors() -> Iterator[None]:
     """Say in one line what a store could not do: whatever it is, the training has nothing to do with it.
 
     A server may answer anything, and MLflow hands on what it stumbles over.
@@ -158,5 +158,5 @@ def _reason(error: Exception) -> str:
             said = cause.strerror or str(cause)
         cause = cause.__cause__ or cause.__context__
     first = on_one_line(said.strip().partition("\n")[0])
-    retried = RETRIED.search(first)
-    return (retried[1] if retried else first)[:LONGEST].rstrip(".") or type(error).__name__
+    retried = LAST_CAUSE.search(first)
+    return (retried[1] if retried else first)[:MAX_REASON_LENGTH].rstrip(".") or type(error).__name__

@@ -14,13 +14,13 @@ from urllib.parse import quote
 from nnexp.tracking.mlflow_store import is_server
 from nnexp.training.metrics import lower_is_better
 
-TAG_LENGTH = 20_000
+MAX_VIEW_LENGTH = 20_000
 """The longest value of an experiment's tag in MLflow 3.17, which refuses longer ones."""
-SCATTERED = 2
+SCATTER_CHARTS = 2
 """Parameters that get a chart of their own."""
-CURVES = 4
+CURVE_CHARTS = 4
 """Metrics that are drawn over time, before those that MLflow adds."""
-WORKFLOW = "workflowType=machine_learning"
+WORKFLOW_QUERY = "workflowType=machine_learning"
 """Without it a first visit lands in another part of MLflow, where runs like these are not shown."""
 
 
@@ -39,15 +39,15 @@ def shared_view(sweep: str, parameters: Sequence[str], metric: str, metrics: Seq
         metrics: The curves to draw, the most interesting first; MLflow itself adds those that are left out.
     """
     for count in range(len(parameters), -1, -1):
-        text = _json(_state(sweep, parameters[:count], metric, metrics[:CURVES]))
-        if len(text) <= TAG_LENGTH:
+        text = _json(_state(sweep, parameters[:count], metric, metrics[:CURVE_CHARTS]))
+        if len(text) <= MAX_VIEW_LENGTH:
             break
     return text
 
 
 def runs_link(experiment_id: str, sweep: str) -> str:
     """Return the page of a sweep's runs, after the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs?{WORKFLOW}&compareRunsMode=CHART&viewStateShareKey={quote(sweep)}"
+    return f"#/experiments/{experiment_id}/runs?{WORKFLOW_QUERY}&compareRunsMode=CHART&viewStateShareKey={quote(sweep)}"
 
 
 def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
@@ -61,12 +61,12 @@ def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
 
 def run_link(experiment_id: str, run_id: str) -> str:
     """Return the page of one run, after the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW}"
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW_QUERY}"
 
 
 def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
     """Return the page of a file of a run, after the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}?{WORKFLOW}"
+    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}?{WORKFLOW_QUERY}"
 
 
 def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> Mapping[str, object]:
@@ -88,7 +88,7 @@ def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence
             _chart("PARALLEL", "all", 0, selectedParams=list(parameters), selectedMetrics=[metric], showAllRuns=True),
             *[
                 _chart("SCATTER", "each", number, xaxis=_axis("PARAM", name), yaxis=_axis("METRIC", metric))
-                for number, name in enumerate(parameters[:SCATTERED])
+                for number, name in enumerate(parameters[:SCATTER_CHARTS])
             ],
             *[
                 _chart("LINE", "curves", number, metricKey=name, selectedMetricKeys=[name])

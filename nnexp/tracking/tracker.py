@@ -110,7 +110,7 @@ class TrackedRun:
         Raises TrackingError if that cannot be done now.
         """
 
-    def where(self) -> Sequence[tuple[str, str]]:
+    def links(self) -> Sequence[tuple[str, str]]:
         """Return what a person needs to look at the run, as pairs of a title and a line to copy."""
         return []
 
@@ -141,7 +141,7 @@ class TrackedSweep:
     def finish(self, shown: "SweepView", description: str, files: Sequence[Path], status: Status) -> None:
         """Close the sweep, with a description in Markdown, and files and folders."""
 
-    def where(self) -> Sequence[tuple[str, str]]:
+    def links(self) -> Sequence[tuple[str, str]]:
         """Return what a person needs to look at the sweep, as pairs of a title and a line to copy."""
         return []
 

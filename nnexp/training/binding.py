@@ -15,12 +15,12 @@ from nnexp.nn.network import Network
 from nnexp.training.batches import DropoutNoise, Examples
 from nnexp.training.stacking import taken
 from nnexp.training.step import Block, Step, descend
-from nnexp.training.tape import Results, See
+from nnexp.training.tape import Results, View
 
 if TYPE_CHECKING:
     from nnexp.training.stack import Stack
 
-BLOCK = 256 * 1024
+BLOCK_BYTES = 256 * 1024
 """Bytes of theta that are updated at a time, so that an optimizer's state and temporaries stay in the cache."""
 
 
@@ -32,7 +32,7 @@ class Evaluate(Protocol):
 
 
 def bound_step(
-    read: See, change: See, *, stack: "Stack", batch: Examples, noise: DropoutNoise
+    read: View, change: View, *, stack: "Stack", batch: Examples, noise: DropoutNoise
 ) -> Callable[[], Results]:
     """Return a function that makes a step with a batch."""
     theta, statistics = change(stack.theta), change(stack.statistics)
@@ -79,8 +79,8 @@ def bound_step(
 
 
 def bound_evaluation(
-    read: See,
-    _change: See,
+    read: View,
+    _change: View,
     *,
     evaluate: Evaluate,
     stack: "Stack",
@@ -98,7 +98,7 @@ def bound_evaluation(
     )
 
 
-def bound_examples(examples: Examples, read: See) -> Examples:
+def bound_examples(examples: Examples, read: View) -> Examples:
     """Return examples whose arrays are read through a tape."""
     weights = None if examples.weights is None else read(examples.weights)
     return Examples(
@@ -108,7 +108,7 @@ def bound_examples(examples: Examples, read: See) -> Examples:
 
 def blocks_of(theta: Array) -> list[tuple[slice, slice]]:
     """Return theta in blocks that are updated one after the other: whole runs if they are small, else parts of one."""
-    (runs, parameters), most = theta.shape, BLOCK // theta.itemsize
+    (runs, parameters), most = theta.shape, BLOCK_BYTES // theta.itemsize
     height, width = max(1, most // parameters), min(most, parameters)
     return [
         (slice(run, run + height), slice(begin, begin + width))

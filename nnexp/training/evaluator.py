@@ -18,7 +18,7 @@ from nnexp.training.stack import Stack
 from nnexp.training.tape import Results
 
 TRAIN = "train"
-NEIGHBOURS = 2000
+CANDIDATES = 2000
 """The most examples among which the nearest is looked for, as their distances grow with the square."""
 
 
@@ -75,7 +75,7 @@ class Evaluator:
         targets = examples.targets
         if self._metrics and part in self._labelled:  # of the first examples that pairs and triplets were drawn from
             labelled = self._labelled[part]
-            z, targets = network.predict(labelled.x[:NEIGHBOURS].astype(self._dtype)), labelled.targets[:NEIGHBOURS]
+            z, targets = network.predict(labelled.x[:CANDIDATES].astype(self._dtype)), labelled.targets[:CANDIDATES]
         return {f"{part}/{name}": evaluate(name, loss, z, targets, task=self._task) for name in self._metrics}
 
 

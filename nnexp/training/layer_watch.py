@@ -16,9 +16,9 @@ from nnexp.training.stack import Stack
 from nnexp.training.step import mean_loss_gradient
 from nnexp.training.trainer import Round
 
-TIMES = 50
+WATCHED_TIMES = 50
 """How often a training is looked into."""
-ROWS = 512
+WATCHED_EXAMPLES = 512
 """The training examples on which activations and gradients are taken, evenly spaced among all."""
 SIZES = ("activations", "dead", "gradients", "weights", "updates")
 """What is seen of every layer."""
@@ -43,10 +43,10 @@ class LayerWatch:
     """
 
     def __init__(self, runs: int, rounds: Sequence[Round], inputs: Examples) -> None:
-        chosen = np.linspace(0, len(rounds) - 1, min(TIMES, len(rounds))).round().astype(int).tolist()
+        chosen = np.linspace(0, len(rounds) - 1, min(WATCHED_TIMES, len(rounds))).round().astype(int).tolist()
         self._times = {rounds[index].time for index in chosen}
         self._runs = np.arange(runs)
-        rows = np.linspace(0, len(inputs) - 1, min(ROWS, len(inputs))).round().astype(np.intp)
+        rows = np.linspace(0, len(inputs) - 1, min(WATCHED_EXAMPLES, len(inputs))).round().astype(np.intp)
         self._examples = inputs.take(rows) if rounds else inputs
         self._before: Array | None = None
         self._looks: list[Look] = []

@@ -25,7 +25,7 @@ from nnexp.training.trainer import Round, Trainer
 
 Pause = Callable[[int], bool]
 """Told the number of steps done, whether to pause before the next."""
-UNWARNED = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """A run that diverges is known by its loss."""
 
 
@@ -89,7 +89,7 @@ class Training:
         watch_layers: Whether to look into the layers.
     """
 
-    @UNWARNED
+    @WITHOUT_WARNINGS
     def __init__(
         self,
         recipes: Sequence[Recipe],
@@ -110,7 +110,7 @@ class Training:
         self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
 
-    @UNWARNED
+    @WITHOUT_WARNINGS
     def advance(self, time: int | None = None, pause: Pause | None = None) -> bool:
         """Train until a time, in epochs or iterations, or to the end; return whether it paused before.
 

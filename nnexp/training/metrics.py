@@ -16,7 +16,7 @@ from nnexp.core.task import Task
 from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 
-SHARE = "share of examples"
+SHARE_OF_EXAMPLES = "share of examples"
 """The unit of a metric from 0 to 1."""
 
 
@@ -191,7 +191,7 @@ class Metric:
     kinds: tuple[str, ...] = ("classification",)
     classes: int | None = None
     lower_is_better: bool = False
-    unit: str = SHARE
+    unit: str = SHARE_OF_EXAMPLES
 
 
 METRICS = {

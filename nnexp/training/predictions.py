@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from nnexp.core.component import Array, Labels
-from nnexp.training.evaluator import NEIGHBOURS
+from nnexp.training.evaluator import CANDIDATES
 from nnexp.training.metrics import class_counts, neighbour_accuracy, share
 from nnexp.training.model import Trained
 
@@ -153,6 +153,6 @@ def _numbers(trained: Trained) -> NumberPredictions:
 
 
 def _embeddings(trained: Trained, x: Array, targets: Array | Labels) -> Embeddings:
-    labels = targets[:NEIGHBOURS].astype(np.intp, copy=False)
-    baseline = neighbour_accuracy(x[:NEIGHBOURS].astype(np.float64, copy=False), labels)
-    return Embeddings(trained.data.task.classes, labels, trained.logits(x[:NEIGHBOURS]), float(baseline))
+    labels = targets[:CANDIDATES].astype(np.intp, copy=False)
+    baseline = neighbour_accuracy(x[:CANDIDATES].astype(np.float64, copy=False), labels)
+    return Embeddings(trained.data.task.classes, labels, trained.logits(x[:CANDIDATES]), float(baseline))

@@ -23,7 +23,7 @@ from nnexp.training.history import Parameters
 from nnexp.training.stacking import stacked, taken
 from nnexp.training.tape import Bind, Repeated, Results
 
-LARGE = 1_000_000
+MAX_RECORDED_SIZE = 1_000_000
 """Elements of theta from which on nothing is recorded: with 1.9 million, a tape saves 2 % of a step and costs four."""
 
 
@@ -107,7 +107,7 @@ class Stack:
         return self._repeated[key]()
 
     def _recording(self, bind: Bind) -> Repeated:
-        return Repeated(bind, worth=self.theta.size < LARGE)
+        return Repeated(bind, worth=self.theta.size < MAX_RECORDED_SIZE)
 
     def set_learning_rate(self, time: Time) -> None:
         """Set the learning rates of the steps to come; a schedule that counts steps wants that before each of them."""

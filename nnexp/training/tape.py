@@ -26,18 +26,18 @@ Call: TypeAlias = tuple[Callable[..., object], Sequence[object]]
 """A function and its arguments."""
 
 
-class See(Protocol):
+class View(Protocol):
     """Through what a function sees the arrays that it works on."""
 
     def __call__(self, array: N, /) -> N:
         """Return an array with the same numbers."""
 
 
-Bind: TypeAlias = Callable[[See, See], Callable[[], Results]]
+Bind: TypeAlias = Callable[[View, View], Callable[[], Results]]
 
-BY_NAME = (np.maximum, np.minimum)
+OUT_BY_NAME = (np.maximum, np.minimum)
 """Functions of NumPy that want the array for their result by its name."""
-THROUGH = frozenset(
+PASSED_ON = frozenset(
     {np.sum, np.mean, np.var, np.max, np.min, np.any, np.all, np.clip}
     | {np.reshape, np.squeeze, np.expand_dims, np.swapaxes, np.moveaxis, np.transpose, np.shape, np.ndim, np.size}
 )
@@ -68,7 +68,7 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
         self, function: Callable[..., object], types: object, arguments: Iterable[object], options: Options
     ) -> object:
         """Call another function of NumPy, and record it if that is possible."""
-        if function in THROUGH:
+        if function in PASSED_ON:
             return super().__array_function__(function, types, arguments, options)  # type: ignore[arg-type]
         if function not in self.tape.functions:
             raise UnrecordableError(f"np.{function.__name__}")
@@ -121,7 +121,7 @@ class Tape:
         self._owners: dict[int, object] = {}
         self._free: dict[int, list[Bits]] = {}
 
-    def taken(self) -> Sequence[Call]:
+    def take_calls(self) -> Sequence[Call]:
         """Return the calls, and forget them.
 
         They have views of recorded arrays, which have the tape: a circle that Python's collector does not see, since
@@ -152,13 +152,13 @@ class Tape:
             function(*arrays, out=self.known(result), **options)
         else:
             result = self._new(np.asarray(function(*arrays, **options)))
-        place: object = bare(result)
+        place: object = unrecorded(result)
         if method == "__call__":
-            arrays, place, options = _lean(ufunc, arrays, bare(result), options)
+            arrays, place, options = _fastest(ufunc, arrays, unrecorded(result), options)
         if method == "reduce" and options.keys() <= {"axis", "dtype", "keepdims"}:
             how = options.get("axis", 0), options.get("dtype"), place, options.get("keepdims", False)
             self.calls.append((function, (*arrays, *how)))
-        elif method == "__call__" and not options and ufunc not in BY_NAME:
+        elif method == "__call__" and not options and ufunc not in OUT_BY_NAME:
             self.calls.append((function, (*arrays, place)))
         else:
             self.calls.append((partial(function, *arrays, out=place, **options), ()))
@@ -168,7 +168,7 @@ class Tape:
         """Call a function that works along an axis and takes `out`, and record it."""
         known = [self.known(one) for one in arrays] if isinstance(arrays, (list, tuple)) else self.known(arrays)
         result = self._new(np.asarray(function(known, axis=axis)))
-        self.calls.append((partial(function, known, axis=axis, out=bare(result)), ()))
+        self.calls.append((partial(function, known, axis=axis, out=unrecorded(result)), ()))
         return result
 
     def copy_to(self, target: object, source: object, **options: object) -> None:
@@ -225,7 +225,7 @@ class Tape:
             return value
         if id(_owner(value)) not in self._owners:
             raise UnrecordableError("an array that was made in a way that is not recorded")
-        return bare(value)
+        return unrecorded(value)
 
 
 class Repeated:
@@ -264,10 +264,10 @@ class Repeated:
             results = self._bind(read, change)()
             self._results = {name: cast("Array", tape.known(array)) for name, array in results.items()}
         except Exception:  # noqa: BLE001 - whatever is really wrong is raised again without a tape
-            tape.taken()
+            tape.take_calls()
             _copy_back(before)
             return self._plainly()
-        self.calls, self._next = tape.taken(), self._check
+        self.calls, self._next = tape.take_calls(), self._check
         return self._results
 
     def _check(self) -> Results:
@@ -301,7 +301,7 @@ class Repeated:
         return self._next()
 
 
-def bare(array: N) -> N:
+def unrecorded(array: N) -> N:
     """Return the array itself, which tells nobody."""
     return cast("N", array.view(np.ndarray))
 
@@ -327,7 +327,7 @@ def _owner(array: object) -> object:
     return array
 
 
-def _lean(ufunc: np.ufunc, inputs: list[object], out: Bits, options: Options) -> tuple[list[object], Bits, Options]:
+def _fastest(ufunc: np.ufunc, inputs: list[object], out: Bits, options: Options) -> tuple[list[object], Bits, Options]:
     """Return a call in the form that NumPy makes fastest, with the same numbers.
 
     A single number becomes an array without axes, of the right type, and a product of matrices of one run loses its run

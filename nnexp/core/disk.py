@@ -1,4 +1,4 @@
-"""Room on a full disk: what is trained waits for it, and is not lost."""
+"""Writing to a full disk: tried again until there is space, so that a trained run is not lost."""
 
 import errno
 import time
@@ -12,17 +12,17 @@ T = TypeVar("T")
 
 DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 PATIENCE_SECONDS = 600.0
-"""How long a run that is trained waits for room."""
+"""How long a trained run waits for space on the disk."""
 
 
 def retry_while_disk_full(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
-    """Write files, and where the disk is full wait until they fit.
+    """Call a function that writes files; while the disk is full, call it again every second.
 
-    Raises UserError if there is no room for all that time.
+    Raises UserError if the disk stays full.
 
     Args:
-        write: Writes them; it is done from the beginning each time.
-        output_dir: Where that is, to tell the user.
+        write: Writes the files, each time from the beginning.
+        output_dir: The folder, for messages.
         patience: How long to wait, in seconds.
     """
     end = time.monotonic() + patience

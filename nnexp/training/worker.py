@@ -1,4 +1,4 @@
-"""What is done on a worker of a sweep, and in the same way for a run alone: nothing of Hydra or MLflow is needed."""
+"""The functions that a worker of a sweep calls to train stacks; they need neither Hydra nor MLflow."""
 
 import time
 from collections.abc import Callable

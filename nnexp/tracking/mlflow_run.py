@@ -1,7 +1,7 @@
-"""One run in an MLflow store, while it is trained.
+"""Records one run in an MLflow store while it is trained.
 
-Each call to MLflow costs milliseconds, so metrics are delivered in batches: about 200 points a curve, which is more
-than its charts show apart.
+Each call to MLflow costs milliseconds, so metrics are delivered in batches: about 200 points per curve, more than its
+charts can show.
 """
 
 import time
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 POINTS_PER_CURVE = 200
-"""Points of a curve that are delivered; the full history is an artifact."""
+"""The points of a curve that are delivered; the full history is an artifact."""
 DELIVER_SECONDS = 5.0
 """Time between two deliveries while a run trains."""
 LONGEST_WAIT = 300.0
-"""The same, once deliveries have failed again and again."""
+"""The longest time between two deliveries, after several have failed."""
 SECONDS_TO_END = 1.2
-"""How long a run that is interrupted waits for its store."""
+"""How long an interrupted run waits for its store."""
 
 
 class MLflowRun(TrackedRun):
@@ -38,7 +38,7 @@ class MLflowRun(TrackedRun):
     Args:
         client, uri: The store.
         experiment_id, run_id: The run.
-        epochs: The epochs at which it will be evaluated; about 200 of them are delivered.
+        epochs: The epochs of its evaluations; the metrics of about 200 of them are delivered.
         there: The epochs of every metric that were delivered before.
     """
 
@@ -64,9 +64,9 @@ class MLflowRun(TrackedRun):
         self._next_delivery, self._wait = time.monotonic() + DELIVER_SECONDS, DELIVER_SECONDS
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of an epoch, and have them delivered with others after a few seconds.
+        """Keep the metrics of an epoch, and deliver them with others after a few seconds, in another thread.
 
-        What cannot be delivered is kept, and tried again less and less often. A server may take its time, or hang: the
+        If a delivery fails, it is tried again at longer and longer intervals. A server may be slow, or hang: the
         training does not wait for it.
         """
         if epoch in self._epochs:
@@ -90,7 +90,7 @@ class MLflowRun(TrackedRun):
 
     @tracking_errors()
     def _deliver(self) -> None:
-        """Deliver what is pending; MLflow takes what it has already, with the same time, for the same."""
+        """Deliver pending metrics; if one was delivered before with the same time, MLflow keeps one."""
         while self._pending:
             self._client.log_batch(self.run_id, metrics=self._pending[:MAX_METRICS])
             del self._pending[:MAX_METRICS]
@@ -113,7 +113,7 @@ class MLflowRun(TrackedRun):
             self._client.set_terminated(self.run_id, "FINISHED")
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
-        """Close a run that does not get to its end, in little time."""
+        """Close an unfinished run, within about a second."""
 
         def close() -> None:
             self._stop_delivering()

@@ -1,4 +1,4 @@
-"""A sweep in an MLflow store."""
+"""Records a sweep in an MLflow store, with its runs as children."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 SWEEP_POINTS_PER_CURVE = 40
-"""Points of a curve of a run within a sweep, of which there are many, and each point costs 0.1 ms."""
+"""The points of a curve of a run within a sweep; a sweep has many curves, and each point costs 0.1 ms."""
 PAGE_SIZE = 1000
-"""Runs in one answer to a search."""
+"""The number of runs in one answer to a search."""
 
 
 class MLflowSweep(TrackedSweep):
-    """A sweep in an MLflow store: a parent run, whose tag on all of its runs finds them, wherever they were trained.
+    """A sweep in an MLflow store: a parent run, and a tag that all runs of the sweep have, also reused ones.
 
     Args:
         client, uri: The store.
-        experiment_id, run_id: The parent.
+        experiment_id, run_id: The parent run.
     """
 
     run_id: str
@@ -36,7 +36,7 @@ class MLflowSweep(TrackedSweep):
 
     @tracking_errors()
     def recorded(self) -> Mapping[str, str]:
-        """Return the finished children by config hash, and delete those that were not recorded to their end."""
+        """Return the finished children by config hash, and delete those that were not fully recorded."""
         condition, found, page = f"tags.`mlflow.parentRunId` = '{self.run_id}'", {}, None
         runs: list[Run] = []
         while page != "":
@@ -51,7 +51,7 @@ class MLflowSweep(TrackedSweep):
 
     @tracking_errors()
     def record(self, run: FinishedRun) -> str | None:
-        """Write a whole run at once, which takes a tenth of what its calls one by one would."""
+        """Record a whole run at once, in a tenth of the time of single calls; return its ID."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -83,7 +83,7 @@ class MLflowSweep(TrackedSweep):
 
     @tracking_errors()
     def reuse(self, run_id: str) -> bool:
-        """Tag a run as one of this sweep, unless somebody has deleted it."""
+        """Tag a run as one of this sweep; return whether it still exists."""
         run = active_run(self._client, run_id)
         missing = set() if run is None else membership(self.run_id).items() - run.data.tags.items()
         for key, value in missing:
@@ -92,7 +92,7 @@ class MLflowSweep(TrackedSweep):
 
     @tracking_errors()
     def finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
-        """Deliver what is known of the sweep, and prepare the page that its link opens."""
+        """Record the results of the sweep and the view that its link opens, and close it."""
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)

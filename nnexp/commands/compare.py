@@ -12,7 +12,7 @@ from nnexp.report import terminal
 from nnexp.report.rows import number
 from nnexp.runs.recorded_run import RecordedRun, recorded_run
 
-LABEL = 60
+MAX_LABEL = 60
 """The most characters of what differs in the name of a curve."""
 LETTERS = string.ascii_uppercase
 
@@ -89,6 +89,6 @@ def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], 
 
     histories = {}
     for place, (letter, run) in enumerate(runs.items(), 1):
-        words = on_one_line(", ".join(f"{row[0].rpartition('.')[2]}={row[place]}" for row in different[:2]))[:LABEL]
+        words = on_one_line(", ".join(f"{row[0].rpartition('.')[2]}={row[place]}" for row in different[:2]))[:MAX_LABEL]
         histories[f"{letter}  {words}" if words else letter] = run.history
     save_figures({"comparison": lambda: comparison(histories)}, folder)

@@ -14,14 +14,14 @@ from nnexp.analysis.report import report_files
 from nnexp.commands.arguments import parser
 from nnexp.core.errors import TrackingError, UserError, warn
 from nnexp.core.exits import ExitStatus
-from nnexp.core.files import absolute, is_there, shown
+from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
 from nnexp.runs.tracking_note import RunNote, SweepNote
 from nnexp.storage.run_folder import TRACKED
 from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.sweeps.sweep_folder import LOCK
-from nnexp.tracking.mlflow import default_uri, tracker_there
+from nnexp.tracking.mlflow import default_uri, existing_tracker
 from nnexp.tracking.tracker import FinishedRun, Tracker
 
 
@@ -59,7 +59,7 @@ class Stores:
             raise UserError(f"tracking.uri={uri}: must be named, as in --tracking-uri {uri}")
         if uri not in self._found:
             try:
-                self._found[uri] = tracker_there(uri)
+                self._found[uri] = existing_tracker(uri)
             except UserError as error:
                 self._found[uri] = error
         found = self._found[uri]
@@ -85,12 +85,12 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
             hand_over()
         except (TrackingError, UserError, OSError) as error:
             left += 1
-            warn(f"not delivered: {shown(folder)} ({error})")
+            warn(f"not delivered: {relative(folder)} ({error})")
         else:
             delivered += 1
-            terminal.show_lines([f"Delivered {shown(folder)}"])
+            terminal.show_lines([f"Delivered {relative(folder)}"])
     if not delivered and not left:
-        terminal.show_lines([f"Nothing is left to deliver in {shown(output_dir)}."])
+        terminal.show_lines([f"Nothing is left to deliver in {relative(output_dir)}."])
     return left == 0
 
 

@@ -24,7 +24,7 @@ from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, SavedModel, read_model
 from nnexp.storage.served_model import write_served_model
 
-IN_MEMORY = 2**24
+MAX_BYTES_IN_MEMORY = 2**24
 """Bytes of predictions that are held in memory until all of them are known."""
 
 
@@ -139,7 +139,7 @@ def _new_folder(to: str) -> Iterator[Path]:
 def _output(to: str | None) -> Iterator[IO[str]]:
     """Yield a file that becomes the named one, or goes to standard output, if the block ends well."""
     if to is None:
-        with SpooledTemporaryFile(IN_MEMORY, "w+", newline="", encoding="utf-8") as file:
+        with SpooledTemporaryFile(MAX_BYTES_IN_MEMORY, "w+", newline="", encoding="utf-8") as file:
             yield file
             file.seek(0)
             _print(file)

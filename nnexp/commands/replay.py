@@ -22,7 +22,7 @@ from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.training.history import History
 from nnexp.training.loop import train
 
-OF_NUMBERS = ("version.", "platform", "processor", "blas", "git.")
+NUMERICAL_TAGS = ("version.", "platform", "processor", "blas", "git.")
 """How the tags begin that say what the last bits may depend on."""
 
 
@@ -124,7 +124,7 @@ def show_environment(recorded: RecordedRun, output_dir: Path, here: Mapping[str,
     rows = [
         (key, there.get(key, "unknown"), value)
         for key, value in here.items()
-        if key.startswith(OF_NUMBERS) and there.get(key) != value
+        if key.startswith(NUMERICAL_TAGS) and there.get(key) != value
     ]
     if rows:
         terminal.show_table(("environment", "was", "is"), rows)

@@ -7,13 +7,13 @@ from typing import NoReturn
 from nnexp.config.hydra_internals import flag_parser
 from nnexp.core.errors import UserError
 
-RESUME, OVER = "resume=", "sweep.over="
+RESUME, SWEEP_OVER = "resume=", "sweep.over="
 QUOTES = ("'", '"')
 OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
 """What distinguishes an override from a flag; Hydra wants the flags before the overrides, a user need not know."""
 
 
-FIXED = {
+REFUSED_FLAGS = {
     "experimental_rerun": "the config of a run is replayed with nnexp replay, for Hydra would load a pickle",
     "config_path": "the configs of nnexp are in conf/, those of your own are added with --config-dir",
     "config_name": "the root of all configs is conf/config.yaml, others are chosen with experiment=NAME",
@@ -23,7 +23,7 @@ FIXED = {
 
 def arranged(arguments: Sequence[str]) -> list[str]:
     """Return arguments as Hydra wants them: flags first, a folder to resume quoted, `sweep.over` replaced."""
-    return sorted(replacing(with_quoted_paths(arguments)), key=lambda argument: OVERRIDE.match(argument) is not None)
+    return sorted(replacing_sweep_over(with_quoted_paths(arguments)), key=lambda word: OVERRIDE.match(word) is not None)
 
 
 def with_quoted_paths(overrides: Sequence[str]) -> list[str]:
@@ -31,12 +31,12 @@ def with_quoted_paths(overrides: Sequence[str]) -> list[str]:
     return [_quoted(override) for override in overrides]
 
 
-def replacing(arguments: Sequence[str]) -> list[str]:
+def replacing_sweep_over(arguments: Sequence[str]) -> list[str]:
     """Return arguments whose `sweep.over=...` replaces that of an experiment, with which Hydra would merge it."""
     return [
         part
         for argument in arguments
-        for part in ([f"{OVER}null", argument] if argument.startswith(OVER) else [argument])
+        for part in ([f"{SWEEP_OVER}null", argument] if argument.startswith(SWEEP_OVER) else [argument])
     ]
 
 
@@ -62,7 +62,7 @@ def check_flags(arguments: Sequence[str]) -> None:
     parser = flag_parser()
     parser.error = _refuse  # type: ignore[method-assign]
     given = parser.parse_args(list(arguments))
-    for flag, reason in FIXED.items():
+    for flag, reason in REFUSED_FLAGS.items():
         if getattr(given, flag) is not None:
             raise UserError(f"--{flag.replace('_', '-')}={getattr(given, flag)}: must not be given; {reason}")
 

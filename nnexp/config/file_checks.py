@@ -11,13 +11,13 @@ import yaml
 
 from nnexp.core.errors import UserError
 
-SAID_BY_THE_USER = {
+COMMAND_LINE_KEYS = {
     "hydra": "what Hydra does",
     "output_dir": "where files are written, output_dir=...,",
     "uri": "where runs are recorded, tracking.uri=...,",
 }
 """Keys that only the command line may have."""
-LARGEST, DEEPEST = 1_000_000, 50
+MAX_CHARACTERS, MAX_DEPTH = 1_000_000, 50
 """The most characters of a YAML file, and the most levels."""
 PLAIN_INTERPOLATION = re.compile(r"\$\{[\w.\[\]-]*\}")
 """Another value of the same config; everything else between such braces calls a function."""
@@ -36,8 +36,8 @@ def checked_yaml(text: str) -> str:
     Raises UnreadableError if it is long, deep or damaged, has aliases, by which a few lines can stand for any number of
     values, or is a single text, which OmegaConf would read as YAML in its turn.
     """
-    if len(text) > LARGEST:
-        raise UnreadableError(f"it has more than {LARGEST:,} characters")
+    if len(text) > MAX_CHARACTERS:
+        raise UnreadableError(f"it has more than {MAX_CHARACTERS:,} characters")
     depth = 0
     try:
         for event in yaml.parse(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
@@ -46,8 +46,8 @@ def checked_yaml(text: str) -> str:
             if depth == 0 and isinstance(event, yaml.ScalarEvent) and event.value:
                 raise UnreadableError("it is a single value")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > DEEPEST:
-                raise UnreadableError(f"it has more than {DEEPEST} levels")
+            if depth > MAX_DEPTH:
+                raise UnreadableError(f"it has more than {MAX_DEPTH} levels")
     except yaml.YAMLError as error:
         raise UnreadableError(" ".join(str(error).split())) from error
     return text
@@ -69,8 +69,8 @@ def check_file(name: str, content: object, package: str | None) -> None:
     chosen = [entry for entry in defaults if isinstance(entry, str)] if isinstance(defaults, list) else []
     for key, value in [*_entries(content), *((entry, "") for entry in (*chosen, package or ""))]:
         for word in re.split(r"\W+", key):
-            if word in SAID_BY_THE_USER and value is not None:
-                raise UserError(f"{name}: must not say {key}; {SAID_BY_THE_USER[word]} is said on the command line")
+            if word in COMMAND_LINE_KEYS and value is not None:
+                raise UserError(f"{name}: must not say {key}; {COMMAND_LINE_KEYS[word]} is said on the command line")
         for text in (key, value):
             if isinstance(text, str) and "${" in PLAIN_INTERPOLATION.sub("", text.replace("\\", "")):
                 raise UserError(f"{name}: must not have {text!r}; only ${{another.key}} can stand in a file")

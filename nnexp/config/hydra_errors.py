@@ -16,7 +16,7 @@ from nnexp.config.hydra_internals import known_functions
 from nnexp.config.search_path import folder
 from nnexp.core.errors import UserError, did_you_mean, no_such_key
 
-OF_HYDRA = ("hydra", "omegaconf", "antlr4")
+HYDRA_PACKAGES = ("hydra", "omegaconf", "antlr4")
 """Packages in which an error is about what they were told."""
 
 
@@ -31,7 +31,7 @@ def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:
         return UserError(one_line(error))
     packages = [frame.f_globals.get("__name__", "").partition(".")[0] for frame, _ in walk_tb(error.__traceback__)]
     own = [package for package in packages if package not in sys.stdlib_module_names]
-    if own[-1] not in OF_HYDRA:
+    if own[-1] not in HYDRA_PACKAGES:
         return None
     blamed = [override for override in overrides if _is_odd(override)] or overrides
     return UserError(f"{' '.join(blamed)}: must be something that Hydra understands ({error})")

@@ -13,9 +13,9 @@ from nnexp.core.errors import UserError
 
 LOGARITHMIC = "log"
 """The tag of an interval that is drawn from evenly on a logarithmic axis."""
-MOST = 100_000
+MAX_VALUES = 100_000
 """The most values of a key, and the most jobs of a sweep: they are listed before any of them is trained."""
-DIGITS = 12
+SIGNIFICANT_DIGITS = 12
 """Significant digits of spaced values: enough for any use, and few enough that 0.1 is 0.1."""
 
 
@@ -64,8 +64,8 @@ def listed(numbers: RangeSweep) -> Iterable[float]:
     start, stop, step = (float(end if end is not None else 1) for end in (numbers.start, numbers.stop, numbers.step))
     if step == 0:
         raise UserError("must have a step other than 0")
-    if (stop - start) / step > MOST:
-        raise UserError(f"must have at most {MOST} values")
+    if (stop - start) / step > MAX_VALUES:
+        raise UserError(f"must have at most {MAX_VALUES} values")
     return numbers.range()
 
 
@@ -112,11 +112,11 @@ FUNCTIONS: dict[str, Callable[..., ChoiceSweep | IntervalSweep]] = {
 def _spaced(start: float, stop: float, count: object, *, logarithmic: bool) -> ChoiceSweep:
     if logarithmic and min(start, stop) <= 0:
         raise UserError("must have bounds greater than 0")
-    if not isinstance(count, int) or not _whole(count) or not 2 <= count <= MOST:
-        raise UserError(f"must have a count that is a whole number from 2 to {MOST}")
+    if not isinstance(count, int) or not _whole(count) or not 2 <= count <= MAX_VALUES:
+        raise UserError(f"must have a count that is a whole number from 2 to {MAX_VALUES}")
     low, high = min(start, stop), max(start, stop)
     inner = [between(start, stop, step / (count - 1), logarithmic=logarithmic) for step in range(1, count - 1)]
-    values = [start, *[min(max(float(f"{value:.{DIGITS}g}"), low), high) for value in inner], stop]
+    values = [start, *[min(max(float(f"{value:.{SIGNIFICANT_DIGITS}g}"), low), high) for value in inner], stop]
     if len(set(values)) < count:
         raise UserError("must have bounds that are further apart")
     whole = _whole(start) and _whole(stop)

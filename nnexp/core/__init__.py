@@ -1,1 +1,1 @@
-"""What all of nnexp stands on: components, errors, files, locks and signals."""
+"""The foundations of nnexp: components, errors, files, locks and signals."""

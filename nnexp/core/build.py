@@ -1,4 +1,4 @@
-"""From plain mappings to components: every name, type and range is checked on the way.
+"""Builds components from plain mappings, and checks every name, type and range on the way.
 
 A node names its class with `_target_`; the fields of that dataclass are the node's schema. Where a component is
 expected, the name of an option of its config group stands for that option.
@@ -24,7 +24,7 @@ PACKAGES_VARIABLE = "NNEXP_PACKAGES"
 
 
 def no_options(_kind: type[Component]) -> None:
-    """Return that there are no named options, as in a config whose names are all written out."""
+    """Return None: a config that writes everything out needs no named options."""
 
 
 def build(node: object, kind: type[C], path: str = "", options: Options = no_options) -> C:
@@ -87,13 +87,13 @@ def locate(node: Node, kind: type[C], path: str) -> type[C]:
 
 
 def _value(value: object, hint: object, path: str, options: Options) -> object:
-    """Return a value of a config as its annotation wants it; the component checks what cannot be converted."""
+    """Return a value of a config, converted to the annotated type where possible; the component checks the rest."""
     kind = bare(hint)
     if isinstance(kind, type) and issubclass(kind, Component) and not (value is None and satisfies(None, hint)):
         return build(value, kind, path, options)
     if isinstance(value, list):
-        item = (*get_args(kind), kind)[0]
-        return tuple(_value(entry, item, f"{path}[{index}]", options) for index, entry in enumerate(value))
+        items = get_args(kind) or (kind,)
+        return tuple(_value(entry, items[0], f"{path}[{index}]", options) for index, entry in enumerate(value))
     if isinstance(value, int) and kind is float and satisfies(value, kind):
         return float(value)
     return plain(value)

@@ -1,4 +1,4 @@
-"""What activations, losses, initializers, layers, optimizers, schedules and data sets have in common.
+"""The base class of activations, losses, initializers, layers, optimizers, schedules and data sets.
 
 A component is a frozen dataclass of hyper-parameters. The annotation of a field is its whole specification: its type
 and the range of its values, from which the check below and the sentence about a wrong value are both derived.
@@ -78,7 +78,7 @@ _annotations: dict[type, dict[str, object]] = {}
 
 
 def bare(hint: object) -> object:
-    """Return the type within an annotation: without its range, and without that it may be null."""
+    """Return the type within an annotation, without its range and without null."""
     if get_origin(hint) is Annotated:
         return bare(get_args(hint)[0])
     if get_origin(hint) in (Union, UnionType):
@@ -93,7 +93,7 @@ def plain(value: object) -> object:
 
 
 def added(default: T) -> T:
-    """Return a field that a component got after it was in use, with the default that leaves everything as it was.
+    """Return a field that was added to a component later, with the default that leaves its numbers as they were.
 
     Configs that have it at this default keep the hash that they had without it.
     """
@@ -104,7 +104,7 @@ def added(default: T) -> T:
 def resolved(component: Component, *, identity: bool = False) -> dict[str, object]:
     """Return a component as a config that builds it again: every field written out, defaults included.
 
-    As an identity it is without fields that were added later and change nothing; it still builds the same component.
+    With `identity`, fields that were added later and have their default are left out; it builds the same component.
     """
 
     def plain_value(value: object) -> object:

@@ -1,4 +1,4 @@
-"""Room on a full disk: what is trained waits for it, and is not lost."""
+"""Writing to a full disk: tried again until there is space, so that a trained run is not lost."""
 
 import errno
 import time
@@ -10,32 +10,32 @@ from nnexp.core.errors import UserError, warn
 
 T = TypeVar("T")
 
-FULL = (errno.ENOSPC, errno.EDQUOT)
+DISK_FULL_ERRORS = (errno.ENOSPC, errno.EDQUOT)
 PATIENCE_SECONDS = 600.0
-"""How long a run that is trained waits for room."""
+"""How long a trained run waits for space on the disk."""
 
 
-def once_there_is_room(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
-    """Write files, and where the disk is full wait until they fit.
+def retry_while_disk_full(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
+    """Call a function that writes files; while the disk is full, call it again every second.
 
-    Raises UserError if there is no room for all that time.
+    Raises UserError if the disk stays full.
 
     Args:
-        write: Writes them; it is done from the beginning each time.
-        output_dir: Where that is, to tell the user.
+        write: Writes the files, each time from the beginning.
+        output_dir: The folder, for messages.
         patience: How long to wait, in seconds.
     """
     end = time.monotonic() + patience
-    told = False
+    warned = False
     while True:
         try:
             return write()
         except OSError as error:
-            if error.errno not in FULL:
+            if error.errno not in DISK_FULL_ERRORS:
                 raise
             if time.monotonic() > end:
                 raise UserError(f"output_dir={output_dir}: must have room for the files of a run") from error
-            if not told:
+            if not warned:
                 warn(f"no space left in {output_dir}; what is trained waits for room")
-            told = True
+            warned = True
         time.sleep(1)

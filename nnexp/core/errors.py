@@ -1,29 +1,29 @@
-"""What can go wrong that is no bug: mistakes of the user, damaged files, stores that refuse; and how they are told."""
+"""The errors that are no bugs (mistakes of the user, damaged files, stores that fail), and their messages."""
 
 import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-LONGEST = 1000
-"""The most characters of a sentence that a person would read."""
+MAX_LINE_LENGTH = 1000
+"""The most characters of a message; of a longer one the middle is left out."""
 
 
 class UserError(ValueError):
     """A mistake in what the user asked for; its message is one line naming the key, the value and what is allowed."""
 
     def __str__(self) -> str:
-        """Return the line; of a value that is too long, the middle is left out."""
+        """Return the message, without its middle if it is too long."""
         line = on_one_line(super().__str__())
-        half = LONGEST // 2
-        return line if len(line) <= LONGEST else f"{line[:half]} ... {line[-half:]}"
+        half = MAX_LINE_LENGTH // 2
+        return line if len(line) <= MAX_LINE_LENGTH else f"{line[:half]} ... {line[-half:]}"
 
 
 class DamagedError(Exception):
-    """A file is not what it should be; the message is one line."""
+    """A file is damaged; the message is one line."""
 
 
 class TrackingError(Exception):
-    """A tracker that was there could not keep something; the message is one line."""
+    """A tracker could not record something; the message is one line."""
 
 
 def warn(line: str) -> None:
@@ -32,12 +32,12 @@ def warn(line: str) -> None:
 
 
 def on_one_line(text: object) -> str:
-    """Return a text on one line, without signs that a terminal would obey."""
+    """Return a text on one line, without control characters of a terminal."""
     return printable(" ".join(str(text).split()))
 
 
 def printable(text: str) -> str:
-    """Return a text with question marks in place of all signs that cannot be seen; line ends stay."""
+    """Return a text with question marks in place of unprintable characters; line ends stay."""
     return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)
 
 
@@ -51,6 +51,6 @@ def no_such_key(path: str, known: Iterable[str]) -> str:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a sentence that proposes the closest known word, or nothing where none is close."""
+    """Return `, did you mean ...?` with the closest known word, or an empty text where none is close."""
     close = get_close_matches(word, list(known), n=1, cutoff=0.5)
     return f", did you mean {close[0]}?" if close else ""

@@ -20,9 +20,9 @@ class ExitStatus(IntEnum):
 
 @contextmanager
 def exits() -> Iterator[None]:
-    """End the process with one line where the block finds a user's mistake or is interrupted; a bug has its traceback.
+    """End the process with one line after a user's mistake or an interruption in the block; a bug keeps its traceback.
 
-    The argument of an interruption is the command that goes on, where there is one.
+    The argument of an interruption is the command that resumes the work, if there is one.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one."""
+"""Reading and writing files, so that a reader never sees half of one; and paths."""
 
 import os
 import re
@@ -16,7 +16,7 @@ TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
 
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`, which becomes `path` if the block ends well and is removed if not."""
+    """Yield a temporary path beside `path`; it is renamed to `path` if the block succeeds, else removed."""
     once = f"{os.getpid()}{time.monotonic_ns()}"  # MLflow remembers databases by their paths
     temporary = path.with_name(f".{path.stem}.{once}{path.suffix}")
     try:
@@ -33,14 +33,14 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what a process that was killed left of files that it was writing in a folder or below."""
+    """Remove the temporary files that a killed process left in a folder or below."""
     for path in folder.rglob(".*"):
         if TEMPORARY.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 def expanded(path: str) -> Path:
-    """Return a path with ~ replaced; where there is no such user, it is the name of a folder."""
+    """Return a path with ~ replaced, or unchanged if it names a user that does not exist."""
     try:
         return Path(path).expanduser()
     except RuntimeError:
@@ -53,24 +53,24 @@ def absolute(path: str) -> Path:
 
 
 def is_there(path: Path) -> bool:
-    """Tell whether there is something at a path, which anybody may have typed; what is too long for one is not."""
+    """Tell whether a path exists; one that is too long for the system does not."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises then
 
 
-def shown(path: Path) -> str:
-    """Return a path as a person in the working folder would write it."""
+def relative(path: Path) -> str:
+    """Return a path relative to the working folder if it lies within, else as it is."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def read_text(path: Path, most: int) -> str:
-    """Return a text file of so many bytes at most.
+def read_text(path: Path, max_bytes: int) -> str:
+    """Return the content of a text file.
 
-    Raises OSError if it is no file, or larger, or cannot be read.
+    Raises OSError if it is no file, has more than `max_bytes`, or cannot be read.
     """
-    if not path.is_file():  # a pipe, for one, would be waited for
+    if not path.is_file():  # reading a pipe, for one, could wait forever
         raise FileNotFoundError(f"{path.name} is no file")
-    if path.stat().st_size > most:
-        raise OSError(f"{path.name} has more than {most:,} bytes")
+    if path.stat().st_size > max_bytes:
+        raise OSError(f"{path.name} has more than {max_bytes:,} bytes")
     return path.read_text(encoding="utf-8")
 
 

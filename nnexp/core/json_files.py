@@ -1,4 +1,4 @@
-"""Records as JSON files: a dataclass each, read by its annotations, since anybody may have written the file."""
+"""Dataclasses in JSON files, checked against their annotations when read, since a file may be from a stranger."""
 
 import json
 from collections.abc import Mapping
@@ -21,20 +21,20 @@ def write_json(path: Path, record: Mapping[str, object]) -> None:
     write_text(path, json.dumps(record, indent=1) + "\n")
 
 
-def read_json(path: Path, kind: type[T], most_bytes: int) -> T | None:
-    """Return the record in a file; None where there is no file, or it holds something else."""
+def read_json(path: Path, kind: type[T], max_bytes: int) -> T | None:
+    """Return the record in a file; None if there is no file or it does not hold such a record."""
     try:
-        return typed(kind, json.loads(read_text(path, most_bytes)), path.name)
+        return typed(kind, json.loads(read_text(path, max_bytes)), path.name)
     except (OSError, ValueError, RecursionError, DamagedError):
         return None
 
 
 def typed(kind: type[T], value: object, path: str) -> T:
-    """Return a value of JSON as what an annotation says; `path` is its place in the file, for messages.
+    """Return a JSON value converted to the annotated type; `path` is its place in the file, for messages.
 
-    A dataclass is a mapping with its fields, those with a default may be missing.
+    A dataclass is a mapping from field names to values; fields with a default may be missing.
 
-    Raises DamagedError if it is something else.
+    Raises DamagedError if the value is of another type.
     """
     return cast("T", _typed(kind, value, path))
 

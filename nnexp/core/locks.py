@@ -1,4 +1,4 @@
-"""Locks, by which a process has a folder for itself."""
+"""A lock file beside a folder: one process at a time works in it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 
 def lock_of(folder: Path) -> Path:
-    """Return the file by which a process has the folder of a run for itself."""
+    """Return the lock file of a folder."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 def locked(path: Path) -> "BaseFileLock | None":
-    """Return a lock, None where another process has it; the system lets go of it for the dead."""
+    """Return a lock, or None while another process has it; the system releases the locks of dead processes."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
@@ -28,7 +28,7 @@ def locked(path: Path) -> "BaseFileLock | None":
 
 @contextmanager
 def held(path: Path) -> Iterator[bool]:
-    """Hold a lock within the block, and yield whether that is so; another process may have it."""
+    """Yield whether the lock could be taken, and hold it within the block if so."""
     lock = locked(path)
     try:
         yield lock is not None

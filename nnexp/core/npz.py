@@ -1,4 +1,4 @@
-"""Arrays in files that somebody else may have made: npz without pickle, checked before memory is taken for them."""
+"""Arrays in npz files, without pickle, and checked before memory is allocated, since a file may be from a stranger."""
 
 import io
 import struct
@@ -17,19 +17,19 @@ from nnexp.core.errors import DamagedError
 from nnexp.core.files import atomically
 
 AnyArray: TypeAlias = npt.NDArray[np.generic]
-NUMBERS = "biuf"
+NUMBER_KINDS = "biuf"
 """The kinds of dtype that are read: truth values, whole numbers and real ones."""
 SUFFIX = ".npy"
-HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 UNREADABLE = (
     *(OSError, EOFError, ValueError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile),
     *(TypeError, SyntaxError, tokenize.TokenError, UserWarning),
 )
-"""What reading a damaged archive raises; the last four are of NumPy's parser of headers."""
+"""The errors of reading a damaged archive; the last four come from NumPy's parser of headers."""
 
 
 def write_arrays(path: Path, arrays: Mapping[str, AnyArray], texts: Mapping[str, str] | None = None) -> None:
-    """Write arrays, and texts by the names of files, as an npz that `numpy.load` reads, too."""
+    """Write arrays and texts, by their names, as an npz file, which `numpy.load` can read."""
     with atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
         for name, array in arrays.items():
             with file.open(name + SUFFIX, "w", force_zip64=True) as member:
@@ -39,9 +39,9 @@ def write_arrays(path: Path, arrays: Mapping[str, AnyArray], texts: Mapping[str,
 
 
 def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
-    """Return the arrays and the texts of an npz; no more memory is taken than the file is large, twice.
+    """Return the arrays and the texts of an npz file; it takes at most twice the memory of the file.
 
-    Raises DamagedError if it is not what `write_arrays` or `numpy.savez` makes of arrays of numbers, or cannot be read.
+    Raises DamagedError if `write_arrays` or `numpy.savez` would not write such a file, or it cannot be read.
     """
     arrays, texts = dict[str, AnyArray](), dict[str, str]()
     try:
@@ -56,7 +56,7 @@ def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
 
 
 def _members(path: Path) -> dict[str, bytes]:
-    """Return the files in an archive; one that is compressed, or lies over another, could be larger than memory."""
+    """Return the files in an archive, refusing compressed or overlapping ones, which could be larger than memory."""
     with zipfile.ZipFile(path) as file:
         infos = file.infolist()
         if len({info.filename for info in infos}) < len(infos):
@@ -71,12 +71,12 @@ def _members(path: Path) -> dict[str, bytes]:
 def _array(name: str, content: bytes) -> AnyArray:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
-    if version not in HEADERS:
+    if version not in HEADER_READERS:
         raise DamagedError(f"{name} has version {version}")
     with warnings.catch_warnings():
-        warnings.simplefilter("error")  # of a header that NumPy mends, as of one that Python 2 wrote
-        shape, by_columns, dtype = HEADERS[version](stream)
-    if dtype.kind not in NUMBERS:
+        warnings.simplefilter("error")  # NumPy warns of headers that it repairs, as of Python 2
+        shape, by_columns, dtype = HEADER_READERS[version](stream)
+    if dtype.kind not in NUMBER_KINDS:
         raise DamagedError(f"{name} is of {dtype}, not of numbers")
     if prod(shape) * dtype.itemsize != len(content) - stream.tell() or min(shape, default=0) < 0:
         raise DamagedError(f"{name} has shape {shape}, and {len(content) - stream.tell()} bytes")

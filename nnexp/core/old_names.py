@@ -1,4 +1,4 @@
-"""Modules under the names that they had: logged models, recorded runs and packages of users go on naming them so."""
+"""Old names of modules that were moved: logged models, recorded runs and packages of users still use them."""
 
 import sys
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ OLD_NAMES = {
     "nnexp.saved_model": "nnexp.storage.saved_model",  # in every model.json
     "nnexp.served_model": "nnexp.storage.served_model",  # the `loader_module` of every model in MLflow
 }
-"""What was moved, and where to; a name that stands in anybody's files is never taken out."""
+"""Old and new names; an old one that stands in files of users is never removed."""
 
 
 class OldNames(MetaPathFinder, Loader):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: both interrupt, at once or where it suits."""
+"""Ctrl-C and SIGTERM: both interrupt, at once or at the end of a step."""
 
 import signal
 import threading
@@ -14,11 +14,11 @@ class Terminated(KeyboardInterrupt):
 
 
 KINDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
-"""What each signal raises."""
+"""The exception that each signal raises."""
 
 
 class Interruption:
-    """A signal that has come and waits until it suits; a second one does not wait."""
+    """A signal that has come and waits for the end of a step; a second one does not wait."""
 
     def __init__(self) -> None:
         self._kind: type[KeyboardInterrupt] | None = None
@@ -29,13 +29,13 @@ class Interruption:
         return self._kind is not None
 
     def note(self, number: int, _frame: FrameType | None) -> None:
-        """Take notice of a signal."""
+        """Remember a signal; raise it if it is the second."""
         if self._kind is not None:
             raise self._kind
         self._kind = KINDS[signal.Signals(number)]
 
     def happen(self) -> None:
-        """Raise what has waited."""
+        """Raise the exception of the signal that has come, if any."""
         if self._kind is not None:
             raise self._kind
 
@@ -53,7 +53,7 @@ def sigterm_interrupts() -> Iterator[None]:
 
 @contextmanager
 def waiting_interrupts() -> Iterator[Interruption]:
-    """Let the first signal wait within the block, until the block lets it happen or ends."""
+    """Let the first signal wait within the block, until the block calls `happen` or ends."""
     interruption = Interruption()
     with _handled(*KINDS, by=interruption.note):
         yield interruption

@@ -1,7 +1,7 @@
-"""The state of a training in a file: arrays as npz, the rest JSON, with a checksum over both.
+"""The state of a training in a file: arrays as npz, the rest as JSON, with a checksum over both.
 
-What changes while training says so itself: it has a `state`, a tree of mappings and lists with arrays and plain values
-at its ends, and a `restore` that takes such a tree back.
+Every object that changes while training has a method `state`, which returns a tree of mappings and lists with arrays
+and plain values as leaves, and a method `restore`, which takes such a tree back.
 """
 
 import hashlib
@@ -21,20 +21,20 @@ Tree: TypeAlias = "Mapping[str, Tree] | Sequence[Tree] | AnyArray | str | int | 
 T = TypeVar("T")
 
 VERSION = 1
-"""Of the format; a file of another one is refused."""
+"""The version of the format; files of another version are refused."""
 STATE, CHECKSUM = "state.json", "sha256"
-MOST = 1 << 62
-"""Above all counts."""
+UNLIMITED = 1 << 62
+"""Larger than all counts."""
 ARRAY = "array"
 """The only key of a mapping that stands for an array."""
 
 
 class Saved:
-    """A part of a checkpoint, each value checked when it is asked for, since anybody may have written it.
+    """A part of a checkpoint; each value is checked when it is read, since the file may be from a stranger.
 
     Args:
-        tree: What was saved.
-        path: Where in the checkpoint that is.
+        tree: The saved values by name.
+        path: The place of the part in the checkpoint, for messages.
     """
 
     def __init__(self, tree: object, path: str = "checkpoint") -> None:
@@ -49,22 +49,22 @@ class Saved:
         return value
 
     def has(self, name: str) -> bool:
-        """Tell whether there is something of this name, and not null."""
+        """Tell whether there is a value of this name that is not null."""
         return self._tree.get(name) is not None
 
     def part(self, name: str) -> "Saved":
-        """Return a mapping."""
+        """Return a mapping as a part."""
         return Saved(self._tree.get(name), f"{self._path}.{name}")
 
     def parts(self, name: str) -> list["Saved"]:
-        """Return a list of mappings."""
+        """Return a list of mappings as parts."""
         return [Saved(part, f"{self._path}.{name}[{place}]") for place, part in enumerate(self._value(name, list))]
 
     def mapping(self, name: str) -> dict[str, object]:
-        """Return a mapping as it is."""
+        """Return a mapping as a dictionary."""
         return dict(self._value(name, dict))
 
-    def whole(self, name: str, below: int = MOST) -> int:
+    def whole(self, name: str, below: int = UNLIMITED) -> int:
         """Return a whole number from 0 to below a limit."""
         value = self._value(name, int)
         if not 0 <= value < below:
@@ -104,22 +104,22 @@ class Saved:
         return array.astype(np.intp, copy=False)
 
     def like(self, name: str, array: Array) -> Array:
-        """Return an array that is like another."""
+        """Return an array of the same shape and dtype as another."""
         return cast("Array", self.array(name, array.shape, array.dtype))
 
     def table(self, name: str, rows: int) -> Array:
-        """Return numbers in so many rows."""
+        """Return a table of numbers with a known number of rows."""
         array = self._value(name, np.ndarray)
         if array.ndim != 2 or len(array) != rows or array.dtype.kind != "f":
             raise DamagedError(f"{self._path}.{name} is no table of {rows} rows")
         return array
 
     def fill(self, name: str, array: AnyArray) -> None:
-        """Put what was saved into an array, in place, for others look at it."""
+        """Copy a saved array into an array in place, because views of it exist."""
         array[...] = self.array(name, array.shape, array.dtype)
 
     def fill_all(self, name: str, arrays: Mapping[str, AnyArray]) -> None:
-        """Put what was saved into arrays, by their names."""
+        """Copy saved arrays into arrays of the same names, in place."""
         part = self.part(name)
         for key, array in arrays.items():
             part.fill(key, array)
@@ -144,9 +144,9 @@ def write_checkpoint(path: Path, tree: Mapping[str, Tree]) -> None:
 
 
 def read_checkpoint(path: Path) -> Saved:
-    """Return the tree that a file holds.
+    """Return the tree in a file.
 
-    Raises DamagedError if it is not as it was written, or of another version.
+    Raises DamagedError if the file was changed, or is of another version.
     """
     arrays, texts = read_arrays(path)
     state = texts.get(STATE, "")
@@ -157,19 +157,19 @@ def read_checkpoint(path: Path) -> Saved:
         return arrays[str(node[ARRAY])] if node.keys() == {ARRAY} else node
 
     saved = _sound(lambda: Saved(json.loads(state, object_hook=restored)))
-    version = saved.whole("version", below=MOST)
+    version = saved.whole("version", below=UNLIMITED)
     if version != VERSION:
         raise DamagedError(f"it has version {version}, and {VERSION} is known")
     return saved
 
 
 def generator_state(generator: np.random.Generator) -> Tree:
-    """Return where a generator of random numbers stands."""
+    """Return the state of a generator of random numbers."""
     return cast("Tree", generator.bit_generator.state)
 
 
 def restore_generator(generator: np.random.Generator, saved: Saved, name: str) -> None:
-    """Let a generator go on where it stood."""
+    """Set the state of a generator to a saved one."""
 
     def restore() -> None:
         generator.bit_generator.state = saved.mapping(name)
@@ -178,7 +178,7 @@ def restore_generator(generator: np.random.Generator, saved: Saved, name: str) -
 
 
 def _sound(read: Callable[[], T]) -> T:
-    """Return what a function reads, and say in one line what it stumbles over."""
+    """Return the result of a function that reads; its errors become a DamagedError of one line."""
     try:
         return read()
     except (ValueError, TypeError, LookupError, OverflowError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""What is to be predicted: the part of a data set that losses and metrics need to know."""
+"""The task of a data set: what is predicted, which is all that losses and metrics know of the data."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +8,7 @@ Kind = Literal["classification", "regression", "distribution", "pairs", "triplet
 
 @dataclass(frozen=True)
 class Task:
-    """What the targets of a data set are.
+    """The kind of targets that a data set has.
 
     Attributes:
         classes: The names of the classes; the label of an example is the index of its class.
@@ -24,7 +24,7 @@ class Task:
     columns: tuple[str, ...] = ("target",)
 
     def __str__(self) -> str:
-        """Return the task as a sentence about data has it."""
+        """Return the task in words, as in `data with 3 classes`."""
         if self.kind == "classification":
             return f"{len(self.classes)} classes"
         return {"regression": "numbers as targets", "distribution": "distributions as targets"}.get(

@@ -1,4 +1,4 @@
-"""Errands that must not hold anybody up."""
+"""A call with a time limit."""
 
 from collections.abc import Callable
 from threading import Thread
@@ -6,17 +6,17 @@ from threading import Thread
 from nnexp.core.errors import TrackingError
 
 
-def within(seconds: float, errand: Callable[[], None]) -> None:
-    """Do something in a thread of its own, and leave it there where it takes longer than so many seconds.
+def call_within(seconds: float, function: Callable[[], None]) -> None:
+    """Call a function in a thread, and wait for it for some seconds; if it takes longer, it is left running.
 
-    Raises TrackingError if it could not be done, or not in this time.
+    Raises TrackingError if it does not return in time, or the error that it raises.
     """
     failures: list[Exception] = []
 
     def attempt() -> None:
         try:
-            errand()
-        except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
+            function()
+        except Exception as error:  # noqa: BLE001 - it is raised in the waiting thread
             failures.append(error)
 
     thread = Thread(target=attempt, daemon=True)

@@ -25,13 +25,6 @@ class Regularization(Component):
     clip_value: Positive | None = None
     clip_norm: Positive | None = None
 
-    def penalty(self, theta: Array, penalised: Array) -> Array:
-        """Return the penalty of each run, shape (runs, 1); `penalised` is 1 for parameters that count, else 0."""
-        weights = theta * penalised
-        l1 = 0.0 if self.l1 is None else self.l1 * np.abs(weights).sum(axis=1, keepdims=True)
-        l2 = 0.0 if self.l2 is None else self.l2 / 2 * (weights * weights).sum(axis=1, keepdims=True)
-        return np.zeros((len(theta), 1)) + l1 + l2
-
     def add_penalty_and_clip(self, gradient: Array, theta: Array, penalised: Array) -> None:
         """Add the gradient of the penalty to a gradient, shape (runs, parameters), and clip it, in place."""
         if self.l1 is not None:

@@ -1,1 +1,1 @@
-"""What a person reads: the terminal, tables, and reports in Markdown and HTML."""
+"""Output for people: the terminal, tables, and reports in Markdown and HTML."""

@@ -1,4 +1,4 @@
-"""A Markdown report as one HTML file with its figures inside, for readers that open no files beside it."""
+"""A Markdown report as one HTML file with its figures inside, for programs that open no files beside it."""
 
 import re
 from base64 import b64encode
@@ -14,9 +14,9 @@ img { max-width: 100%; }
 
 
 def page(markdown: str, folder: Path) -> str:
-    """Return a report as a page of its own; its pictures are those of the folder.
+    """Return a report as one page; its pictures are read from the folder.
 
-    MLflow, for one, shows the pictures of a page, but not those that Markdown refers to.
+    MLflow, for one, shows the pictures within a page, but not files that Markdown refers to.
     """
     from markdown_it import MarkdownIt
 

@@ -1,4 +1,4 @@
-"""The results of a run as rows of a table and as a line, for the terminal and for reports."""
+"""Turns the results of a run into rows of tables and a line, for the terminal and for reports."""
 
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
@@ -49,5 +49,5 @@ def error_rows(predictions: NumberPredictions) -> list[tuple[str, ...]]:
 
 
 def number(value: float) -> str:
-    """Return a metric with four decimals, or in powers of ten where it is too large for them to matter."""
+    """Return a metric with four decimals, or in powers of ten if it is too large for them to matter."""
     return f"{value:.4f}" if abs(value) < DECIMALS_MATTER else f"{value:.3e}"

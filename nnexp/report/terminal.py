@@ -1,4 +1,4 @@
-"""What a person sees in the terminal: a progress bar on a terminal, plain lines in a pipe, and a table at the end."""
+"""Output in the terminal: a progress bar, or plain lines in a pipe, and tables at the end."""
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 REDRAW_SECONDS = 0.1
-WIDE = 115
-"""Columns from which a progress bar has room for accuracies."""
+WIDE_TERMINAL = 115
+"""The columns of a terminal from which a progress bar shows a second metric."""
 PIPED_WIDTH = 100
-"""Columns of a table where there is no terminal to ask."""
+"""The columns of a table in a pipe."""
 PIPED_LINES = 10
-"""How many lines of progress are printed where there is no terminal."""
+"""The number of lines of progress in a pipe."""
 
 
 class Progress(Protocol):
-    """Shows how far the training is."""
+    """Shows the progress of a training."""
 
     def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Show the metrics of an epoch."""
@@ -44,7 +44,7 @@ def console() -> "Console":
 
 @contextmanager
 def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
-    """Yield what shows progress: a bar with the time left, lines in a pipe, or nothing when not verbose."""
+    """Yield a function that shows progress: a bar with the time left, lines in a pipe, or nothing if not verbose."""
     if not verbose:
         yield lambda epoch, metrics: None  # noqa: ARG005
     elif sys.stdout.isatty():
@@ -63,7 +63,7 @@ def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
 
 @contextmanager
 def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Yield what shows how many of the runs of a sweep are done: a bar with the time left, or a few lines in a pipe."""
+    """Yield a function that adds to the number of runs that are done, shown as a bar, or as lines in a pipe."""
     if not sys.stdout.isatty():
         marks = {max(1, total * mark // PIPED_LINES) for mark in range(1, PIPED_LINES + 1)}
         done = 0
@@ -83,7 +83,7 @@ def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
 
 @contextmanager
 def waiting(what: str, left: Callable[[], int]) -> Iterator[Callable[[], None]]:
-    """Yield what shows how much is left of something that is done elsewhere; in a pipe it shows nothing."""
+    """Yield a function that shows how much is left of work done elsewhere; in a pipe it shows nothing."""
     if not sys.stdout.isatty() or left() == 0:
         yield lambda: None
     else:
@@ -118,9 +118,9 @@ def show_results(
     predictions: Predictions | None,
     diverged_step: int | None,
     notes: Sequence[str],
-    where: Sequence[str],
+    lines: Sequence[str],
 ) -> None:
-    """Print the tables of a finished run, notes on its data, and where to find it."""
+    """Print the tables of a finished run, notes on its data, and further lines."""
     out = console()
     if diverged_step is not None:
         out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
@@ -133,7 +133,7 @@ def show_results(
         out.print(_table(("test", "typical error", "of the training mean"), error_rows(predictions)))
     for note in notes:
         out.print(printable(f"Data    {note}"), soft_wrap=True, markup=False)
-    for line in where:
+    for line in lines:
         out.print(line, soft_wrap=True, markup=False)
 
 
@@ -150,12 +150,12 @@ def show_sentences(lines: Sequence[str]) -> None:
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, its first column to the left and the others to the right."""
+    """Print a table, its first column aligned left and the others right."""
     console().print(_table(header, rows))
 
 
 def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]) -> None:
-    """Print a table without as many of the spare columns, the first ones first, as the terminal is too narrow for."""
+    """Print a table; in a narrow terminal, spare columns are left out, the first of them first."""
     out = console()
     longest = max((len(word) for row in rows for word in row[0].split()), default=0)
     widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(header) if i}
@@ -182,7 +182,7 @@ def _bar(trainer: Trainer) -> Iterator[Progress]:
     )
     drawn = 0.0
     with Bars(*columns, transient=True) as bars:
-        most = 2 if bars.console.width >= WIDE else 1
+        most = 2 if bars.console.width >= WIDE_TERMINAL else 1
         task = bars.add_task("", total=trainer.length, metrics="")
 
         def show(epoch: int, metrics: Mapping[str, float]) -> None:
@@ -195,7 +195,7 @@ def _bar(trainer: Trainer) -> Iterator[Progress]:
 
 
 def _short(metrics: Mapping[str, float], most: int = 2) -> str:
-    """Return the loss and the next metrics, up to so many, of the training and the test part in little space."""
+    """Return the loss and the next metrics, `most` in all, of the training and test part in little space."""
     names = [name.removeprefix("train/") for name in metrics if name.startswith("train/")][:most]
     values = [f"{name} {number(metrics[f'train/{name}'])} / {number(metrics[f'test/{name}'])}" for name in names]
     return "  ".join(["train / test", *values])

@@ -14,19 +14,19 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 
-PASSES = 3
+ARRAYS_PER_UNIT = 3
 """Arrays as large as the activations: their inputs, their outputs, and the gradients."""
-ROUND = 200
+BYTES_PER_ROUND = 200
 """Bytes in memory for each round of a training, beside its metrics."""
-DIGITS = 20
+BYTES_PER_WRITTEN_NUMBER = 20
 """Bytes of a number in a text file."""
-COPIES = 2
+COPIES_OF_FILES = 2
 """How often the files of a run are written: into its folder, and for MLflow."""
-SETS = 2
+COPIES_OF_PARAMETERS = 2
 """How often the trained parameters are among them: for nnexp, and within the model that MLflow loads."""
-LARGEST = 10**300
+MAX_BYTES = 10**300
 """More bytes than need to be told apart, and few enough to be divided."""
-UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
+BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
 def parameters_of(data: Data, recipe: Recipe) -> int:
@@ -43,7 +43,7 @@ def step_bytes(experiment: Experiment, data: Data, recipe: Recipe) -> int:
     for layer in recipe.layers:
         width = outputs([layer], width)
         units += width
-    return int(dtype.itemsize * (parameters_of(data, recipe) * (2 + len(state)) + PASSES * examples * units))
+    return int(dtype.itemsize * (parameters_of(data, recipe) * (2 + len(state)) + ARRAYS_PER_UNIT * examples * units))
 
 
 def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
@@ -62,14 +62,14 @@ def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
             f"architecture, trainer.batch_size: must need at most the {amount(free)} of memory that are free, "
             f"not {amount(needed)} for {parameters:,} parameters and {batch:,} examples at a time"
         )
-    needed = 8 * numbers + ROUND * trainer.length
+    needed = 8 * numbers + BYTES_PER_ROUND * trainer.length
     if needed > free:
         raise UserError(
             f"trainer.{trainer.unit}s={trainer.length}: must need at most the {amount(free)} of memory that are free, "
             f"not {amount(needed)} for its history"
         )
-    arrays = parameters * (SETS + len(trainer.snapshots))
-    needed = COPIES * (8 * arrays + DIGITS * numbers)
+    arrays = parameters * (COPIES_OF_PARAMETERS + len(trainer.snapshots))
+    needed = COPIES_OF_FILES * (8 * arrays + BYTES_PER_WRITTEN_NUMBER * numbers)
     free = shutil.disk_usage(existing(absolute(experiment.output_dir))).free
     if needed > free:
         raise UserError(
@@ -90,7 +90,7 @@ def existing(path: Path) -> Path:
 
 def amount(count: float) -> str:
     """Return a number of bytes with two digits and a unit."""
-    place, count = 0, min(count, LARGEST)
-    while count >= 1000 and place < len(UNITS) - 1:
+    place, count = 0, min(count, MAX_BYTES)
+    while count >= 1000 and place < len(BYTE_UNITS) - 1:
         count, place = count / 1000, place + 1
-    return f"{count:.2g} {UNITS[place]}" if count < 100 else f"{count:,.0f} {UNITS[place]}"
+    return f"{count:.2g} {BYTE_UNITS[place]}" if count < 100 else f"{count:,.0f} {BYTE_UNITS[place]}"

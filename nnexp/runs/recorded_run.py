@@ -13,7 +13,7 @@ from nnexp.core.component import flat
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there, read_text
 from nnexp.runs.tracking_note import RunNote
-from nnexp.storage.run_folder import CONFIG, HISTORY, LARGEST, SUMMARY, TRACKED, RunSummary, read_history
+from nnexp.storage.run_folder import CONFIG, HISTORY, MAX_FILE_BYTES, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.training.history import History
 
 
@@ -56,7 +56,7 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
 
     Raises UserError if there is no such run.
     """
-    for folder in (Path(run), noted_folder(run, output_dir)):
+    for folder in (Path(run), folder_of_run_id(run, output_dir)):
         if folder is not None and is_there(folder / SUMMARY):
             note = RunNote.read(folder)
             yield folder, None if note is None else note.run_id
@@ -70,7 +70,7 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
         yield Path(fetched), run
 
 
-def noted_folder(run_id: str, output_dir: Path) -> Path | None:
+def folder_of_run_id(run_id: str, output_dir: Path) -> Path | None:
     """Return the folder in which a note says that MLflow calls the run so."""
     if not is_there(output_dir):
         return None
@@ -82,7 +82,7 @@ def noted_folder(run_id: str, output_dir: Path) -> Path | None:
 def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
     summary = RunSummary.read(folder)
     try:
-        config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, LARGEST)))
+        config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, MAX_FILE_BYTES)))
         history = read_history(folder)
     except UNREADABLE as error:
         raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error

@@ -12,9 +12,9 @@ from nnexp.config.overrides import command, key_of
 from nnexp.core.build import build
 from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError
-from nnexp.core.files import absolute, is_there, shown
+from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.state import Saved, Tree
-from nnexp.runs.recorded_run import noted_folder
+from nnexp.runs.recorded_run import folder_of_run_id
 from nnexp.runs.tracking_note import tracked_as
 from nnexp.storage.checkpoints import FOLDER, read_latest
 from nnexp.training.loop import Training
@@ -66,7 +66,7 @@ def facts(experiment: Experiment, overrides: Sequence[str], data_digest: str) ->
 def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     """Return the run that `resume` names.
 
-    What its numbers depend on stands in the checkpoint; where things go and what is shown is said anew, for a
+    What its numbers depend on stands in the checkpoint; where things go and what is relative is said anew, for a
     checkpoint may come from somebody else.
 
     Raises UserError if there is no sound checkpoint, or the command line asks for another config.
@@ -101,12 +101,12 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
 def resume_command(folder: Path, overrides: Sequence[str]) -> str:
     """Return the command that goes on with a run, which began with some overrides."""
     again = [override for override in overrides if without_effect(key_of(override)) and key_of(override) != KEY]
-    return command(f"{KEY}={shown(folder)}", *again)
+    return command(f"{KEY}={relative(folder)}", *again)
 
 
 def _folder(name: str, output_dir: Path) -> Path | None:
     """Return the path that a name is, or the folder of the run that MLflow calls so; None where there is none."""
-    return absolute(name) if is_there(absolute(name)) else noted_folder(name, output_dir)
+    return absolute(name) if is_there(absolute(name)) else folder_of_run_id(name, output_dir)
 
 
 def _chosen(experiment: Experiment, there: Experiment, overrides: Sequence[str]) -> Experiment:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nnexp.config.overrides import command
-from nnexp.core.files import shown
+from nnexp.core.files import relative
 from nnexp.core.json_files import read_json, write_json
-from nnexp.storage.run_folder import HISTORY, LARGEST, TRACKED, files_to_record, read_history
+from nnexp.storage.run_folder import HISTORY, MAX_FILE_BYTES, TRACKED, files_to_record, read_history
 from nnexp.tracking.tracker import FinishedRun, Status, SweepFacts, SweepView
 from nnexp.training.history import NOTHING
 
@@ -41,7 +41,7 @@ class RunNote:
     @classmethod
     def read(cls, folder: Path) -> "RunNote | None":
         """Return the note beside a run's files; None where there is none, or something else."""
-        note = read_json(folder / TRACKED, cls, LARGEST)
+        note = read_json(folder / TRACKED, cls, MAX_FILE_BYTES)
         if note is None or note.left is None:
             return note
         try:
@@ -76,15 +76,15 @@ class SweepNote:
     @classmethod
     def read(cls, folder: Path) -> "SweepNote | None":
         """Return the note beside a sweep's files; None where there is none, or something else."""
-        return read_json(folder / TRACKED, cls, LARGEST)
+        return read_json(folder / TRACKED, cls, MAX_FILE_BYTES)
 
 
-def later(output_dir: Path, uri: str) -> str:
+def deliver_command(output_dir: Path, uri: str) -> str:
     """Return the command that delivers what is noted in a folder."""
     from nnexp.tracking.mlflow import default_uri
 
     elsewhere = [] if uri == default_uri(output_dir) else ["--tracking-uri", uri]
-    return command("deliver", shown(output_dir), *elsewhere)
+    return command("deliver", relative(output_dir), *elsewhere)
 
 
 def tracked_as(folder: Path, uri: str, *, complete: bool = True) -> str | None:

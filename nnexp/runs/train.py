@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.core.component import resolved
-from nnexp.core.disk import once_there_is_room
+from nnexp.core.disk import retry_while_disk_full
 from nnexp.core.errors import TrackingError, UserError, warn
 from nnexp.core.files import new_folder, remove_temporaries, writable_folder
 from nnexp.core.locks import lock_of, locked
@@ -20,8 +20,8 @@ from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, facts, resume_command, resumed
-from nnexp.runs.tracking_note import RunNote, later
-from nnexp.runs.write import best_metrics, describe, outcome_tags, where, write_run
+from nnexp.runs.tracking_note import RunNote, deliver_command
+from nnexp.runs.write import best_metrics, describe, file_and_links, outcome_tags, write_run
 from nnexp.storage.checkpoints import Checkpoints
 from nnexp.storage.run_folder import CONFIG, files_to_record, write_history, write_yaml
 from nnexp.tracking.environment import environment
@@ -85,7 +85,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
             raise
     if solo.verbose:
         terminal.show_results(
-            result.history, result.predictions, result.diverged_step, notes=result.notes, where=where(result)
+            result.history, result.predictions, result.diverged_step, notes=result.notes, lines=file_and_links(result)
         )
     else:
         terminal.show_line(result.name, result.history, result.diverged_step)
@@ -206,10 +206,10 @@ class Solo:
         try:
             (outcome,) = self._training.outcomes().values()
             seconds = self._training.seconds
-            result = self._with_room(
-                lambda: result_of(self.ready, outcome, self.folder, seconds=seconds, links=tracked.where())
+            result = self._retry_while_full(
+                lambda: result_of(self.ready, outcome, self.folder, seconds=seconds, links=tracked.links())
             )
-            self._with_room(lambda: self._write(outcome, result, tracked))
+            self._retry_while_full(lambda: self._write(outcome, result, tracked))
             self._record(tracked, result)
         except KeyboardInterrupt:
             self.checkpoints.write(self._training)
@@ -224,14 +224,14 @@ class Solo:
         summary, folder = result.summary, result.folder
         description = describe(result.command, result.history, result.diverged_step, folder)
         done = self._unfinished("FINISHED", best_metrics(summary), outcome_tags(summary), description)
-        self._with_room(lambda: self._note(done))
+        self._retry_while_full(lambda: self._note(done))
         try:
             tracked.finish(done.metrics, done.tags, description, files_to_record(folder))
         except TrackingError as error:
-            again = later(self.output_dir, tracked.uri)
+            again = deliver_command(self.output_dir, tracked.uri)
             warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
         else:
-            self._with_room(lambda: self._note(None))
+            self._retry_while_full(lambda: self._note(None))
 
     def _end(self, tracked: TrackedRun, status: Status) -> None:
         """Close a run that does not get to its end, with its checkpoints, if any."""
@@ -269,5 +269,5 @@ class Solo:
         if self._tracked is not None and self._tracked.run_id is not None:
             RunNote(self._tracked.uri, self._tracked.run_id, left=left).write(self._place)
 
-    def _with_room(self, write: Callable[[], T]) -> T:
-        return once_there_is_room(write, self.output_dir)
+    def _retry_while_full(self, write: Callable[[], T]) -> T:
+        return retry_while_disk_full(write, self.output_dir)

@@ -66,6 +66,6 @@ def describe(command: str, history: History, diverged_step: int | None, folder: 
     return f"    {command}\n\n{summary(history, diverged_step)}\n\nFiles: `{folder}`"
 
 
-def where(result: Result) -> list[str]:
+def file_and_links(result: Result) -> list[str]:
     """Return lines that tell a person where the files are and how to open MLflow on them."""
     return [f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]

@@ -1,4 +1,4 @@
-"""The checkpoints of a run: when they are written, where they are, and how one is found again."""
+"""The checkpoints of a run: when they are written, where they are, and how the latest is read."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -9,40 +9,40 @@ from nnexp.core.state import Saved, Tree, read_checkpoint, write_checkpoint
 from nnexp.training.loop import Training
 
 FOLDER, NEXT, LATEST, PREVIOUS = "checkpoints", "next.npz", "latest.npz", "previous.npz"
-SECONDS = 60.0
-"""Of training between two checkpoints, where the config leaves it open."""
-SHARE = 20
-"""A training takes at least so many times as long as writing its checkpoints."""
+SECONDS_BETWEEN = 60.0
+"""Seconds of training between two checkpoints, if the config does not say."""
+MIN_TRAINING_PER_WRITING = 20
+"""The least ratio of the time of training to the time of writing checkpoints."""
 
 
 class Checkpoints:
     """Writes the checkpoints of a run, and keeps the last two.
 
     Args:
-        folder: Returns the run's folder, which is made when it is first asked for.
-        facts: What a checkpoint says beside the state of the training.
-        every: The steps between two of them; None leaves it to the clock.
-        kept: Whether there is one that the training went on from.
+        folder: Returns the run's folder, which is made at the first call.
+        facts: The content of a checkpoint beside the state of the training.
+        every: The steps between two of them; None for a time between them.
+        kept: Whether the training went on from a checkpoint.
     """
 
     def __init__(self, folder: Callable[[], Path], facts: Mapping[str, Tree], every: int | None, *, kept: bool) -> None:
         self._folder, self._facts, self._every, self.kept = folder, facts, every, kept
-        self._steps, self._next = -1, time.monotonic() + SECONDS
+        self._steps, self._next = -1, time.monotonic() + SECONDS_BETWEEN
         self._failing = False
 
     def due(self, steps: int) -> bool:
-        """Tell whether it is time to write one, after so many steps."""
+        """Tell whether it is time to write one, given the number of steps done."""
         if self._every is not None:
             return steps % self._every == 0 and steps > max(self._steps, 0)
         return time.monotonic() > self._next
 
     @property
     def wanted(self) -> bool:
-        """Tell whether there is to be one at the end, too."""
+        """Tell whether one is to be written at the end, too."""
         return self.kept or self._every is not None
 
     def write(self, training: Training) -> None:
-        """Write a checkpoint of a training that has paused or ended; where that cannot be done, say so and go on."""
+        """Write a checkpoint of a training that has paused or ended; if that fails, warn and go on."""
         begun = time.monotonic()
         try:
             folder = self._folder() / FOLDER
@@ -57,16 +57,16 @@ class Checkpoints:
                 warn(f"no checkpoint could be written ({error.strerror}); the training goes on")
             self._failing = True
         now = time.monotonic()
-        self._steps, self._next = training.steps, now + max(SECONDS, SHARE * (now - begun))
+        self._steps, self._next = training.steps, now + max(SECONDS_BETWEEN, MIN_TRAINING_PER_WRITING * (now - begun))
 
 
 def read_latest(name: str, path: Path) -> tuple[Saved, Path | None]:
-    """Return the latest checkpoint that is sound, and the folder of its run, None if it lies somewhere else.
+    """Return the latest undamaged checkpoint, and the folder of its run or None if it is not in one.
 
-    Raises UserError if there is none.
+    Raises UserError if there is no such checkpoint.
 
     Args:
-        name: What the user calls it.
+        name: The value of `resume`, for messages.
         path: A run's folder, its folder of checkpoints, or a checkpoint.
     """
     if path.is_file():

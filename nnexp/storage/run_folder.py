@@ -1,4 +1,4 @@
-"""The files of a run: its config, history and parameters, and its result in a few numbers."""
+"""The files of a run: its config, history and parameters, and a summary of its result."""
 
 import csv
 import io
@@ -18,30 +18,29 @@ from nnexp.core.json_files import read_json, write_json
 from nnexp.training.history import History, Unit
 
 HALVING = "halving"
-"""How the reason begins for which successive halving stops a run."""
+"""The first word of the reason with which successive halving stops a run."""
 CONFIG, SUMMARY, HISTORY, TRACKED = "config.yaml", "result.json", "history.csv", "tracked.json"
 PARAMETERS = "parameters.npz"
-UNITS: tuple[Unit, ...] = get_args(Unit)
-LARGEST, LARGEST_HISTORY = 2**20, 2**28
-"""The most bytes that are read of a file, which somebody else may have made to take all memory."""
+TIME_UNITS: tuple[Unit, ...] = get_args(Unit)
+MAX_FILE_BYTES, MAX_HISTORY_BYTES = 2**20, 2**28
+"""The largest files that are read: one from a stranger could be made to take all memory."""
 
 
 @dataclass(frozen=True)
 class RunSummary:
-    """What came out of a run, small enough to keep a thousand of them.
+    """The result of a run in a few numbers, small enough to keep a thousand of them.
 
     Attributes:
-        config_hash, data_digest, version: What was run: the hash of the config, the digest of the data, and the version
-            of nnexp.
-        unit, length: What was trained for: so many epochs, or iterations.
-        end: Every metric at the end; empty where nothing was evaluated.
+        config_hash, data_digest, version: The hash of the config, the digest of the data, and the version of nnexp.
+        unit, length: The length of the training in epochs or iterations.
+        end: Every metric at the end; empty if nothing was evaluated.
         best: The best value over the training of every metric: the lowest loss, the highest accuracy.
-        best_time: The epoch, or iteration, of the lowest loss on the part for choosing; None where nothing was
+        best_time: The epoch or iteration with the lowest selection loss (validation, else test); None if nothing was
             evaluated.
         at_best: Every metric at that time.
-        baselines: What metrics are to be compared with.
-        diverged_step, stopped: How it ended, if not as usual.
-        seconds: How long the training took; of a stack, the run's share.
+        baselines: The values to compare metrics with.
+        diverged_step, stopped: The step at which it diverged and the reason why it ended early, or None.
+        seconds: The time of the training; of a stack, the run's share.
     """
 
     config_hash: str
@@ -64,17 +63,17 @@ class RunSummary:
         return (self.stopped or "").startswith(HALVING)
 
     def write(self, folder: Path) -> None:
-        """Write the summary into a run's folder, as the last of its files: its presence says that all are there."""
+        """Write the summary as the last file of a run's folder: if it is there, all files are."""
         write_json(folder / SUMMARY, asdict(self))
 
     @classmethod
     def read(cls, folder: Path) -> "RunSummary | None":
-        """Return the summary of a run's folder; None where the run did not get that far, or wrote something else."""
-        return read_json(folder / SUMMARY, cls, LARGEST)
+        """Return the summary in a run's folder; None if there is none, or it is damaged."""
+        return read_json(folder / SUMMARY, cls, MAX_FILE_BYTES)
 
 
 def files_to_record(folder: Path) -> list[Path]:
-    """Return the files and folders of a run, but for the note of where they are recorded."""
+    """Return the files and folders of a run, without the note about its tracking."""
     return sorted(path for path in folder.iterdir() if path.name != TRACKED)
 
 
@@ -85,7 +84,7 @@ def write_yaml(path: Path, config: Mapping[str, object]) -> None:
 
 @cache
 def _dumper() -> type[yaml.SafeDumper]:
-    """Return YAML's fastest writer, made to quote what OmegaConf would take for a number, such as 1e3."""
+    """Return YAML's fastest writer, which quotes texts that OmegaConf would read as numbers, such as 1e3."""
 
     def represent(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
         try:
@@ -109,11 +108,11 @@ def write_history(folder: Path, history: History) -> None:
 
 
 def read_history(folder: Path) -> History:
-    """Return all evaluations, as exact as they were written.
+    """Return all evaluations, bit for bit.
 
-    Raises OSError or ValueError if there is no history, or not one that was written here.
+    Raises OSError or ValueError if there is no history, or it is damaged.
     """
-    text = read_text(folder / HISTORY, LARGEST_HISTORY)
+    text = read_text(folder / HISTORY, MAX_HISTORY_BYTES)
     times, values = array("q"), array("d")
     try:
         rows = csv.reader(io.StringIO(text, newline=""))
@@ -126,7 +125,7 @@ def read_history(folder: Path) -> History:
             values.extend(map(float, numbers))
     except (csv.Error, OverflowError, StopIteration) as error:
         raise ValueError(f"{HISTORY} is none ({error})") from error
-    if unit not in UNITS or len({*names}) < len(names):
+    if unit not in TIME_UNITS or len({*names}) < len(names):
         raise ValueError(f"{HISTORY} has the header {unit}, {', '.join(names)}")
     columns = np.array(values, np.float64).reshape(len(times), len(names)).T
     metrics: dict[str, Array] = {name: column.copy() for name, column in zip(names, columns, strict=True)}

@@ -1,6 +1,6 @@
-"""What a run has learned, in two files that are enough to use it: its parameters, and `model.json` with all the rest.
+"""The trained model of a run in two files: its parameters, and `model.json` with everything else.
 
-Neither is trusted when it is read: only components of nnexp are built, every array has the shape that they ask for,
+Neither is trusted when it is read: only components of nnexp are built, every array must have the shape that they need,
 and nothing is unpickled.
 """
 
@@ -33,10 +33,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL = "model.json"
-EXAMPLES = 3
-"""How many examples are kept, to show what the network takes."""
-LONGEST = 300
-"""The most characters of a reason: a file that is no model could have it of any length."""
+KEPT_EXAMPLES = 3
+"""The number of examples in `model.json`, which show the features of the network."""
+MAX_REASON_LENGTH = 300
+"""The most characters of a reason: that of a file that is no model could be very long."""
 Answers = Sequence[tuple[str, Sequence[str] | Array]]
 """Columns of a prediction, each with its name."""
 
@@ -50,7 +50,7 @@ class Affine(Component):
 
     @classmethod
     def of(cls, scaling: Scaling, columns: int) -> "Affine":
-        """Return a scaling of so many columns as numbers."""
+        """Return a scaling as tuples of numbers, one for each column."""
         offset, factor = (np.broadcast_to(array, columns).tolist() for array in (scaling.offset, scaling.factor))
         return cls(tuple(offset), tuple(factor))
 
@@ -61,16 +61,16 @@ class Affine(Component):
 
 @dataclass(frozen=True)
 class Description(Component):
-    """All about a model but its parameters.
+    """Everything about a model but its parameters.
 
     Attributes:
         data: The name of the data that it was trained on.
-        kind, classes, targets: What is predicted.
+        kind, classes, targets: The kind of task, and the names of classes or targets.
         layers, loss, dtype: The network.
-        features: How many features there are.
-        columns: The columns of a table that they are made of; empty where they have no names.
-        feature_dtype: The type in which they are scaled.
-        scaling, target_scaling: How they are, and the targets of a regression.
+        features: The number of features.
+        columns: The columns of a table that the features are made of; empty if they have no names.
+        feature_dtype: The dtype in which features are scaled.
+        scaling, target_scaling: The scaling of the features, and of the targets of a regression.
         examples: The raw features of a few examples of the test part, to six digits.
     """
 
@@ -89,7 +89,7 @@ class Description(Component):
     examples: Annotated[tuple[tuple[float, ...], ...], at.MinLen(1)]
 
     def __post_init__(self) -> None:
-        """Check every field, and that they go together."""
+        """Check every field, and that they fit together."""
         super().__post_init__()
         names = [feature for column in self.columns for feature in column.features]
         if self.columns and (
@@ -107,7 +107,7 @@ class Description(Component):
 
     @classmethod
     def of(cls, trained: Trained) -> "Description":
-        """Return what there is to know of a trained network."""
+        """Return the description of a trained network."""
         data, task = trained.data, trained.data.task
         names = data.features if len({*data.features}) == trained.fan_in else ()
         target_scaling = trained.target_scaling
@@ -124,12 +124,12 @@ class Description(Component):
             feature_dtype="float32" if data.train.x.dtype == np.float32 else "float64",
             scaling=Affine.of(data.scaling, trained.fan_in),
             target_scaling=None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
-            examples=_rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:EXAMPLES])),
+            examples=_rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:KEPT_EXAMPLES])),
         )
 
     @property
     def task(self) -> Task:
-        """Return what is predicted."""
+        """Return the task of the data."""
         return Task(self.classes, self.kind, self.targets)
 
 
@@ -138,7 +138,7 @@ class SavedModel:
     """A model that predicts from raw features.
 
     Attributes:
-        description: All about it but its parameters.
+        description: Everything about it but its parameters.
         learned: Its parameters.
     """
 
@@ -160,7 +160,7 @@ class SavedModel:
 
     @property
     def columns(self) -> Sequence[Column]:
-        """Return the columns that the features are made of; those without a name are called by their place."""
+        """Return the columns that the features are made of; without names they are numbered from 1."""
         about = self.description
         return about.columns or [Column(str(place + 1)) for place in range(about.features)]
 
@@ -172,7 +172,7 @@ class SavedModel:
         return features_of(frame, self.columns, self.description.feature_dtype, title)
 
     def answers(self, raw: Array) -> Answers:
-        """Return what the network says of examples, given their raw features: a class, numbers or an embedding."""
+        """Return the predictions for examples, given their raw features: classes, numbers or embeddings."""
         if not len(raw):
             return [(name, column[:0]) for name, column in self.answers(np.zeros((1, self.description.features)))]
         about, model = self.description, self.model
@@ -188,9 +188,9 @@ class SavedModel:
 
 
 def write_model(folder: Path, trained: Trained) -> None:
-    """Write all about a trained network but its parameters into a run's folder.
+    """Write everything about a trained network but its parameters into a run's folder.
 
-    Raises UserError if its data has what cannot be kept, such as a scaling without numbers.
+    Raises UserError if something cannot be written, such as a scaling without numbers.
     """
     write_text(folder / MODEL, json.dumps(resolved(Description.of(trained)), ensure_ascii=False) + "\n")
 
@@ -198,7 +198,7 @@ def write_model(folder: Path, trained: Trained) -> None:
 def read_model(folder: Path, title: str) -> SavedModel:
     """Return the model in a folder.
 
-    Raises UserError if there is none, or its files are not what they were; it calls the folder by its title.
+    Raises UserError if there is none, or its files were changed; it calls the folder by its title.
     """
     try:
         content = json.loads((folder / MODEL).read_text(encoding="utf-8"))
@@ -210,14 +210,14 @@ def read_model(folder: Path, title: str) -> SavedModel:
             f"{title}: must have {MODEL} and {PARAMETERS}; a run that diverged has none, nor one of an earlier version"
         ) from error
     except (OSError, ValueError, RecursionError, DamagedError) as error:
-        reason = " ".join(str(error).split())[:LONGEST]
+        reason = " ".join(str(error).split())[:MAX_REASON_LENGTH]
         raise UserError(
             f"{title}: must have files that nobody has changed ({MODEL}, {PARAMETERS}: {reason})"
         ) from error
 
 
 def _parameters(description: Description, arrays: dict[str, AnyArray]) -> Parameters:
-    """Return parameters as flat arrays, once each is known to have the shape that the layers ask for."""
+    """Return the parameters as flat arrays, after a check of their shapes against the layers."""
     layout = Layout.of(description.layers, description.features)
     slots = (*layout.parameters, *layout.statistics)
     if not layout.parameters or {slot.title for slot in slots} != arrays.keys():

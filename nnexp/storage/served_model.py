@@ -2,7 +2,7 @@
 
 The model is a folder with the two files of `saved_model` and a few that MLflow wants; nothing in it is pickled.
 MLflow's own function that saves such a model looks into every installed package first, which takes a quarter of a
-second, and takes along `uv.lock` and `pyproject.toml` of whatever folder one works in; so it is not called.
+second, and copies `uv.lock` and `pyproject.toml` of the working folder; so it is not called.
 """
 
 import json
@@ -31,18 +31,18 @@ SERVED = "model"
 """The folder of the model among the files of a run."""
 DATA = "data"
 PACKAGES = ("mlflow", "numpy", "pandas")
-"""What has to be installed beside nnexp, which is not on PyPI: a package of its name there would not be this one."""
+"""The requirements beside nnexp, which is not on PyPI: a package of its name there would be another one."""
 EXAMPLE, REQUEST = "input_example.json", "serving_input_example.json"
 
 
 def write_served_model(folder: Path, source: Path) -> None:
-    """Write the model of a run as one of MLflow.
+    """Write the model of a run as a model of MLflow.
 
-    Raises UserError if there is no model among them.
+    Raises UserError if the run has no model.
 
     Args:
-        folder: Where it goes; it is made.
-        source: The files of the run.
+        folder: The new folder of the model.
+        source: The folder of the run.
     """
     from mlflow.models import Model
 
@@ -68,11 +68,11 @@ def write_served_model(folder: Path, source: Path) -> None:
         data=DATA,
         env={"virtualenv": "python_env.yaml"},
     )
-    model.save(str(folder / "MLmodel"))  # the last file: its presence says that all are there
+    model.save(str(folder / "MLmodel"))  # the last file: if it is there, all are
 
 
 class ServedModel:
-    """A model as MLflow calls it."""
+    """A model with the interface that MLflow calls."""
 
     def __init__(self, saved: SavedModel) -> None:
         from threadpoolctl import ThreadpoolController
@@ -89,7 +89,7 @@ class ServedModel:
             if not saved.description.columns:
                 frame.columns = pd.Index([column.name for column in saved.columns])
             for column in saved.columns:
-                if column.names is not None:  # a server leaves a number in JSON a number
+                if column.names is not None:  # a server passes numbers in JSON on as numbers
                     frame[column.name] = frame[column.name].map(str, na_action="ignore")
             answers = saved.answers(saved.features(frame, "the input"))
         return pd.DataFrame(dict(answers))
@@ -103,7 +103,7 @@ def _load_pyfunc(path: str) -> ServedModel:
 
 @contextmanager
 def _refusals() -> Iterator[None]:
-    """Turn a user's mistake into an answer of a server that says so."""
+    """Turn a user's mistake into an error that a server of MLflow answers with."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -113,7 +113,7 @@ def _refusals() -> Iterator[None]:
 
 
 def _example(saved: SavedModel) -> tuple[object, object, dict[str, str]]:
-    """Return a few examples as a table, as a request to a server, and how MLflow calls that."""
+    """Return a few examples as a table and as a request to a server, and their format in the words of MLflow."""
     about = saved.description
     if not about.columns:
         return about.examples, {"inputs": about.examples}, {"type": "ndarray"}
@@ -123,7 +123,7 @@ def _example(saved: SavedModel) -> tuple[object, object, dict[str, str]]:
 
 
 def _cells(saved: SavedModel, features: Sequence[float]) -> list[float | str]:
-    """Return the cells of a table that became the features of an example."""
+    """Return the cells of a table row, given the features made of them."""
     cells: list[float | str] = []
     place = 0
     for column in saved.description.columns:

@@ -18,7 +18,7 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.command_line import replacing
+from nnexp.config.command_line import replacing_sweep_over
 from nnexp.config.hydra_errors import one_line
 from nnexp.config.overrides import Job
 from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
@@ -47,7 +47,7 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
     parser = OverridesParser.create(config_loader=loader)
     given: Overrides = {}
     own: list[str] = []
-    for override in _parsed(parser, replacing(arguments)):
+    for override in _parsed(parser, replacing_sweep_over(arguments)):
         if override.is_hydra_override() or _of_sweeps(override):
             own.append(str(override.input_line))
         else:

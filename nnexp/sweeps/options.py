@@ -7,12 +7,12 @@ import annotated_types as at
 from omegaconf import DictConfig, OmegaConf
 
 from nnexp.config.compose import options_of
-from nnexp.config.sweep_functions import MOST
+from nnexp.config.sweep_functions import MAX_VALUES
 from nnexp.core.build import build
 from nnexp.core.component import Component, Count, Seed
 from nnexp.core.errors import UserError
 
-LimitedCount = Annotated[int, at.Interval(ge=1, le=MOST)]
+LimitedCount = Annotated[int, at.Interval(ge=1, le=MAX_VALUES)]
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from nnexp.config.overrides import Job
-from nnexp.config.sweep_functions import MOST
+from nnexp.config.sweep_functions import MAX_VALUES
 from nnexp.core.errors import UserError
 from nnexp.sweeps.options import SweepOptions
 from nnexp.sweeps.sampling import Interval, Point
@@ -44,8 +44,8 @@ class Block:
         Raises UserError if they are too many.
         """
         total = prod(map(len, (*self.before, points, *self.after)))
-        if total > MOST:
-            raise UserError(f"-m: must make at most {MOST:,} runs, not {total:,}")
+        if total > MAX_VALUES:
+            raise UserError(f"-m: must make at most {MAX_VALUES:,} runs, not {total:,}")
         rows = product(*self.before, points, *self.after)
         return [[override for part in row for override in part] for row in rows]
 

@@ -26,17 +26,17 @@ from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug
 from nnexp.core.component import resolved
-from nnexp.core.disk import PATIENCE_SECONDS, once_there_is_room
+from nnexp.core.disk import PATIENCE_SECONDS, retry_while_disk_full
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import absolute, writable_folder, write_text
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
-from nnexp.core.timeout import within
+from nnexp.core.timeout import call_within
 from nnexp.data.dataset import Data
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, load, prepare
 from nnexp.runs.result import result_of
-from nnexp.runs.tracking_note import RunNote, SweepNote, later
+from nnexp.runs.tracking_note import RunNote, SweepNote, deliver_command
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import TRACKED, read_history
 from nnexp.sweeps import reuse
@@ -149,7 +149,7 @@ class Session:
             recording.abandon(SECONDS_TO_END)
         if results.runs:
             patience = PATIENCE_SECONDS if finished else 0.0
-            once_there_is_room(lambda: write_report(results, path, figures=finished), self._output_dir, patience)
+            retry_while_disk_full(lambda: write_report(results, path, figures=finished), self._output_dir, patience)
         tracked = None if recording is None else recording.tracked
         errors = [] if recording is None or tracked is None else self._finish(recording, tracked, path, status)
         self._folder.note(status, self._folder.parent)
@@ -157,13 +157,13 @@ class Session:
 
         if results.runs:
             show_answer(results)
-        links = [] if tracked is None else tracked.where()
+        links = [] if tracked is None else tracked.links()
         lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
         lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
         if not results.complete:
             lines.append(f"To go on: {self._command}")
         elif errors and tracked is not None:
-            lines.append(f"To record it later: {later(self._output_dir, tracked.uri)}")
+            lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
         return results.complete and not errors
 
@@ -178,7 +178,7 @@ class Session:
                 if status == "FINISHED":
                     finish()
                 else:
-                    within(SECONDS_TO_END, finish)
+                    call_within(SECONDS_TO_END, finish)
             except TrackingError as error:
                 refusal = error
         errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]
@@ -279,7 +279,7 @@ class Session:
             else:
                 whole, figures = result_of(run, result.outcome, folder, result.seconds), run.experiment.figures is True
                 write = partial(write_run, run, result.outcome, whole, figures=figures)
-                once_there_is_room(write, self._output_dir)
+                retry_while_disk_full(write, self._output_dir)
                 curves = whole.history.thinned(KEPT_EVALUATIONS)
                 yield place, WrittenRun(ready=run, folder=folder, summary=whole.summary, curves=curves)
 

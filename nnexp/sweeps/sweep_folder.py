@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from nnexp.core.files import new_folder
 from nnexp.core.json_files import read_json, write_json
 from nnexp.core.locks import locked
-from nnexp.storage.run_folder import LARGEST, SUMMARY
+from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY
 from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.tracking.tracker import Status
 
@@ -89,5 +89,5 @@ class SweepFolder:
 
 
 def _parent(path: Path) -> str | None:
-    state = read_json(path / STATE, SweepState, LARGEST)
+    state = read_json(path / STATE, SweepState, MAX_FILE_BYTES)
     return None if state is None else state.parent

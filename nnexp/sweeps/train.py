@@ -24,7 +24,7 @@ from nnexp.training.history import History
 from nnexp.training.loop import Training
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import Trainer
-from nnexp.training.worker import Begin, Leg, TrainedRun, train_to_the_end, train_until, unchanged
+from nnexp.training.worker import Begin, TrainedRun, TrainedUntil, train_to_the_end, train_until
 
 DECIMALS = 9
 """Products of shares are rounded to this many decimals: 200 * 0.1 * 0.1 is 2, not a little more."""
@@ -117,7 +117,7 @@ class _PausedStack:
 
     Attributes:
         places: The places of its runs in the sweep.
-        begin: Makes the training, or returns it where it has paused.
+        begin: Makes the training.
         training: The paused training; None before the first rung.
         seconds: How long it has trained.
         reported: The places of the runs that have ended and been yielded.
@@ -134,10 +134,9 @@ class _PausedStack:
         """Return the places of the runs that have not ended."""
         return [place for place in self.places if place not in self.reported]
 
-    def reached(self, leg: Leg) -> Self:
-        """Return the stack after another leg."""
-        seconds = self.seconds + leg.seconds
-        return replace(self, begin=partial(unchanged, leg.training), training=leg.training, seconds=seconds)
+    def reached(self, trained: TrainedUntil) -> Self:
+        """Return the stack at the next rung."""
+        return replace(self, training=trained.training, seconds=self.seconds + trained.seconds)
 
     def latest(self, metric: str) -> dict[int, float]:
         """Return a metric at the last evaluation of every run that has not ended, by its place."""
@@ -165,14 +164,15 @@ def _advance(
     failed: dict[int, Failure] = {}
     while going:
         again: list[_PausedStack] = []
-        for number, leg in pool.begin([partial(train_until, stack.begin, moment) for stack in going]):
+        calls = [partial(train_until, stack.training or stack.begin, moment) for stack in going]
+        for number, trained in pool.begin(calls):
             stack = going[number]
-            if not isinstance(leg, Failure):
-                there.append(stack.reached(leg))
+            if not isinstance(trained, Failure):
+                there.append(stack.reached(trained))
             elif len(stack.places) > 1:
                 again += [_PausedStack((place,), beginning(runs, [place])) for place in stack.left]
             else:
-                failed |= dict.fromkeys(stack.left, leg)
+                failed |= dict.fromkeys(stack.left, trained)
         going = again
     return there, failed
 

@@ -1,4 +1,4 @@
-"""Where a run's numbers come from: versions, commit, processor and threads."""
+"""The environment of a run: versions, commit, processor and threads."""
 
 import getpass
 import platform
@@ -12,7 +12,7 @@ GIT_SECONDS = 5
 
 
 def environment() -> dict[str, str]:
-    """Return what a run's last bits may depend on, as tags."""
+    """Return, as tags, everything outside the config that the last bits of a run may depend on."""
     from threadpoolctl import threadpool_info
 
     blas = [pool for pool in threadpool_info() if pool["user_api"] == "blas"]
@@ -28,7 +28,7 @@ def environment() -> dict[str, str]:
 
 
 def processor() -> str:
-    """Return the name of the processor, or of its kind where the system does not tell."""
+    """Return the name of the processor, or of its kind if the system does not know it."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -57,7 +57,7 @@ def commit(file: Path) -> Mapping[str, str]:
     """Return the git commit of a source file and whether its tree has changes since, each `unknown` outside of git."""
     unknown = {"git.commit": "unknown", "git.dirty": "unknown"}
     try:
-        # An installed package may lie inside somebody else's checkout; git knows it by not tracking the file.
+        # An installed package may lie inside another checkout; then git does not track the file.
         _git(file, "ls-files", "--error-unmatch", file.name)
         head, changes = _git(file, "rev-parse", "HEAD"), _git(file, "status", "--porcelain")
     except (OSError, subprocess.SubprocessError):
@@ -67,5 +67,5 @@ def commit(file: Path) -> Mapping[str, str]:
 
 def _git(file: Path, *arguments: str) -> str:
     command = ["git", "-C", str(file.parent), *arguments]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=True)  # noqa: S603 - fixed words and a path of ours
+    result = subprocess.run(command, capture_output=True, text=True, timeout=GIT_SECONDS, check=True)  # noqa: S603 - constants and our own path
     return result.stdout.strip()

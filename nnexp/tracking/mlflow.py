@@ -1,4 +1,4 @@
-"""Tracking with MLflow.
+"""Tracking with MLflow: the choice of a store, and the start of runs and sweeps in it.
 
 MLflow is slow to import, so it is imported when a tracker is opened.
 """
@@ -14,7 +14,7 @@ from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import is_there
 from nnexp.tracking.mlflow_entities import cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
-from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, failing, open_store
+from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, open_store, tracking_errors
 from nnexp.tracking.mlflow_sweep import MLflowSweep
 from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracker, Tracking
 
@@ -32,24 +32,24 @@ class MLflowTracking(Tracking):
     experiment: str | None = None
 
     def check(self) -> None:
-        """Make sure that a tracking server answers, and that no file store is meant, which MLflow has given up."""
+        """Check that a tracking server answers; refuse a file store, which MLflow no longer supports."""
         uri = self._configured_uri()
         if uri is not None:
             check_store(uri)
 
     def open(self, output_dir: Path) -> "MLflowTracker":
-        """Return a tracker whose store exists and answers."""
+        """Return a tracker for a store that exists and answers."""
         uri, artifacts = self._configured_uri(), None
         if uri is None:
             uri, artifacts = default_uri(output_dir), (output_dir / "mlartifacts").as_uri()
         return MLflowTracker(open_store(uri), uri, artifacts, self.experiment)
 
     def fetch(self, output_dir: Path, run_id: str, names: Sequence[str], to: Path) -> None:
-        """Copy files of a recorded run into a folder; what is no store yet is not made one.
+        """Copy files of a recorded run into a folder; no store is created.
 
         Raises UserError if the store has no such run, or the run no such file.
         """
-        with self._asked(output_dir, run_id) as client:
+        with self._client_of(output_dir, run_id) as client:
             for name in names:
                 client.download_artifacts(run_id, name, str(to))
 
@@ -58,13 +58,13 @@ class MLflowTracking(Tracking):
 
         Raises UserError if the store has no such run.
         """
-        with self._asked(output_dir, run_id) as client:
+        with self._client_of(output_dir, run_id) as client:
             tags: Mapping[str, str] = client.get_run(run_id).data.tags
             return tags
 
     @contextmanager
-    def _asked(self, output_dir: Path, run_id: str) -> Iterator["MlflowClient"]:
-        """Yield a client of a store that exists, and turn its refusal into a user's mistake."""
+    def _client_of(self, output_dir: Path, run_id: str) -> Iterator["MlflowClient"]:
+        """Yield a client of an existing store; an error of the store becomes a user's mistake."""
         uri = self._configured_uri()
         if uri is None and not is_there(output_dir / DATABASE):
             raise UserError(
@@ -73,7 +73,7 @@ class MLflowTracking(Tracking):
         self.check()
         client = open_store(uri or default_uri(output_dir))
         try:
-            with failing():
+            with tracking_errors():
                 yield client
         except TrackingError as error:
             raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow ({error})") from error
@@ -83,14 +83,14 @@ class MLflowTracking(Tracking):
 
 
 def default_uri(output_dir: Path) -> str:
-    """Return the store in an output folder, where none is named."""
+    """Return the URI of the default store in an output folder."""
     return f"{SQLITE}{output_dir / DATABASE}"
 
 
-def tracker_there(uri: str) -> "MLflowTracker":
-    """Return a tracker for a store that has been there before; none is made.
+def existing_tracker(uri: str) -> "MLflowTracker":
+    """Return a tracker for an existing store.
 
-    Raises UserError if it is not there, or does not answer.
+    Raises UserError if it does not exist, or does not answer.
     """
     file = database_file(uri)
     if file is not None and not is_there(file):
@@ -103,18 +103,18 @@ class MLflowTracker(Tracker):
     """An MLflow store.
 
     Args:
-        client: Connected to the store.
+        client: A client of the store.
         uri: The tracking URI.
-        artifacts: Where the artifacts of new experiments go; None leaves it to the server.
-        experiment: The name of the experiment, or None to take that of the run's group.
+        artifacts: The location of artifacts of new experiments; None for that of the server.
+        experiment: The name of the experiment, or None for that of the run's group.
     """
 
     def __init__(self, client: "MlflowClient", uri: str, artifacts: str | None, experiment: str | None) -> None:
         self._client, self.uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
 
-    @failing()
+    @tracking_errors()
     def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
-        """Create the run with its params, tags and data set, or open one that is still there."""
+        """Create the run with its params, tags and data set, or open an existing one."""
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             there = {name: self._steps(run_id, name) for name in run.data.metrics}
@@ -132,9 +132,9 @@ class MLflowTracker(Tracker):
         self._client.log_inputs(run_id, inputs_of(facts))
         return MLflowRun(client=self._client, uri=self.uri, experiment_id=experiment, run_id=run_id, epochs=epochs)
 
-    @failing()
+    @tracking_errors()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
-        """Create the run that explains the runs of a sweep, or open it again."""
+        """Create the parent run of a sweep, or open an existing one."""
         if run_id is not None and (run := active_run(self._client, run_id)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             return MLflowSweep(self._client, self.uri, run.info.experiment_id, run_id)

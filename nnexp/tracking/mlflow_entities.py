@@ -1,4 +1,4 @@
-"""What is known of a run, in the words of MLflow."""
+"""Turns the facts about a run into tags, params and data sets of MLflow."""
 
 import json
 from collections.abc import Mapping
@@ -10,19 +10,19 @@ from nnexp.tracking.tracker import RunFacts
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Param
 
-BATCH = 1000
-"""Metrics in one call, the most that MLflow takes."""
-TEXT = 8000
-"""Characters of a tag."""
+MAX_METRICS = 1000
+"""The most metrics that MLflow takes in one call."""
+MAX_TAG_LENGTH = 8000
+"""The most characters of a tag."""
 
 
 def cut(text: str) -> str:
-    """Return as much of a text as MLflow keeps in a tag; of more it warns."""
-    return text if len(text) <= TEXT else f"{text[: TEXT - 4]} ..."
+    """Return a text, cut to the length that MLflow keeps in a tag without a warning."""
+    return text if len(text) <= MAX_TAG_LENGTH else f"{text[: MAX_TAG_LENGTH - 4]} ..."
 
 
 def source_tags(tags: Mapping[str, str]) -> dict[str, str]:
-    """Return tags with those that MLflow itself shows."""
+    """Return tags together with the user and source that MLflow shows."""
     return {**tags, "mlflow.user": user(), "mlflow.source.name": "nnexp"}
 
 
@@ -32,19 +32,19 @@ def child_tags(parent: str) -> dict[str, str]:
 
 
 def membership(sweep: str) -> dict[str, str]:
-    """Return the tag of all runs of a sweep, also of those that another one trained."""
+    """Return the tag of all runs of a sweep, including reused ones of another sweep."""
     return {f"sweep.{sweep}": "yes"}
 
 
 def params_of(facts: RunFacts) -> list["Param"]:
-    """Return the resolved config as MLflow keeps it."""
+    """Return the resolved config as params of MLflow."""
     from mlflow.entities import Param
 
     return [Param(key, str(value)) for key, value in facts.parameters.items()]
 
 
 def inputs_of(facts: RunFacts) -> list["DatasetInput"]:
-    """Return the data set as MLflow keeps it."""
+    """Return the data set as an input of MLflow."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
     data = facts.dataset

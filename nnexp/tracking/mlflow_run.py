@@ -1,7 +1,7 @@
-"""One run in an MLflow store, while it is trained.
+"""Records one run in an MLflow store while it is trained.
 
-Each call to MLflow costs milliseconds, so metrics are delivered in batches: about 200 points a curve, which is more
-than its charts show apart.
+Each call to MLflow costs milliseconds, so metrics are delivered in batches: about 200 points per curve, more than its
+charts can show.
 """
 
 import time
@@ -12,24 +12,24 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from nnexp.core.errors import TrackingError, warn
-from nnexp.core.timeout import within
+from nnexp.core.timeout import call_within
 from nnexp.tracking import mlflow_view as view
-from nnexp.tracking.mlflow_entities import BATCH, cut
-from nnexp.tracking.mlflow_store import failing, log_files
+from nnexp.tracking.mlflow_entities import MAX_METRICS, cut
+from nnexp.tracking.mlflow_store import log_files, tracking_errors
 from nnexp.tracking.tracker import Status, TrackedRun
 from nnexp.training.history import evenly
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-POINTS = 200
-"""Points of a curve that are delivered; the full history is an artifact."""
+POINTS_PER_CURVE = 200
+"""The points of a curve that are delivered; the full history is an artifact."""
 DELIVER_SECONDS = 5.0
 """Time between two deliveries while a run trains."""
 LONGEST_WAIT = 300.0
-"""The same, once deliveries have failed again and again."""
+"""The longest time between two deliveries, after several have failed."""
 SECONDS_TO_END = 1.2
-"""How long a run that is interrupted waits for its store."""
+"""How long an interrupted run waits for its store."""
 
 
 class MLflowRun(TrackedRun):
@@ -38,7 +38,7 @@ class MLflowRun(TrackedRun):
     Args:
         client, uri: The store.
         experiment_id, run_id: The run.
-        epochs: The epochs at which it will be evaluated; about 200 of them are delivered.
+        epochs: The epochs of its evaluations; the metrics of about 200 of them are delivered.
         there: The epochs of every metric that were delivered before.
     """
 
@@ -57,16 +57,16 @@ class MLflowRun(TrackedRun):
 
         self._client, self.uri, self._metric = client, uri, Metric
         self.experiment_id, self.run_id = experiment_id, run_id
-        self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS)}
+        self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS_PER_CURVE)}
         self._there = there or {}
         self._pending: list[Metric] = []
         self._delivery: Thread | None = None
         self._next_delivery, self._wait = time.monotonic() + DELIVER_SECONDS, DELIVER_SECONDS
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of an epoch, and have them delivered with others after a few seconds.
+        """Keep the metrics of an epoch, and deliver them with others after a few seconds, in another thread.
 
-        What cannot be delivered is kept, and tried again less and less often. A server may take its time, or hang: the
+        If a delivery fails, it is tried again at longer and longer intervals. A server may be slow, or hang: the
         training does not wait for it.
         """
         if epoch in self._epochs:
@@ -88,12 +88,12 @@ class MLflowRun(TrackedRun):
             self._wait = min(2 * self._wait, LONGEST_WAIT)
         self._next_delivery = time.monotonic() + self._wait
 
-    @failing()
+    @tracking_errors()
     def _deliver(self) -> None:
-        """Deliver what is pending; MLflow takes what it has already, with the same time, for the same."""
+        """Deliver pending metrics; if one was delivered before with the same time, MLflow keeps one."""
         while self._pending:
-            self._client.log_batch(self.run_id, metrics=self._pending[:BATCH])
-            del self._pending[:BATCH]
+            self._client.log_batch(self.run_id, metrics=self._pending[:MAX_METRICS])
+            del self._pending[:MAX_METRICS]
 
     def finish(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
@@ -107,27 +107,27 @@ class MLflowRun(TrackedRun):
         self._pending += [self._metric(name, value, now, 0) for name, value in new.items()]
         self._deliver()
         texts = {**tags, "mlflow.note.content": cut(description)}
-        with failing():
+        with tracking_errors():
             self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
             log_files(self._client, self.run_id, files)
             self._client.set_terminated(self.run_id, "FINISHED")
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
-        """Close a run that does not get to its end, in little time."""
+        """Close an unfinished run, within about a second."""
 
         def close() -> None:
             self._stop_delivering()
             self._deliver()
-            with failing():
+            with tracking_errors():
                 self._client.set_terminated(self.run_id, status)
                 log_files(self._client, self.run_id, files)
 
-        within(SECONDS_TO_END, close)
+        call_within(SECONDS_TO_END, close)
 
     def _stop_delivering(self) -> None:
         if self._delivery is not None:
             self._delivery.join()
 
-    def where(self) -> Sequence[tuple[str, str]]:
+    def links(self) -> Sequence[tuple[str, str]]:
         """Return the command that opens MLflow, and the link to the run in it."""
         return view.links(self.uri, {"then": view.run_link(self.experiment_id, self.run_id)})

@@ -1,4 +1,4 @@
-"""The store that MLflow keeps runs in: opened, asked whether it is there, and its refusals in one line."""
+"""The store of MLflow: checks and opens it, copies files to it, and shortens its errors to one line."""
 
 import logging
 import os
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 REACH_SECONDS = 5.0
-"""How long a server may take to answer before anything is trained."""
+"""How long a server may take to answer, before the training begins."""
 SERVER_ERROR = 500
-RETRIED = re.compile(r"Caused by \w+\(['\"](.*)['\"]\)")
-"""What is said at the end of the story of a call that was tried again and again."""
-ABSENT = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
-"""What MLflow says where there is no such run."""
-WEB = ("http", "https")
+LAST_CAUSE = re.compile(r"Caused by \w+\(['\"](.*)['\"]\)")
+"""The last part of the message about a call that was tried several times."""
+NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+"""The error codes of MLflow for a run that does not exist."""
+SERVER_SCHEMES = ("http", "https")
 SQLITE = "sqlite:///"
-LONGEST = 200
-"""The most characters of a reason; a server may answer with a whole page."""
+MAX_REASON_LENGTH = 200
+"""The most characters of an error message; a server may answer with a whole page."""
 
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a dead server blocks a call for four minutes otherwise
@@ -37,24 +37,24 @@ DEFAULTS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-OF_FILES = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
-"""A connection that is kept open goes on writing into a file that somebody has deleted."""
+SQLITE_DEFAULTS = {"MLFLOW_SQLALCHEMYSTORE_POOLCLASS": "NullPool"}
+"""No pool: a connection that stays open goes on writing into a file that was deleted."""
 
 
 def is_server(uri: str) -> bool:
     """Tell whether a store is behind a server."""
-    return urlsplit(uri).scheme in WEB
+    return urlsplit(uri).scheme in SERVER_SCHEMES
 
 
 def database_file(uri: str) -> Path | None:
-    """Return the file of a SQLite database; None where the store is none."""
+    """Return the file of a SQLite database; None if the store is something else."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 def check_store(uri: str) -> None:
-    """Make sure that a tracking server answers within seconds, and that no file store is meant, which MLflow gave up.
+    """Check that a tracking server answers within seconds; refuse a file store, which MLflow no longer supports.
 
-    Raises UserError if it does not, or is.
+    Raises UserError otherwise.
     """
     if urlsplit(uri).scheme in ("", "file"):
         raise UserError(f"tracking.uri={uri}: must be a database such as sqlite:///runs.db, or a server, not a folder")
@@ -63,12 +63,12 @@ def check_store(uri: str) -> None:
 
 
 def _check_server(uri: str) -> None:
-    """Find out within seconds whether a tracking server answers at all."""
+    """Check that a tracking server answers within seconds."""
     try:
         with urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_SECONDS):  # noqa: S310 - a web address
             return
     except HTTPError as error:
-        if error.code < SERVER_ERROR:  # a server that has no such page, or wants a login, is there
+        if error.code < SERVER_ERROR:  # a server without this page, or with a login, has answered
             return
         reason = f"it answers {error.code}"
     except (URLError, TimeoutError, OSError) as error:
@@ -77,13 +77,13 @@ def _check_server(uri: str) -> None:
 
 
 def open_store(uri: str) -> "MlflowClient":
-    """Return a client of a store that exists; a SQLite database is made here, by one process at a time."""
+    """Return a client of a store; a SQLite database is created if needed, by one process at a time."""
     from contextlib import nullcontext
 
     from filelock import FileLock
 
     path = database_file(uri)
-    for name, value in {**DEFAULTS, **({} if path is None else OF_FILES)}.items():
+    for name, value in {**DEFAULTS, **({} if path is None else SQLITE_DEFAULTS)}.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for every migration of a new database
 
@@ -91,11 +91,11 @@ def open_store(uri: str) -> "MlflowClient":
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
     try:
-        with failing(), FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
+        with tracking_errors(), FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
             if path is not None and not path.exists():
-                # Whoever is interrupted in the middle would leave a database that nothing opens any more.
+                # A process interrupted in the middle would leave a database that cannot be opened any more.
                 for left in path.parent.glob(f".{path.stem}.*{path.suffix}*"):
-                    left.unlink()  # by somebody who was killed, as we hold the lock
+                    left.unlink()  # of a killed process, as we hold the lock
                 with atomically(path) as temporary:
                     MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
             client = MlflowClient(uri)
@@ -106,13 +106,13 @@ def open_store(uri: str) -> "MlflowClient":
 
 
 def active_run(client: "MlflowClient", run_id: str) -> "Run | None":
-    """Return a run; None where somebody has deleted it, or has begun another store."""
+    """Return a run; None if it was deleted, or the store is a new one."""
     from mlflow.exceptions import MlflowException
 
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
-        if error.error_code in ABSENT:
+        if error.error_code in NO_SUCH_RUN:
             return None
         raise
     return run if run.info.lifecycle_stage == "active" else None
@@ -128,10 +128,10 @@ def log_files(client: "MlflowClient", run_id: str, files: Sequence[Path]) -> Non
 
 
 @contextmanager
-def failing() -> Iterator[None]:
-    """Say in one line what a store could not do: whatever it is, the training has nothing to do with it.
+def tracking_errors() -> Iterator[None]:
+    """Turn the errors of a store in the block into a TrackingError of one line, which does not stop the training.
 
-    A server may answer anything, and MLflow hands on what it stumbles over.
+    A server may answer anything, and MLflow raises errors of many kinds.
 
     Raises TrackingError if the block fails in the store.
     """
@@ -146,17 +146,17 @@ def failing() -> Iterator[None]:
 
 
 def _reason(error: Exception) -> str:
-    """Return what went wrong in one line: what the system or the database said, where it was one of them."""
+    """Return the reason of an error in one line: the message of the database or the system, if one is its cause."""
     from sqlalchemy.exc import DBAPIError
 
-    said = str(error)
+    message = str(error)
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, DBAPIError):
-            said = str(cause.orig)
+            message = str(cause.orig)
         elif isinstance(cause, OSError):
-            said = cause.strerror or str(cause)
+            message = cause.strerror or str(cause)
         cause = cause.__cause__ or cause.__context__
-    first = on_one_line(said.strip().partition("\n")[0])
-    retried = RETRIED.search(first)
-    return (retried[1] if retried else first)[:LONGEST].rstrip(".") or type(error).__name__
+    first = on_one_line(message.strip().partition("\n")[0])
+    retried = LAST_CAUSE.search(first)
+    return (retried[1] if retried else first)[:MAX_REASON_LENGTH].rstrip(".") or type(error).__name__

@@ -1,4 +1,4 @@
-"""A sweep in an MLflow store."""
+"""Records a sweep in an MLflow store, with its runs as children."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -6,26 +6,26 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnexp.tracking import mlflow_view as view
-from nnexp.tracking.mlflow_entities import BATCH, child_tags, cut, inputs_of, membership, params_of, source_tags
-from nnexp.tracking.mlflow_store import active_run, failing, log_files
+from nnexp.tracking.mlflow_entities import MAX_METRICS, child_tags, cut, inputs_of, membership, params_of, source_tags
+from nnexp.tracking.mlflow_store import active_run, log_files, tracking_errors
 from nnexp.tracking.tracker import FinishedRun, Status, SweepView, TrackedSweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-SWEEP_POINTS = 40
-"""Points of a curve of a run within a sweep, of which there are many, and each point costs 0.1 ms."""
-PAGE = 1000
-"""Runs in one answer to a search."""
+SWEEP_POINTS_PER_CURVE = 40
+"""The points of a curve of a run within a sweep; a sweep has many curves, and each point costs 0.1 ms."""
+PAGE_SIZE = 1000
+"""The number of runs in one answer to a search."""
 
 
 class MLflowSweep(TrackedSweep):
-    """A sweep in an MLflow store: a parent run, whose tag on all of its runs finds them, wherever they were trained.
+    """A sweep in an MLflow store: a parent run, and a tag that all runs of the sweep have, also reused ones.
 
     Args:
         client, uri: The store.
-        experiment_id, run_id: The parent.
+        experiment_id, run_id: The parent run.
     """
 
     run_id: str
@@ -34,13 +34,13 @@ class MLflowSweep(TrackedSweep):
         self._client, self.uri = client, uri
         self.experiment_id, self.run_id = experiment_id, run_id
 
-    @failing()
+    @tracking_errors()
     def recorded(self) -> Mapping[str, str]:
-        """Return the finished children by config hash, and delete those that were not recorded to their end."""
+        """Return the finished children by config hash, and delete those that were not fully recorded."""
         condition, found, page = f"tags.`mlflow.parentRunId` = '{self.run_id}'", {}, None
         runs: list[Run] = []
         while page != "":
-            result = self._client.search_runs([self.experiment_id], condition, max_results=PAGE, page_token=page)
+            result = self._client.search_runs([self.experiment_id], condition, max_results=PAGE_SIZE, page_token=page)
             runs, page = [*runs, *result], result.token or ""
         for run in runs:
             if run.info.status == "FINISHED":
@@ -49,9 +49,9 @@ class MLflowSweep(TrackedSweep):
                 self._client.delete_run(run.info.run_id)
         return found
 
-    @failing()
+    @tracking_errors()
     def record(self, run: FinishedRun) -> str | None:
-        """Write a whole run at once, which takes a tenth of what its calls one by one would."""
+        """Record a whole run at once, in a tenth of the time of single calls; return its ID."""
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
@@ -66,33 +66,33 @@ class MLflowSweep(TrackedSweep):
             self.experiment_id, start_time=begin, tags=tags, run_name=run.facts.name
         ).info.run_id
         params = params_of(run.facts)
-        history = run.history.thinned(SWEEP_POINTS)
+        history = run.history.thinned(SWEEP_POINTS_PER_CURVE)
         metrics = [
             Metric(name, value, now, epoch)
             for name, values in history.metrics.items()
             for epoch, value in zip(history.times.tolist(), values.tolist(), strict=True)
         ]
         metrics += [Metric(name, value, now, 0) for name, value in run.metrics.items()]
-        for start in range(0, max(len(metrics), len(params)), BATCH):
-            here = slice(start, start + BATCH)
+        for start in range(0, max(len(metrics), len(params)), MAX_METRICS):
+            here = slice(start, start + MAX_METRICS)
             self._client.log_batch(run_id, metrics=metrics[here], params=params[here])
         self._client.log_inputs(run_id, inputs_of(run.facts))
         log_files(self._client, run_id, run.files)
         self._client.set_terminated(run_id, run.status)
         return str(run_id)
 
-    @failing()
+    @tracking_errors()
     def reuse(self, run_id: str) -> bool:
-        """Tag a run as one of this sweep, unless somebody has deleted it."""
+        """Tag a run as one of this sweep; return whether it still exists."""
         run = active_run(self._client, run_id)
         missing = set() if run is None else membership(self.run_id).items() - run.data.tags.items()
         for key, value in missing:
             self._client.set_tag(run_id, key, value)
         return run is not None
 
-    @failing()
+    @tracking_errors()
     def finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
-        """Deliver what is known of the sweep, and prepare the page that its link opens."""
+        """Record the results of the sweep and the view that its link opens, and close it."""
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)
@@ -106,7 +106,7 @@ class MLflowSweep(TrackedSweep):
         log_files(self._client, self.run_id, files)
         self._client.set_terminated(self.run_id, status)
 
-    def where(self) -> Sequence[tuple[str, str]]:
+    def links(self) -> Sequence[tuple[str, str]]:
         """Return the command that opens MLflow, and the links to the runs and to the report in it."""
         pages = {
             "Runs": view.runs_link(self.experiment_id, self.run_id),

@@ -1,7 +1,7 @@
-"""What MLflow shows of a sweep, and the links that open it.
+"""The view of a sweep in MLflow, and the links to pages of MLflow.
 
-MLflow keeps a view of an experiment's runs (filter, order, columns, charts) in a tag of the experiment, and opens it
-for whoever has its key. Such a view is usually arranged by hand and saved there; here it is written.
+MLflow keeps a view of an experiment's runs (filter, order, columns, charts) in a tag of the experiment, and a link with
+its key opens it. Such a view is usually arranged by hand and saved there; here it is written.
 """
 
 import json
@@ -14,14 +14,14 @@ from urllib.parse import quote
 from nnexp.tracking.mlflow_store import is_server
 from nnexp.training.metrics import lower_is_better
 
-TAG_LENGTH = 20_000
+MAX_VIEW_LENGTH = 20_000
 """The longest value of an experiment's tag in MLflow 3.17, which refuses longer ones."""
-SCATTERED = 2
-"""Parameters that get a chart of their own."""
-CURVES = 4
-"""Metrics that are drawn over time, before those that MLflow adds."""
-WORKFLOW = "workflowType=machine_learning"
-"""Without it a first visit lands in another part of MLflow, where runs like these are not shown."""
+SCATTER_CHARTS = 2
+"""The number of parameters with a scatter chart of their own."""
+CURVE_CHARTS = 4
+"""The number of metrics that are drawn over time, before those that MLflow adds."""
+WORKFLOW_QUERY = "workflowType=machine_learning"
+"""Without it a first visit opens another part of MLflow, which does not show these runs."""
 
 
 def tag_name(sweep: str) -> str:
@@ -30,28 +30,28 @@ def tag_name(sweep: str) -> str:
 
 
 def shared_view(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> str:
-    """Return the view of a sweep: its runs, the best first, and charts of what was varied.
+    """Return the view of a sweep: its runs, the best first, and charts of the parameters that were varied.
 
     Args:
-        sweep: Runs that belong to it have the tag `sweep.<sweep>`, also those that an earlier one trained.
-        parameters, metric: What is varied, the most interesting first, and what tells which is best, such as
-            `best/test/loss`. The last parameters are left out where the tag would be too long.
-        metrics: The curves to draw, the most interesting first; MLflow itself adds those that are left out.
+        sweep: The ID of the sweep; its runs have the tag `sweep.<sweep>`, also reused ones.
+        parameters, metric: The varied parameters, the most interesting first, and the metric that ranks the runs, such
+            as `best/test/loss`. The last parameters are left out if the tag would be too long.
+        metrics: The curves to draw, the most interesting first; MLflow itself adds all others.
     """
     for count in range(len(parameters), -1, -1):
-        text = _json(_state(sweep, parameters[:count], metric, metrics[:CURVES]))
-        if len(text) <= TAG_LENGTH:
+        text = _json(_state(sweep, parameters[:count], metric, metrics[:CURVE_CHARTS]))
+        if len(text) <= MAX_VIEW_LENGTH:
             break
     return text
 
 
 def runs_link(experiment_id: str, sweep: str) -> str:
-    """Return the page of a sweep's runs, after the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs?{WORKFLOW}&compareRunsMode=CHART&viewStateShareKey={quote(sweep)}"
+    """Return the path of the page of a sweep's runs, to append to the address of MLflow."""
+    return f"#/experiments/{experiment_id}/runs?{WORKFLOW_QUERY}&compareRunsMode=CHART&viewStateShareKey={quote(sweep)}"
 
 
 def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
-    """Return the address of pages of MLflow by their titles, and before them how to start it where it is no server."""
+    """Return titles and addresses of pages of MLflow, after the command that starts it if it is no server."""
     if is_server(uri):
         return [(title if len(pages) > 1 else "MLflow", f"{uri.rstrip('/')}/{page}") for title, page in pages.items()]
     mlflow = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
@@ -60,17 +60,17 @@ def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
 
 
 def run_link(experiment_id: str, run_id: str) -> str:
-    """Return the page of one run, after the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW}"
+    """Return the path of the page of a run, to append to the address of MLflow."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{WORKFLOW_QUERY}"
 
 
 def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
-    """Return the page of a file of a run, after the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}?{WORKFLOW}"
+    """Return the path of the page of a file of a run, to append to the address of MLflow."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}?{WORKFLOW_QUERY}"
 
 
 def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> Mapping[str, object]:
-    # Children are folded away below their parent unless runs are in an order of their own, such as that of a metric.
+    # MLflow hides children below their parent unless runs are sorted, as by a metric.
     return {
         "searchFilter": f"tags.`sweep.{sweep}` = 'yes'",
         "orderByKey": f"metrics.`{metric}`",
@@ -88,7 +88,7 @@ def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence
             _chart("PARALLEL", "all", 0, selectedParams=list(parameters), selectedMetrics=[metric], showAllRuns=True),
             *[
                 _chart("SCATTER", "each", number, xaxis=_axis("PARAM", name), yaxis=_axis("METRIC", metric))
-                for number, name in enumerate(parameters[:SCATTERED])
+                for number, name in enumerate(parameters[:SCATTER_CHARTS])
             ],
             *[
                 _chart("LINE", "curves", number, metricKey=name, selectedMetricKeys=[name])

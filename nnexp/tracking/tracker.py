@@ -1,4 +1,4 @@
-"""The interface of trackers: each class here keeps nothing, as without tracking, and MLflow's override it."""
+"""The interface of trackers: MLflow, or none. The classes here record nothing; those of MLflow override them."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ Status = Literal["FINISHED", "FAILED", "KILLED"]
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """What is recorded of the data of a run."""
+    """The facts about the data of a run that are recorded."""
 
     name: str
     digest: str
@@ -24,13 +24,13 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run before it trains.
+    """The facts about a run that are known before it trains.
 
     Attributes:
         group: The name under which comparable runs are collected.
-        name: What tells the run from others, most telling first.
+        name: The name of the run, which distinguishes it from others.
         parameters: The resolved config, flat.
-        tags: Where the run comes from: versions, commit, hash.
+        tags: The origin of the run: versions, commit, hash.
         dataset: The data it is trained on.
     """
 
@@ -43,14 +43,14 @@ class RunFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class FinishedRun:
-    """A run that has been trained, with all that is to be kept of it.
+    """A run that has ended, with everything that is to be recorded of it.
 
     Attributes:
-        facts: What was known before.
+        facts: The facts known before.
         metrics: Metrics of the run as a whole, such as those of its best epoch.
         tags, status: How it ended.
-        description: In Markdown.
-        seconds: How long it trained.
+        description: A text in Markdown.
+        seconds: The time of the training.
         history: Its metrics over time.
         files: Its files and folders.
     """
@@ -67,13 +67,13 @@ class FinishedRun:
 
 @dataclass(frozen=True)
 class SweepFacts:
-    """What is known of a sweep before it trains.
+    """The facts about a sweep that are known before it trains.
 
     Attributes:
         group: The name under which its runs are collected.
-        name: What is varied.
-        description: What was asked, in Markdown.
-        tags: Where the sweep comes from.
+        name: The keys that are varied.
+        description: The question, in Markdown.
+        tags: The origin of the sweep: versions, commit.
     """
 
     group: str
@@ -83,78 +83,78 @@ class SweepFacts:
 
 
 class TrackedRun:
-    """One run while it is being tracked; here by nobody.
+    """One run while it is tracked; here it is not recorded.
 
     Attributes:
-        uri: Where the tracker keeps things.
-        run_id: What the tracker calls the run; None where it keeps nothing.
+        uri: The address of the tracker's store.
+        run_id: The ID of the run in the store; None without one.
     """
 
     uri: str = ""
     run_id: str | None = None
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Keep the metrics of an epoch; they may be delivered later, together with others, or when that works again."""
+        """Record the metrics of an epoch; they may be delivered later, with others or after a failure."""
 
     def finish(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
     ) -> None:
-        """Deliver what is known at the end, a description in Markdown, files and folders, and close the run.
+        """Record the results, a description in Markdown, files and folders, and close the run.
 
-        Raises TrackingError if that cannot be done now.
+        Raises TrackingError if that fails.
         """
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
-        """Close a run that does not get to its end, within two seconds, with files and folders.
+        """Close an unfinished run, with files and folders, within two seconds.
 
-        Raises TrackingError if that cannot be done now.
+        Raises TrackingError if that fails.
         """
 
-    def where(self) -> Sequence[tuple[str, str]]:
-        """Return what a person needs to look at the run, as pairs of a title and a line to copy."""
+    def links(self) -> Sequence[tuple[str, str]]:
+        """Return how to open the run in the tracker, as pairs of a title and a command or address."""
         return []
 
 
 class TrackedSweep:
-    """A sweep while it is being tracked, as a run that explains others; here by nobody.
+    """A sweep while it is tracked, as the parent of its runs; here it is not recorded.
 
     Attributes:
-        uri: Where the tracker keeps things.
-        run_id: What the tracker calls the sweep; None where it keeps nothing.
+        uri: The address of the tracker's store.
+        run_id: The ID of the sweep in the store; None without one.
     """
 
     uri: str = ""
     run_id: str | None = None
 
     def recorded(self) -> Mapping[str, str]:
-        """Return the runs of the sweep that an earlier command recorded in full, by config hash; remove all others."""
+        """Return the IDs of the runs of the sweep that are fully recorded, by config hash; remove all others."""
         return {}
 
     def record(self, run: FinishedRun) -> str | None:
-        """Keep a run of the sweep, and return what the tracker calls it."""
+        """Record a run of the sweep, and return its ID in the store."""
         return None
 
     def reuse(self, run_id: str) -> bool:
-        """Let a run that was recorded before be one of this sweep, too; return whether it is still there."""
+        """Add a run that was recorded before to this sweep; return whether it still exists."""
         return True
 
     def finish(self, shown: "SweepView", description: str, files: Sequence[Path], status: Status) -> None:
         """Close the sweep, with a description in Markdown, and files and folders."""
 
-    def where(self) -> Sequence[tuple[str, str]]:
-        """Return what a person needs to look at the sweep, as pairs of a title and a line to copy."""
+    def links(self) -> Sequence[tuple[str, str]]:
+        """Return how to open the sweep in the tracker, as pairs of a title and a command or address."""
         return []
 
 
 @dataclass(frozen=True)
 class SweepView:
-    """What a person should see first of a sweep.
+    """The view of a sweep in a tracker.
 
     Attributes:
         parameters: The keys that were varied.
-        metric: What tells which run is best.
+        metric: The metric that ranks the runs.
         metrics: All metrics.
-        numbers: What is known of the sweep as a whole, such as the number of its runs.
+        numbers: Numbers about the sweep as a whole, such as how many runs it has.
     """
 
     parameters: Sequence[str]
@@ -164,19 +164,19 @@ class SweepView:
 
 
 class Tracker:
-    """A place that keeps runs; here one that keeps nothing."""
+    """Starts to track runs and sweeps; here they are not recorded."""
 
     uri: str = ""
 
     def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> TrackedRun:
-        """Begin a run that will be evaluated at the given epochs, or go on with one.
+        """Begin a run that will be evaluated at the given epochs, or go on with an existing one.
 
-        Raises TrackingError if the tracker does not take it.
+        Raises TrackingError if that fails.
         """
         return TrackedRun()
 
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> TrackedSweep:
-        """Begin a sweep, or go on with the one that has this `run_id`, if it is still there."""
+        """Begin a sweep, or go on with the one that has this `run_id`, if it still exists."""
         return TrackedSweep()
 
 
@@ -185,11 +185,11 @@ class Tracking(Component):
     """The choice of a tracker."""
 
     def check(self) -> None:
-        """Make sure, before anything is written, that the tracker can be reached; raises UserError if it cannot."""
+        """Check, before anything is written, that the tracker can be reached; raises UserError if not."""
 
     @abstractmethod
     def open(self, output_dir: Path) -> Tracker:
-        """Return the tracker; what it keeps in files goes into the output folder.
+        """Return the tracker; its files, if any, go into the output folder.
 
         Raises UserError if it does not work.
         """
@@ -200,5 +200,5 @@ class NoTracking(Tracking):
     """Runs leave their files in the output folder and nothing else."""
 
     def open(self, output_dir: Path) -> Tracker:
-        """Return a tracker that keeps nothing."""
+        """Return a tracker that records nothing."""
         return Tracker()

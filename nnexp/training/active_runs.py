@@ -1,4 +1,4 @@
-"""Which runs of a stack are still training, and why the others ended."""
+"""The runs of a stack that are still training, and the outcomes of those that have ended."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Observer = Callable[[int, Sequence[int], Row], None]
 
 
 def unobserved(_time: int, _runs: Sequence[int], _row: Row) -> None:
-    """Take no notice of an evaluation."""
+    """Do nothing with an evaluation."""
 
 
 class ActiveRuns:
@@ -30,7 +30,7 @@ class ActiveRuns:
 
     Args:
         runs: How many runs begin.
-        trainer: When they end.
+        trainer: Says when they end.
         names: The metrics of an evaluation.
         observe: Called after every evaluation.
     """
@@ -90,7 +90,7 @@ class ActiveRuns:
         return self._histories.history(run)
 
     def state(self) -> Tree:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {
             "runs": self._runs,
             "seconds": self.seconds,
@@ -99,7 +99,7 @@ class ActiveRuns:
         }
 
     def restore(self, saved: Saved, like: Parameters) -> Indices:
-        """Take back what a checkpoint kept, and return which runs are still training; all parameters are like these."""
+        """Restore a saved state, and return the runs that still train; `like` has the shapes of the parameters."""
         self._began = time.monotonic() - saved.number("seconds")
         self._histories.restore(saved.part("history"), like)
         if self._patience is not None:
@@ -108,7 +108,7 @@ class ActiveRuns:
         return self._runs
 
     def latest(self, metric: str) -> dict[int, float]:
-        """Return a metric at the last evaluation of every run that is still training."""
+        """Return a metric of every run that is still training, at its last evaluation."""
         return {run: self._histories.latest(run, metric) for run in self._runs.tolist()}
 
     def stop(self, stack: Stack, runs: Sequence[int], reason: str) -> Indices:

@@ -1,4 +1,4 @@
-"""Examples as the loop uses them, and the order in which a run sees them."""
+"""Batches of examples, the order in which a run sees them, and its streams of random numbers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ def count_of(rows: Rows) -> int:
 
 A = TypeVar("A", bound=npt.NDArray[np.number])
 Copy = tuple[npt.NDArray[np.number], npt.NDArray[np.number]]
-"""An array, and where some of its rows go."""
+"""A source array, and the array that some of its rows are copied to."""
 
 
 class RunStreams:
@@ -56,11 +56,11 @@ class RunStreams:
         return len(self._seeds)
 
     def state(self) -> Tree:
-        """Return where the streams stand."""
+        """Return the state of the streams for a checkpoint."""
         return {str(seed): generator_state(generator) for seed, generator in self._generators.items()}
 
     def restore(self, saved: Saved) -> None:
-        """Let the streams go on where they stood."""
+        """Restore a saved state."""
         for seed, generator in self._generators.items():
             restore_generator(generator, saved, str(seed))
 
@@ -70,7 +70,7 @@ class RunStreams:
         return len(self._generators) == 1
 
     def draw(self, function: Callable[[np.random.Generator], npt.NDArray[np.generic]]) -> npt.NDArray[np.generic]:
-        """Return what a function draws, of its shape where all runs share a seed, else with the runs in front."""
+        """Return the numbers that a function draws, with a leading run axis unless all runs share a seed."""
         drawn = {seed: function(generator) for seed, generator in self._generators.items()}
         return drawn[self._seeds[0]] if self.shared else np.stack([drawn[seed] for seed in self._seeds])
 
@@ -81,17 +81,17 @@ class RunStreams:
         return numbers
 
     def fill(self, numbers: Array) -> None:
-        """Fill what `uniform` returned with the next numbers."""
+        """Fill an array that `uniform` returned with the next numbers."""
         numbers[...] = self.draw(
             lambda generator: generator.random(numbers.shape if self.shared else numbers.shape[1:])
         )
 
 
 class DropoutNoise:
-    """The random numbers of one step, in the order in which layers ask for them; they are drawn anew before each step.
+    """The random numbers of one step, in the order in which layers use them; new ones are drawn before each step.
 
     Args:
-        streams: Where they are drawn from.
+        streams: The random streams of the runs.
     """
 
     def __init__(self, streams: RunStreams) -> None:
@@ -100,12 +100,12 @@ class DropoutNoise:
         self._asked = 0
 
     def renew(self) -> None:
-        """Draw new numbers for all that was asked for so far."""
+        """Fill all arrays that were returned so far with new numbers."""
         for array in self._arrays:
             self._streams.fill(array)
 
     def rewind(self) -> None:
-        """Answer from the beginning."""
+        """Return the same arrays again, from the first."""
         self._asked = 0
 
     def uniform(self, shape: tuple[int, ...]) -> Array:
@@ -128,7 +128,7 @@ class Examples:
 
     @classmethod
     def of(cls, part: Part, task: Task, loss: Loss, dtype: npt.DTypeLike) -> "Examples":
-        """Return a part of the data set as a loss wants it."""
+        """Return a part of the data set, its targets encoded for a loss."""
         weights = None if part.weights is None else part.weights.astype(dtype)
         y = loss.encode(part.targets, task).astype(dtype)
         views = part.x.shape[1] if task.kind in ("pairs", "triplets") else 1
@@ -164,11 +164,11 @@ class BatchBuffers:
         self._buffers: dict[tuple[str, tuple[int, ...]], tuple[Examples, list[Copy]]] = {}
 
     def __reduce__(self) -> tuple[type["BatchBuffers"], tuple[Examples]]:
-        """Leave the arrays behind."""
+        """Pickle the examples alone, without the buffers."""
         return BatchBuffers, (self._whole,)
 
     def batch(self, rows: Rows) -> Examples:
-        """Return the examples of a step, without the targets that only metrics want."""
+        """Return the examples of a step, without the raw targets, which only metrics use."""
         if isinstance(rows, slice) and count_of(rows) == len(self._whole):
             return self._whole
         return self._gathered("inputs", rows)
@@ -257,11 +257,11 @@ class Sampler:
         return drawn.astype(np.intp, copy=False)
 
     def state(self) -> Tree:
-        """Return where it stands."""
+        """Return the state for a checkpoint."""
         return {"streams": self._streams.state(), "order": self._order, "next": self._next}
 
     def restore(self, saved: Saved) -> None:
-        """Go on where it stood."""
+        """Restore a saved state."""
         self._streams.restore(saved.part("streams"))
         self._next = saved.whole("next", len(self._cuts) + 1)
         if self._next < len(self._cuts) and not self._in_order:

@@ -1,7 +1,7 @@
-"""Binds what a stack does again and again to its arrays, seen through the tape that records what is done with them.
+"""Prepares a step and an evaluation of a stack for recording on a tape.
 
-Formulas know nothing of this: they get arrays. A tape is told of every array whose numbers change from call to call:
-`read` those that a function only looks at, `change` those that it changes.
+Formulas know nothing of this: they get arrays. Every array whose numbers differ from call to call is passed through
+`read`, if a function only reads it, or through `change`, if it changes it; both return a view that a tape records.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,12 +15,12 @@ from nnexp.nn.network import Network
 from nnexp.training.batches import DropoutNoise, Examples
 from nnexp.training.stacking import taken
 from nnexp.training.step import Block, Step, descend
-from nnexp.training.tape import Results, See
+from nnexp.training.tape import Results, View
 
 if TYPE_CHECKING:
     from nnexp.training.stack import Stack
 
-BLOCK = 256 * 1024
+BLOCK_BYTES = 256 * 1024
 """Bytes of theta that are updated at a time, so that an optimizer's state and temporaries stay in the cache."""
 
 
@@ -28,13 +28,13 @@ class Evaluate(Protocol):
     """Returns the metrics of a stack by their names."""
 
     def __call__(self, network: Network, z: Array, training: Examples, parts: Mapping[str, Examples] | None) -> Results:
-        """Return them, given the logits of the training examples and the examples of the other parts."""
+        """Return the metrics, given the logits of the training examples and the examples of the other parts."""
 
 
 def bound_step(
-    read: See, change: See, *, stack: "Stack", batch: Examples, noise: DropoutNoise
+    read: View, change: View, *, stack: "Stack", batch: Examples, noise: DropoutNoise
 ) -> Callable[[], Results]:
-    """Return a function that makes a step with a batch."""
+    """Return a function without arguments that makes a step with a batch."""
     theta, statistics = change(stack.theta), change(stack.statistics)
     state = {name: change(array) for name, array in stack.optimizer_state.items()}
     learning_rate, number = read(stack.learning_rate), read(stack.step_number)
@@ -79,8 +79,8 @@ def bound_step(
 
 
 def bound_evaluation(
-    read: See,
-    _change: See,
+    read: View,
+    _change: View,
     *,
     evaluate: Evaluate,
     stack: "Stack",
@@ -88,7 +88,7 @@ def bound_evaluation(
     training: Examples,
     parts: Mapping[str, Examples] | None,
 ) -> Callable[[], Results]:
-    """Return a function that evaluates a stack, which it does not change."""
+    """Return a function without arguments that evaluates a stack."""
     return partial(
         evaluate,
         network=Network(stack.layers, stack.layout, read(stack.theta), read(stack.statistics)),
@@ -98,8 +98,8 @@ def bound_evaluation(
     )
 
 
-def bound_examples(examples: Examples, read: See) -> Examples:
-    """Return examples whose arrays are read through a tape."""
+def bound_examples(examples: Examples, read: View) -> Examples:
+    """Return examples whose arrays are passed through `read`."""
     weights = None if examples.weights is None else read(examples.weights)
     return Examples(
         read(examples.x), read(examples.y), targets=read(examples.targets), weights=weights, views=examples.views
@@ -107,8 +107,8 @@ def bound_examples(examples: Examples, read: See) -> Examples:
 
 
 def blocks_of(theta: Array) -> list[tuple[slice, slice]]:
-    """Return theta in blocks that are updated one after the other: whole runs if they are small, else parts of one."""
-    (runs, parameters), most = theta.shape, BLOCK // theta.itemsize
+    """Return the places of the blocks of theta: several whole runs each if runs are small, else parts of one run."""
+    (runs, parameters), most = theta.shape, BLOCK_BYTES // theta.itemsize
     height, width = max(1, most // parameters), min(most, parameters)
     return [
         (slice(run, run + height), slice(begin, begin + width))

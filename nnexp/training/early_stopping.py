@@ -1,4 +1,4 @@
-"""Which runs of a stack no longer get better."""
+"""Early stopping: finds the runs of a stack that no longer improve."""
 
 from collections.abc import Callable, Sequence
 
@@ -13,9 +13,9 @@ from nnexp.training.trainer import EarlyStopping
 
 
 def watched_metric(settings: EarlyStopping, names: Sequence[str]) -> str:
-    """Return the metric to watch, one of those that there are.
+    """Return the metric to watch.
 
-    Raises UserError if it is not.
+    Raises UserError if it is not one of the metrics that are evaluated.
     """
     metric = settings.metric or chosen_by(names)
     if metric not in names:
@@ -29,7 +29,7 @@ class Patience:
     Args:
         settings: What to watch and how long to wait.
         runs: The number of runs.
-        names: The metrics that there are.
+        names: The metrics that are evaluated.
     """
 
     def __init__(self, settings: EarlyStopping, runs: int, names: Sequence[str]) -> None:
@@ -42,7 +42,7 @@ class Patience:
     def over(
         self, runs: npt.NDArray[np.intp], row: Row, learned: Sequence[Callable[[], Parameters]]
     ) -> npt.NDArray[np.bool_]:
-        """Take notice of an evaluation of some runs; return for each whether its patience is over."""
+        """Record an evaluation of some runs; return for each whether it has waited too long for an improvement."""
         values = self._sign * row[self._metric]
         better = values < self._best[runs] - self._settings.min_delta
         self._best[runs] = np.where(better, values, self._best[runs])
@@ -54,12 +54,12 @@ class Patience:
         return over
 
     def state(self) -> Tree:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         kept = [{"run": run, **one.state()} for run, one in enumerate(self._parameters) if one is not None]
         return {"best": self._best, "waited": self._waited, "parameters": kept}
 
     def restore(self, saved: Saved, like: Parameters) -> None:
-        """Take back what a checkpoint kept; the parameters of every run are like these."""
+        """Restore a saved state; `like` has the shapes of the parameters."""
         saved.fill("best", self._best)
         saved.fill("waited", self._waited)
         for one in saved.parts("parameters"):

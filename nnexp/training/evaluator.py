@@ -1,4 +1,4 @@
-"""Evaluating a stack: losses and metrics of all its runs, part by part."""
+"""Evaluates a stack: the losses and metrics of all its runs, on every part of the data."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -18,19 +18,19 @@ from nnexp.training.stack import Stack
 from nnexp.training.tape import Results
 
 TRAIN = "train"
-NEIGHBOURS = 2000
-"""The most examples among which the nearest is looked for, as their distances grow with the square."""
+CANDIDATES = 2000
+"""The most examples among which nearest neighbours are searched: the number of distances is its square."""
 
 
 class Evaluator:
-    """Knows the parts of the data and the metrics to take.
+    """Evaluates stacks on the parts of a data set.
 
     Raises UserError if a metric does not fit the data.
 
     Args:
         data: The data set.
         loss: The loss of any of the runs, which encodes the targets.
-        chosen: The metrics, or None for those that are usual for the data.
+        chosen: The metrics, or None for the default of the data.
         dtype: The dtype of training.
     """
 
@@ -46,8 +46,8 @@ class Evaluator:
 
         Args:
             stack: The stack after the round.
-            z, seen: The logits of the round, each from before its step, and the examples that they are of.
-            fully: Whether all metrics of all parts are taken; otherwise `train/loss` alone.
+            z, seen: The logits of the round, each from before its step, and their examples.
+            fully: Whether to take all metrics of all parts, or `train/loss` alone.
         """
         parts = self._parts if fully else None
         row_of = partial(self._row, stack.loss)
@@ -58,7 +58,7 @@ class Evaluator:
     def _row(
         self, loss: Loss, network: Network, z: Array, training: Examples, parts: Mapping[str, Examples] | None
     ) -> Results:
-        """Return the losses of the training examples, and the metrics; of no other part without parts."""
+        """Return the losses of the training examples and the metrics, of the other parts only if they are given."""
         losses = losses_of(loss, z, training)
         row = {"losses": losses, f"{TRAIN}/loss": losses.mean(axis=-1)}
         if parts is None:
@@ -71,16 +71,16 @@ class Evaluator:
         return row
 
     def _scores(self, part: str, loss: Loss, network: Network, z: Array, examples: Examples) -> Results:
-        """Return the metrics of a part beside its loss, given its logits."""
+        """Return all metrics of a part but its loss, given its logits."""
         targets = examples.targets
-        if self._metrics and part in self._labelled:  # of the first examples that pairs and triplets were drawn from
+        if self._metrics and part in self._labelled:  # the examples that pairs and triplets were drawn from
             labelled = self._labelled[part]
-            z, targets = network.predict(labelled.x[:NEIGHBOURS].astype(self._dtype)), labelled.targets[:NEIGHBOURS]
+            z, targets = network.predict(labelled.x[:CANDIDATES].astype(self._dtype)), labelled.targets[:CANDIDATES]
         return {f"{part}/{name}": evaluate(name, loss, z, targets, task=self._task) for name in self._metrics}
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:
-    """Return the names of all that is evaluated, such as `test/loss`.
+    """Return the names of all metrics of all parts, such as `test/loss`.
 
     Raises UserError if a chosen metric does not fit the data.
     """
@@ -97,8 +97,8 @@ def losses_of(loss: Loss, z: Array, examples: Examples) -> Array:
 def diverged_step(losses: Array, before: int, steps: int) -> int:
     """Return the step whose batch had the first loss that is not finite, given one run's losses of its last round.
 
-    The round began after the step `before` and had so many steps, all of as many examples but perhaps the last. The
-    step is the last one where all these losses are finite, and only the loss after the round is not.
+    The round began after the step `before` and had `steps` steps, all with the same number of examples but perhaps the
+    last. If all of these losses are finite, and only the loss after the round is not, it is the last step.
     """
     bad = np.flatnonzero(~np.isfinite(losses))
     return before + 1 + int(bad[0]) // -(-len(losses) // steps) if len(bad) else before + steps

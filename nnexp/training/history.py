@@ -1,4 +1,4 @@
-"""What a run leaves behind: its metrics over time, and its parameters."""
+"""The outcome of a run: its metrics over time, and its parameters."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 
 Unit = Literal["epoch", "iteration"]
-"""What the time of a training counts."""
+"""The unit of time of a training."""
 Row = Mapping[str, Array]
 """The metrics of one evaluation of a stack: for every name the value of each run, shape (runs,)."""
 
@@ -39,11 +39,11 @@ class History:
         return list(dict.fromkeys(name.partition("/")[0] for name in self.metrics))
 
     def best(self) -> int:
-        """Return the index of the evaluation with the lowest loss, the first of several, by the part for choosing."""
+        """Return the index of the first evaluation with the lowest selection loss (validation, else test)."""
         return int(np.argmin(self.metrics[chosen_by(self.metrics)]))
 
     def thinned(self, most: int) -> "History":
-        """Return at most so many evaluations, evenly spread, and the best one."""
+        """Return `most` evaluations or fewer, evenly spread, and the best one."""
         places = evenly(len(self), most)
         chosen = sorted({*places, self.best()}) if places else []
         return History(self.times[chosen], {name: values[chosen] for name, values in self.metrics.items()}, self.unit)
@@ -62,12 +62,12 @@ NOTHING = History(np.empty(0, np.intp), {})
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """Return at most so many places out of so many, evenly spread, the first and the last among them."""
+    """Return `most` indices or fewer below `count`, evenly spread, the first and the last among them."""
     return sorted({round(place) for place in np.linspace(0, count - 1, min(most, count)).tolist()})
 
 
 def chosen_by(names: Mapping[str, object] | Sequence[str]) -> str:
-    """Return the metric that tells which evaluation is best: the loss of validation, or of test where there is none."""
+    """Return the selection loss, by which the best evaluation is chosen: of validation, or of test without one."""
     return "validation/loss" if "validation/loss" in names else "test/loss"
 
 
@@ -79,17 +79,17 @@ class Parameters:
     statistics: Array
 
     def state(self) -> dict[str, Tree]:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {"theta": self.theta, "statistics": self.statistics}
 
     def restored(self, saved: Saved) -> "Parameters":
-        """Return those that a checkpoint kept, which are like these."""
+        """Return saved parameters of the same shapes."""
         return Parameters(saved.like("theta", self.theta), saved.like("statistics", self.statistics))
 
 
 @dataclass(frozen=True)
 class LayerHistory:
-    """The sizes within one run over time, each a root mean square over a layer, shape (times, layers).
+    """Sizes within one run over time, each a root mean square over a layer, shape (times, layers).
 
     Attributes:
         times: Epochs, or iterations, done by then.
@@ -119,8 +119,8 @@ class Outcome:
         learned: Its parameters when it ended.
         diverged_step: The step, counted from 1, at which its loss was no longer finite; None if it did not diverge.
         stopped: Why it ended before its time: `early stopping` or `time limit`; None if it did not.
-        snapshots: Its parameters at the times that were asked for.
-        layers: What happened inside, where it was watched.
+        snapshots: Its parameters at the times of `trainer.snapshots`.
+        layers: The sizes within its layers, if they were watched.
     """
 
     history: History
@@ -141,9 +141,9 @@ class HistoryBuilder:
 
     Args:
         runs: How many runs the stack began with.
-        times: When it will be evaluated.
+        times: The times of the evaluations.
         names: The metrics of an evaluation.
-        unit: What the times count.
+        unit: The unit of these times.
     """
 
     def __init__(self, runs: int, times: Sequence[int], names: Sequence[str], unit: Unit) -> None:
@@ -164,7 +164,7 @@ class HistoryBuilder:
         return float(self._metrics[self._names.index(name), self._evaluations - 1, run])
 
     def snapshot(self, run: int, time: int, learned: Parameters) -> None:
-        """Keep the parameters of a run at a time."""
+        """Add a snapshot: the parameters of a run at a time."""
         self._snapshots[run][time] = learned
 
     def end(
@@ -182,7 +182,7 @@ class HistoryBuilder:
         return History(self._times[:length], metrics, self._unit)
 
     def state(self) -> Tree:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {
             "evaluations": self._evaluations,
             "metrics": self._metrics[:, : self._evaluations],
@@ -198,7 +198,7 @@ class HistoryBuilder:
         }
 
     def restore(self, saved: Saved, like: Parameters) -> None:
-        """Take back what a checkpoint kept; the parameters of every run are like these."""
+        """Restore a saved state; `like` has the shapes of the parameters."""
         _, times, runs = self._metrics.shape
         self._evaluations = saved.whole("evaluations", times + 1)
         saved.fill("metrics", self._metrics[:, : self._evaluations])

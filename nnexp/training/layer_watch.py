@@ -1,4 +1,4 @@
-"""What happens inside a network while it trains: how large activations, gradients and updates are, layer by layer."""
+"""Watches the layers while they train: how large their activations, gradients, weights and updates are."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,17 +16,17 @@ from nnexp.training.stack import Stack
 from nnexp.training.step import mean_loss_gradient
 from nnexp.training.trainer import Round
 
-TIMES = 50
-"""How often a training is looked into."""
-ROWS = 512
-"""The training examples on which activations and gradients are taken, evenly spaced among all."""
+WATCHED_TIMES = 50
+"""How many times of a training are watched at most, evenly spaced."""
+WATCHED_EXAMPLES = 512
+"""The number of training examples on which activations and gradients are taken, evenly spaced among all."""
 SIZES = ("activations", "dead", "gradients", "weights", "updates")
-"""What is seen of every layer."""
+"""The sizes that are taken of every layer."""
 
 
 @dataclass
 class Look:
-    """What was seen of all runs of a stack at one time, each of shape (runs, layers)."""
+    """The sizes in all runs of a stack at one time, each of shape (runs, layers)."""
 
     time: int
     runs: npt.NDArray[np.intp]
@@ -34,19 +34,19 @@ class Look:
 
 
 class LayerWatch:
-    """Looks into a stack before and after some rounds, without changing anything that is trained.
+    """Takes the sizes in a stack after some of the rounds; the training stays the same.
 
     Args:
         runs: How many runs the stack begins with.
-        rounds: The rounds of the training; none, to watch nothing.
+        rounds: The rounds of the training; empty to watch nothing.
         inputs: The training examples.
     """
 
     def __init__(self, runs: int, rounds: Sequence[Round], inputs: Examples) -> None:
-        chosen = np.linspace(0, len(rounds) - 1, min(TIMES, len(rounds))).round().astype(int).tolist()
+        chosen = np.linspace(0, len(rounds) - 1, min(WATCHED_TIMES, len(rounds))).round().astype(int).tolist()
         self._times = {rounds[index].time for index in chosen}
         self._runs = np.arange(runs)
-        rows = np.linspace(0, len(inputs) - 1, min(ROWS, len(inputs))).round().astype(np.intp)
+        rows = np.linspace(0, len(inputs) - 1, min(WATCHED_EXAMPLES, len(inputs))).round().astype(np.intp)
         self._examples = inputs.take(rows) if rounds else inputs
         self._before: Array | None = None
         self._looks: list[Look] = []
@@ -58,7 +58,7 @@ class LayerWatch:
             self._before = stack.theta.copy()
 
     def end(self, this: Round, stack: Stack, staying: npt.NDArray[np.intp]) -> None:
-        """Look into the runs that go on after the round."""
+        """Take the sizes in the runs that go on after the round, if it is watched."""
         if self._before is not None and len(staying):
             values = {name: array[staying] for name, array in self._look(stack, self._before).items()}
             self._looks.append(Look(this.time, self._runs[staying], values))
@@ -70,12 +70,12 @@ class LayerWatch:
         self._runs = self._runs[staying]
 
     def state(self) -> Tree:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         looks: list[Tree] = [{"time": look.time, "runs": look.runs, "values": look.values} for look in self._looks]
         return {"layers": [*self._layers], "before": self._before, "looks": looks}
 
     def restore(self, saved: Saved, theta: Array) -> None:
-        """Take back what a checkpoint kept, before any run has left; the parameters are like these."""
+        """Restore a saved state, before any run has left; `theta` has the shape of the parameters."""
         for one in saved.parts("looks"):
             runs, values = one.indices("runs", len(self._runs)), one.part("values")
             self._looks.append(Look(one.whole("time"), runs, {name: values.table(name, len(runs)) for name in SIZES}))
@@ -83,7 +83,7 @@ class LayerWatch:
         self._before = saved.like("before", theta) if saved.has("before") else None
 
     def with_layers(self, outcomes: Mapping[int, Outcome]) -> dict[int, Outcome]:
-        """Return the outcomes of runs with what was seen inside each."""
+        """Return outcomes with the sizes in their layers added."""
         return {run: replace(outcome, layers=self._history(run)) for run, outcome in outcomes.items()}
 
     def _history(self, run: int) -> LayerHistory | None:
@@ -95,7 +95,7 @@ class LayerWatch:
         return LayerHistory(times, self._layers, **sizes)
 
     def _look(self, stack: Stack, before: Array) -> dict[str, Array]:
-        """Return the sizes, root mean squares over a layer, after a round that had other parameters before it."""
+        """Return the sizes, root mean squares over a layer; `before` are the parameters before the round."""
         runs = len(stack)
         slots = [slot for slot in stack.layout.parameters if slot.start == "weight"]
         self._layers = tuple(f"{slot.shape[0]} → {slot.shape[1]}" for slot in slots)
@@ -122,7 +122,7 @@ class LayerWatch:
 
 
 def root_mean_square(array: Array, axes: int | tuple[int, ...]) -> Array:
-    """Return sqrt(mean(x^2)) over some axes, taken relative to the largest |x|, whose square may be too large."""
+    """Return sqrt(mean(x^2)) over some axes, computed relative to the largest |x|, so that no square overflows."""
     largest = np.abs(array).max(axis=axes, keepdims=True)
     relative = array / np.where(largest > 0, largest, 1)
     size: Array = np.sqrt((relative * relative).mean(axis=axes)) * largest.squeeze(axes)

@@ -1,4 +1,4 @@
-"""The training loop: rounds of steps, and what is evaluated after each.
+"""The training loop: rounds of steps, with an evaluation after each.
 
 One loop trains a stack of runs: every array has a leading run axis, every hyper-parameter is one number a run. A run
 alone is a stack of one, and its numbers are the same bits in either. The step itself is in `step.py`.
@@ -24,9 +24,9 @@ from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Round, Trainer
 
 Pause = Callable[[int], bool]
-"""Told the number of steps done, whether to pause before the next."""
-UNWARNED = np.errstate(over="ignore", invalid="ignore", divide="ignore")
-"""A run that diverges is known by its loss."""
+"""Returns whether to pause, given the number of steps done."""
+WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore", divide="ignore")
+"""No warnings of overflow: a run that diverges is recognized by its loss."""
 
 
 def train(
@@ -40,9 +40,9 @@ def train(
 ) -> list[Outcome]:
     """Train a stack of runs and return the outcome of each.
 
-    `train/loss` and its like are means over the last round while the weights move, each batch taken just before its
-    step; those of the other parts are taken after the round. Penalties are no part of them. A run whose loss is no
-    longer finite leaves the stack, and so does one that stops early. Watching the layers changes no numbers.
+    `train/loss` and the other training metrics are means over the last round: the predictions for each batch are from
+    just before its step. Those of the other parts are taken after the round. Losses are without penalties. A run whose
+    loss is no longer finite leaves the stack, and so does one that stops early. Watching the layers changes no numbers.
     """
     training = Training(recipes, data, trainer, dtype=dtype, observe=observe, watch_layers=watch_layers)
     training.advance()
@@ -54,11 +54,11 @@ class RoundUnderWay:
     """A round from its first step to its evaluation.
 
     Attributes:
-        before: Where the sampler stood; None where the training cannot pause.
+        before: The state of the sampler before the round; None if the training cannot pause.
         batches: The rows of every step.
-        seen: The examples of all of these batches, without their features.
-        logits: Of these examples, each from before its step; shape (runs, rows, outputs).
-        done, rows: How many steps, and rows of logits, are done.
+        seen: The examples of all batches, without their features.
+        logits: The logits of these examples, each from before its step; shape (runs, rows, outputs).
+        done, rows: The number of steps, and of rows of logits, that are done.
     """
 
     before: Tree
@@ -76,20 +76,20 @@ class RoundUnderWay:
 
 
 class Training:
-    """A stack of runs on its way: it can pause before any step, and go on from a checkpoint.
+    """The training of a stack of runs, which can pause before any step and go on from a checkpoint.
 
-    Between two rounds it can be pickled, too, and go on elsewhere.
+    Between two rounds it can also be pickled, and go on in another process.
 
     Args:
-        recipes: What each run is made of.
-        data: What all of them learn.
-        trainer: How long, and in which portions.
+        recipes: The components of each run.
+        data: The data set, the same for all runs.
+        trainer: The settings of the loop.
         dtype: float64 or float32.
         observe: Called after every evaluation.
-        watch_layers: Whether to look into the layers.
+        watch_layers: Whether to record the sizes within layers.
     """
 
-    @UNWARNED
+    @WITHOUT_WARNINGS
     def __init__(
         self,
         recipes: Sequence[Recipe],
@@ -110,13 +110,13 @@ class Training:
         self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
 
-    @UNWARNED
+    @WITHOUT_WARNINGS
     def advance(self, time: int | None = None, pause: Pause | None = None) -> bool:
         """Train until a time, in epochs or iterations, or to the end; return whether it paused before.
 
         Args:
             time: The time; None is the end.
-            pause: Asked before every step whether to pause there.
+            pause: Called before every step; returns whether to pause there.
         """
         while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]
@@ -162,7 +162,7 @@ class Training:
         self._keep(staying)
 
     def state(self) -> dict[str, Tree]:
-        """Return what a checkpoint keeps, where the training has not begun, has paused, or has ended."""
+        """Return the state for a checkpoint, of a training that has not begun, has paused, or has ended."""
         this = self._under_way
         return {
             "round": self._number,
@@ -175,14 +175,14 @@ class Training:
         }
 
     def restore(self, saved: Saved) -> None:
-        """Go on, in a training that has not begun, where another one of the same recipes stood.
+        """Restore a saved state, into a new training with the same recipes.
 
         Raises DamagedError if the checkpoint does not fit.
         """
         staying = self._active.restore(saved.part("roster"), self._stack.learned(0))
         self._watch.restore(saved.part("watch"), self._stack.theta[staying])
         self._stack.steps = saved.part("stack").whole("steps")
-        if not len(staying):  # all have ended, and are known to the active runs alone
+        if not len(staying):  # all have ended, and only the active runs know their outcomes
             return
         self._watch.keep(staying)
         self._keep(staying)
@@ -215,7 +215,7 @@ class Training:
         return self._active.history(run)
 
     def stop(self, runs: Sequence[int], reason: str) -> None:
-        """End some of the runs before their time; the others are not touched."""
+        """End some of the runs early; the numbers of the others stay the same."""
         staying = self._active.stop(self._stack, runs, reason)
         self._watch.keep(staying)
         self._keep(staying)
@@ -232,7 +232,7 @@ class Training:
         return [this.time for this in self._rounds]
 
     def latest(self, metric: str) -> dict[int, float]:
-        """Return a metric at the last evaluation of every run that has not ended."""
+        """Return a metric of every run that has not ended, at its last evaluation."""
         return self._active.latest(metric)
 
     def outcomes(self) -> dict[int, Outcome]:

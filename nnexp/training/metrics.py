@@ -1,6 +1,6 @@
-"""Metrics that are taken at every evaluation, for all runs of a stack at once: one row of `METRICS` each.
+"""The metrics of an evaluation, for all runs of a stack at once: one row of `METRICS` each.
 
-They take predictions and targets with the examples on their last axis and return one value a run. They agree with
+They take predictions and targets with the examples on their last axis and return one value per run. They agree with
 scikit-learn's functions of these names; where a class is never predicted, its precision counts as 0.
 """
 
@@ -16,19 +16,19 @@ from nnexp.core.task import Task
 from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 
-SHARE = "share of examples"
+SHARE_OF_EXAMPLES = "share of examples"
 """The unit of a metric from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Predicted:
-    """What the runs of a stack predict for some examples, and what is true.
+    """The predictions of the runs of a stack for some examples, and the true targets.
 
     Attributes:
-        loss: Says what logits mean.
+        loss: Turns logits into predictions.
         z: The logits, shape (runs, examples, outputs).
-        targets: As they stand in the data, shape (examples, ...) or (runs, examples, ...).
-        task: What is predicted.
+        targets: The targets of the data, shape (examples, ...) or (runs, examples, ...).
+        task: The task of the data.
     """
 
     loss: Loss
@@ -55,7 +55,7 @@ class Predicted:
 
     @property
     def scores(self) -> Array:
-        """Return a number that is larger the more probable the second of two classes is."""
+        """Return a score of the second of two classes, which grows with its probability."""
         return self.z[..., -1] - (self.z[..., 0] if self.z.shape[-1] > 1 else 0)
 
     @property
@@ -64,7 +64,7 @@ class Predicted:
         return self.loss.predict(self.z)
 
     def class_counts(self) -> tuple[Array, Array, Array]:
-        """Return for every class how many examples were rightly called it, were called it, and are of it."""
+        """Return for every class the numbers of its true positives, predictions and true examples."""
         return class_counts(self.decided, self.labels, len(self.task.classes))
 
 
@@ -75,7 +75,7 @@ def accuracy(decided: Labels, labels: Labels) -> Array:
 
 
 def class_counts(decided: Labels, labels: Labels, classes: int) -> tuple[Array, Array, Array]:
-    """Return for every class how many examples were rightly called it, were called it, and are of it."""
+    """Return for every class the numbers of its true positives, predictions and true examples."""
     numbers = np.arange(classes)[:, None]
     called, true = decided[..., None, :] == numbers, labels[..., None, :] == numbers
     right = (called & true).sum(axis=-1).astype(np.float64)
@@ -99,7 +99,7 @@ def balanced_accuracy(predicted: Predicted) -> Array:
 
 
 def macro(values: Array, called: Array, true: Array) -> Array:
-    """Return the mean over the classes that occur or were called; of two classes only the second counts."""
+    """Return the mean over the classes that occur or are predicted; of two classes the value of the second."""
     if values.shape[-1] == 2:
         return values[..., 1]
     occurs = (called > 0) | (true > 0)
@@ -108,13 +108,13 @@ def macro(values: Array, called: Array, true: Array) -> Array:
 
 
 def precision(predicted: Predicted) -> Array:
-    """Return the share of the examples called a class that are of it."""
+    """Return the share of the predictions of a class that are right."""
     right, called, true = predicted.class_counts()
     return macro(share(right, called), called, true)
 
 
 def recall(predicted: Predicted) -> Array:
-    """Return the share of the examples of a class that were called it."""
+    """Return the share of the examples of a class that are predicted as it."""
     right, called, true = predicted.class_counts()
     return macro(share(right, true), called, true)
 
@@ -178,20 +178,20 @@ def neighbour_accuracy(embeddings: Array, labels: Labels) -> Array:
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is computed, of which data, and how it is to be read.
+    """How a metric is computed, for which data, and what its values mean.
 
     Attributes:
         compute: Returns the value of each run.
-        kinds: The kinds of task that have it; `embedding` are pairs and triplets whose classes are known.
-        classes: The number of classes that it needs, or None.
-        lower_is_better, unit: How to read it.
+        kinds: The kinds of task that it fits; `embedding` stands for pairs and triplets whose classes are known.
+        classes: The number of classes that it needs; None for any.
+        lower_is_better, unit: Whether lower values are better, and their unit.
     """
 
     compute: Callable[[Predicted], Array]
     kinds: tuple[str, ...] = ("classification",)
     classes: int | None = None
     lower_is_better: bool = False
-    unit: str = SHARE
+    unit: str = SHARE_OF_EXAMPLES
 
 
 METRICS = {
@@ -217,7 +217,7 @@ METRICS = {
     ),
     "neighbour_accuracy": Metric(lambda p: neighbour_accuracy(p.z, p.labels), kinds=("embedding",)),
 }
-"""All metrics beside the loss; the first that fits a kind of task is the one that is taken without being asked for."""
+"""All metrics beside the loss; the first that fits a kind of task is its default."""
 
 if TYPE_CHECKING:
     MetricName: TypeAlias = str
@@ -231,7 +231,7 @@ def evaluate(name: MetricName, loss: Loss, z: Array, targets: Array | Labels, ta
 
 
 def metrics_for(data: Data, chosen: tuple[MetricName, ...] | None) -> tuple[MetricName, ...]:
-    """Return the chosen metrics, or the one that is usual for the data.
+    """Return the chosen metrics, or the default of the data.
 
     Raises UserError if a chosen metric does not fit the data.
     """
@@ -253,6 +253,6 @@ def lower_is_better(name: str) -> bool:
 
 
 def unit_of(name: str) -> str:
-    """Return what a metric such as `test/accuracy` is measured in."""
+    """Return the unit of a metric such as `test/accuracy`."""
     metric = METRICS.get(name.rpartition("/")[2])
     return "mean over examples" if metric is None else metric.unit

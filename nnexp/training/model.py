@@ -1,4 +1,4 @@
-"""A trained network, to be asked."""
+"""A trained network, which predicts from features."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,13 +18,13 @@ from nnexp.training.stacking import stacked
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network and what its outputs mean: all that it takes to use it.
+    """A trained network with all that is needed to predict with it.
 
     Attributes:
-        layers, loss: What it is made of.
+        layers, loss: Its components.
         fan_in: The number of features.
         learned: Its parameters.
-        target_scaling: How to get the raw targets of a regression back; None where they were not scaled.
+        target_scaling: The scaling of the targets of a regression; None where they were not scaled.
     """
 
     layers: tuple[Layer, ...]
@@ -45,7 +45,7 @@ class Model:
         layers = [stacked([layer], 2, theta.dtype) for layer in self.layers]
         return Network(layers, self.layout, theta, statistics)
 
-    @np.errstate(over="ignore", invalid="ignore")  # probabilities of extreme logits are right all the same
+    @np.errstate(over="ignore", invalid="ignore")  # probabilities of extreme logits are right nevertheless
     def logits(self, x: Array) -> Array:
         """Return the outputs of the last layer, shape (examples, outputs), for scaled features."""
         logits: Array = self.network.predict(np.ascontiguousarray(x, self.learned.theta.dtype))[0]
@@ -66,7 +66,7 @@ class Model:
         return predicted if self.target_scaling is None else self.target_scaling.undo(predicted)
 
     def parameters(self) -> dict[str, Array]:
-        """Return what was learned by name, such as `0.weight` for the weight of the first layer."""
+        """Return the learned arrays by name, such as `0.weight` for the weight of the first layer."""
         pairs = [(self.layout.parameters, self.learned.theta), (self.layout.statistics, self.learned.statistics)]
         return {slot.title: flat[slot.begin : slot.end].reshape(slot.shape) for slots, flat in pairs for slot in slots}
 
@@ -79,7 +79,7 @@ class Trained(Model):
 
     @classmethod
     def of(cls, recipe: Recipe, learned: Parameters, data: Data) -> Self:
-        """Return what a run has learned."""
+        """Return the model of a run."""
         return cls(
             layers=recipe.layers,
             loss=recipe.loss,

@@ -1,11 +1,11 @@
-"""What a trained run predicts for the test part, and how good that is, taken once at the end."""
+"""The predictions of a trained run for the test part, made once at the end."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnexp.core.component import Array, Labels
-from nnexp.training.evaluator import NEIGHBOURS
+from nnexp.training.evaluator import CANDIDATES
 from nnexp.training.metrics import class_counts, neighbour_accuracy, share
 from nnexp.training.model import Trained
 
@@ -40,17 +40,17 @@ class ClassPredictions:
     baseline: float
 
     def baselines(self) -> dict[str, tuple[str, float]]:
-        """Return what a metric of the test part is to be compared with, and what that is called."""
+        """Return the baselines of metrics of the test part, each with its name and value."""
         return {"accuracy": ("majority class", self.baseline)}
 
     def confusion(self) -> Labels:
-        """Return how many examples of each true class (row) were taken for each class (column)."""
+        """Return how many examples of each true class (row) were predicted as each class (column)."""
         matrix = np.zeros((len(self.classes), len(self.classes)), np.intp)
         np.add.at(matrix, (self.labels, self.predicted), 1)
         return matrix
 
     def roc(self) -> tuple[Array, Array, float]:
-        """Return the shares of class 0 and of class 1 that are called class 1, threshold by threshold, and the area."""
+        """Return the shares of class 0 and class 1 that are predicted as 1, at every threshold, and the area."""
         from sklearn.metrics import auc, roc_curve
 
         wrong, right, _ = roc_curve(self.labels, self.probabilities[:, 1])
@@ -71,8 +71,8 @@ class NumberPredictions:
     Attributes:
         columns: The names of the targets.
         targets, predicted: Shape (examples, columns).
-        baseline: The mean of each target in the training part, which is the best guess without a look at the features.
-        loss_baseline: The loss of that guess in the test part.
+        baseline: The mean of each target in the training part, the best guess without the features.
+        loss_baseline: The loss of this guess in the test part.
     """
 
     columns: tuple[str, ...]
@@ -82,7 +82,7 @@ class NumberPredictions:
     loss_baseline: float
 
     def baselines(self) -> dict[str, tuple[str, float]]:
-        """Return what a metric of the test part is to be compared with, and what that is called."""
+        """Return the baselines of metrics of the test part, each with its name and value."""
         return {"loss": ("training mean", self.loss_baseline)}
 
     def typical_errors(self) -> list[tuple[str, float, float]]:
@@ -95,13 +95,13 @@ class NumberPredictions:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """Where a network puts the examples that its pairs or triplets were drawn from.
+    """The embeddings of the examples that pairs or triplets were drawn from.
 
     Attributes:
         classes: The names of the classes.
         labels: The class of each example.
-        points: Its embedding, shape (examples, dimensions).
-        baseline: The share of examples whose nearest neighbour is of their class, by the features themselves.
+        points: The embedding of each example, shape (examples, dimensions).
+        baseline: The share of examples whose nearest neighbour in the features is of their class.
     """
 
     classes: tuple[str, ...]
@@ -110,7 +110,7 @@ class Embeddings:
     baseline: float
 
     def baselines(self) -> dict[str, tuple[str, float]]:
-        """Return what a metric of the test part is to be compared with, and what that is called."""
+        """Return the baselines of metrics of the test part, each with its name and value."""
         return {"neighbour_accuracy": ("by the features themselves", self.baseline)}
 
 
@@ -153,6 +153,6 @@ def _numbers(trained: Trained) -> NumberPredictions:
 
 
 def _embeddings(trained: Trained, x: Array, targets: Array | Labels) -> Embeddings:
-    labels = targets[:NEIGHBOURS].astype(np.intp, copy=False)
-    baseline = neighbour_accuracy(x[:NEIGHBOURS].astype(np.float64, copy=False), labels)
-    return Embeddings(trained.data.task.classes, labels, trained.logits(x[:NEIGHBOURS]), float(baseline))
+    labels = targets[:CANDIDATES].astype(np.intp, copy=False)
+    baseline = neighbour_accuracy(x[:CANDIDATES].astype(np.float64, copy=False), labels)
+    return Embeddings(trained.data.task.classes, labels, trained.logits(x[:CANDIDATES]), float(baseline))

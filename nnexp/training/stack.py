@@ -23,15 +23,15 @@ from nnexp.training.history import Parameters
 from nnexp.training.stacking import stacked, taken
 from nnexp.training.tape import Bind, Repeated, Results
 
-LARGE = 1_000_000
-"""Elements of theta from which on nothing is recorded: with 1.9 million, a tape saves 2 % of a step and costs four."""
+MAX_RECORDED_SIZE = 1_000_000
+"""Elements of theta from which on no tape is made: with 1.9 million, it saves 2 % of a step and costs four steps."""
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What may differ between the runs of a stack: numbers inside the components, and the seed.
+    """The components and the seed of a run; the runs of a stack differ in the seed and in numbers of the components.
 
-    `base_width` is that of the maximal update parametrization; None is the standard one.
+    `base_width` belongs to the maximal update parametrization; None stands for the standard one.
     """
 
     layers: tuple[Layer, ...]
@@ -45,12 +45,12 @@ class Recipe:
 
 
 class Stack:
-    """The parameters of runs of one shape, and all that changes them.
+    """The parameters of runs of one shape, and everything that changes them.
 
-    What it does again and again, a step or an evaluation, it records in the first call and plays in later ones.
+    A step and an evaluation are recorded on a tape in their first call, and played in later calls.
 
     Args:
-        recipes: What each run is made of.
+        recipes: The components of each run.
         fan_in: The number of features.
         dtype: float64 or float32, for the parameters and everything computed from them.
     """
@@ -84,7 +84,7 @@ class Stack:
         self._bind()
 
     def _bind(self) -> None:
-        """Make what looks at theta, and what was recorded with it."""
+        """Make the objects that hold views of theta, and forget the tapes recorded with the old one."""
         self.network = Network(self.layers, self.layout, self.theta, self.statistics)
         self.learning_rate = np.empty((len(self.theta), 1), self.theta.dtype)
         self.step_number = np.array(self.steps, self.theta.dtype)
@@ -92,32 +92,32 @@ class Stack:
         self._repeated: dict[Hashable, Repeated] = {}
 
     def __getstate__(self) -> dict[str, object]:
-        """Return everything but what looks at theta, of which a pickle would make a copy."""
+        """Return all attributes but those with views of theta, which a pickle would copy."""
         return {name: value for name, value in vars(self).items() if name not in ("network", "_repeated", "_steps")}
 
     def __setstate__(self, state: dict[str, object]) -> None:
-        """Look at theta anew."""
+        """Restore the attributes, and make new views of theta."""
         vars(self).update(state)
         self._bind()
 
     def repeated(self, key: Hashable, bind: Bind) -> Results:
-        """Call a function of this stack, which is recorded the first time; `key` identifies it."""
+        """Call a function of this stack, recorded in its first call; `key` identifies it."""
         if key not in self._repeated:
             self._repeated[key] = self._recording(bind)
         return self._repeated[key]()
 
     def _recording(self, bind: Bind) -> Repeated:
-        return Repeated(bind, worth=self.theta.size < LARGE)
+        return Repeated(bind, worth=self.theta.size < MAX_RECORDED_SIZE)
 
     def set_learning_rate(self, time: Time) -> None:
-        """Set the learning rates of the steps to come; a schedule that counts steps wants that before each of them."""
+        """Set the learning rates of the next steps; with a schedule per step, it is called before each of them."""
         factor = self.schedule.factor(time, self.schedule_state)
         self.learning_rate[:] = np.multiply(self.optimizer.learning_rate, factor)
 
     def step(self, batch: Examples) -> Array:
-        """Make a step with a batch, see `descend`; return the logits from before.
+        """Make a step with a batch, see `descend`; return the logits from before the step.
 
-        Batches of one shape are the same object, whose arrays are filled anew for each step; so are the logits.
+        Batches of one shape must be the same object, with new numbers in its arrays; the logits are reused likewise.
         """
         self.steps += 1
         self.step_number[...] = self.steps
@@ -131,15 +131,15 @@ class Stack:
         return self._steps[batch]
 
     def observe(self, row: Mapping[str, Array]) -> None:
-        """Let the schedule take notice of the loss of the training part after a round."""
+        """Pass the training loss after a round to the schedule."""
         self.schedule.observe(row["train/loss"][:, None], self.schedule_state)
 
     def learned(self, index: int) -> Parameters:
-        """Return a copy of what one run has learned."""
+        """Return a copy of the parameters of one run."""
         return Parameters(self.theta[index].copy(), self.statistics[index].copy())
 
     def state(self) -> Tree:
-        """Return what a checkpoint keeps."""
+        """Return the state for a checkpoint."""
         return {
             "steps": self.steps,
             "theta": self.theta,
@@ -150,7 +150,7 @@ class Stack:
         }
 
     def restore(self, saved: Saved) -> None:
-        """Take back what a checkpoint kept of as many runs."""
+        """Restore a saved state of the same number of runs."""
         self.steps = saved.whole("steps")
         saved.fill("theta", self.theta)
         saved.fill("statistics", self.statistics)
@@ -163,7 +163,7 @@ class Stack:
         return len(self.theta)
 
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
-        """Go on with a part of the runs; nothing changes for them."""
+        """Go on with a part of the runs; their numbers stay the same."""
         self.theta, self.statistics = self.theta[runs], self.statistics[runs]
         self.optimizer_state = {name: array[runs] for name, array in self.optimizer_state.items()}
         self.schedule_state = {name: array[runs] for name, array in self.schedule_state.items()}

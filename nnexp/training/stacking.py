@@ -1,6 +1,6 @@
-"""The run axis: many runs of one shape become one, their numbers arrays.
+"""Stacks components: those of many runs become one component, whose numbers are arrays with a value per run.
 
-This is the only place that turns components into stacks of components; the components themselves do not know.
+This is the only place that does so; the components themselves need not know of it.
 """
 
 from collections.abc import Hashable, Sequence
@@ -57,7 +57,7 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
 
 
 def shape_of(component: Component) -> Hashable:
-    """Return what components must agree in to be stacked: everything but their numbers."""
+    """Return all of a component but its numbers; components with the same shape can be stacked."""
     hints = annotations(type(component))
 
     def shape(value: object, hint: object) -> Hashable:

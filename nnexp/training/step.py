@@ -1,4 +1,4 @@
-"""One step of training, which all the rest serves: predict, compare, differentiate, correct.
+"""One step of training: predict, compare, differentiate, correct.
 
 Every array has the runs of a stack in front, so the same lines train one network or hundreds.
 """
@@ -18,7 +18,7 @@ from nnexp.training.batches import Examples
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """A part of the parameters that is small enough for the processor's cache, and what corrects it.
+    """A part of the parameters that fits into the processor's cache, with all that is needed to update it.
 
     Attributes:
         theta, gradient: Shape (runs, parameters of this part).
@@ -41,7 +41,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """What a step works on; `network.backward` writes into `gradient`, and `blocks` are parts of the same arrays."""
+    """The arrays and components of a step; `network.backward` writes into `gradient`, `blocks` are views of parts."""
 
     network: Network
     loss: Loss
@@ -55,7 +55,7 @@ class Step:
 
 
 def descend(step: Step) -> Array:
-    """Change the parameters once, against the gradient of the batch's mean loss; return the logits from before.
+    """Change the parameters once, against the gradient of the batch's mean loss; return the logits before the step.
 
     g = d(mean loss)/d(theta) + d(penalty)/d(theta), clipped
     theta = theta - learning_rate * (direction(g) + weight_decay * theta)
@@ -68,7 +68,7 @@ def descend(step: Step) -> Array:
         if block.regularization.weight_decay is not None:
             direction = direction + block.regularization.decay(block.theta, block.penalised)
         rate = block.learning_rate if block.factors is None else block.learning_rate * block.factors
-        change = np.multiply(rate, direction, out=block.gradient)  # in the place of the gradient, now done with
+        change = np.multiply(rate, direction, out=block.gradient)  # the gradient is not needed any more
         np.subtract(block.theta, change, out=block.theta)
     return z
 

@@ -4,7 +4,7 @@ A step of a small network spends most of its time in Python, on the way from one
 the same in every step, so they are recorded in the first one, together with the arrays they work on, and later only
 played. The formulas stay where they are and know nothing of it; the bits are the same, as the calls are.
 
-Whatever a function no longer holds is used for its next result, as memory would be: a tape works in few buffers.
+An array that the function no longer holds gives its memory to the next result: a tape needs few buffers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -26,35 +26,36 @@ Call: TypeAlias = tuple[Callable[..., object], Sequence[object]]
 """A function and its arguments."""
 
 
-class See(Protocol):
-    """Through what a function sees the arrays that it works on."""
+class View(Protocol):
+    """Returns a view of an array, through which a tape records its use."""
 
     def __call__(self, array: N, /) -> N:
         """Return an array with the same numbers."""
 
 
-Bind: TypeAlias = Callable[[See, See], Callable[[], Results]]
+Bind: TypeAlias = Callable[[View, View], Callable[[], Results]]
+"""Returns the function to repeat, given `read` and `change`, see `Repeated`."""
 
-BY_NAME = (np.maximum, np.minimum)
-"""Functions of NumPy that want the array for their result by its name."""
-THROUGH = frozenset(
+OUT_BY_NAME = (np.maximum, np.minimum)
+"""Functions of NumPy that take the array for their result by the name `out` alone."""
+PASSED_ON = frozenset(
     {np.sum, np.mean, np.var, np.max, np.min, np.any, np.all, np.clip}
     | {np.reshape, np.squeeze, np.expand_dims, np.swapaxes, np.moveaxis, np.transpose, np.shape, np.ndim, np.size}
 )
-"""Functions of NumPy that call others, which are recorded, or that look at the same numbers in another way."""
+"""Functions of NumPy that call others, which are recorded, or that return views."""
 
 
 class UnrecordableError(Exception):
-    """A function does something that a tape cannot repeat."""
+    """A function does what a tape cannot repeat."""
 
 
 class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
-    """An array that tells its tape what is done with it."""
+    """An array whose use is recorded on its tape."""
 
     tape: "Tape"
 
     def __array_finalize__(self, source: object) -> None:
-        """Belong to the tape of the array of which this one is a view."""
+        """Take the tape of the array of which this one is a view."""
         if isinstance(source, Recorded):
             self.tape = source.tape
 
@@ -68,14 +69,14 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
         self, function: Callable[..., object], types: object, arguments: Iterable[object], options: Options
     ) -> object:
         """Call another function of NumPy, and record it if that is possible."""
-        if function in THROUGH:
+        if function in PASSED_ON:
             return super().__array_function__(function, types, arguments, options)  # type: ignore[arg-type]
         if function not in self.tape.functions:
             raise UnrecordableError(f"np.{function.__name__}")
         return self.tape.functions[function](*arguments, **options)
 
     def __getitem__(self, key: object) -> "Recorded":
-        """Return a view of a part; a choice of elements is none, and refused where it is used."""
+        """Return a view of a part; a copy of chosen elements is refused when it is used."""
         part: object = super().__getitem__(key)  # type: ignore[call-overload]
         if not isinstance(part, Recorded):
             raise UnrecordableError("a single element")
@@ -100,6 +101,7 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
     def _refuse(self, *_: object, **__: object) -> "Recorded":
         raise UnrecordableError("something that depends on the numbers, or of which NumPy does not tell")
 
+    # Methods whose results depend on the numbers, or whose calls NumPy hides from `__array_ufunc__`.
     __bool__ = __float__ = __int__ = __index__ = __iter__ = item = tolist = _refuse  # type: ignore[assignment]
     take = repeat = sort = argsort = argmin = choose = compress = dot = cumsum = cumprod = round = _refuse  # type: ignore[assignment]
 
@@ -121,17 +123,17 @@ class Tape:
         self._owners: dict[int, object] = {}
         self._free: dict[int, list[Bits]] = {}
 
-    def taken(self) -> Sequence[Call]:
+    def take_calls(self) -> Sequence[Call]:
         """Return the calls, and forget them.
 
-        They have views of recorded arrays, which have the tape: a circle that Python's collector does not see, since
-        NumPy does not tell it of what an array is a view.
+        They hold views of recorded arrays, which hold the tape: a cycle that Python's garbage collector cannot free,
+        since NumPy hides from it what an array is a view of.
         """
         calls, self.calls = self.calls, []
         return calls
 
     def watch(self, array: Bits) -> Recorded:
-        """Return an array whose use is recorded; its numbers may be others when the tape is played."""
+        """Return a view of an array that is recorded; the numbers may differ when the tape is played."""
         owner = _owner(array)
         self._owners[id(owner)] = owner
         recorded = array.view(Recorded)
@@ -152,13 +154,13 @@ class Tape:
             function(*arrays, out=self.known(result), **options)
         else:
             result = self._new(np.asarray(function(*arrays, **options)))
-        place: object = bare(result)
+        place: object = unrecorded(result)
         if method == "__call__":
-            arrays, place, options = _lean(ufunc, arrays, bare(result), options)
+            arrays, place, options = _fastest(ufunc, arrays, unrecorded(result), options)
         if method == "reduce" and options.keys() <= {"axis", "dtype", "keepdims"}:
             how = options.get("axis", 0), options.get("dtype"), place, options.get("keepdims", False)
             self.calls.append((function, (*arrays, *how)))
-        elif method == "__call__" and not options and ufunc not in BY_NAME:
+        elif method == "__call__" and not options and ufunc not in OUT_BY_NAME:
             self.calls.append((function, (*arrays, place)))
         else:
             self.calls.append((partial(function, *arrays, out=place, **options), ()))
@@ -168,7 +170,7 @@ class Tape:
         """Call a function that works along an axis and takes `out`, and record it."""
         known = [self.known(one) for one in arrays] if isinstance(arrays, (list, tuple)) else self.known(arrays)
         result = self._new(np.asarray(function(known, axis=axis)))
-        self.calls.append((partial(function, known, axis=axis, out=bare(result)), ()))
+        self.calls.append((partial(function, known, axis=axis, out=unrecorded(result)), ()))
         return result
 
     def copy_to(self, target: object, source: object, **options: object) -> None:
@@ -210,7 +212,7 @@ class Tape:
         return result
 
     def _new(self, result: Bits) -> Recorded:
-        """Return an array with the numbers of a result, in a buffer that nobody holds any more or else in a new one."""
+        """Return an array with the numbers of a result, in a free buffer of its size or else in a new one."""
         free = self._free.setdefault(result.nbytes, [])
         buffer = free.pop() if free else np.empty(result.nbytes, np.uint8)
         array: Bits = np.ndarray(result.shape, result.dtype, buffer, strides=np.empty_like(result).strides)
@@ -220,23 +222,23 @@ class Tape:
         return recorded
 
     def known(self, value: object) -> object:
-        """Return the array behind a value, which must have come about in a way that was recorded."""
+        """Return the plain array of a recorded one; its memory must be known to the tape."""
         if not isinstance(value, Recorded):
             return value
         if id(_owner(value)) not in self._owners:
             raise UnrecordableError("an array that was made in a way that is not recorded")
-        return bare(value)
+        return unrecorded(value)
 
 
 class Repeated:
     """A function of the same arrays, called again and again: recorded in its first call, played from a tape later.
 
-    The second call is made both ways, on the arrays and on copies. Should the bits differ, or should something not be
-    recordable, then the function is called as it is from then on.
+    The second call is made both ways, on the arrays and on copies. If the bits differ, or something cannot be recorded,
+    the function is called without a tape from then on.
 
     Args:
-        bind: Is given two functions, `read` and `change`, through one of which it takes every array whose numbers are
-            not the same in every call, and returns the function to repeat, which returns arrays by name.
+        bind: Returns the function to repeat, which returns arrays by name. It is given two functions: every array whose
+            numbers differ from call to call must be passed through `read` or, if it is changed, through `change`.
         worth: Whether a tape is worth its making: recording and checking take as long as a few calls.
     """
 
@@ -244,11 +246,12 @@ class Repeated:
         self._bind = bind
         self.calls: Sequence[Call] = ()
         self._results: Results = {}
-        self._next: Callable[[], Results] = self._record if worth else self._plainly
+        # The way of the next call: recorded, then checked, then played; or from some call on without a tape.
+        self._way: Callable[[], Results] = self._record if worth else self._call_without_tape
 
     def __call__(self) -> Results:
         """Return the results, in arrays that the next call may overwrite."""
-        return self._next()
+        return self._way()
 
     def _record(self) -> Results:
         tape, before = Tape(), list[tuple[Bits, Bits]]()
@@ -264,10 +267,10 @@ class Repeated:
             results = self._bind(read, change)()
             self._results = {name: cast("Array", tape.known(array)) for name, array in results.items()}
         except Exception:  # noqa: BLE001 - whatever is really wrong is raised again without a tape
-            tape.taken()
+            tape.take_calls()
             _copy_back(before)
-            return self._plainly()
-        self.calls, self._next = tape.taken(), self._check
+            return self._call_without_tape()
+        self.calls, self._way = tape.take_calls(), self._check
         return self._results
 
     def _check(self) -> Results:
@@ -282,7 +285,7 @@ class Repeated:
         results = self._play()
         pairs = [*after, *((results[name], array) for name, array in expected.items())]
         if all(np.array_equal(_bytes(one), _bytes(other)) for one, other in pairs):
-            self._next = self._play
+            self._way = self._play
             return results
         _copy_back(after)
         self._give_up()
@@ -294,15 +297,15 @@ class Repeated:
         return self._results
 
     def _give_up(self) -> None:
-        self.calls, self._next = (), self._bind(_itself, _itself)
+        self.calls, self._way = (), self._bind(_itself, _itself)
 
-    def _plainly(self) -> Results:
+    def _call_without_tape(self) -> Results:
         self._give_up()
-        return self._next()
+        return self._way()
 
 
-def bare(array: N) -> N:
-    """Return the array itself, which tells nobody."""
+def unrecorded(array: N) -> N:
+    """Return the plain array, whose use is not recorded."""
     return cast("N", array.view(np.ndarray))
 
 
@@ -311,7 +314,7 @@ def _itself(array: N) -> N:
 
 
 def _bytes(array: Bits) -> npt.NDArray[np.uint8]:
-    """Return the bytes of an array, in which not a number equals itself."""
+    """Return an array as bytes, so that NaN equals NaN."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
@@ -321,17 +324,17 @@ def _copy_back(pairs: Sequence[tuple[Bits, Bits]]) -> None:
 
 
 def _owner(array: object) -> object:
-    """Return the array that has the memory of a view."""
+    """Return the array that owns the memory of a view."""
     while isinstance(array, np.ndarray) and isinstance(array.base, np.ndarray):
         array = array.base
     return array
 
 
-def _lean(ufunc: np.ufunc, inputs: list[object], out: Bits, options: Options) -> tuple[list[object], Bits, Options]:
-    """Return a call in the form that NumPy makes fastest, with the same numbers.
+def _fastest(ufunc: np.ufunc, inputs: list[object], out: Bits, options: Options) -> tuple[list[object], Bits, Options]:
+    """Return the arguments of a call in the form that NumPy handles fastest, with the same numbers.
 
     A single number becomes an array without axes, of the right type, and a product of matrices of one run loses its run
-    axis: NumPy then has less to find out about the shapes.
+    axis: NumPy then has less work with the shapes.
     """
     if ufunc.signature is not None:
         matrices = cast("list[Bits]", inputs)

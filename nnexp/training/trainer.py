@@ -1,4 +1,4 @@
-"""How long and in which portions to train."""
+"""The settings of the training loop: its length, batches, evaluations and early stopping."""
 
 from dataclasses import dataclass, field
 from typing import Literal
@@ -63,7 +63,7 @@ class Trainer(Component):
 
     @property
     def unit(self) -> Unit:
-        """Return what time is counted in."""
+        """Return the unit of time."""
         return "epoch" if self.iterations is None else "iteration"
 
     @property
@@ -72,11 +72,11 @@ class Trainer(Component):
         return self.iterations or self.epochs
 
     def examples_per_step(self, examples: int) -> int:
-        """Return the batch size in numbers, for this many training examples."""
+        """Return the batch size as a number, given the number of training examples."""
         return examples if self.batch_size == "full" else self.batch_size
 
     def steps(self, time: int, examples: int) -> int:
-        """Return how many steps so many epochs, or iterations, have, with so many examples."""
+        """Return the number of steps until a time, given the number of training examples."""
         return time if self.iterations is not None else time * -(-examples // self.examples_per_step(examples))
 
     def evaluations(self) -> list[int]:
@@ -85,7 +85,7 @@ class Trainer(Component):
         return sorted({1, *range(self.evaluate_every, self.length, self.evaluate_every), *snapshots, self.length})
 
     def rounds(self, examples: int) -> list[Round]:
-        """Return all rounds of a training with so many examples."""
+        """Return all rounds of a training, given the number of training examples."""
         evaluations = self.evaluations()
         if self.iterations is not None:
             begins = [0, *evaluations]

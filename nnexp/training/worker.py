@@ -1,4 +1,4 @@
-"""What is done on a worker of a sweep, and in the same way for a run alone: nothing of Hydra or MLflow is needed."""
+"""The functions that a worker of a sweep calls to train stacks; they need neither Hydra nor MLflow."""
 
 import time
 from collections.abc import Callable
@@ -9,7 +9,7 @@ from nnexp.training.history import Outcome
 from nnexp.training.loop import Training
 
 Begin = Callable[[], Training]
-"""Makes a training, or returns one that has paused."""
+"""Makes a training."""
 
 
 @dataclass(frozen=True)
@@ -21,29 +21,24 @@ class TrainedRun:
 
 
 @dataclass(frozen=True)
-class Leg:
+class TrainedUntil:
     """A training that has paused or ended, and how long it took since it began or went on."""
 
     training: Training
     seconds: float
 
 
-def train_until(begin: Begin, time_: int | None) -> Leg:
-    """Train until a time, in epochs or iterations; None is the end."""
+def train_until(begin: Begin | Training, time_: int | None) -> TrainedUntil:
+    """Begin a training, or go on with a paused one, until a time in epochs or iterations; None is the end."""
     with one_thread():
         started = time.monotonic()
-        training = begin()
+        training = begin if isinstance(begin, Training) else begin()
         training.advance(time_)
-        return Leg(training, time.monotonic() - started)
+        return TrainedUntil(training, time.monotonic() - started)
 
 
 def train_to_the_end(begin: Begin) -> list[TrainedRun]:
-    """Train to the end, and return what came of every run."""
-    leg = train_until(begin, None)
-    outcomes = leg.training.outcomes()
-    return [TrainedRun(outcome, leg.seconds / len(outcomes)) for outcome in outcomes.values()]
-
-
-def unchanged(training: Training) -> Training:
-    """Return a training that goes on where it paused."""
-    return training
+    """Train to the end, and return every run with its outcome."""
+    trained = train_until(begin, None)
+    outcomes = trained.training.outcomes()
+    return [TrainedRun(outcome, trained.seconds / len(outcomes)) for outcome in outcomes.values()]

@@ -41,7 +41,7 @@ from nnexp.core import state as checkpoint
 from nnexp.core.build import build
 from nnexp.core.errors import DamagedError, UserError, on_one_line
 from nnexp.core.files import read_text
-from nnexp.core.npz import NUMBERS, read_arrays, write_arrays
+from nnexp.core.npz import NUMBER_KINDS, read_arrays, write_arrays
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
 from nnexp.runs.prepare import prepare
@@ -50,7 +50,7 @@ from nnexp.runs.tracking_note import RunNote, SweepNote
 from nnexp.storage.run_folder import (
     CONFIG,
     HISTORY,
-    LARGEST,
+    MAX_FILE_BYTES,
     PARAMETERS,
     SUMMARY,
     TRACKED,
@@ -355,7 +355,7 @@ def read_data(path: Path) -> object:
 def read_all_arrays(path: Path) -> object:
     """Read arrays, of numbers."""
     arrays, texts = read_arrays(path)
-    assert all(array.dtype.kind in NUMBERS for array in arrays.values())
+    assert all(array.dtype.kind in NUMBER_KINDS for array in arrays.values())
     return [*arrays, *texts]
 
 
@@ -367,7 +367,7 @@ def read_config(path: Path) -> object:
 def read_recorded(path: Path) -> object:
     """Read the config of a recorded run."""
     try:
-        content = yaml.safe_load(checked_yaml(read_text(path, LARGEST)))
+        content = yaml.safe_load(checked_yaml(read_text(path, MAX_FILE_BYTES)))
     except UNREADABLE as error:
         raise UserError(on_one_line(error) or "unreadable") from error
     return build(content, Experiment)

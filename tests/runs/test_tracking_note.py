@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from nnexp.runs.tracking_note import RunNote, SweepNote, later, tracked_as
+from nnexp.runs.tracking_note import RunNote, SweepNote, deliver_command, tracked_as
 from nnexp.storage.run_folder import TRACKED, files_to_record, write_history
 from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, SweepFacts, SweepView
 from nnexp.training.history import NOTHING, History
@@ -107,5 +107,5 @@ def test_a_damaged_note_is_none_or_one_of_its_type(tmp_path: Path, kind: type[Ru
 def test_the_command_for_later_names_a_store_that_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     begin = "python -m nnexp deliver 'my runs'"
-    assert later(tmp_path / "my runs", f"sqlite:///{tmp_path}/my runs/mlflow.db") == begin
-    assert later(tmp_path / "my runs", "http://a:1") == f"{begin} --tracking-uri http://a:1"
+    assert deliver_command(tmp_path / "my runs", f"sqlite:///{tmp_path}/my runs/mlflow.db") == begin
+    assert deliver_command(tmp_path / "my runs", "http://a:1") == f"{begin} --tracking-uri http://a:1"

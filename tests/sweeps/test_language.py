@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import IntervalSweep
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nnexp.config.command_line import replacing
+from nnexp.config.command_line import replacing_sweep_over
 from nnexp.config.search_path import register
 from nnexp.config.sweep_functions import ZipSweep, between, linspace, logspace
 from nnexp.core.errors import UserError
@@ -120,7 +120,7 @@ def test_values_that_cannot_be_told_apart_are_refused() -> None:
 
 
 def test_sweep_over_replaces_unless_it_adds() -> None:
-    assert replacing(["seed=1", "sweep.over={a:1}", "++sweep.over={b:2}", "sweep.overs=3"]) == [
+    assert replacing_sweep_over(["seed=1", "sweep.over={a:1}", "++sweep.over={b:2}", "sweep.overs=3"]) == [
         "seed=1",
         "sweep.over=null",
         "sweep.over={a:1}",

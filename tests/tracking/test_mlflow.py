@@ -266,7 +266,7 @@ def test_a_sweep_records_a_run_that_failed_with_a_long_error_and_many_parameters
 
 
 def test_what_was_not_recorded_to_its_end_is_deleted(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mlflow_sweep, "PAGE", 2)
+    monkeypatch.setattr(mlflow_sweep, "PAGE_SIZE", 2)
     assert opened.sweep.recorded() == {}
     other = open_sweep(Path.cwd())
     theirs = other.begin("RUNNING", other.sweep.run_id, "cc")
@@ -314,7 +314,7 @@ def test_a_sweep_is_finished_with_a_view_and_its_files(opened: Opened, tmp_path:
     child = opened.sweep.record(finished())
     found = opened.client.search_runs([parent.info.experiment_id], state["searchFilter"])
     assert [one.info.run_id for one in found] == [child]
-    pages = dict(opened.sweep.where())
+    pages = dict(opened.sweep.links())
     assert pages["Runs"].endswith(f"viewStateShareKey={opened.sweep.run_id}")
     assert f"/runs/{opened.sweep.run_id}" in pages["Report"]
 

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from nnexp.tracking.mlflow_view import TAG_LENGTH, run_link, runs_link, shared_view, tag_name
+from nnexp.tracking.mlflow_view import MAX_VIEW_LENGTH, run_link, runs_link, shared_view, tag_name
 
 SWEEP = "3f2a9c0d5e"
 PARAMETERS = ["optimizer.learning_rate", "initializer.scale", "architecture.hidden"]
@@ -64,7 +64,7 @@ def test_equal_sweeps_have_equal_views() -> None:
 def test_a_hundred_parameters_fit_as_far_as_they_go_into_a_tag() -> None:
     many = [f"architecture.a_parameter_with_a_long_name_{number}" for number in range(100)]
     tag = view(many)
-    assert len(tag) <= TAG_LENGTH
+    assert len(tag) <= MAX_VIEW_LENGTH
     (parallel,) = charts_of(state_of(tag), "PARALLEL")
     shown = parallel["selectedParams"]
     assert isinstance(shown, list)

@@ -19,7 +19,7 @@ from nnexp.nn.losses import MeanSquaredError, SparseCategoricalCrossEntropy
 from nnexp.optim.optimizers import SGD, Adam
 from nnexp.optim.schedules import Constant
 from nnexp.training.history import LayerHistory, Outcome
-from nnexp.training.layer_watch import ROWS, TIMES, root_mean_square
+from nnexp.training.layer_watch import WATCHED_EXAMPLES, WATCHED_TIMES, root_mean_square
 from nnexp.training.loop import train
 from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
@@ -65,17 +65,17 @@ def test_watching_changes_no_bit_and_sees_the_same_alone_and_in_a_stack(
 
 def test_sizes_are_those_of_the_parameters() -> None:
     """The last look, from the named parameters and finite differences of the loss on some of the examples."""
-    data = make_data(ROWS + 100, 5, 3)
+    data = make_data(WATCHED_EXAMPLES + 100, 5, 3)
     (outcome,) = watched(Trainer(epochs=6, batch_size=100, snapshots=(5, 6)), data=data)
     before, after = (Trained.of(RECIPE, outcome.snapshots[time], data) for time in (5, 6))
-    rows = np.linspace(0, len(data.train) - 1, ROWS).round().astype(int)
+    rows = np.linspace(0, len(data.train) - 1, WATCHED_EXAMPLES).round().astype(int)
     x, labels = data.train.x[rows], data.train.targets[rows].astype(int)
 
     def forward(named: dict[str, Array]) -> tuple[list[Array], float]:
         first = np.tanh(x @ named["0.weight"] + named["0.bias"])
         second = np.tanh(first @ named["2.weight"] + named["2.bias"])
         z = second @ named["4.weight"] + named["4.bias"]
-        return [first, second], float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(ROWS), labels]).mean())
+        return [first, second], float((np.log(np.exp(z).sum(axis=1)) - z[np.arange(WATCHED_EXAMPLES), labels]).mean())
 
     def slope(name: str, place: tuple[int, ...]) -> float:
         step = np.zeros_like(named[name])
@@ -119,7 +119,7 @@ def test_a_unit_is_dead_where_it_is_zero_for_all_examples() -> None:
 @pytest.mark.parametrize("epochs", [1, 2, 49, 50, 51, 100, 777])
 def test_there_are_fifty_looks_at_most_and_the_first_and_last_round_are_among_them(epochs: int) -> None:
     times = seen_in(watched(Trainer(epochs=epochs, evaluate_every=1000))[0]).times
-    assert len(times) == min(epochs, TIMES)
+    assert len(times) == min(epochs, WATCHED_TIMES)
     assert times[[0, -1]].tolist() == [1, epochs]
     assert np.ptp(np.diff(times)) <= 1 if epochs > 2 else True
 

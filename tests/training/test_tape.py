@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nnexp.core.component import Array
-from nnexp.training.tape import Bind, Recorded, Repeated, See, Tape
+from nnexp.training.tape import Bind, Recorded, Repeated, Tape, View
 
 Function = Callable[[Array], Array]
 
@@ -19,7 +19,7 @@ def ones(shape: tuple[int, ...] = (2, 3)) -> Array:
 
 
 def repeated(function: Function, x: Array) -> Repeated:
-    def bind(read: See, _: See) -> Callable[[], Mapping[str, Array]]:
+    def bind(read: View, _: View) -> Callable[[], Mapping[str, Array]]:
         seen = read(x)
         return lambda: {"y": function(seen)}
 
@@ -142,7 +142,7 @@ def test_what_cannot_be_played_is_done_as_it_is(name: str) -> None:
 def adding(total: Array, x: Array, function: Function) -> Bind:
     """Return a function that changes an array: half of it before `function` may fail."""
 
-    def bind(read: See, change: See) -> Callable[[], Mapping[str, Array]]:
+    def bind(read: View, change: View) -> Callable[[], Mapping[str, Array]]:
         seen, changed = read(x), change(total)
 
         def add() -> Mapping[str, Array]:

@@ -14,7 +14,7 @@ from nnexp.plots.numbers import fit, residuals
 from nnexp.plots.plane import decision_regions
 from nnexp.plots.style import new_figure
 from nnexp.training.history import History, Outcome
-from nnexp.training.metrics import SHARE_OF_EXAMPLES, unit_of
+from nnexp.training.metrics import SHARE, unit_of
 from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions
 
@@ -93,7 +93,7 @@ def curves(history: History, name: str) -> "Figure":
         axes.locator_params("x", integer=True)
         axes.legend(title=f"dotted: best {history.unit}, {best}")
         values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])
-        if unit_of(metric) == SHARE_OF_EXAMPLES:
+        if unit_of(metric) == SHARE:
             axes.set_ylim(-0.02, 1.02)
         elif values.min() >= 0:
             axes.set_ylim(bottom=0)

@@ -16,8 +16,9 @@ from nnexp.core.task import Task
 from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 
-SHARE_OF_EXAMPLES = "share of examples"
-"""The unit of a metric from 0 to 1."""
+SHARE, MEAN = "share of examples", "mean over examples"
+"""The units of metrics from 0 to 1, and of losses."""
+NUMBERS = ("regression",)
 
 
 @dataclass(frozen=True)
@@ -182,40 +183,35 @@ class Metric:
 
     Attributes:
         compute: Returns the value of each run.
+        unit: The unit of its values; a share of examples is drawn from 0 to 1.
         kinds: The kinds of task that it fits; `embedding` stands for pairs and triplets whose classes are known.
         classes: The number of classes that it needs; None for any.
-        lower_is_better, unit: Whether lower values are better, and their unit.
+        lower_is_better: Whether lower values are better.
     """
 
     compute: Callable[[Predicted], Array]
+    unit: str
     kinds: tuple[str, ...] = ("classification",)
     classes: int | None = None
     lower_is_better: bool = False
-    unit: str = SHARE_OF_EXAMPLES
 
 
 METRICS = {
-    "accuracy": Metric(lambda p: accuracy(p.decided, p.labels), kinds=("classification", "distribution")),
-    "balanced_accuracy": Metric(balanced_accuracy),
-    "precision": Metric(precision),
-    "recall": Metric(recall),
-    "f1": Metric(f1),
-    "roc_auc": Metric(lambda p: roc_auc(p.scores, p.labels), classes=2),
-    "log_loss": Metric(lambda p: log_loss(p.probabilities, p.labels), lower_is_better=True, unit="mean over examples"),
-    "r2": Metric(lambda p: r2(p.numbers, p.targets), kinds=("regression",), unit="share of variance"),
+    "accuracy": Metric(lambda p: accuracy(p.decided, p.labels), SHARE, kinds=("classification", "distribution")),
+    "balanced_accuracy": Metric(balanced_accuracy, SHARE),
+    "precision": Metric(precision, SHARE),
+    "recall": Metric(recall, SHARE),
+    "f1": Metric(f1, SHARE),
+    "roc_auc": Metric(lambda p: roc_auc(p.scores, p.labels), SHARE, classes=2),
+    "log_loss": Metric(lambda p: log_loss(p.probabilities, p.labels), MEAN, lower_is_better=True),
+    "r2": Metric(lambda p: r2(p.numbers, p.targets), "share of variance", kinds=NUMBERS),
     "mean_squared_error": Metric(
-        lambda p: mean_squared_error(p.numbers, p.targets),
-        kinds=("regression",),
-        lower_is_better=True,
-        unit="mean over examples",
+        lambda p: mean_squared_error(p.numbers, p.targets), MEAN, kinds=NUMBERS, lower_is_better=True
     ),
     "mean_absolute_error": Metric(
-        lambda p: mean_absolute_error(p.numbers, p.targets),
-        kinds=("regression",),
-        lower_is_better=True,
-        unit="mean over examples",
+        lambda p: mean_absolute_error(p.numbers, p.targets), MEAN, kinds=NUMBERS, lower_is_better=True
     ),
-    "neighbour_accuracy": Metric(lambda p: neighbour_accuracy(p.z, p.labels), kinds=("embedding",)),
+    "neighbour_accuracy": Metric(lambda p: neighbour_accuracy(p.z, p.labels), SHARE, kinds=("embedding",)),
 }
 """All metrics beside the loss; the first that fits a kind of task is its default."""
 
@@ -255,4 +251,4 @@ def lower_is_better(name: str) -> bool:
 def unit_of(name: str) -> str:
     """Return the unit of a metric such as `test/accuracy`."""
     metric = METRICS.get(name.rpartition("/")[2])
-    return "mean over examples" if metric is None else metric.unit
+    return MEAN if metric is None else metric.unit

@@ -394,3 +394,11 @@ def test_targets_of_a_table_in_float32_are_scaled(tmp_path: Path) -> None:
     path.write_text("size,price\n" + "".join(f"{row},{100 + 7 * row}\n" for row in range(40)))
     data = Csv(path=str(path), kind="regression", dtype="float32", standardize_targets=True).load()
     np.testing.assert_allclose([data.train.targets.mean(), data.train.targets.std()], [0, 1], atol=1e-6)
+
+
+@every([one for one in (*CLASSIFICATIONS, *REGRESSIONS) if hasattr(one, "seed")])
+def test_another_seed_draws_other_numbers(dataset: TableDataset) -> None:
+    if isinstance(dataset, Sine) and dataset.noise == 0:
+        pytest.skip("its points are not drawn")
+    one, other = dataset.load().train, replace(dataset, seed=1).load().train  # type: ignore[call-arg]
+    assert max((one.x != other.x).mean(), (one.targets != other.targets).mean()) > 0.9

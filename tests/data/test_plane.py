@@ -82,8 +82,3 @@ def test_classes_are_balanced(dataset: TableDataset) -> None:
     counts = np.bincount(np.concatenate([data.train.targets, data.test.targets]).astype(int))
     assert len(counts) == len(data.task.classes)
     assert (counts == counts[0]).all()
-
-
-@pytest.mark.parametrize("dataset", [Moons, Circles, Xor, Spiral])
-def test_another_seed_draws_other_points(dataset: type[Moons]) -> None:
-    assert (dataset().load().train.x != dataset(seed=1).load().train.x).mean() > 0.9

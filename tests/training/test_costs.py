@@ -5,6 +5,8 @@ import tracemalloc
 import pytest
 from hypothesis import given, settings
 
+from nnexp.config.compose import compose_experiment
+from nnexp.config.search_path import folder
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
 from nnexp.training.batches import BatchBuffers, Examples
@@ -67,3 +69,16 @@ def test_every_component_is_played_from_a_tape(stack: tuple[list[Recipe], Data, 
         training.advance()
         assert all(step.calls for _, step in training._stack._steps.values())  # noqa: SLF001
         assert all(score.calls for score in training._stack._repeated.values())  # noqa: SLF001
+
+
+ACTIVATIONS = sorted(path.stem for path in folder("conf").glob("architecture/activation/*.yaml"))
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_every_activation_is_played_from_a_tape(name: str) -> None:
+    experiment = compose_experiment([f"architecture.activation={name}", "trainer.epochs=3"])
+    data = experiment.dataset.load()
+    training = Training([experiment.recipe(data)], data, experiment.trainer, experiment.dtype)
+    training.advance()
+    ((_, step),) = training._stack._steps.values()  # noqa: SLF001
+    assert step.calls

@@ -13,6 +13,7 @@ from nnexp.data.dataset import Data
 from nnexp.nn.losses import BinaryCrossEntropy, Loss, MeanSquaredError, SparseCategoricalCrossEntropy
 from nnexp.training.metrics import (
     METRICS,
+    SHARE,
     MetricName,
     evaluate,
     lower_is_better,
@@ -35,13 +36,12 @@ BINARY: dict[MetricName, Reference] = {
     "log_loss": lambda true, called, p: sk.log_loss(true, p, labels=[0, 1]),
 }
 MANY: dict[MetricName, Reference] = {
-    **BINARY,
+    **{name: reference for name, reference in BINARY.items() if METRICS[name].classes is None},
     "precision": lambda true, called, p: sk.precision_score(true, called, average="macro", zero_division=0),
     "recall": lambda true, called, p: sk.recall_score(true, called, average="macro", zero_division=0),
     "f1": lambda true, called, p: sk.f1_score(true, called, average="macro", zero_division=0),
     "log_loss": lambda true, called, p: sk.log_loss(true, p, labels=range(5)),
 }
-del MANY["roc_auc"]
 REGRESSION: dict[MetricName, Callable[[Array, Array], float]] = {
     "mean_squared_error": sk.mean_squared_error,
     "mean_absolute_error": sk.mean_absolute_error,
@@ -131,3 +131,19 @@ def test_losses_and_errors_are_better_when_lower() -> None:
     assert lower_is_better("test/loss")
     assert lower_is_better("validation/mean_squared_error")
     assert not lower_is_better("test/accuracy")
+
+
+@pytest.mark.parametrize("name", BINARY)
+def test_which_way_is_better_and_the_unit(name: MetricName) -> None:
+    """Of right and of reversed answers; what is a share of examples lies between 0 and 1."""
+    loss, targets = BinaryCrossEntropy(), np.array([0, 0, 1, 1, 1])
+    z = np.stack([8.0 * targets - 4, 4 - 8.0 * targets])[..., None]
+    right, reversed_ = evaluate(name, loss, z, targets, task=TWO).tolist()
+    assert (right < reversed_) == lower_is_better(f"test/{name}")
+    assert METRICS[name].unit != SHARE or 0 <= min(right, reversed_) <= max(right, reversed_) <= 1
+
+
+@pytest.mark.parametrize("name", [name for name, metric in METRICS.items() if metric.classes == 2])
+def test_what_needs_two_classes_is_refused_for_more(name: MetricName) -> None:
+    with pytest.raises(UserError, match=rf"trainer\.metrics={name}: must be accuracy or .* for data with 5 classes"):
+        metrics_for(of(FIVE), (name,))

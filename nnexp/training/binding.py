@@ -4,24 +4,53 @@ Formulas know nothing of this: they get arrays. Every array whose numbers differ
 `read`, if a function only reads it, or through `change`, if it changes it; both return a view that a tape records.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 import numpy as np
 
 from nnexp.core.component import Array
-from nnexp.nn.network import Network
+from nnexp.nn.layers import Layer
+from nnexp.nn.losses import Loss
+from nnexp.nn.network import Layout, Network
+from nnexp.optim.optimizers import Optimizer, State
+from nnexp.optim.regularization import Regularization
 from nnexp.training.batches import DropoutNoise, Examples
 from nnexp.training.stacking import taken
-from nnexp.training.step import Block, Step, descend
+from nnexp.training.step import BoundStep, ThetaBlock, descend
 from nnexp.training.tape import Results, View
-
-if TYPE_CHECKING:
-    from nnexp.training.stack import Stack
 
 BLOCK_BYTES = 256 * 1024
 """Bytes of theta that are updated at a time, so that an optimizer's state and temporaries stay in the cache."""
+
+
+class StackArrays:
+    """The layers of a stack and their arrays, all with the runs in front.
+
+    Attributes:
+        layers, layout, loss: The network and its loss; numbers are arrays over the runs.
+        optimizer, regularization: What a step is made of, likewise.
+        theta, statistics: Parameters and running statistics, shape (runs, ...).
+        optimizer_state: The arrays of the optimizer, of the shape of theta.
+        learning_rate: Shape (runs, 1).
+        factors: A factor on the learning rate of each parameter; None where all are 1.
+        penalised: 1 where a parameter is penalised, else 0.
+        step_number: The number of the step, as an array without axes.
+    """
+
+    layers: Sequence[Layer]
+    layout: Layout
+    loss: Loss
+    optimizer: Optimizer
+    regularization: Regularization
+    theta: Array
+    statistics: Array
+    optimizer_state: State
+    learning_rate: Array
+    factors: Array | None
+    penalised: Array
+    step_number: Array
 
 
 class Evaluate(Protocol):
@@ -32,7 +61,7 @@ class Evaluate(Protocol):
 
 
 def bound_step(
-    read: View, change: View, *, stack: "Stack", batch: Examples, noise: DropoutNoise
+    read: View, change: View, *, stack: StackArrays, batch: Examples, noise: DropoutNoise
 ) -> Callable[[], Results]:
     """Return a function without arguments that makes a step with a batch."""
     theta, statistics = change(stack.theta), change(stack.statistics)
@@ -40,7 +69,7 @@ def bound_step(
     learning_rate, number = read(stack.learning_rate), read(stack.step_number)
     gradient = read(np.zeros_like(stack.theta))
     blocks = [
-        Block(
+        ThetaBlock(
             theta=theta[runs, columns],
             gradient=gradient[runs, columns],
             state={name: array[runs, columns] for name, array in state.items()},
@@ -52,7 +81,7 @@ def bound_step(
         )
         for runs, columns in blocks_of(theta)
     ]
-    step = Step(
+    step = BoundStep(
         network=Network(
             stack.layers,
             stack.layout,
@@ -83,7 +112,7 @@ def bound_evaluation(
     _change: View,
     *,
     evaluate: Evaluate,
-    stack: "Stack",
+    stack: StackArrays,
     z: Array,
     training: Examples,
     parts: Mapping[str, Examples] | None,

@@ -18,7 +18,7 @@ from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
 from nnexp.training.batches import DropoutNoise, Examples, RunStreams, stream
-from nnexp.training.binding import bound_step
+from nnexp.training.binding import StackArrays, bound_step
 from nnexp.training.history import Parameters
 from nnexp.training.stacking import stacked, taken
 from nnexp.training.tape import Bind, Repeated, Results
@@ -44,7 +44,7 @@ class Recipe:
     base_width: int | None = None
 
 
-class Stack:
+class Stack(StackArrays):
     """The parameters of runs of one shape, and everything that changes them.
 
     A step and an evaluation are recorded on a tape in their first call, and played in later calls.
@@ -77,7 +77,7 @@ class Stack:
         for slot in self.layout.parameters:
             if slot.start != "weight" and not first.regularization.biases:
                 self.penalised[slot.begin : slot.end] = 0
-        self.factors: Array | None = None
+        self.factors = None
         if first.base_width is not None:
             factors = learning_rate_factors(self.layout, first.base_width, adaptive=first.optimizer.adaptive)
             self.factors = factors.astype(dtype) if (factors != 1).any() else None

@@ -17,7 +17,7 @@ from nnexp.training.batches import Examples
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class ThetaBlock:
     """A part of the parameters that fits into the processor's cache, with all that is needed to update it.
 
     Attributes:
@@ -40,7 +40,7 @@ class Block:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class BoundStep:
     """The arrays and components of a step; `network.backward` writes into `gradient`, `blocks` are views of parts."""
 
     network: Network
@@ -50,11 +50,11 @@ class Step:
     gradient: Array
     penalised: Array
     regularization: Regularization
-    blocks: Sequence[Block]
+    blocks: Sequence[ThetaBlock]
     number: Array  # of steps, this one included
 
 
-def descend(step: Step) -> Array:
+def descend(step: BoundStep) -> Array:
     """Change the parameters once, against the gradient of the batch's mean loss; return the logits before the step.
 
     g = d(mean loss)/d(theta) + d(penalty)/d(theta), clipped

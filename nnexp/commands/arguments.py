@@ -1,4 +1,4 @@
-"""The arguments of the commands that look at runs."""
+"""The arguments of all commands but training."""
 
 from argparse import ArgumentParser
 from typing import NoReturn
@@ -15,7 +15,7 @@ class Parser(ArgumentParser):
 
 
 def parser(name: str, description: str, *, output_dir: bool = True) -> Parser:
-    """Return the parser of a command, which has the option --output-dir unless told otherwise."""
+    """Return the parser of a command, by default with the option --output-dir."""
     made = Parser(prog=f"nnexp {name}", description=description)
     if output_dir:
         made.add_argument("--output-dir", default="outputs", help="where runs were written")

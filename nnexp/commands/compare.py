@@ -1,4 +1,4 @@
-"""Runs side by side: `nnexp compare RUN RUN ...`."""
+"""Compares runs side by side: `nnexp compare RUN RUN ...`."""
 
 import string
 import time
@@ -13,7 +13,7 @@ from nnexp.report.rows import number
 from nnexp.runs.recorded_run import RecordedRun, recorded_run
 
 MAX_LABEL = 60
-"""The most characters of what differs in the name of a curve."""
+"""The most characters of the differing values in the name of a curve."""
 LETTERS = string.ascii_uppercase
 
 
@@ -50,7 +50,7 @@ def show(names: Sequence[str], output_dir: Path) -> None:
 
 
 def differences(configs: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:
-    """Return a row for every key that is not the same in all configs; what a config lacks is a dash."""
+    """Return a row for every key whose values differ; a missing value is a dash."""
     keys = dict.fromkeys(key for config in configs for key in config)
     rows = [(key, *[str(config[key]) if key in config else "-" for config in configs]) for key in keys]
     return [row for row in rows if len({*row[1:]}) > 1]
@@ -83,7 +83,7 @@ def _cell(value: float | None, first: float | None, place: int) -> str:
 
 
 def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], folder: Path) -> None:
-    """Draw the curves, each run named by its letter and, where that is short, by what differs."""
+    """Draw the curves, each run named by its letter and the first two values that differ."""
     from nnexp.plots.comparison import comparison
     from nnexp.plots.style import save_figures
 

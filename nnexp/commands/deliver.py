@@ -1,6 +1,6 @@
-"""What a store did not take while a run or a sweep was trained, delivered later: `nnexp deliver OUTPUT_DIR`.
+"""Records runs and sweeps that a store could not record while they were trained: `nnexp deliver OUTPUT_DIR`.
 
-What the store has already is not delivered again.
+Nothing that the store has already is recorded twice.
 """
 
 import os
@@ -26,7 +26,7 @@ from nnexp.tracking.tracker import FinishedRun, Tracker
 
 
 def main(words: Sequence[str]) -> None:
-    """Deliver what is left; exit status 1 where something could not be delivered."""
+    """Deliver everything that is left; exit status 1 if something could not be delivered."""
     arguments = parser(
         "deliver", "Record in MLflow what could not be recorded while runs and sweeps were trained.", output_dir=False
     )
@@ -41,10 +41,10 @@ def main(words: Sequence[str]) -> None:
 
 @dataclass
 class Stores:
-    """The stores that runs were to go to, each opened once, or found to be missing once.
+    """The stores of runs, each opened once; the error of one that cannot be opened is kept.
 
     Attributes:
-        allowed: The stores that the user has named; a note beside a run may be by somebody else.
+        allowed: The stores that the user has named; a note beside a run may be from a stranger.
     """
 
     allowed: Sequence[str]
@@ -53,7 +53,7 @@ class Stores:
     def at(self, uri: str) -> Tracker:
         """Return the tracker of a store.
 
-        Raises UserError if it is not there, or nobody has named it.
+        Raises UserError if it does not exist, or the user has not named it.
         """
         if uri not in self.allowed:
             raise UserError(f"tracking.uri={uri}: must be named, as in --tracking-uri {uri}")
@@ -69,12 +69,12 @@ class Stores:
 
 
 def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
-    """Deliver what is left in an output folder, say what came of it, and return whether nothing is left.
+    """Deliver everything that is left in an output folder, print it, and return whether nothing is left.
 
     Raises UserError if there is no such folder.
 
     Args:
-        output_dir: Where runs were written.
+        output_dir: The output folder.
         uris: The stores that may be written to.
     """
     if not (is_there(output_dir) and output_dir.is_dir()):
@@ -95,7 +95,7 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
 
 
 def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield the folders of which something is left to deliver, each with what does so; not those in use."""
+    """Yield the folders with something left to deliver and a function that does so, except folders in use."""
     for path in sorted(output_dir.glob(f"{SWEEPS}/*/{TRACKED}")):
         sweep = SweepNote.read(path.parent)
         if sweep is not None:
@@ -113,7 +113,7 @@ def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[
 
 
 def _deliver_run(folder: Path, note: RunNote, left: FinishedRun, stores: Stores) -> None:
-    """Tell a store what it has not been told of a run that was trained alone."""
+    """Record the rest of a run that was trained alone."""
     tracker = stores.at(note.uri)
     run = tracker.start(left.facts, left.history.times.tolist(), note.run_id)
     for moment, metrics in left.history.evaluations():
@@ -126,7 +126,7 @@ def _deliver_run(folder: Path, note: RunNote, left: FinishedRun, stores: Stores)
 
 
 def _deliver_sweep(folder: Path, note: SweepNote, stores: Stores) -> None:
-    """Tell a store what it has not been told of a sweep and its runs."""
+    """Record the rest of a sweep and its runs."""
     tracked = stores.at(note.uri).start_sweep(note.facts, note.run_id)
     known = tracked.recorded()
     for path in sorted(folder.glob(f"{RUNS}/*/{TRACKED}")):

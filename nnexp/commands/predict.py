@@ -1,4 +1,4 @@
-"""What a trained run says of new examples: `nnexp predict RUN input.csv`."""
+"""Predicts new examples with a trained run: `nnexp predict RUN input.csv`."""
 
 import csv
 import os
@@ -25,7 +25,7 @@ from nnexp.storage.saved_model import MODEL, SavedModel, read_model
 from nnexp.storage.served_model import write_served_model
 
 MAX_BYTES_IN_MEMORY = 2**24
-"""Bytes of predictions that are held in memory until all of them are known."""
+"""Bytes of predictions that are held in memory until all of them are made."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -58,7 +58,7 @@ def main(words: Sequence[str]) -> None:
 def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
     """Write predictions for a table as a table, some rows at a time.
 
-    Raises UserError if the table is not what the network was trained on.
+    Raises UserError if the table does not have the columns that the network was trained on.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([name for name, _ in saved.answers(np.array(saved.description.examples))])
@@ -87,7 +87,7 @@ def examples(saved: SavedModel, table: TableFile) -> Iterator[Array]:
 
 
 def _nameless(saved: SavedModel, table: TableFile) -> Iterator[Array]:
-    """Yield features that have no names, column by column; the first row may be a header all the same."""
+    """Yield features that have no names, in the order of the columns; the first row may still be a header."""
     first, columns = table.first_row(), saved.columns
     if len(first) != len(columns):
         raise UserError(f"{table.title}: must have {len(columns)} columns, one for each feature, and has {len(first)}")
@@ -109,7 +109,7 @@ def _is_number(cell: str) -> bool:
 
 
 def aligned(pieces: Iterable[Array]) -> Iterator[Array]:
-    """Yield rows in pieces that the network takes apart as it would the whole table: their bits are the same."""
+    """Yield rows in pieces of whole chunks of the network: the bits are those of the whole table at once."""
     rest: Array | None = None
     for piece in pieces:
         rows = piece if rest is None else np.concatenate([rest, piece])
@@ -123,7 +123,7 @@ def aligned(pieces: Iterable[Array]) -> Iterator[Array]:
 
 @contextmanager
 def _new_folder(to: str) -> Iterator[Path]:
-    """Yield a folder that gets a name that is not taken if the block ends well."""
+    """Yield a temporary folder, which gets a name that is not taken if the block succeeds."""
     target = absolute(to)
     try:
         if is_there(target):
@@ -137,7 +137,7 @@ def _new_folder(to: str) -> Iterator[Path]:
 
 @contextmanager
 def _output(to: str | None) -> Iterator[IO[str]]:
-    """Yield a file that becomes the named one, or goes to standard output, if the block ends well."""
+    """Yield a file that becomes the named one, or is printed, if the block succeeds."""
     if to is None:
         with SpooledTemporaryFile(MAX_BYTES_IN_MEMORY, "w+", newline="", encoding="utf-8") as file:
             yield file
@@ -155,5 +155,5 @@ def _print(file: IO[str]) -> None:
     try:
         shutil.copyfileobj(file, sys.stdout)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads has seen enough, as `head` has
+    except BrokenPipeError:  # the reader has ended, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

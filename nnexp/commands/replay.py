@@ -1,4 +1,4 @@
-"""A run again, bit for bit: `nnexp replay RUN`."""
+"""Trains a recorded run again and compares it bit for bit: `nnexp replay RUN`."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -23,7 +23,7 @@ from nnexp.training.history import History
 from nnexp.training.loop import train
 
 NUMERICAL_TAGS = ("version.", "platform", "processor", "blas", "git.")
-"""How the tags begin that say what the last bits may depend on."""
+"""The beginnings of the tags of everything that the last bits may depend on."""
 
 
 class Difference(NamedTuple):
@@ -47,9 +47,9 @@ def main(words: Sequence[str]) -> None:
 
 
 def replay(name: str, output_dir: Path) -> bool:
-    """Train a run again, say whether it came out the same, and return that.
+    """Train a run again, print whether the numbers are the same, and return that.
 
-    Raises UserError if there is no such run, or its config is none that can be trained.
+    Raises UserError if there is no such run, or its config cannot be trained.
     """
     recorded = recorded_run(name, output_dir)
     experiment = build(recorded.config, Experiment)
@@ -82,7 +82,7 @@ def replay(name: str, output_dir: Path) -> bool:
 
 
 def first_difference(was: History, now: History, *, ended_early: bool) -> Difference | None:
-    """Return the first evaluation at which a metric has other bits, None if there is none.
+    """Return the first evaluation at which a metric has other bits; None if there is none.
 
     A run that ended early, by the clock or by halving, may train for longer the second time.
     """
@@ -106,7 +106,7 @@ def sentence(difference: Difference, recorded: RecordedRun) -> str:
 
 
 def changed_inputs(recorded: RecordedRun, ready: Ready) -> list[str]:
-    """Return what is not the same in what the run was made of."""
+    """Return sentences about changes of the data and the config."""
     lines = []
     if ready.dataset.digest != recorded.summary.data_digest:
         lines.append(f"The data is another: its digest is {ready.dataset.digest}, was {recorded.summary.data_digest}.")
@@ -116,7 +116,7 @@ def changed_inputs(recorded: RecordedRun, ready: Ready) -> list[str]:
 
 
 def show_environment(recorded: RecordedRun, output_dir: Path, here: Mapping[str, str]) -> None:
-    """Print what is not the same around the run, as far as MLflow knows it."""
+    """Print the changes of the environment since the run, if MLflow has recorded it."""
     if recorded.run_id is None:
         terminal.show_sentences(["The run is not in MLflow, so what was around it is not known."])
         return

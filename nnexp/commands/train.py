@@ -1,4 +1,4 @@
-"""Training, which is what nnexp does without the name of a command: one run, or with -m a sweep."""
+"""Trains one run, or with -m a sweep: the command of nnexp without a name."""
 
 import gc
 import os
@@ -19,11 +19,11 @@ from nnexp.core.exits import ExitStatus, exits
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Train what overrides and flags of Hydra say.
+    """Train the run or the sweep that overrides and flags of Hydra describe.
 
-    Raises UserError if they make no run and no sweep.
+    Raises UserError if they are not valid.
     """
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands its errors on instead of printing them in its own words
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     register()
     sys.argv = ["nnexp", *arranged(arguments)]
     check_words(sys.argv[1:])

@@ -1,1 +1,1 @@
-"""From configs to checked components: where configs are found, how they are built, and what identifies a run."""
+"""Turns configs into checked components: finds and composes configs, and computes the identity of a run."""

@@ -1,4 +1,4 @@
-"""What is done to the words of a command before Hydra reads them."""
+"""Checks and rearranges the arguments of a command before Hydra reads them."""
 
 import re
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from nnexp.core.errors import UserError
 RESUME, SWEEP_OVER = "resume=", "sweep.over="
 QUOTES = ("'", '"')
 OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
-"""What distinguishes an override from a flag; Hydra wants the flags before the overrides, a user need not know."""
+"""The beginning of an override, as distinct from a flag: Hydra needs all flags first, users may mix them."""
 
 
 REFUSED_FLAGS = {
@@ -18,21 +18,21 @@ REFUSED_FLAGS = {
     "config_path": "the configs of nnexp are in conf/, those of your own are added with --config-dir",
     "config_name": "the root of all configs is conf/config.yaml, others are chosen with experiment=NAME",
 }
-"""Flags of Hydra that are refused, and why: a file of somebody else would say what Hydra executes."""
+"""Flags of Hydra that are refused, and why: with them, a file from a stranger could make Hydra execute anything."""
 
 
 def arranged(arguments: Sequence[str]) -> list[str]:
-    """Return arguments as Hydra wants them: flags first, a folder to resume quoted, `sweep.over` replaced."""
+    """Return arguments in the form that Hydra needs: flags first, a folder to resume quoted, `sweep.over` replaced."""
     return sorted(replacing_sweep_over(with_quoted_paths(arguments)), key=lambda word: OVERRIDE.match(word) is not None)
 
 
 def with_quoted_paths(overrides: Sequence[str]) -> list[str]:
-    """Return overrides with quotes around the folder to resume, whose name may be such as `seed=1`."""
+    """Return overrides with quotes around the folder to resume, whose name may contain signs such as `=`."""
     return [_quoted(override) for override in overrides]
 
 
 def replacing_sweep_over(arguments: Sequence[str]) -> list[str]:
-    """Return arguments whose `sweep.over=...` replaces that of an experiment, with which Hydra would merge it."""
+    """Return arguments whose `sweep.over=...` replaces that of an experiment; Hydra alone would merge the two."""
     return [
         part
         for argument in arguments
@@ -41,9 +41,9 @@ def replacing_sweep_over(arguments: Sequence[str]) -> list[str]:
 
 
 def check_words(overrides: Sequence[str]) -> None:
-    """Make sure that overrides are text that can be written down, and leave what every command reads.
+    """Check that overrides are valid text, and do not remove keys that every command reads.
 
-    Raises UserError if one has bytes that are no UTF-8, or takes the keys of sweeps away.
+    Raises UserError if one is not UTF-8, or removes keys of sweeps.
     """
     for override in overrides:
         try:
@@ -55,9 +55,9 @@ def check_words(overrides: Sequence[str]) -> None:
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Make sure that only flags of Hydra are given that are known and harmless.
+    """Check that all flags are known to Hydra and harmless.
 
-    Raises UserError if another one is.
+    Raises UserError if one is not.
     """
     parser = flag_parser()
     parser.error = _refuse  # type: ignore[method-assign]

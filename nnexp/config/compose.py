@@ -1,4 +1,4 @@
-"""Composing configs outside of the command line, and what both ways need from Hydra."""
+"""Composes configs outside of the command line, and checks and builds the experiments they describe."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -25,14 +25,14 @@ from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Layer
 
 SWEEP = "sweep"
-"""The keys of sweeps, which are no part of a run."""
+"""The key of the settings of sweeps, which are no part of a run."""
 GROUPS: dict[type[Component], str] = {
     Activation: "architecture/activation",
     Layer: "architecture/layer",
     Initializer: "initializer",
     Dataset: "dataset",
 }
-"""The config group whose options may stand, by name alone, where a component of this kind is expected."""
+"""The config groups whose options may be given by name alone, by the kind of component that is expected."""
 
 
 def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Experiment:
@@ -42,7 +42,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
 
     Args:
         overrides: Such as `["optimizer.learning_rate=0.3", "architecture.hidden=[32,16]"]`.
-        config_dir: A folder with configs of one's own, searched beside those of nnexp.
+        config_dir: A folder with configs of your own, searched beside those of nnexp.
     """
     register()
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
@@ -60,7 +60,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
 
 @cache
 def default_config() -> Mapping[str, object]:
-    """Return the resolved config of a run without overrides, from within a run or outside of one."""
+    """Return the resolved config of a run without overrides; Hydra may be initialized or not."""
     within = GlobalHydra.instance().is_initialized()
     return resolved(check(compose("config")) if within else compose_experiment())
 
@@ -71,7 +71,7 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
     Raises UserError if a key is unknown, or a value has the wrong type or is out of range.
 
     Args:
-        config: As Hydra composed it.
+        config: The config that Hydra composed.
         options: Returns the named options; None reads them from Hydra's search path.
     """
     try:
@@ -83,7 +83,7 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
 
 
 def options_of(kind: type[Component]) -> Mapping[str, Node] | None:
-    """Return the options for a kind of component in Hydra's search path, while Hydra is initialized; None has none."""
+    """Return the options for a kind of component, while Hydra is initialized; None if the kind has no config group."""
     if kind not in GROUPS:
         return None
     group = GROUPS[kind]

@@ -1,4 +1,4 @@
-"""The root of every config: what one run is made of, with all its components built and checked."""
+"""The root of every config: the components of one run, built and checked."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from nnexp.training.trainer import Trainer
 
 @dataclass(frozen=True)
 class Experiment(Component):
-    """One run, as described by `conf/config.yaml` and the overrides."""
+    """The config of one run, as described by `conf/config.yaml` and the overrides."""
 
     dataset: Dataset
     architecture: Architecture
@@ -42,7 +42,7 @@ class Experiment(Component):
     resume: str | None = None
 
     def recipe(self, data: Data) -> Recipe:
-        """Return what the training loop needs, once the data is known.
+        """Return the recipe for the training loop, given the data.
 
         Raises UserError if loss, metrics, batch size or parametrization do not fit the rest.
         """
@@ -76,7 +76,7 @@ class Experiment(Component):
         trainer = self.trainer
         batch_size = trainer.examples_per_step(examples)
         if batch_size > examples:
-            # Clipping in silence would make the config, and the run's hash, say something that was not done.
+            # With silent clipping, the config and the run's hash would not describe the training.
             raise UserError(
                 f"trainer.batch_size={batch_size}: must be a whole number from 1 to {examples}, "
                 "the number of training examples, or full"

@@ -1,7 +1,7 @@
-"""Config files that anybody may have made: what they may say.
+"""Checks config files, which may be from strangers: they may only choose components and values.
 
-A file chooses components and their values. Where something is written and what Hydra itself does are said on the
-command line: Hydra makes any object that its own config names, and a resolver such as `oc.env` reads secrets.
+Where files are written and what Hydra itself does can be set on the command line alone: Hydra creates any object that
+its own config names, and a resolver such as `oc.env` reads secrets.
 """
 
 import re
@@ -16,25 +16,25 @@ COMMAND_LINE_KEYS = {
     "output_dir": "where files are written, output_dir=...,",
     "uri": "where runs are recorded, tracking.uri=...,",
 }
-"""Keys that only the command line may have."""
+"""Keys that can be set on the command line alone, and what they do."""
 MAX_CHARACTERS, MAX_DEPTH = 1_000_000, 50
 """The most characters of a YAML file, and the most levels."""
 PLAIN_INTERPOLATION = re.compile(r"\$\{[\w.\[\]-]*\}")
-"""Another value of the same config; everything else between such braces calls a function."""
+"""A reference to another value of the same config; everything else between such braces calls a function."""
 
 UNREADABLE = (OSError, ValueError, yaml.YAMLError, LookupError, AttributeError, ArithmeticError)
-"""What reading a YAML file raises; the last three are of values that are not what their tags say, as `!!bool maybe`."""
+"""The errors of reading a YAML file; the last three are of values that do not fit their tags, as `!!bool maybe`."""
 
 
 class UnreadableError(ValueError):
-    """A YAML text is none, or one made to take all memory; the message is one line."""
+    """A text is not YAML, or could take all memory; the message is one line."""
 
 
 def checked_yaml(text: str) -> str:
-    """Return a YAML text that can be read in the time and the memory that its length suggests.
+    """Return a YAML text unchanged, once it is known to need time and memory in proportion to its length.
 
     Raises UnreadableError if it is long, deep or damaged, has aliases, by which a few lines can stand for any number of
-    values, or is a single text, which OmegaConf would read as YAML in its turn.
+    values, or is a single text, which OmegaConf would parse as YAML again.
     """
     if len(text) > MAX_CHARACTERS:
         raise UnreadableError(f"it has more than {MAX_CHARACTERS:,} characters")
@@ -54,14 +54,14 @@ def checked_yaml(text: str) -> str:
 
 
 def check_file(name: str, content: object, package: str | None) -> None:
-    """Make sure that a config file says nothing that is the user's to say.
+    """Check that a config file sets no key of the command line.
 
-    Raises UserError if it does, or calls a resolver.
+    Raises UserError if it sets one, or calls a resolver.
 
     Args:
         name: The file, for messages.
-        content: What is in it.
-        package: Where in the config it goes, if it says so.
+        content: The content of the file.
+        package: The key under which the config is put, if the file names one.
     """
     if not isinstance(content, dict):
         raise UserError(f"{name}: must have keys and their values")

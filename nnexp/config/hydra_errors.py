@@ -1,4 +1,4 @@
-"""The wording of mistakes: proposals for misspelt words, and Hydra's own errors said in one line."""
+"""Turns errors of Hydra into messages of one line, with proposals for misspelt words."""
 
 import os
 import re
@@ -17,15 +17,15 @@ from nnexp.config.search_path import folder
 from nnexp.core.errors import UserError, did_you_mean, no_such_key
 
 HYDRA_PACKAGES = ("hydra", "omegaconf", "antlr4")
-"""Packages in which an error is about what they were told."""
+"""Packages whose errors are about the overrides of the user."""
 
 
 def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:
-    """Return what a user did wrong where Hydra or OmegaConf raised an error; None for a bug.
+    """Return the user's mistake behind an error of Hydra or OmegaConf; None for a bug.
 
     Args:
-        error: What was raised.
-        overrides: What Hydra was told, for errors that do not say what they are about.
+        error: The error.
+        overrides: The overrides, for errors that do not name the one they are about.
     """
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return UserError(one_line(error))
@@ -38,19 +38,19 @@ def refusal(error: Exception, overrides: Sequence[str]) -> UserError | None:
 
 
 def other_launcher(name: str) -> UserError:
-    """Return the refusal of a launcher of Hydra's, or of a plugin."""
+    """Return the error for a launcher of Hydra or of a plugin, which nnexp does not support."""
     return UserError(f"hydra/launcher={name}: must be nnexp, which trains runs together, here or on a cluster of Dask")
 
 
 def _is_odd(override: str) -> bool:
-    """Tell whether an override cannot be parsed, or chooses something other than the name of an option."""
+    """Tell whether an override cannot be parsed, or chooses for a group something other than a name."""
     try:
         parsed = OverridesParser.create().parse_override(override)
         value = parsed.value()
     except (HydraException, ValueError, RecursionError):
         return not override.startswith("-")
     names = value if isinstance(value, list) else [value]
-    group = os.path.isdir(folder("conf") / parsed.key_or_group)  # noqa: PTH112 - also of what is too long for a path
+    group = os.path.isdir(folder("conf") / parsed.key_or_group)  # noqa: PTH112 - no error for a long path
     return group and not isinstance(value, (dict, NoneType)) and not all(isinstance(name, str) for name in names)
 
 
@@ -72,7 +72,7 @@ def one_line(error: Exception) -> str:
 
 
 def _wrong_value(error: OverrideParseException) -> str:
-    """Say what is wrong with a value that Hydra's grammar or one of its functions refuses."""
+    """Return what is wrong with a value that Hydra's grammar or one of its functions refuses."""
     cause = error.__cause__
     unknown = re.search(r"Unknown function '(.*)'\nAvailable: (.*)", str(error))
     called = re.search(r"while evaluating '(\w+)", str(error))

@@ -1,4 +1,4 @@
-"""All that nnexp uses of Hydra beyond what Hydra promises to keep: when Hydra changes, this is the place to look."""
+"""Everything that nnexp uses of Hydra's internals: when Hydra changes, only this module has to."""
 
 from argparse import ArgumentParser
 from collections.abc import Callable, Mapping, Sequence
@@ -25,12 +25,12 @@ def flag_parser() -> ArgumentParser:
 
 
 def set_source(source: type[ConfigSource]) -> None:
-    """Let a class read the configs of its scheme; a scheme has one, and Hydra asks its registry for it."""
+    """Register the class that reads the configs of its scheme."""
     SourcesRegistry.instance().types[source.scheme()] = source
 
 
 def set_functions(functions: Mapping[str, Callable[..., object]]) -> None:
-    """Add functions to those that overrides may call: every parser asks one function for what there is."""
+    """Add functions to those that overrides may call, by replacing the function that lists them."""
 
     def create_functions() -> Functions:
         known = _functions_of_hydra()

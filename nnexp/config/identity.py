@@ -1,4 +1,4 @@
-"""What identifies a run: its resolved config, and the hash of the part of it that its numbers depend on."""
+"""The identity of a run: the hash of the part of its config that its numbers depend on."""
 
 import hashlib
 import json
@@ -10,7 +10,7 @@ from nnexp.core.component import flat, resolved
 WITHOUT_EFFECT = frozenset(
     {"question", "tracking", "output_dir", "figures", "verbose", "resume", "trainer.checkpoint_every"}
 )
-"""Keys that change where things go and what is shown, never a number."""
+"""Keys that change where files are written and what is shown, but no number of a run."""
 
 
 def without_effect(key: str) -> bool:
@@ -19,7 +19,7 @@ def without_effect(key: str) -> bool:
 
 
 def config_hash(experiment: Experiment) -> str:
-    """Return 12 hexadecimal digits, the start of the SHA-256 of all of the config that numbers depend on."""
+    """Return the first 12 hexadecimal digits of the SHA-256 of the config, without keys that change no number."""
     content = _with_effect(resolved(experiment, identity=True))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -33,7 +33,7 @@ def _with_effect(config: Mapping[str, object], path: str = "") -> dict[str, obje
 
 
 def changes(config: Mapping[str, object], defaults: Mapping[str, object]) -> list[tuple[str, str, str]]:
-    """Return every dotted key with another value than the default, and both as JSON, "" where there is none."""
+    """Return every dotted key with another value than the default, and both as JSON, "" if it is missing."""
     before, here = (
         {
             key: json.dumps(value, ensure_ascii=False)

@@ -1,4 +1,4 @@
-"""Overrides such as `optimizer.learning_rate=0.3`: their parts, and the names and commands that are made of them."""
+"""Overrides such as `optimizer.learning_rate=0.3`: their parts, and the names and commands made of them."""
 
 import re
 import shlex
@@ -24,12 +24,12 @@ def key_of(override: str) -> str:
 
 
 def command(*words: str) -> str:
-    """Return the command that says these words to nnexp, quoted for a shell."""
+    """Return the command that calls nnexp with these arguments, quoted for a shell."""
     return shlex.join(["python", "-m", "nnexp", *words])
 
 
 def run_name(overrides: Sequence[str]) -> str:
-    """Return what sets a run apart, its overrides with short keys, as in `learning_rate=0.3 scale=0.1`."""
+    """Return the name of a run: its overrides with short keys, as in `learning_rate=0.3 scale=0.1`."""
     parts = []
     for override in overrides:
         key, value = split(override)
@@ -39,5 +39,5 @@ def run_name(overrides: Sequence[str]) -> str:
 
 
 def slug(name: str) -> str:
-    """Return a name as a part of a path: short, and without characters that a shell or a file system minds."""
+    """Return a name as a part of a path: short, and without special characters of shells and file systems."""
     return re.sub(r"[^\w.=+-]+", "_", name).strip("_.")[:SLUG_LENGTH]

@@ -1,7 +1,7 @@
-"""Where configs are found: `conf/` and `experiments/`, in a checkout and in an installed wheel alike.
+"""The folders of configs, `conf/` and `experiments/`, in a checkout or an installed wheel.
 
 The folder `experiments/` is Hydra's config group `experiment`. Hydra names a group by its folder, so a small config
-source translates between the two names. Files of all folders but `conf/` are checked as they are read.
+source translates between the two names. Files of all folders but `conf/` are checked when they are read.
 """
 
 import sys
@@ -31,7 +31,7 @@ def folder(name: str) -> Path:
 
 
 class FolderSource(FileConfigSource):
-    """Serves the files of a folder, and none outside of it; Hydra's own source would take `../` along."""
+    """Reads the configs in a folder, and none outside of it; Hydra's own source would follow `../`."""
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Return the content of a file, checked unless it came with nnexp."""
@@ -44,7 +44,7 @@ class FolderSource(FileConfigSource):
             content = OmegaConf.to_container(result.config)
         except (*UNREADABLE, OmegaConfBaseException) as error:
             raise UserError(f"{path}: must be a YAML file ({' '.join(str(error).split())})") from error
-        # A file below a folder of this name would be about Hydra without saying so.
+        # A file in a folder of this name would be put under the key `hydra` by its place alone.
         package = next((part for part in (*Path(config_path).parts, path.stem) if part == "hydra"), None)
         check_file(str(path), content, package or result.header.get("package"))
         return result
@@ -59,7 +59,7 @@ class FolderSource(FileConfigSource):
 
 
 class ExperimentSource(FolderSource):
-    """Serves the files of a folder as the options of the config group `experiment`."""
+    """Reads the configs in a folder as the options of the config group `experiment`."""
 
     @staticmethod
     def scheme() -> str:
@@ -97,7 +97,7 @@ class ExperimentSearchPath(SearchPathPlugin):
 
 
 def register() -> None:
-    """Make Hydra know config source, search path, sweeper and functions; calling it again changes nothing."""
+    """Register config source, search path, sweeper and functions with Hydra; calling it again changes nothing."""
     plugins = str(Path(__file__).resolve().parent.parent / "_plugins")
     if plugins not in sys.path:
         sys.path.append(plugins)

@@ -1,6 +1,7 @@
-"""What Hydra's command line learns for sweeps: `logspace`, `linspace`, `zip`, `uniform`, `loguniform` and `integers`.
+"""The functions of nnexp for sweeps: `logspace`, `linspace`, `zip`, `uniform`, `loguniform` and `integers`.
 
-Each returns what Hydra's own `choice` or `interval` would. Nothing heavy is imported: every command passes here.
+Each returns a sweep of Hydra, as its own `choice` and `interval` do. Every command imports this module, so it imports
+nothing heavy.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,20 +13,20 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, ParsedE
 from nnexp.core.errors import UserError
 
 LOGARITHMIC = "log"
-"""The tag of an interval that is drawn from evenly on a logarithmic axis."""
+"""The tag of an interval with a uniform distribution on a logarithmic axis."""
 MAX_VALUES = 100_000
 """The most values of a key, and the most jobs of a sweep: they are listed before any of them is trained."""
 SIGNIFICANT_DIGITS = 12
-"""Significant digits of spaced values: enough for any use, and few enough that 0.1 is 0.1."""
+"""Significant digits of spaced values: enough for any use, and few enough that 0.1 stays 0.1."""
 
 
 @dataclass
 class ZipSweep(ChoiceSweep):
-    """Values that move together with those of the other keys that are zipped."""
+    """Values that are combined one by one with those of other zipped keys."""
 
 
 def between(low: float, high: float, share: float, *, logarithmic: bool) -> float:
-    """Return the point that lies a share of the way from low to high, within them whatever is rounded.
+    """Return the point that lies a share of the way from low to high, between them despite rounding.
 
     low (1 - t) + high t, or, on a logarithmic axis, low^(1 - t) high^t.
     """
@@ -34,17 +35,17 @@ def between(low: float, high: float, share: float, *, logarithmic: bool) -> floa
 
 
 def logspace(start: object, stop: object, count: object) -> ChoiceSweep:
-    """Return so many values from start to stop, each the same multiple of the one before."""
+    """Return `count` values from start to stop, each the same multiple of the one before."""
     return _spaced(_number(start), _number(stop), count, logarithmic=True)
 
 
 def linspace(start: object, stop: object, count: object) -> ChoiceSweep:
-    """Return so many values from start to stop, each as far from the one before."""
+    """Return `count` values from start to stop, at equal distances."""
     return _spaced(_number(start), _number(stop), count, logarithmic=False)
 
 
 def zipped(*values: ParsedElementType | Sweep) -> ZipSweep:
-    """Return values, or those of a list or range, that move together with those of other keys."""
+    """Return values, or those of a list or range, that are combined one by one with those of other zipped keys."""
     match values:
         case [ChoiceSweep() as choice]:
             return ZipSweep(list=choice.list)
@@ -59,7 +60,7 @@ def zipped(*values: ParsedElementType | Sweep) -> ZipSweep:
 def listed(numbers: RangeSweep) -> Iterable[float]:
     """Return the numbers of a range.
 
-    Raises UserError if they are too many, or there is no step from one to the next.
+    Raises UserError if there are too many, or the step is 0.
     """
     start, stop, step = (float(end if end is not None else 1) for end in (numbers.start, numbers.stop, numbers.step))
     if step == 0:
@@ -70,12 +71,12 @@ def listed(numbers: RangeSweep) -> Iterable[float]:
 
 
 def uniform(low: object, high: object) -> IntervalSweep:
-    """Return an interval that is drawn from evenly."""
+    """Return an interval with a uniform distribution."""
     return _checked(IntervalSweep(start=float(_number(low)), end=float(_number(high))))
 
 
 def loguniform(low: object, high: object) -> IntervalSweep:
-    """Return an interval that is drawn from evenly on a logarithmic axis."""
+    """Return an interval with a uniform distribution on a logarithmic axis."""
     return _checked(IntervalSweep(start=float(_number(low)), end=float(_number(high)), tags={LOGARITHMIC}))
 
 
@@ -87,7 +88,7 @@ def integers(low: object, high: object) -> IntervalSweep:
 
 
 def bounds(interval: IntervalSweep) -> tuple[float, float]:
-    """Return the bounds of an interval that can be drawn from.
+    """Return the bounds of an interval.
 
     Raises UserError if they are not two finite numbers, the lower one first, and greater than 0 on a logarithmic axis.
     """

@@ -1,4 +1,4 @@
-"""What a run needs of memory and disk, found out before anything is trained."""
+"""Estimates the memory and disk space of a run, and compares them with what is free before it trains."""
 
 import shutil
 from pathlib import Path
@@ -15,17 +15,17 @@ from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 
 ARRAYS_PER_UNIT = 3
-"""Arrays as large as the activations: their inputs, their outputs, and the gradients."""
+"""Numbers per unit and example: the input and output of the activation, and the gradient."""
 BYTES_PER_ROUND = 200
 """Bytes in memory for each round of a training, beside its metrics."""
 BYTES_PER_WRITTEN_NUMBER = 20
 """Bytes of a number in a text file."""
 COPIES_OF_FILES = 2
-"""How often the files of a run are written: into its folder, and for MLflow."""
+"""The files of a run are written twice: into its folder, and for MLflow."""
 COPIES_OF_PARAMETERS = 2
-"""How often the trained parameters are among them: for nnexp, and within the model that MLflow loads."""
+"""The trained parameters are among them twice: for nnexp, and within the model that MLflow loads."""
 MAX_BYTES = 10**300
-"""More bytes than need to be told apart, and few enough to be divided."""
+"""Larger numbers are written as this one, which can still be divided as a float."""
 BYTE_UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB", "EB")
 
 
@@ -35,7 +35,7 @@ def parameters_of(data: Data, recipe: Recipe) -> int:
 
 
 def step_bytes(experiment: Experiment, data: Data, recipe: Recipe) -> int:
-    """Return about how much memory one run works on in a step: parameters, gradient, state, and activations."""
+    """Return about how many bytes one run works on in a step: parameters, gradient, state, and activations."""
     dtype = np.dtype(experiment.dtype)
     state = recipe.optimizer.init(np.empty((1, 0), dtype))
     examples = experiment.trainer.examples_per_step(len(data.train))
@@ -47,9 +47,9 @@ def step_bytes(experiment: Experiment, data: Data, recipe: Recipe) -> int:
 
 
 def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
-    """Make sure that a run fits into the memory that is free, and its files onto the disk.
+    """Check by an estimate that a run fits into the free memory, and its files onto the disk.
 
-    Raises UserError if they do not, by an estimate.
+    Raises UserError if not.
     """
     import psutil
 
@@ -79,7 +79,7 @@ def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
 
 
 def evaluations(trainer: Trainer) -> int:
-    """Return how often metrics are taken, at most."""
+    """Return the largest possible number of evaluations."""
     return trainer.length // trainer.evaluate_every + 2 + len(trainer.snapshots)
 
 

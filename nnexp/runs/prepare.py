@@ -1,4 +1,4 @@
-"""A run that is checked and can be trained: its components, its data and its identity."""
+"""Prepares a run: loads its data, checks that everything fits together, and computes its identity."""
 
 import hashlib
 import json
@@ -26,11 +26,11 @@ class Ready:
     """A run that is checked and can be trained.
 
     Attributes:
-        experiment: What to train.
-        overrides: What was asked for.
-        name: What sets the run apart.
-        data, dataset: What it is trained on, and what is recorded of that.
-        recipe: What the training loop needs.
+        experiment: The config.
+        overrides: The overrides of the command.
+        name: The name of the run, made of its overrides.
+        data, dataset: The data, and the facts about it that are recorded.
+        recipe: The components and the seed for the training loop.
         config_hash: The run's identity.
     """
 
@@ -44,21 +44,21 @@ class Ready:
 
     @property
     def command(self) -> str:
-        """Return the command that does this run."""
+        """Return the command that trains this run."""
         return command(*self.overrides)
 
     @property
     def step_bytes(self) -> int:
-        """Return about how much memory the run works on in a step."""
+        """Return about how many bytes the run works on in a step."""
         return step_bytes(self.experiment, self.data, self.recipe)
 
     @property
     def folder_name(self) -> str:
-        """Return the name of the run's folder, but for the time."""
+        """Return the name of the run's folder, without the time."""
         return f"{slug(self.name)}_{self.config_hash}"
 
     def facts(self, tags: Mapping[str, str]) -> RunFacts:
-        """Return what a tracker is told before the training."""
+        """Return the facts that a tracker records before the training."""
         config = flat(resolved(self.experiment))
         return RunFacts(
             group=self.data.name,
@@ -81,14 +81,13 @@ def prepare(
 ) -> Ready:
     """Return a checked experiment as a run that can be trained.
 
-    Raises UserError if data and the rest do not go together, need more memory or disk than there is, or are to be gone
-    on with.
+    Raises UserError if data and the rest do not fit together, need too much memory or disk, or `resume` is set.
 
     Args:
-        experiment: What to train.
-        overrides: What was asked for; they name and explain the run.
-        name: What sets the run apart; None makes it of the overrides.
-        loaded: The data, where another run has loaded it before.
+        experiment: The config.
+        overrides: The overrides of the command, which name and explain the run.
+        name: The name of the run; None makes it of the overrides.
+        loaded: The data, if another run has loaded it before.
     """
     if experiment.resume is not None:
         raise UserError(f"resume={experiment.resume}: must be null in a sweep; its command given again goes on with it")
@@ -107,9 +106,9 @@ def prepare(
 
 
 def load(dataset: Dataset) -> tuple[Data, DatasetFacts]:
-    """Return the data and what is recorded of it: the digest is of the training and test arrays, split and scaled.
+    """Return the data and the facts about it; the digest is of the training and test arrays, split and scaled.
 
-    Raises UserError if the examples are not what the config says, or there is no memory for them.
+    Raises UserError if the examples do not fit the config, or do not fit into memory.
     """
     try:
         data = dataset.load()

@@ -1,4 +1,4 @@
-"""A run that was recorded before, read again from its folder or from MLflow."""
+"""Reads a recorded run from its folder or from MLflow."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,13 +19,13 @@ from nnexp.training.history import History
 
 @dataclass(frozen=True)
 class RecordedRun:
-    """What is kept of a run.
+    """The recorded config and results of a run.
 
     Attributes:
         config: The resolved config.
         history: Its metrics over time.
-        summary: What came out.
-        run_id: What MLflow calls it, None if it is not there.
+        summary: Its result in a few numbers.
+        run_id: Its ID in MLflow; None if it is not there.
     """
 
     config: dict[str, object]
@@ -50,7 +50,7 @@ def recorded_run(run: str, output_dir: Path) -> RecordedRun:
 
 @contextmanager
 def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple[Path, str | None]]:
-    """Yield a folder with files of a run, and what MLflow calls the run.
+    """Yield a folder with files of a run, and the ID of the run in MLflow, or None.
 
     Files in the output folder are preferred, since MLflow takes seconds to start.
 
@@ -71,7 +71,7 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
 
 
 def folder_of_run_id(run_id: str, output_dir: Path) -> Path | None:
-    """Return the folder in which a note says that MLflow calls the run so."""
+    """Return the folder of the run with an ID in MLflow, found by its note; None if there is none."""
     if not is_there(output_dir):
         return None
     notes = (*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}"))

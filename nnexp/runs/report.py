@@ -1,4 +1,4 @@
-"""The report of one run, in Markdown: what was asked, what was changed, what came out."""
+"""The report of one run in Markdown: its question, its results, and how its config differs from the defaults."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ CAPTIONS = {
     "without end, nothing is learned.",
     "first_layer": "What each unit of the first layer looks for: red makes it larger, blue smaller.",
 }
-"""What a reader sees in each figure."""
+"""The caption of each figure."""
 
 
 def run_report(result: Result, question: str | None, figures: Sequence[str]) -> str:

@@ -1,4 +1,4 @@
-"""What came of a run: as Python gets it, in the files of its folder, and in words."""
+"""The result of a run, as Python gets it, and its summary."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,23 +16,23 @@ from nnexp.training.predictions import Predictions, predict
 
 @dataclass(frozen=True)
 class Result:
-    """What a run gives back.
+    """The result of a run.
 
     Attributes:
-        name: What sets the run apart.
-        command: The command that does the same.
+        name: The name of the run, made of its overrides.
+        command: The command that trains the same run.
         config: The resolved config: every field, defaults included.
         config_hash: The run's identity: a hash of everything in the config that its numbers depend on.
         history: `history.times` (epochs) and `history.metrics["test/loss"]` and so on, as arrays.
-        predictions: What the network says of the test part, beside what is true, and a baseline to compare it with:
-            classes and probabilities, numbers, or embeddings. None if the run diverged.
+        predictions: The predictions for the test part, with the true targets and a baseline: classes and probabilities,
+            numbers, or embeddings. None if the run diverged.
         parameters: The trained parameters by name, such as `0.weight`.
         diverged_step: The step at which the loss was no longer finite, or None.
-        stopped: Why the run ended before its time, `early stopping` or `time limit`; or None.
+        stopped: Why the run ended early, `early stopping` or `time limit`; or None.
         snapshots: The parameters at the times of `trainer.snapshots`.
-        folder: Where the run's files are.
-        notes: What was done to the data that a person should know.
-        links: How to open MLflow on the run, as pairs of a title and a line; empty without tracking.
+        folder: The folder with the run's files.
+        notes: Notes on what was done to the data.
+        links: How to open the run in MLflow, as pairs of a title and a command or address; empty without tracking.
         summary: The result in a few numbers.
     """
 

@@ -1,4 +1,4 @@
-"""Going on with a run from its last checkpoint: `resume=RUN`."""
+"""Resumes a run from its last checkpoint: `resume=RUN`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -24,14 +24,14 @@ KEY = "resume"
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run that goes on.
+    """A run that is resumed from a checkpoint.
 
     Attributes:
-        experiment, overrides: What it trains, and what was asked for when it began.
-        data_digest: Of the data that it was trained on.
-        training: Where the training stood.
-        folder: Where its files are; None where only MLflow has them.
-        run_id: What MLflow calls it, where its folder does not say so.
+        experiment, overrides: Its config, and the overrides with which it began.
+        data_digest: The digest of the data that it was trained on.
+        training: The saved state of the training.
+        folder: Its folder; None if only MLflow has its files.
+        run_id: Its ID in MLflow, if it has no folder.
     """
 
     experiment: Experiment
@@ -42,9 +42,9 @@ class Resumed:
     run_id: str | None
 
     def restore(self, training: Training, data_digest: str) -> None:
-        """Let a training go on where this one stood.
+        """Restore the saved state into a new training.
 
-        Raises UserError if the data is another by now, or the checkpoint is not one of this run.
+        Raises UserError if the data has changed, or the checkpoint is not of this run.
         """
         if data_digest != self.data_digest:
             raise UserError(f"dataset: must be what it was, with the digest {self.data_digest}, not {data_digest}")
@@ -54,25 +54,25 @@ class Resumed:
             raise UserError(f"{KEY}: must have a checkpoint of this run ({error})") from error
 
     def tracked_as(self, uri: str) -> str | None:
-        """Return what a store calls the run."""
+        """Return the ID of the run in a store, or None."""
         return self.run_id if self.folder is None else tracked_as(self.folder, uri, complete=False)
 
 
 def facts(experiment: Experiment, overrides: Sequence[str], data_digest: str) -> dict[str, Tree]:
-    """Return what a checkpoint says of a run, so that it can be resumed."""
+    """Return the content of a checkpoint beside the training: what is needed to resume the run."""
     return {"overrides": [*overrides], "data_digest": data_digest, "config": cast("Tree", resolved(experiment))}
 
 
 def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     """Return the run that `resume` names.
 
-    What its numbers depend on stands in the checkpoint; where things go and what is relative is said anew, for a
-    checkpoint may come from somebody else.
+    Everything that its numbers depend on is read from the checkpoint. Where files are written and what is shown is set
+    on the command line, since a checkpoint may be from a stranger.
 
-    Raises UserError if there is no sound checkpoint, or the command line asks for another config.
+    Raises UserError if there is no undamaged checkpoint, or the command line sets another config.
 
     Args:
-        experiment, overrides: What the command line says.
+        experiment, overrides: The config and the overrides of the command line.
     """
     name = str(experiment.resume)
     output_dir = absolute(experiment.output_dir)
@@ -91,40 +91,39 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
         first, training = saved.texts("overrides"), saved.part("training")
     except DamagedError as error:
         raise UserError(f"{KEY}={name}: must be a checkpoint of a run ({error})") from error
-    there = build(config, Experiment)
-    chosen = _chosen(experiment, there, overrides)
+    chosen = _chosen(experiment, build(config, Experiment), overrides)
     return Resumed(
         experiment=chosen, overrides=first, data_digest=digest, training=training, folder=folder, run_id=run_id
     )
 
 
 def resume_command(folder: Path, overrides: Sequence[str]) -> str:
-    """Return the command that goes on with a run, which began with some overrides."""
+    """Return the command that resumes a run, given the overrides of the last command."""
     again = [override for override in overrides if without_effect(key_of(override)) and key_of(override) != KEY]
     return command(f"{KEY}={relative(folder)}", *again)
 
 
 def _folder(name: str, output_dir: Path) -> Path | None:
-    """Return the path that a name is, or the folder of the run that MLflow calls so; None where there is none."""
+    """Return a name as a path if it exists, or the folder of the run with this ID in MLflow, or None."""
     return absolute(name) if is_there(absolute(name)) else folder_of_run_id(name, output_dir)
 
 
-def _chosen(experiment: Experiment, there: Experiment, overrides: Sequence[str]) -> Experiment:
-    """Return the experiment of a checkpoint, with what the command line says of all that changes no number."""
+def _chosen(experiment: Experiment, saved: Experiment, overrides: Sequence[str]) -> Experiment:
+    """Return the saved experiment, with the keys that change no number taken from the command line."""
     if not all(without_effect(key_of(override)) for override in overrides):
-        ours, theirs = flat(resolved(experiment)), flat(resolved(there))
+        ours, theirs = flat(resolved(experiment)), flat(resolved(saved))
         for key in {**theirs, **ours}:
             if ours.get(key) != theirs.get(key) and not without_effect(key):
                 raise UserError(
                     f"{key}={ours.get(key)}: must be {theirs.get(key)}, as in the run that goes on, or left out"
                 )
-    every = experiment.trainer.checkpoint_every or there.trainer.checkpoint_every
+    every = experiment.trainer.checkpoint_every or saved.trainer.checkpoint_every
     return replace(
-        there,
+        saved,
         tracking=experiment.tracking,
         output_dir=experiment.output_dir,
         figures=experiment.figures,
         verbose=experiment.verbose,
         resume=None,
-        trainer=replace(there.trainer, checkpoint_every=every),
+        trainer=replace(saved.trainer, checkpoint_every=every),
     )

@@ -1,6 +1,6 @@
-"""What a store has not been told yet: noted beside the files of a run or a sweep, and delivered later.
+"""Notes on what a store has not recorded yet, beside the files of a run or a sweep, to deliver it later.
 
-The files are the journal: a note says where they were to go, what the store calls the run, and what is not in them.
+A note has the address of the store, the ID of the run in it, and everything to record that is not in the files.
 """
 
 from dataclasses import asdict, dataclass, replace
@@ -16,13 +16,13 @@ from nnexp.training.history import NOTHING
 
 @dataclass(frozen=True)
 class RunNote:
-    """Where a run is tracked, and what is still to be said of it there.
+    """Where a run is tracked, and what is still to be recorded there.
 
     Attributes:
-        uri: The store.
-        run_id: What the store calls the run; None where it does not know it yet.
-        parent: What the store calls the sweep that trained the run, or None.
-        left: What is to be delivered; None when everything has been.
+        uri: The address of the store.
+        run_id: The ID of the run in the store; None if it is not there yet.
+        parent: The ID of the sweep that trained the run, or None.
+        left: The run that is still to be recorded; None if it has been.
     """
 
     uri: str
@@ -33,14 +33,14 @@ class RunNote:
     def write(self, folder: Path) -> None:
         """Write the note beside a run's files."""
         left = None
-        if self.left is not None:  # but for what its folder holds
+        if self.left is not None:  # without the parts that are in its folder
             left = asdict(replace(self.left, history=NOTHING, files=()))
             del left["history"], left["files"]
         write_json(folder / TRACKED, {"uri": self.uri, "run_id": self.run_id, "parent": self.parent, "left": left})
 
     @classmethod
     def read(cls, folder: Path) -> "RunNote | None":
-        """Return the note beside a run's files; None where there is none, or something else."""
+        """Return the note beside a run's files; None if there is none, or it is damaged."""
         note = read_json(folder / TRACKED, cls, MAX_FILE_BYTES)
         if note is None or note.left is None:
             return note
@@ -53,13 +53,13 @@ class RunNote:
 
 @dataclass(frozen=True)
 class SweepNote:
-    """Where a sweep was to be recorded, and what is to be said of it there.
+    """Where a sweep is tracked, and what is still to be recorded there.
 
     Attributes:
-        uri: The store.
-        run_id: What the store calls the sweep.
-        facts: What was known before it was trained.
-        view, description, status: How it ended, and what a person should see.
+        uri: The address of the store.
+        run_id: The ID of the sweep in the store.
+        facts: The facts known before it was trained.
+        view, description, status: Its view in the tracker, its description, and how it ended.
     """
 
     uri: str
@@ -75,12 +75,12 @@ class SweepNote:
 
     @classmethod
     def read(cls, folder: Path) -> "SweepNote | None":
-        """Return the note beside a sweep's files; None where there is none, or something else."""
+        """Return the note beside a sweep's files; None if there is none, or it is damaged."""
         return read_json(folder / TRACKED, cls, MAX_FILE_BYTES)
 
 
 def deliver_command(output_dir: Path, uri: str) -> str:
-    """Return the command that delivers what is noted in a folder."""
+    """Return the command that delivers everything noted in an output folder."""
     from nnexp.tracking.mlflow import default_uri
 
     elsewhere = [] if uri == default_uri(output_dir) else ["--tracking-uri", uri]
@@ -88,6 +88,6 @@ def deliver_command(output_dir: Path, uri: str) -> str:
 
 
 def tracked_as(folder: Path, uri: str, *, complete: bool = True) -> str | None:
-    """Return what a store calls a run, if it was recorded there in full, or at all."""
+    """Return the ID of a run in a store, or None; with `complete`, only if it is fully recorded there."""
     note = RunNote.read(folder)
     return note.run_id if note is not None and note.uri == uri and (note.left is None or not complete) else None

@@ -1,4 +1,4 @@
-"""A run alone: trained with checkpoints, drawn, tracked, and gone on with where it was interrupted."""
+"""Trains a run alone, from its config to its folder: with checkpoints, figures and tracking."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -43,7 +43,7 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
 
     Args:
         overrides: Such as `["optimizer.learning_rate=0.3"]`.
-        config_dir: A folder with configs of one's own.
+        config_dir: A folder with configs of your own.
     """
     return execute(compose_experiment(overrides, config_dir), overrides)
 
@@ -51,14 +51,13 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
 def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
-    Raises UserError before anything is trained, if data, loss, output folder or tracking do not go together. Raises
-    KeyboardInterrupt after Ctrl-C or SIGTERM; its argument is the command that goes on with the run, where there is a
-    checkpoint.
+    Raises UserError before anything is trained, if data, loss, output folder or tracking do not fit together. Raises
+    KeyboardInterrupt after Ctrl-C or SIGTERM; its argument is the command that resumes the run, if it has a checkpoint.
 
     Args:
-        experiment: What to train, or with its `resume` what to go on with.
-        overrides: What was asked for.
-        alone: Whether figures are drawn and tables shown where the config leaves it open.
+        experiment: The config; its `resume` names a run to go on with.
+        overrides: The overrides of the command.
+        alone: Whether to draw figures and show tables if the config does not say.
     """
     earlier, again = None, overrides
     if experiment.resume is not None and alone:
@@ -93,14 +92,14 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
 
 
 class Solo:
-    """A run alone on its way.
+    """A run alone while it is trained.
 
-    Raises UserError if it cannot go on from there.
+    Raises UserError if it cannot be resumed.
 
     Args:
-        ready: What to train.
-        earlier: What it goes on from; None begins it.
-        alone: Whether figures are drawn and tables shown where the config leaves it open.
+        ready: The run.
+        earlier: The run that it resumes; None for a new one.
+        alone: Whether to draw figures and show tables if the config does not say.
     """
 
     def __init__(self, ready: Ready, earlier: Resumed | None, *, alone: bool) -> None:
@@ -123,31 +122,31 @@ class Solo:
         if earlier is not None:
             earlier.restore(self._training, ready.dataset.digest)
         every = trainer.checkpoint_every and trainer.steps(trainer.checkpoint_every, len(ready.data.train))
-        said = facts(experiment, ready.overrides, ready.dataset.digest)
-        self.checkpoints = Checkpoints(lambda: self.folder, said, every, kept=earlier is not None)
+        content = facts(experiment, ready.overrides, ready.dataset.digest)
+        self.checkpoints = Checkpoints(lambda: self.folder, content, every, kept=earlier is not None)
 
     @property
     def progress(self) -> str:
-        """Return how far the training is."""
+        """Return the progress of the training in words."""
         trainer, done = self.ready.experiment.trainer, self._training.time
         return f"{trainer.unit} {done} of {trainer.length}"
 
     @cached_property
     def facts(self) -> RunFacts:
-        """Return what a tracker is told before the training."""
+        """Return the facts that a tracker records before the training."""
         return self.ready.facts(environment())
 
     @cached_property
     def folder(self) -> Path:
-        """Return the run's folder, which is made when something is to be kept."""
+        """Return the run's folder, which is made when it is first used."""
         remove_temporaries(self._place)
         write_yaml(self._place / CONFIG, resolved(self.ready.experiment))
-        self._note(self._unfinished("KILLED"))  # which it is, if nothing more is heard of it
+        self._note(self._unfinished("KILLED"))  # right if the process dies now
         return self._place
 
     @cached_property
     def _place(self) -> Path:
-        """Return a folder in which no other process works."""
+        """Return the run's folder, made and locked."""
         if self._earlier is not None and self._earlier.folder is not None:
             folder = self._earlier.folder
         else:
@@ -158,7 +157,7 @@ class Solo:
         return folder
 
     def close(self) -> None:
-        """Let others go on with the run."""
+        """Release the lock of the run's folder."""
         if self._lock is not None:
             self._lock.release()
             Path(self._lock.lock_file).unlink(missing_ok=True)
@@ -168,7 +167,7 @@ class Solo:
 
     @contextmanager
     def tracked(self, run: TrackedRun) -> Iterator[None]:
-        """Track the run within the block, and close it if the block does not get to its end."""
+        """Track the run within the block, and close it if the block raises an error."""
         self._tracked = run
         if self._earlier is not None:
             self._note(self._unfinished("KILLED"))
@@ -182,10 +181,10 @@ class Solo:
             raise
 
     def train(self, tracked: TrackedRun) -> None:
-        """Train to the end, with checkpoints on the way; a signal waits for the end of a step and its checkpoint."""
+        """Train to the end, with checkpoints; a signal waits until the step ends and a checkpoint is written."""
         training, checkpoints = self._training, self.checkpoints
         for moment, metrics in training.history(0).evaluations():
-            tracked.log(moment, metrics)  # those of before that the tracker does not have
+            tracked.log(moment, metrics)  # of before it was resumed; the tracker skips those it has
         with terminal.progress(self.ready.experiment.trainer, verbose=self.verbose) as show:
 
             def observe(moment: int, _runs: Sequence[int], row: Row) -> None:
@@ -202,7 +201,7 @@ class Solo:
                     checkpoints.write(training)
 
     def result(self, tracked: TrackedRun) -> Result:
-        """Write and record what came of the training, and return it."""
+        """Write, record and return the result of the training."""
         try:
             (outcome,) = self._training.outcomes().values()
             seconds = self._training.seconds
@@ -220,7 +219,7 @@ class Solo:
         write_run(self.ready, outcome, result, figures=self.figures, served=tracked.run_id is not None)
 
     def _record(self, tracked: TrackedRun, result: Result) -> None:
-        """Deliver the run; what cannot be delivered now is noted first, and can be later."""
+        """Record the run; it is noted first, so that it can be delivered later if that fails now."""
         summary, folder = result.summary, result.folder
         description = describe(result.command, result.history, result.diverged_step, folder)
         done = self._unfinished("FINISHED", best_metrics(summary), outcome_tags(summary), description)
@@ -234,7 +233,7 @@ class Solo:
             self._retry_while_full(lambda: self._note(None))
 
     def _end(self, tracked: TrackedRun, status: Status) -> None:
-        """Close a run that does not get to its end, with its checkpoints, if any."""
+        """Close an unfinished run, with its checkpoints, if any."""
         kept = self.checkpoints.kept
         left = None
         try:
@@ -243,7 +242,7 @@ class Solo:
             warn(f"the run was not closed where it is recorded: {error}")
             left = self._unfinished(status)
         if kept:
-            with suppress(OSError):  # the note from when the run began says as much
+            with suppress(OSError):  # the note from the beginning of the run is still right
                 if left is not None:
                     write_history(self.folder, self._training.history(0))
                 self._note(left)
@@ -255,7 +254,7 @@ class Solo:
         tags: Mapping[str, str] | None = None,
         description: str = "",
     ) -> FinishedRun:
-        """Return what is to be recorded of the run, but for its files."""
+        """Return everything that is to be recorded of the run, without its files."""
         return FinishedRun(
             facts=self.facts,
             metrics=metrics or {},

@@ -1,4 +1,4 @@
-"""The files of a run, and what is said of it where it is recorded."""
+"""Writes the files of a run, and the metrics, tags and description that a tracker records."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from nnexp.training.model import Trained
 
 
 def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False) -> None:
-    """Write everything about a run into its folder, its summary last; served, it is a model of MLflow, too."""
+    """Write everything about a run into its folder, its summary last; with `served`, also as a model of MLflow."""
     folder = result.folder
     write_yaml(folder / CONFIG, result.config)
     write_history(folder, result.history)
@@ -29,14 +29,14 @@ def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, 
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
     if figures:
-        (folder / "figures").mkdir(exist_ok=True)  # also where nothing can be drawn: it says that figures were wanted
+        (folder / "figures").mkdir(exist_ok=True)  # even if none can be drawn: it shows that they were wanted
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / "figures")
     write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn))
     result.summary.write(folder)
 
 
 def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
-    """Write what it takes to predict; data of one's own may have what does not fit there, which harms no run."""
+    """Write everything needed to predict; if the user's own data does not allow it, warn and go on."""
     try:
         write_model(folder, trained)
         if served:
@@ -46,7 +46,7 @@ def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
 
 
 def best_metrics(summary: RunSummary) -> dict[str, float]:
-    """Return the metrics of the best epoch under names of their own."""
+    """Return the metrics of the best epoch, named `best/...`."""
     if summary.best_time is None:
         return {}
     metrics = {f"best/{name}": value for name, value in summary.at_best.items()}
@@ -54,7 +54,7 @@ def best_metrics(summary: RunSummary) -> dict[str, float]:
 
 
 def outcome_tags(summary: RunSummary) -> dict[str, str]:
-    """Return the tags by which diverged runs are found; not a number is never logged as a metric."""
+    """Return the tags by which diverged and stopped runs are found; NaN is never logged as a metric."""
     tags = {"diverged": str(summary.diverged_step is not None).lower()}
     if summary.diverged_step is not None:
         tags["diverged_step"] = str(summary.diverged_step)
@@ -67,5 +67,5 @@ def describe(command: str, history: History, diverged_step: int | None, folder: 
 
 
 def file_and_links(result: Result) -> list[str]:
-    """Return lines that tell a person where the files are and how to open MLflow on them."""
+    """Return lines with the folder of the files and how to open the run in MLflow."""
     return [f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]

@@ -18,6 +18,8 @@ def main() -> None:
     atexit.register(gc.freeze)  # what is left at the end is let go of as it is: to look through it takes a second
     with exits():
         name, arguments = command_of(sys.argv[1:])
+        if name == "train":
+            gc.disable()  # until a run ends or a sweep begins: start-up makes only what is kept, and is faster without
         import_module(f"nnexp.commands.{name}").main(arguments)
 
 

@@ -21,7 +21,8 @@ def main(words: Sequence[str]) -> None:
     """Compare the runs that are named."""
     arguments = parser(
         "compare",
-        "Print what differs in the configs of runs and their metrics side by side, and draw their curves.",
+        "Print what differs in the configs of runs and their metrics side by side, and draw their curves, into the "
+        "folder comparisons of the output folder.",
     )
     arguments.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
     chosen = arguments.parse_args(words)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.errors import UserError
+from nnexp.core.old_names import name_in_files
 
 Array: TypeAlias = npt.NDArray[np.floating]
 """Real numbers. Leading axis: the runs of a stack; second: the examples of a batch; last: features or units."""
@@ -116,7 +117,7 @@ def resolved(component: Component, *, identity: bool = False) -> dict[str, objec
         return not (identity and ADDED in one.metadata and getattr(component, one.name) == one.metadata[ADDED])
 
     values = {one.name: plain_value(getattr(component, one.name)) for one in fields(component) if counts(one)}
-    return {"_target_": f"{type(component).__module__}.{type(component).__qualname__}", **values}
+    return {"_target_": f"{name_in_files(type(component).__module__)}.{type(component).__qualname__}", **values}
 
 
 def flat(config: dict[str, object], path: str = "") -> dict[str, object]:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
-from nnexp.core.errors import UserError, warn
+from nnexp.core.errors import UserError, printable, warn
 from nnexp.core.signals import Terminated
 
 
@@ -30,6 +30,6 @@ def exits() -> Iterator[None]:
         warn(str(error))
         sys.exit(ExitStatus.MISTAKE)
     except KeyboardInterrupt as interrupt:
-        print(file=sys.stderr)  # after the ^C of a terminal
-        warn(f"interrupted{''.join(f'; to go on: {command}' for command in interrupt.args)}")
+        again = "".join(f"; to go on: {command}" for command in interrupt.args)  # to be copied, with every space
+        print(f"\nnnexp: interrupted{printable(again)}", file=sys.stderr)  # after the ^C of a terminal
         sys.exit(ExitStatus.TERMINATED if isinstance(interrupt, Terminated) else ExitStatus.INTERRUPTED)

@@ -7,13 +7,15 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from nnexp.core.component import satisfies
 from nnexp.core.errors import DamagedError
 from nnexp.core.files import read_text, write_text
 
 T = TypeVar("T")
+NOT_IN_FILE = "not in file"
+"""The key of the metadata of a field that no file holds; one of this name is not read."""
 
 
 def write_json(path: Path, record: Mapping[str, object]) -> None:
@@ -32,7 +34,8 @@ def read_json(path: Path, kind: type[T], max_bytes: int) -> T | None:
 def typed(kind: type[T], value: object, path: str) -> T:
     """Return a JSON value converted to the annotated type; `path` is its place in the file, for messages.
 
-    A dataclass is a mapping from field names to values; fields with a default may be missing.
+    A dataclass is a mapping from field names to values. Fields with a default may be missing; other keys, which a later
+    version may have written, are not read.
 
     Raises DamagedError if the value is of another type.
     """
@@ -44,22 +47,29 @@ def _typed(hint: object, value: object, path: str) -> object:
     if isinstance(hint, type) and is_dataclass(hint) and isinstance(value, dict):
         return _record(hint, value, path)
     if origin in (Union, UnionType):
-        chosen = next(member for member in arguments if (member is NoneType) == (value is None))
-        return _typed(chosen, value, path)
+        fitting = [member for member in arguments if (member is NoneType) == (value is None)]
+        return _typed(fitting[0], value, path) if fitting else _damaged(value, path)
     if origin is Mapping and isinstance(value, dict):
         return {key: _typed(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
     if origin is AbstractSequence and isinstance(value, list):
         return tuple(_typed(arguments[0], item, f"{path}[{place}]") for place, item in enumerate(value))
     if hint is object or (origin not in (Mapping, AbstractSequence) and satisfies(value, hint)):
         return value
+    return _damaged(value, path)
+
+
+def _damaged(value: object, path: str) -> NoReturn:
     raise DamagedError(f"{path} is {value!r:.80}")
 
 
 def _record(kind: type, value: dict[str, object], path: str) -> object:
-    hints, required = _hints(kind), {field.name for field in fields(kind) if field.default is MISSING}
-    if not required <= value.keys() <= hints.keys():
-        raise DamagedError(f"{path} has the keys {', '.join(value):.80}")
-    return kind(**{name: _typed(hints[name], item, f"{path}.{name}") for name, item in value.items()})
+    held = [field for field in fields(kind) if NOT_IN_FILE not in field.metadata]
+    missing = [one.name for one in held if one.default is one.default_factory is MISSING and one.name not in value]
+    if missing:
+        raise DamagedError(f"{path} has no {', '.join(missing)}")
+    hints = _hints(kind)
+    given = {one.name: value[one.name] for one in held if one.name in value}
+    return kind(**{name: _typed(hints[name], item, f"{path}.{name}") for name, item in given.items()})
 
 
 @cache

@@ -8,12 +8,20 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 
 OLD_NAMES = {
-    "nnexp.component": "nnexp.core.component",  # own components
+    "nnexp.component": "nnexp.core.component",  # components and data sets of users
     "nnexp.errors": "nnexp.core.errors",
+    "nnexp.data.task": "nnexp.core.task",
     "nnexp.saved_model": "nnexp.storage.saved_model",  # in every model.json
     "nnexp.served_model": "nnexp.storage.served_model",  # the `loader_module` of every model in MLflow
+    "nnexp.sweep": "nnexp.sweeps",
+    "nnexp.sweep.options": "nnexp.sweeps.options",  # in what identifies a sweep
 }
 """Old and new names; an old one that stands in files of users is never removed."""
+
+
+def name_in_files(module: str) -> str:
+    """Return the name by which files call a module: its old one, if it was moved, which every version can import."""
+    return next((old for old, new in OLD_NAMES.items() if new == module), module)
 
 
 class OldNames(MetaPathFinder, Loader):
@@ -39,4 +47,4 @@ class OldNames(MetaPathFinder, Loader):
 def install() -> None:
     """Let old names be found; calling it again changes nothing."""
     if not any(isinstance(finder, OldNames) for finder in sys.meta_path):
-        sys.meta_path.append(OldNames())
+        sys.meta_path.insert(0, OldNames())  # before the finder of files, which finds one of a moved package anew

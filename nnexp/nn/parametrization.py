@@ -8,8 +8,9 @@ With m = width / base width, relative to the standard parametrization (Yang et a
     | learning rate of SGD  | eta m                 | eta            | eta m          |
     | learning rate of Adam | eta                   | eta / m        | eta            |
 
-The forward multiplier is a `Scale` layer that the architecture adds; the rest is here. The width is fan_out for input
-weights and biases, fan_in for output weights. The output bias keeps its learning rate.
+The forward multiplier is a `Scale` layer that the architecture adds; the rest is here. The m of a weight is
+that of the side that is a width: fan_out for input weights and biases, fan_in for output weights. The output bias keeps
+its learning rate.
 """
 
 from dataclasses import replace

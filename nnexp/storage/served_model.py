@@ -19,6 +19,7 @@ import numpy as np
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
 from nnexp.core.files import write_text
+from nnexp.core.old_names import name_in_files
 from nnexp.core.threads import BLAS_THREADS
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, SavedModel, read_model
@@ -63,7 +64,7 @@ def write_served_model(folder: Path, source: Path) -> None:
     )
     model.add_flavor(
         "python_function",
-        loader_module=__name__,
+        loader_module=name_in_files(__name__),
         python_version=platform.python_version(),
         data=DATA,
         env={"virtualenv": "python_env.yaml"},

@@ -88,14 +88,13 @@ class RecordingThread(Thread):
         """Record the runs of the queue, until `close` or `abandon` ends it."""
         try:
             tracked = self.tracked = self._start_sweep()
+            while (written := self._queue.get()) is not None:
+                self._left.append(written)
+                if time.monotonic() > self._next:
+                    self._record_left(tracked)
+            self._record_left(tracked)
         except Exception as error:  # noqa: BLE001 - `put` and `close` raise it
             self._failure = error
-            return
-        while (written := self._queue.get()) is not None:
-            self._left.append(written)
-            if time.monotonic() > self._next:
-                self._record_left(tracked)
-        self._record_left(tracked)
 
     def put(self, written: WrittenRun) -> None:
         """Put a run into the queue; one that is recorded already is not recorded again.

@@ -28,6 +28,7 @@ from nnexp.config.overrides import Job, command, slug
 from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, retry_while_disk_full
 from nnexp.core.errors import TrackingError, UserError
+from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, writable_folder, write_text
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
@@ -222,7 +223,8 @@ class Session:
     def _open(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         if self._folder is None:
-            options = resolved(replace(self._options, plan=False, reuse=True))
+            # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
+            options = {**resolved(replace(self._options, plan=False, reuse=True)), "parent": None}
             identities = [[run.config_hash, run.dataset.digest] for run in runs]
             meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
@@ -327,7 +329,7 @@ def running(session: Session) -> Iterator[Session]:
             session.close("FAILED")
             raise
     if not well:
-        sys.exit(1)
+        sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
 def places_by_hash(runs: Sequence[Ready]) -> dict[str, list[int]]:

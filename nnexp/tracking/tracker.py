@@ -2,11 +2,12 @@
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from nnexp.core.component import Component
+from nnexp.core.json_files import NOT_IN_FILE
 from nnexp.training.history import NOTHING, History
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
@@ -61,8 +62,8 @@ class FinishedRun:
     description: str
     seconds: float
     status: Status
-    history: History = NOTHING
-    files: Sequence[Path] = ()
+    history: History = field(default=NOTHING, metadata={NOT_IN_FILE: True})
+    files: Sequence[Path] = field(default=(), metadata={NOT_IN_FILE: True})
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ class Training:
             "logits": None if this is None or not this.done else this.logits[:, : this.rows],
             "stack": self._stack.state(),
             "sampler": self._sampler.state() if this is None else this.before,
-            "roster": self._active.state(),
+            "roster": self._active.state(),  # as files call the active runs
             "watch": self._watch.state(),
         }
 

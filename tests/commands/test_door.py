@@ -1,6 +1,7 @@
 """The door: commands by their names, their help, mistakes and exit statuses."""
 
 import re
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 
 from nnexp.__main__ import COMMANDS, command_of
 from nnexp.core.errors import UserError
+from nnexp.core.exits import exits
 from tests.conftest import CommandLine, status_of
 
 HELP = (Path(__file__).parents[2] / "conf" / "hydra" / "help" / "nnexp.yaml").read_text(encoding="utf-8")
@@ -53,9 +55,20 @@ def test_a_bug_keeps_its_traceback(nnexp: CommandLine) -> None:
     assert "RuntimeError: a bug" in result.stderr
 
 
-def test_the_door_imports_nothing_but_the_command(nnexp: CommandLine) -> None:
-    code = "import sys; from nnexp.__main__ import command_of; print(sorted({'hydra', 'numpy'} & set(sys.modules)))"
-    import subprocess
-
+@pytest.mark.parametrize("name", ["compare", "replay", "predict", "deliver"])
+def test_a_command_does_not_wait_for_what_it_does_not_need(nnexp: CommandLine, name: str) -> None:
+    code = (
+        f"import sys; sys.argv = ['nnexp', '{name}', '--help']\n"
+        "from nnexp.__main__ import main\n"
+        "try:\n    main()\nfinally:\n"
+        "    print(sorted({'mlflow', 'matplotlib', 'sklearn', 'pandas', 'joblib'} & set(sys.modules)), file=sys.stderr)"
+    )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=nnexp.folder)
-    assert result.stdout == "[]\n"
+    assert result.stderr == "[]\n"
+
+
+def test_the_command_that_goes_on_keeps_every_space(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end, exits():
+        raise KeyboardInterrupt("python -m nnexp 'resume=a  b'")
+    assert end.value.code == 130
+    assert capsys.readouterr().err == "\nnnexp: interrupted; to go on: python -m nnexp 'resume=a  b'\n"

@@ -38,7 +38,6 @@ DAMAGE: list[tuple[tuple[str, ...], object, str]] = [
     (("inner",), None, r"file\.inner is None"),
     (("inner", "numbers", "y"), "1", r"file\.inner\.numbers\.y is '1'"),
     (("inner", "numbers", "y"), float("nan"), r"file\.inner\.numbers\.y is nan"),
-    (("inner", "other"), 1, r"file\.inner has the keys name, numbers, other"),
     (("anything",), [], r"file\.anything is \[\]"),
 ]
 
@@ -55,7 +54,7 @@ def test_a_field_with_a_default_may_be_missing() -> None:
     del tree["late"]
     assert typed(Outer, tree, "file") == WHOLE
     del tree["kind"]
-    with pytest.raises(DamagedError, match="file has the keys inner, count"):
+    with pytest.raises(DamagedError, match="file has no kind"):
         typed(Outer, tree, "file")
 
 
@@ -74,3 +73,9 @@ def test_damage_is_refused_with_its_place(place: tuple[str, ...], value: object,
 def test_what_is_no_record_is_none(tmp_path: Path, text: str) -> None:
     (tmp_path / "file").write_text(text, encoding="utf-8")
     assert read_json(tmp_path / "file", Outer, 1_000_000) is None
+
+
+def test_keys_of_a_later_version_are_not_read() -> None:
+    tree = json.loads(json.dumps(asdict(WHOLE)))
+    tree["later"] = tree["inner"]["later"] = object()
+    assert typed(Outer, tree, "file") == WHOLE

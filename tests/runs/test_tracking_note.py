@@ -109,3 +109,19 @@ def test_the_command_for_later_names_a_store_that_is_elsewhere(tmp_path: Path, m
     begin = "python -m nnexp deliver 'my runs'"
     assert deliver_command(tmp_path / "my runs", f"sqlite:///{tmp_path}/my runs/mlflow.db") == begin
     assert deliver_command(tmp_path / "my runs", "http://a:1") == f"{begin} --tracking-uri http://a:1"
+
+
+def test_history_and_files_of_a_note_are_not_read(tmp_path: Path) -> None:
+    """They are those of the folder, whatever a stranger wrote; what a later version adds is not minded."""
+    RunNote("sqlite:///a.db", "run-1", None, left(tmp_path)).write(tmp_path)
+    honest = RunNote.read(tmp_path)
+    tree = json.loads((tmp_path / "tracked.json").read_text())
+    tree["left"] |= {"history": {"times": [1], "metrics": {}}, "files": ["/etc/passwd"], "later": 1}
+    (tmp_path / "tracked.json").write_text(json.dumps({**tree, "later": []}))
+    note = RunNote.read(tmp_path)
+    assert note is not None
+    assert honest is not None
+    assert note.left is not None
+    assert honest.left is not None
+    assert [*note.left.files] == [*honest.left.files]
+    assert len(note.left.history) == 0

@@ -114,7 +114,7 @@ print(json.dumps({{
 def test_nothing_is_pickled(models: Models) -> None:
     for model in (models.flats, models.digits):
         about = yaml.safe_load((model / "MLmodel").read_text())
-        assert about["flavors"]["python_function"]["loader_module"] == "nnexp.storage.served_model"
+        assert about["flavors"]["python_function"]["loader_module"] == "nnexp.served_model"
         assert "cloudpickle" not in (model / "MLmodel").read_text()
         files = {str(path.relative_to(model)) for path in model.rglob("*") if path.is_file()}
         assert files == {

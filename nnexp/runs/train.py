@@ -48,7 +48,7 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
     return execute(compose_experiment(overrides, config_dir), overrides)
 
 
-def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: bool = True) -> Result:
+def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
     Raises UserError before anything is trained, if data, loss, output folder or tracking do not fit together. Raises
@@ -57,13 +57,12 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), *, alone: boo
     Args:
         experiment: The config; its `resume` names a run to go on with.
         overrides: The overrides of the command.
-        alone: Whether to draw figures and show tables if the config does not say.
     """
     earlier, again = None, overrides
-    if experiment.resume is not None and alone:
+    if experiment.resume is not None:
         earlier = resumed(experiment, overrides)
         experiment, overrides = earlier.experiment, earlier.overrides
-    solo = Solo(prepare(experiment, overrides), earlier, alone=alone)
+    solo = Solo(prepare(experiment, overrides), earlier)
     experiment.tracking.check()
     solo.output_dir = writable_folder(experiment.output_dir)
     with one_thread(), sigterm_interrupts(), closing(solo):
@@ -99,14 +98,12 @@ class Solo:
     Args:
         ready: The run.
         earlier: The run that it resumes; None for a new one.
-        alone: Whether to draw figures and show tables if the config does not say.
     """
 
-    def __init__(self, ready: Ready, earlier: Resumed | None, *, alone: bool) -> None:
+    def __init__(self, ready: Ready, earlier: Resumed | None) -> None:
         experiment, trainer = ready.experiment, ready.experiment.trainer
         self.ready, self.output_dir = ready, Path(experiment.output_dir)
-        self.figures = alone if experiment.figures is None else experiment.figures
-        self.verbose = alone if experiment.verbose is None else experiment.verbose
+        self.figures, self.verbose = experiment.figures is not False, experiment.verbose is not False
         self._earlier, self._started = earlier, time.strftime("%Y-%m-%d_%H-%M-%S")
         self._observer: Observer = unobserved
         self._tracked: TrackedRun | None = None

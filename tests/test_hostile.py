@@ -168,7 +168,7 @@ ATTACKS: list[tuple[str, Files, tuple[str, ...], str]] = [
             **{target: target for target in ("os.system", "builtins.eval", "theirs_code.mark", "nnexp.__main__.main")},
             **{
                 target: target
-                for target in ("nnexp.runs.prepare.run", "nnexp.core.files.write_text", "nnexp.runs.prepare.Result")
+                for target in ("nnexp.runs.train.run", "nnexp.core.files.write_text", "nnexp.runs.result.Result")
             },
             **{target: target for target in ("nnexp.core.files.os", "nnexp.core.build.import_module")},
             **{target: target for target in ("nnexp.optim.optimizers.Optimizer", "nnexp.sweeps.options.SweepOptions")},

@@ -83,7 +83,7 @@ def test_the_first_difference_is_named(outputs: Path, tmp_path: Path) -> None:
     assert "what was around it is not known" in words
 
 
-@pytest.mark.parametrize("target", ["os.system", "nnexp.runs.prepare.run", "nnexp.optim.optimizers.Optimizer"])
+@pytest.mark.parametrize("target", ["os.system", "nnexp.runs.train.run", "nnexp.optim.optimizers.Optimizer"])
 def test_a_config_of_somebody_else_runs_nothing_but_components(outputs: Path, tmp_path: Path, target: str) -> None:
     hostile = tmp_path / "hostile"
     shutil.copytree(alone(outputs), hostile)

@@ -83,7 +83,7 @@ def put(*path: str | int, value: object) -> Callable[[Content], object]:
     ("change", "words"),
     [
         (put("loss", "_target_", value="os.system"), "loss._target_=os.system: must be in nnexp"),
-        (put("layers", 0, "_target_", value="nnexp.runs.prepare.run"), "must be the dataclass of a layer"),
+        (put("layers", 0, "_target_", value="nnexp.runs.train.run"), "must be the dataclass of a layer"),
         (put("layers", 0, "_target_", value="nnexp.optim.optimizers.Adam"), "must be the dataclass of a layer"),
         (put("layers", 0, "units", value=10**12), "0.weight is of float64 and (4, 16)"),
         (put("layers", 0, "units", value="many"), "layers[0].units=many: must be a whole number"),

@@ -21,7 +21,7 @@ Bits: TypeAlias = npt.NDArray[np.generic]
 """An array of anything."""
 N = TypeVar("N", bound=Bits)
 Results: TypeAlias = Mapping[str, Array]
-Options: TypeAlias = Mapping[str, object]
+CallOptions: TypeAlias = Mapping[str, object]
 Call: TypeAlias = tuple[Callable[..., object], Sequence[object]]
 """A function and its arguments."""
 
@@ -66,7 +66,7 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
         return self.tape.call(ufunc, method, inputs, out=out, options=options)
 
     def __array_function__(
-        self, function: Callable[..., object], types: object, arguments: Iterable[object], options: Options
+        self, function: Callable[..., object], types: object, arguments: Iterable[object], options: CallOptions
     ) -> object:
         """Call another function of NumPy, and record it if that is possible."""
         if function in PASSED_ON:
@@ -141,7 +141,7 @@ class Tape:
         return recorded
 
     def call(
-        self, ufunc: np.ufunc, method: str, inputs: Sequence[object], out: Sequence[object], options: Options
+        self, ufunc: np.ufunc, method: str, inputs: Sequence[object], out: Sequence[object], options: CallOptions
     ) -> Recorded:
         """Call a universal function, or a method of it, and record it."""
         if ufunc.nout > 1 or method == "at" or any(not isinstance(array, Recorded) for array in out):
@@ -330,7 +330,9 @@ def _owner(array: object) -> object:
     return array
 
 
-def _fastest(ufunc: np.ufunc, inputs: list[object], out: Bits, options: Options) -> tuple[list[object], Bits, Options]:
+def _fastest(
+    ufunc: np.ufunc, inputs: list[object], out: Bits, options: CallOptions
+) -> tuple[list[object], Bits, CallOptions]:
     """Return the arguments of a call in the form that NumPy handles fastest, with the same numbers.
 
     A single number becomes an array without axes, of the right type, and a product of matrices of one run loses its run

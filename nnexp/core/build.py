@@ -6,12 +6,21 @@ expected, the name of an option of its config group stands for that option.
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from importlib import import_module
 from inspect import isabstract
 from typing import TypeVar, get_args
 
-from nnexp.core.component import Component, InvalidFieldError, annotations, bare, describe, plain, satisfies
+from nnexp.core.component import (
+    Component,
+    InvalidFieldError,
+    annotations,
+    bare,
+    describe,
+    is_required,
+    plain,
+    satisfies,
+)
 from nnexp.core.errors import UserError, did_you_mean, no_such_key
 
 C = TypeVar("C", bound=Component)
@@ -41,11 +50,7 @@ def build(node: object, kind: type[C], path: str = "", options: Options = no_opt
     unknown = [key for key in node if key != TARGET and key not in hints]
     if unknown:
         raise UserError(no_such_key(_join(path, str(unknown[0])), hints))
-    missing = [
-        field.name
-        for field in fields(component)
-        if field.name not in node and field.default is MISSING and field.default_factory is MISSING
-    ]
+    missing = [field.name for field in fields(component) if field.name not in node and is_required(field)]
     if missing:
         raise UserError(f"{_join(path, missing[0])}: missing, must be {describe(hints[missing[0]])}")
     values = {

@@ -6,7 +6,7 @@ and the range of its values, from which the check below and the sentence about a
 
 import sys
 from abc import ABC
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import MISSING, Field, dataclass, field, fields
 from math import isfinite
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -76,6 +76,11 @@ def annotations(component: type[Component]) -> dict[str, object]:
 
 
 _annotations: dict[type, dict[str, object]] = {}
+
+
+def is_required(one: Field[object]) -> bool:
+    """Tell whether a field of a dataclass has no default."""
+    return one.default is MISSING and one.default_factory is MISSING
 
 
 def bare(hint: object) -> object:

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping
 from collections.abc import Sequence as AbstractSequence
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import fields, is_dataclass
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import NoReturn, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from nnexp.core.component import satisfies
+from nnexp.core.component import is_required, satisfies
 from nnexp.core.errors import DamagedError
 from nnexp.core.files import read_text, write_text
 
@@ -64,7 +64,7 @@ def _damaged(value: object, path: str) -> NoReturn:
 
 def _record(kind: type, value: dict[str, object], path: str) -> object:
     held = [field for field in fields(kind) if NOT_IN_FILE not in field.metadata]
-    missing = [one.name for one in held if one.default is one.default_factory is MISSING and one.name not in value]
+    missing = [one.name for one in held if one.name not in value and is_required(one)]
     if missing:
         raise DamagedError(f"{path} has no {', '.join(missing)}")
     hints = _hints(kind)

@@ -17,11 +17,12 @@ OLD_NAMES = {
     "nnexp.sweep.options": "nnexp.sweeps.options",  # in what identifies a sweep
 }
 """Old and new names; an old one that stands in files of users is never removed."""
+NAMES_IN_FILES = {new: old for old, new in OLD_NAMES.items()}
 
 
 def name_in_files(module: str) -> str:
     """Return the name by which files call a module: its old one, if it was moved, which every version can import."""
-    return next((old for old, new in OLD_NAMES.items() if new == module), module)
+    return NAMES_IN_FILES.get(module, module)
 
 
 class OldNames(MetaPathFinder, Loader):

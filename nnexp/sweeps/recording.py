@@ -99,7 +99,7 @@ class RecordingThread(Thread):
     def put(self, written: WrittenRun) -> None:
         """Put a run into the queue; one that is recorded already is not recorded again.
 
-        Raises UserError if the tracker could not be opened.
+        Raises what ended the thread, such as a UserError if the tracker could not be opened.
         """
         if self._failure is not None:
             raise self._failure
@@ -108,7 +108,7 @@ class RecordingThread(Thread):
     def close(self) -> None:
         """Wait until all runs are recorded, as far as they can be.
 
-        Raises UserError if the tracker could not be opened.
+        Raises what ended the thread, such as a UserError if the tracker could not be opened.
         """
         self._queue.put(None)
         with terminal.waiting("runs recorded", lambda: self._queue.qsize() + len(self._left)) as show:

@@ -83,16 +83,24 @@ class SweepFacts:
     tags: Mapping[str, str]
 
 
-class TrackedRun:
-    """One run while it is tracked; here it is not recorded.
+class Tracked:
+    """A run or a sweep while it is tracked; here it is not recorded.
 
     Attributes:
         uri: The address of the tracker's store.
-        run_id: The ID of the run in the store; None without one.
+        run_id: Its ID in the store; None without one.
     """
 
     uri: str = ""
     run_id: str | None = None
+
+    def links(self) -> Sequence[tuple[str, str]]:
+        """Return how to open it in the tracker, as pairs of a title and a command or address."""
+        return []
+
+
+class TrackedRun(Tracked):
+    """One run while it is tracked; here it is not recorded."""
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Record the metrics of an epoch; they may be delivered later, with others or after a failure."""
@@ -111,21 +119,9 @@ class TrackedRun:
         Raises TrackingError if that fails.
         """
 
-    def links(self) -> Sequence[tuple[str, str]]:
-        """Return how to open the run in the tracker, as pairs of a title and a command or address."""
-        return []
 
-
-class TrackedSweep:
-    """A sweep while it is tracked, as the parent of its runs; here it is not recorded.
-
-    Attributes:
-        uri: The address of the tracker's store.
-        run_id: The ID of the sweep in the store; None without one.
-    """
-
-    uri: str = ""
-    run_id: str | None = None
+class TrackedSweep(Tracked):
+    """A sweep while it is tracked, as the parent of its runs; here it is not recorded."""
 
     def recorded(self) -> Mapping[str, str]:
         """Return the IDs of the runs of the sweep that are fully recorded, by config hash; remove all others."""
@@ -141,10 +137,6 @@ class TrackedSweep:
 
     def finish(self, shown: "SweepView", description: str, files: Sequence[Path], status: Status) -> None:
         """Close the sweep, with a description in Markdown, and files and folders."""
-
-    def links(self) -> Sequence[tuple[str, str]]:
-        """Return how to open the sweep in the tracker, as pairs of a title and a command or address."""
-        return []
 
 
 @dataclass(frozen=True)

@@ -6,19 +6,20 @@ Nothing that the store has already is recorded twice.
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from nnexp.analysis.report import report_files
 from nnexp.commands.arguments import parser
-from nnexp.core.errors import TrackingError, UserError, warn
+from nnexp.core.errors import DamagedError, TrackingError, UserError, warn
 from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
-from nnexp.runs.tracking_note import RunNote, SweepNote
-from nnexp.storage.run_folder import TRACKED
+from nnexp.runs.record import RECORD, finished_run, history_of
+from nnexp.runs.tracked import InStore, SweepNote, read_old_note, read_tracked, write_tracked
+from nnexp.storage.run_folder import TRACKED, files_to_record
 from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.sweeps.sweep_folder import LOCK
 from nnexp.tracking.mlflow import default_uri, existing_tracker
@@ -83,7 +84,7 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     for folder, hand_over in _left_in(output_dir, stores):
         try:
             hand_over()
-        except (TrackingError, UserError, OSError) as error:
+        except (DamagedError, TrackingError, UserError, OSError) as error:
             left += 1
             warn(f"not delivered: {relative(folder)} ({error})")
         else:
@@ -102,37 +103,46 @@ def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[
             with held(path.parent / LOCK) as ours:
                 if ours:
                     yield path.parent, partial(_deliver_sweep, path.parent, sweep, stores)
-    for path in sorted(output_dir.glob(f"*/*/{TRACKED}")):
-        note = RunNote.read(path.parent)
-        if note is not None and note.left is not None:
-            lock = lock_of(path.parent)
-            with held(lock) as ours:
-                if ours:
-                    yield path.parent, partial(_deliver_run, path.parent, note, note.left, stores)
-                    lock.unlink(missing_ok=True)
+    for folder in sorted(path.parent for path in output_dir.glob(f"*/*/{TRACKED}")):
+        for uri, there in read_tracked(folder).items():
+            if not there.complete and folder.parent.name != SWEEPS:
+                lock = lock_of(folder)
+                with held(lock) as ours:
+                    if ours:
+                        yield folder, partial(_deliver_run, folder, uri, there, stores)
+                        lock.unlink(missing_ok=True)
 
 
-def _deliver_run(folder: Path, note: RunNote, left: FinishedRun, stores: Stores) -> None:
+def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None:
     """Record the rest of a run that was trained alone."""
-    tracker = stores.at(note.uri)
-    run = tracker.start(left.facts, left.history.times.tolist(), note.run_id)
+    tracker, left = stores.at(uri), _recorded(folder)
+    run = tracker.start(left.facts, left.history.times.tolist(), there.run_id)
     for moment, metrics in left.history.evaluations():
         run.log(moment, metrics)
     if left.status == "FINISHED":
         run.finish(left.metrics, left.tags, left.description, left.files)
     else:
         run.end(left.status, left.files)
-    RunNote(note.uri, run.run_id, note.parent).write(folder)
+    write_tracked(folder, uri, InStore(run.run_id, there.parent, complete=True))
+
+
+def _recorded(folder: Path) -> FinishedRun:
+    """Return a run, also one of an earlier version, of which the note has what is left."""
+    note = None if is_there(folder / RECORD) else read_old_note(folder)
+    if note is None or note.left is None:
+        return finished_run(folder)
+    return replace(note.left, history=history_of(folder), files=files_to_record(folder))
 
 
 def _deliver_sweep(folder: Path, note: SweepNote, stores: Stores) -> None:
     """Record the rest of a sweep and its runs."""
     tracked = stores.at(note.uri).start_sweep(note.facts, note.run_id)
     known = tracked.recorded()
-    for path in sorted(folder.glob(f"{RUNS}/*/{TRACKED}")):
-        run = RunNote.read(path.parent)
-        if run is not None and run.left is not None:
-            run_id = known.get(run.left.facts.tags.get("config_hash", "")) or tracked.record(run.left)
-            RunNote(note.uri, run_id, tracked.run_id).write(path.parent)
+    for path in sorted(folder.glob(f"{RUNS}/*")):
+        there = read_tracked(path).get(note.uri)
+        if there is None or not there.complete:
+            left = _recorded(path)
+            run_id = known.get(left.facts.tags.get("config_hash", "")) or tracked.record(left)
+            write_tracked(path, note.uri, InStore(run_id, tracked.run_id, complete=True))
     tracked.finish(note.view, note.description, report_files(folder), note.status)
     (folder / TRACKED).unlink()

@@ -3,7 +3,9 @@
 import errno
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import TypeVar
 
 from nnexp.core.errors import UserError, warn
@@ -39,3 +41,26 @@ def retry_while_disk_full(write: Callable[[], T], output_dir: Path, patience: fl
                 warn(f"no space left in {output_dir}; what is trained waits for room")
             warned = True
         time.sleep(1)
+
+
+def write_or_rescue(write: Callable[[Path], T], folder: Path, patience: float = PATIENCE_SECONDS) -> T:
+    """Call a function that writes a folder; what cannot be written there goes to one in the temporary directory.
+
+    Args:
+        write: Writes all files into the folder that it is given; it may be called again.
+        folder: The folder; it is made if somebody has removed it.
+        patience: How long to wait for room on the disk, in seconds.
+    """
+    try:
+        return retry_while_disk_full(partial(_written, write, folder), folder.parent, patience)
+    except (OSError, UserError) as error:
+        rescue = Path(mkdtemp(prefix="nnexp_")) / folder.name
+        written = _written(write, rescue)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        warn(f"{folder} cannot be written ({reason}); what was trained is in {rescue}")
+        return written
+
+
+def _written(write: Callable[[Path], T], folder: Path) -> T:
+    folder.mkdir(parents=True, exist_ok=True)
+    return write(folder)

@@ -12,7 +12,7 @@ from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.core.component import flat
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there, read_text
-from nnexp.runs.tracking_note import RunNote
+from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import CONFIG, HISTORY, MAX_FILE_BYTES, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.training.history import History
 
@@ -58,8 +58,7 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
     """
     for folder in (Path(run), folder_of_run_id(run, output_dir)):
         if folder is not None and is_there(folder / SUMMARY):
-            note = RunNote.read(folder)
-            yield folder, None if note is None else note.run_id
+            yield folder, next((there.run_id for there in read_tracked(folder).values()), None)
             return
     if is_there(Path(run)):
         raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
@@ -75,8 +74,10 @@ def folder_of_run_id(run_id: str, output_dir: Path) -> Path | None:
     if not is_there(output_dir):
         return None
     notes = (*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}"))
-    folders = {note.run_id: path.parent for path in notes if (note := RunNote.read(path.parent)) is not None}
-    return folders.get(run_id)
+    for folder in (path.parent for path in notes):
+        if any(there.run_id == run_id for there in read_tracked(folder).values()):
+            return folder
+    return None
 
 
 def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:

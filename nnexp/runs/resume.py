@@ -6,17 +6,23 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
+import yaml
+
 from nnexp.config.experiment import Experiment
+from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.config.identity import without_effect
 from nnexp.config.overrides import command, key_of
 from nnexp.core.build import build
 from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError
-from nnexp.core.files import absolute, is_there, relative
+from nnexp.core.files import absolute, is_there, read_text, relative
 from nnexp.core.state import Saved, Tree
+from nnexp.runs.record import RunRecord
 from nnexp.runs.recorded_run import folder_of_run_id
-from nnexp.runs.tracking_note import tracked_as
-from nnexp.storage.checkpoints import FOLDER, read_latest
+from nnexp.runs.tracked import read_tracked, tracked_as
+from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
+from nnexp.storage.run_folder import CONFIG, MAX_FILE_BYTES
+from nnexp.tracking.mlflow import DATABASE, MLflowTracking, default_uri
 from nnexp.training.loop import Training
 
 KEY = "resume"
@@ -24,12 +30,12 @@ KEY = "resume"
 
 @dataclass(frozen=True)
 class Resumed:
-    """A run that is resumed from a checkpoint.
+    """A run that is resumed from a checkpoint, or begun again where it was stopped before its first one.
 
     Attributes:
         experiment, overrides: Its config, and the overrides with which it began.
         data_digest: The digest of the data that it was trained on.
-        training: The saved state of the training.
+        training: The saved state of the training; None before the first checkpoint.
         folder: Its folder; None if only MLflow has its files.
         run_id: Its ID in MLflow, if it has no folder.
     """
@@ -37,7 +43,7 @@ class Resumed:
     experiment: Experiment
     overrides: Sequence[str]
     data_digest: str
-    training: Saved
+    training: Saved | None
     folder: Path | None
     run_id: str | None
 
@@ -49,7 +55,8 @@ class Resumed:
         if data_digest != self.data_digest:
             raise UserError(f"dataset: must be what it was, with the digest {self.data_digest}, not {data_digest}")
         try:
-            training.restore(self.training)
+            if self.training is not None:
+                training.restore(self.training)
         except DamagedError as error:
             raise UserError(f"{KEY}: must have a checkpoint of this run ({error})") from error
 
@@ -69,6 +76,8 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     Everything that its numbers depend on is read from the checkpoint. Where files are written and what is shown is set
     on the command line, since a checkpoint may be from a stranger.
 
+    One that was stopped before its first checkpoint begins again in its folder.
+
     Raises UserError if there is no undamaged checkpoint, or the command line sets another config.
 
     Args:
@@ -77,24 +86,57 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     name = str(experiment.resume)
     output_dir = absolute(experiment.output_dir)
     folder, run_id = _folder(name, output_dir), None
-    if folder is not None:
-        saved, folder = read_latest(name, folder)
+    record = None if folder is None else RunRecord.read(folder)
+    if folder is not None and record is not None and not has_checkpoint(folder):
+        config, first, digest, training = _config(name, folder), record.overrides, record.facts.dataset.digest, None
     else:
-        from nnexp.tracking.mlflow import MLflowTracking
-
-        with TemporaryDirectory() as fetched:
-            MLflowTracking().fetch(output_dir, name, [FOLDER], Path(fetched))
-            saved, _ = read_latest(name, Path(fetched))
-        run_id = name
-    try:
-        config, digest = saved.mapping("config"), saved.text("data_digest")
-        first, training = saved.texts("overrides"), saved.part("training")
-    except DamagedError as error:
-        raise UserError(f"{KEY}={name}: must be a checkpoint of a run ({error})") from error
+        if folder is not None:
+            saved, folder = read_latest(name, folder)
+        else:
+            with TemporaryDirectory() as fetched:
+                MLflowTracking().fetch(output_dir, name, [FOLDER], Path(fetched))
+                saved, _ = read_latest(name, Path(fetched))
+            run_id = name
+        try:
+            config, digest = saved.mapping("config"), saved.text("data_digest")
+            first, training = saved.texts("overrides"), saved.part("training")
+        except DamagedError as error:
+            raise UserError(f"{KEY}={name}: must be a checkpoint of a run ({error})") from error
     chosen = _chosen(experiment, build(config, Experiment), overrides)
+    if folder is not None and "output_dir" not in map(key_of, overrides):
+        chosen = replace(chosen, output_dir=_output_dir(folder, chosen.output_dir))
     return Resumed(
         experiment=chosen, overrides=first, data_digest=digest, training=training, folder=folder, run_id=run_id
     )
+
+
+def check_store(earlier: Resumed | None, uri: str, overrides: Sequence[str], output_dir: Path) -> None:
+    """Check that a run goes on in the store in which it began, where the user has not named another.
+
+    Raises UserError if it would go on in the default store, and began elsewhere.
+    """
+    if earlier is None or earlier.folder is None or any(key_of(one).startswith("tracking") for one in overrides):
+        return
+    known = read_tracked(earlier.folder)
+    if known and uri == default_uri(output_dir) and uri not in known:
+        raise UserError(f"tracking.uri=null: must be {next(iter(known))}, where the run is tracked, or another store")
+
+
+def _config(name: str, folder: Path) -> dict[str, object]:
+    """Return the config of a run that was stopped before its first checkpoint."""
+    try:
+        config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, MAX_FILE_BYTES)))
+    except UNREADABLE as error:
+        raise UserError(f"{KEY}={name}: must have files that nobody has changed ({error})") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{KEY}={name}: must have files that nobody has changed ({CONFIG})")
+    return config
+
+
+def _output_dir(folder: Path, default: str) -> str:
+    """Return the output folder that a run lies in, if its store is there, too, else the default."""
+    above = folder.absolute().parents[1]
+    return str(above) if default_uri(above) in read_tracked(folder) and is_there(above / DATABASE) else default
 
 
 def resume_command(folder: Path, overrides: Sequence[str]) -> str:

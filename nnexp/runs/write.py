@@ -1,4 +1,4 @@
-"""Writes the files of a run, and the metrics, tags and description that a tracker records."""
+"""Writes the files of a run."""
 
 from pathlib import Path
 
@@ -6,14 +6,13 @@ from nnexp.core.errors import UserError, warn
 from nnexp.core.files import write_text
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
-from nnexp.report.rows import summary
 from nnexp.runs.prepare import Ready
 from nnexp.runs.report import run_report
 from nnexp.runs.result import Result
-from nnexp.storage.run_folder import CONFIG, PARAMETERS, RunSummary, write_history, write_parameters, write_yaml
+from nnexp.storage.run_folder import CONFIG, PARAMETERS, write_history, write_parameters, write_yaml
 from nnexp.storage.saved_model import write_model
 from nnexp.storage.served_model import SERVED, write_served_model
-from nnexp.training.history import History, Outcome
+from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
 
 
@@ -43,27 +42,6 @@ def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
             write_served_model(folder / SERVED, folder)
     except UserError as error:
         warn(f"the run cannot be asked for predictions later: {error}")
-
-
-def best_metrics(summary: RunSummary) -> dict[str, float]:
-    """Return the metrics of the best epoch, named `best/...`."""
-    if summary.best_time is None:
-        return {}
-    metrics = {f"best/{name}": value for name, value in summary.at_best.items()}
-    return {**metrics, f"best/{summary.unit}": float(summary.best_time)}
-
-
-def outcome_tags(summary: RunSummary) -> dict[str, str]:
-    """Return the tags by which diverged and stopped runs are found; NaN is never logged as a metric."""
-    tags = {"diverged": str(summary.diverged_step is not None).lower()}
-    if summary.diverged_step is not None:
-        tags["diverged_step"] = str(summary.diverged_step)
-    return tags if summary.stopped is None else {**tags, "stopped": summary.stopped}
-
-
-def describe(command: str, history: History, diverged_step: int | None, folder: Path) -> str:
-    """Return a run in a few lines of Markdown."""
-    return f"    {command}\n\n{summary(history, diverged_step)}\n\nFiles: `{folder}`"
 
 
 def file_and_links(result: Result) -> list[str]:

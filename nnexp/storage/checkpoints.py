@@ -60,6 +60,11 @@ class Checkpoints:
         self._steps, self._next = training.steps, now + max(SECONDS_BETWEEN, MIN_TRAINING_PER_WRITING * (now - begun))
 
 
+def has_checkpoint(folder: Path) -> bool:
+    """Tell whether the folder of a run has a checkpoint, sound or damaged."""
+    return any((folder / FOLDER / name).exists() for name in (LATEST, PREVIOUS))
+
+
 def read_latest(name: str, path: Path) -> tuple[Saved, Path | None]:
     """Return the latest undamaged checkpoint, and the folder of its run or None if it is not in one.
 

@@ -29,6 +29,7 @@ class SweepOptions(Component):
     rungs: Annotated[int, at.Interval(ge=1, le=100)] = 3
     plan: bool = False
     reuse: bool = True
+    wait: bool = False
 
 
 def sweep_options(config: DictConfig) -> SweepOptions:

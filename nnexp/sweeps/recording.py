@@ -11,16 +11,15 @@ from threading import Thread
 
 from nnexp.analysis.results import SweepRun
 from nnexp.config.overrides import Job
-from nnexp.core.errors import TrackingError, warn
+from nnexp.core.errors import DamagedError, TrackingError, warn
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready
-from nnexp.runs.tracking_note import RunNote, tracked_as
-from nnexp.runs.write import best_metrics, describe, outcome_tags
-from nnexp.storage.run_folder import RunSummary, files_to_record
-from nnexp.tracking.tracker import FinishedRun, TrackedSweep
-from nnexp.training.history import NOTHING, History
+from nnexp.runs.record import RECORD, finished_run, write_record
+from nnexp.runs.tracked import InStore, tracked_as, write_tracked
+from nnexp.storage.run_folder import RunSummary
+from nnexp.tracking.tracker import TrackedSweep
+from nnexp.training.history import History
 
-ERROR_TAG = "error"
 SHOW_SECONDS = 0.2
 """How often the number of runs that are left to record is shown."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
@@ -66,7 +65,7 @@ class RecordingThread(Thread):
 
     Args:
         start: Opens the tracker, which takes seconds, and begins the sweep.
-        tags: The versions and the commit, for every run.
+        tags: The versions and the commit, for reused runs of an earlier version, which have no record.
     """
 
     def __init__(self, start: Callable[[], TrackedSweep], tags: Mapping[str, str]) -> None:
@@ -125,13 +124,10 @@ class RecordingThread(Thread):
         if self.tracked is not None:
             self.join(seconds)
 
-    def left(self) -> dict[Path, FinishedRun]:
-        """Return the runs that are trained and not recorded, by their folders."""
-        waiting = [*self._failed, *self._left]
-        while not self._queue.empty():
-            written = self._queue.get()
-            waiting += [] if written is None else [written]
-        return {written.folder: self._finished(written) for written in waiting if written.folder.is_dir()}
+    @property
+    def left(self) -> int:
+        """Return how many trained runs are not recorded."""
+        return len(self._failed) + len(self._left) + self._queue.qsize()
 
     def _record_left(self, tracked: TrackedSweep) -> None:
         """Record the waiting runs, until the store fails."""
@@ -143,7 +139,7 @@ class RecordingThread(Thread):
             while self._left and not self._abandoned:
                 try:
                     self._record(tracked, self._left[0])
-                except (TrackingError, OSError) as error:
+                except (TrackingError, DamagedError, OSError) as error:
                     self._look_up(tracked)  # if the store answers, it was this run's fault
                     self.errors.append(str(error))
                     self._failed.append(self._left[0])
@@ -165,29 +161,14 @@ class RecordingThread(Thread):
             if earlier is None:
                 _note(tracked, self._known[config_hash], written.folder)
         elif earlier is None or not tracked.reuse(earlier):
-            run_id = tracked.record(self._finished(written))
+            if not (written.folder / RECORD).exists():
+                write_record(written.folder, written.ready, self._tags)
+            run_id = tracked.record(finished_run(written.folder))
             if run_id is not None and written.summary is not None:
                 _note(tracked, run_id, written.folder)
-
-    def _finished(self, written: WrittenRun) -> FinishedRun:
-        ready, summary, curves = written.ready, written.summary, written.curves or NOTHING
-        diverged_step = None if summary is None else summary.diverged_step
-        return FinishedRun(
-            facts=ready.facts(self._tags),
-            history=curves,
-            metrics={} if summary is None else best_metrics(summary),
-            tags={ERROR_TAG: written.error or ""} if summary is None else outcome_tags(summary),
-            description=describe(ready.command, curves, diverged_step, written.folder),
-            files=files_to_record(written.folder),
-            seconds=0.0 if summary is None else summary.seconds,
-            status="FAILED" if summary is None else "FINISHED",
-        )
 
 
 def _note(tracked: TrackedSweep, run_id: str, folder: Path) -> None:
     """Note in a run's folder where it is recorded; on a full disk the store alone knows it."""
-    earlier = RunNote.read(folder)
-    if earlier is not None and earlier.left is not None and earlier.parent != tracked.run_id:
-        return  # a note of what another store or sweep still has to get
     with suppress(OSError):
-        RunNote(tracked.uri, run_id, tracked.run_id).write(folder)
+        write_tracked(folder, tracked.uri, InStore(run_id, tracked.run_id, complete=True))

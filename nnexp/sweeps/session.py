@@ -26,20 +26,21 @@ from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug
 from nnexp.core.component import resolved
-from nnexp.core.disk import PATIENCE_SECONDS, retry_while_disk_full
+from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.exits import ExitStatus
-from nnexp.core.files import absolute, writable_folder, write_text
+from nnexp.core.files import absolute, writable_folder
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
 from nnexp.data.dataset import Data
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, load, prepare
+from nnexp.runs.record import write_error, write_record
 from nnexp.runs.result import result_of
-from nnexp.runs.tracking_note import RunNote, SweepNote, deliver_command
+from nnexp.runs.tracked import SweepNote, deliver_command
 from nnexp.runs.write import write_run
-from nnexp.storage.run_folder import TRACKED, read_history
+from nnexp.storage.run_folder import SUMMARY, TRACKED, read_history
 from nnexp.sweeps import reuse
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
@@ -52,8 +53,8 @@ from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import chosen_by
+from nnexp.training.worker import TrainedRun
 
-ERROR_FILE = "error.txt"
 KEY_LENGTH = 8
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on to record."""
@@ -78,6 +79,8 @@ class Session:
         self._folder: SweepFolder | None = None
         self._recording: RecordingThread | None = None
         self._output_dir, self._facts = Path(), SweepFacts("", "", "", {})
+        with one_thread():
+            self._tags = environment()
 
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
@@ -150,7 +153,7 @@ class Session:
             recording.abandon(SECONDS_TO_END)
         if results.runs:
             patience = PATIENCE_SECONDS if finished else 0.0
-            retry_while_disk_full(lambda: write_report(results, path, figures=finished), self._output_dir, patience)
+            write_or_rescue(partial(write_report, results, figures=finished), path, patience)
         tracked = None if recording is None else recording.tracked
         errors = [] if recording is None or tracked is None else self._finish(recording, tracked, path, status)
         self._folder.note(status, self._folder.parent)
@@ -161,17 +164,26 @@ class Session:
         links = [] if tracked is None else tracked.links()
         lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
         lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
-        if not results.complete:
+        gone = [run for run in results.runs if self._is_gone(run, path)]
+        if gone:
+            lines.append(f"Not in {path}: {len(gone)} runs")
+        if not results.complete or gone:
             lines.append(f"To go on: {self._command}")
         elif errors and tracked is not None:
             lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
-        return results.complete and not errors
+        return results.complete and not errors and not gone
+
+    def _is_gone(self, run: SweepRun, path: Path) -> bool:
+        """Tell whether the files of a trained run are not where they should be: a folder was removed, or is full."""
+        if run.summary is None or run.folder is None:
+            return False
+        return not (run.folder / SUMMARY).exists() or not (run.reused or run.folder.is_relative_to(path))
 
     def _finish(self, recording: RecordingThread, tracked: TrackedSweep, path: Path, status: Status) -> list[str]:
         """Close the sweep in the store, and return the errors; what could not be recorded is noted in the folders."""
         results = self.results()
-        left, refusal = recording.left(), recording.refusal
+        refusal = recording.refusal
         view, description = view_of(results), description_of(results)
         if refusal is None:
             finish = partial(tracked.finish, view, description, report_files(path), status)
@@ -183,11 +195,9 @@ class Session:
             except TrackingError as error:
                 refusal = error
         errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]
-        if tracked.run_id is None or not (errors or (left and status == "FINISHED")):
+        if tracked.run_id is None or not (errors or (recording.left and status == "FINISHED")):
             (path / TRACKED).unlink(missing_ok=True)
             return errors
-        for folder, run in left.items():
-            RunNote(tracked.uri, None, tracked.run_id, run).write(folder)
         note = SweepNote(
             uri=tracked.uri,
             run_id=tracked.run_id,
@@ -225,14 +235,19 @@ class Session:
         if self._folder is None:
             # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
             options = {**resolved(replace(self._options, plan=False, reuse=True)), "parent": None}
+            del options["wait"]
             identities = [[run.config_hash, run.dataset.digest] for run in runs]
             meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
             self._output_dir = writable_folder(runs[0].experiment.output_dir)
             self._folder = SweepFolder.begin(
-                self._output_dir, slug(sweep_name(jobs)), key, self._command, again=self._options.reuse
+                self._output_dir,
+                slug(sweep_name(jobs)),
+                key,
+                self._command,
+                again=self._options.reuse,
+                wait=self._options.wait,
             )
-            self._folder.note(None, self._folder.parent)
         return self._folder
 
     def _trained_before(
@@ -273,28 +288,28 @@ class Session:
         """Write the files of every run that comes from the workers, into a folder of its own."""
         for place, result in trained:
             run, folder = runs[place], parent / runs[place].folder_name
-            folder.mkdir(parents=True, exist_ok=True)
             self._trained.add(run.config_hash)
-            if isinstance(result, Failure):
-                write_text(folder / ERROR_FILE, result.details)
-                yield place, WrittenRun(ready=run, folder=folder, error=result.reason)
-            else:
-                whole, figures = result_of(run, result.outcome, folder, result.seconds), run.experiment.figures is True
-                write = partial(write_run, run, result.outcome, whole, figures=figures)
-                retry_while_disk_full(write, self._output_dir)
-                curves = whole.history.thinned(KEPT_EVALUATIONS)
-                yield place, WrittenRun(ready=run, folder=folder, summary=whole.summary, curves=curves)
+            yield place, write_or_rescue(partial(self._write_run, run, result), folder)
+
+    def _write_run(self, run: Ready, result: TrainedRun | Failure, folder: Path) -> WrittenRun:
+        """Write the files of a run into a folder, and return it."""
+        write_record(folder, run, self._tags)
+        if isinstance(result, Failure):
+            write_error(folder, result.reason, result.details)
+            return WrittenRun(ready=run, folder=folder, error=result.reason)
+        whole = result_of(run, result.outcome, folder, result.seconds)
+        write_run(run, result.outcome, whole, figures=run.experiment.figures is True)
+        curves = whole.history.thinned(KEPT_EVALUATIONS)
+        return WrittenRun(ready=run, folder=folder, summary=whole.summary, curves=curves)
 
     def _start_recording(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> RecordingThread:
         """Return the thread that records runs; the first call starts it, and it opens the tracker."""
         if self._recording is None:
-            with one_thread():
-                tags = environment()
             facts = self._facts = SweepFacts(
                 group=first.data.name,
                 name=f"{sweep_name(jobs)} ({self._total} runs)",
                 description=f"{self._question or ''}\n\n    {self._command}",
-                tags={**tags, "sweep_key": folder.key},
+                tags={**self._tags, "sweep_key": folder.key},
             )
 
             def start() -> TrackedSweep:
@@ -305,9 +320,11 @@ class Session:
                     wanted = "must be a store that takes the sweep"
                     raise UserError(f"tracking.uri={tracker.uri}: {wanted} ({error})") from error
                 folder.note(None, tracked.run_id)
+                if tracked.run_id is not None:  # so that a sweep whose process dies can be closed later
+                    SweepNote(tracked.uri, tracked.run_id, facts, facts.description).write(folder.path)
                 return tracked
 
-            self._recording = RecordingThread(start, tags)
+            self._recording = RecordingThread(start, self._tags)
         return self._recording
 
 

@@ -1,15 +1,18 @@
 """The folder of a sweep, `outputs/sweeps/...`: its report, the folders of its runs, and its state."""
 
+import os
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
+from nnexp.core.errors import UserError
 from nnexp.core.files import new_folder
 from nnexp.core.json_files import read_json, write_json
-from nnexp.core.locks import locked
+from nnexp.core.locks import lock_of, locked
 from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY
 from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.tracking.tracker import Status
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
     from filelock import BaseFileLock
 
 STATE, LOCK = "sweep.json", ".lock"
+SECONDS_BETWEEN_LOOKS = 0.5
+"""How often a sweep that waits for another one looks whether it has ended."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,7 @@ class SweepState:
     command: str
     status: Literal[Status, "RUNNING"]
     parent: str | None
+    process: int | None = None
 
 
 @dataclass
@@ -50,22 +56,43 @@ class SweepFolder:
     _noting: Lock = field(default_factory=Lock)
 
     @classmethod
-    def begin(cls, output_dir: Path, name: str, key: str, command: str, *, again: bool) -> "SweepFolder":
+    def begin(
+        cls, output_dir: Path, name: str, key: str, command: str, *, again: bool, wait: bool = False
+    ) -> "SweepFolder":
         """Return a new folder, named by the time, the name and the key.
 
-        With `again` it is the newest folder of an earlier sweep with this key whose process has ended, if there is one.
+        With `again` it is the newest folder of an earlier sweep with this key, if there is one.
+
+        Raises UserError if another process has the earlier sweep, unless it is to wait for its end.
         """
-        for path in sorted(output_dir.glob(f"{SWEEPS}/*_{key}*"), reverse=True) if again else []:
-            lock = locked(path / LOCK)
-            if lock is not None:
-                folder = cls(path=path, key=key, command=command, lock=lock, parent=_parent(path))
-                folder._remove_unfinished()
-                return folder
+        from filelock import FileLock
+
+        sweeps = output_dir / SWEEPS
+        sweeps.mkdir(parents=True, exist_ok=True)
         while True:
-            path = new_folder(output_dir / SWEEPS, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{key}")
-            lock = locked(path / LOCK)
-            if lock is not None:  # None: another process has just found the new folder, and goes on with it
-                return cls(path, key, command, lock)
+            with FileLock(lock_of(sweeps)):  # two commands that come at once do not both make a folder
+                for path in sorted(sweeps.glob(f"*_{key}*"), reverse=True) if again else []:
+                    lock = locked(path / LOCK)
+                    if lock is not None:
+                        folder = cls(path=path, key=key, command=command, lock=lock, parent=_parent(path))
+                        folder._remove_unfinished()
+                        folder.note(None, folder.parent)  # now, so that another command can say who has it
+                        return folder
+                    if not wait:
+                        raise UserError(
+                            f"sweep: must not be running already, as process {_process(path)} in {path} is; "
+                            "sweep.wait=true waits for it, sweep.reuse=false trains all runs again"
+                        )
+                    break
+                else:
+                    path = new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{key}")
+                    lock = locked(path / LOCK)
+                    if lock is None:
+                        raise RuntimeError(f"{path} is new, and locked")
+                    folder = cls(path=path, key=key, command=command, lock=lock)
+                    folder.note(None, None)
+                    return folder
+            time.sleep(SECONDS_BETWEEN_LOOKS)
 
     @property
     def runs(self) -> Path:
@@ -76,7 +103,9 @@ class SweepFolder:
         """Write the state of the sweep; without a status it is running. Threads may do so at the same time."""
         with self._noting:
             self.parent = parent
-            write_json(self.path / STATE, asdict(SweepState(self.key, self.command, status or "RUNNING", parent)))
+            state = SweepState(self.key, self.command, status or "RUNNING", parent, process=os.getpid())
+            with suppress(FileNotFoundError):  # the folder was removed: the end of the sweep says so
+                write_json(self.path / STATE, asdict(state))
 
     def close(self) -> None:
         """Release the lock, so that other processes can go on with the sweep."""
@@ -91,3 +120,8 @@ class SweepFolder:
 def _parent(path: Path) -> str | None:
     state = read_json(path / STATE, SweepState, MAX_FILE_BYTES)
     return None if state is None else state.parent
+
+
+def _process(path: Path) -> int | None:
+    state = read_json(path / STATE, SweepState, MAX_FILE_BYTES)
+    return None if state is None else state.process

@@ -91,18 +91,20 @@ class MLflowSweep(TrackedSweep):
         return run is not None
 
     @tracking_errors()
-    def finish(self, shown: SweepView, description: str, files: Sequence[Path], status: Status) -> None:
+    def finish(self, shown: SweepView | None, description: str, files: Sequence[Path], status: Status) -> None:
         """Record the results of the sweep and the view that its link opens, and close it."""
         from mlflow.entities import Metric, RunTag
 
         now = int(time.time() * 1000)
+        numbers = {} if shown is None else shown.numbers
         self._client.log_batch(
             self.run_id,
-            metrics=[Metric(name, value, now, 0) for name, value in shown.numbers.items()],
+            metrics=[Metric(name, value, now, 0) for name, value in numbers.items()],
             tags=[RunTag("mlflow.note.content", cut(description))],
         )
-        state = view.shared_view(self.run_id, shown.parameters, f"best/{shown.metric}", shown.metrics)
-        self._client.set_experiment_tag(self.experiment_id, view.tag_name(self.run_id), state)
+        if shown is not None:
+            state = view.shared_view(self.run_id, shown.parameters, f"best/{shown.metric}", shown.metrics)
+            self._client.set_experiment_tag(self.experiment_id, view.tag_name(self.run_id), state)
         log_files(self._client, self.run_id, files)
         self._client.set_terminated(self.run_id, status)
 

@@ -135,7 +135,7 @@ class TrackedSweep(Tracked):
         """Add a run that was recorded before to this sweep; return whether it still exists."""
         return True
 
-    def finish(self, shown: "SweepView", description: str, files: Sequence[Path], status: Status) -> None:
+    def finish(self, shown: "SweepView | None", description: str, files: Sequence[Path], status: Status) -> None:
         """Close the sweep, with a description in Markdown, and files and folders."""
 
 

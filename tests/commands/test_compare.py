@@ -12,6 +12,7 @@ import pytest
 from nnexp.commands.compare import differences, metric_rows
 from nnexp.plots.comparison import comparison
 from nnexp.runs.recorded_run import recorded_run
+from nnexp.runs.tracked import read_tracked
 from nnexp.training.history import History
 from tests.conftest import CommandLine, Finished
 
@@ -37,7 +38,7 @@ def compare(outputs: Path, *runs: object) -> Finished:
 
 
 def ids_of(outputs: Path) -> list[str]:
-    return [json.loads((folder / "tracked.json").read_text())["run_id"] for folder in folders_of(outputs)]
+    return [next(str(there.run_id) for there in read_tracked(folder).values()) for folder in folders_of(outputs)]
 
 
 @pytest.mark.parametrize("by", [folders_of, ids_of])

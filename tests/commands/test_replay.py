@@ -1,6 +1,5 @@
 """Recorded runs trained again, as a real process on a real store."""
 
-import json
 import shutil
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import numpy as np
 import pytest
 
 from nnexp.commands.replay import Difference, first_difference
+from nnexp.runs.tracked import read_tracked
 from nnexp.training.history import History
 from tests.conftest import CommandLine, Finished
 
@@ -37,7 +37,7 @@ def replay(outputs: Path, run: object) -> Finished:
 
 
 def run_id(folder: Path) -> str:
-    return str(json.loads((folder / "tracked.json").read_text())["run_id"])
+    return str(next(there.run_id for there in read_tracked(folder).values()))
 
 
 def test_runs_come_out_the_same_alone_and_from_a_stack(outputs: Path) -> None:

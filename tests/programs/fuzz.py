@@ -46,7 +46,7 @@ from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
 from nnexp.runs.prepare import prepare
 from nnexp.runs.resume import resumed
-from nnexp.runs.tracking_note import RunNote, SweepNote
+from nnexp.runs.tracked import InStore, SweepNote, read_tracked, write_tracked
 from nnexp.storage.run_folder import (
     CONFIG,
     HISTORY,
@@ -59,7 +59,7 @@ from nnexp.storage.run_folder import (
 )
 from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.loop import Training
-from tests.runs.test_tracking_note import SWEEP, left
+from tests.runs.test_tracked import SWEEP
 
 SLOW, LONG = 5.0, 20
 """The seconds that a file may take, and after which its reader is stopped."""
@@ -381,7 +381,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     overrides += ["architecture.normalization=batch", "architecture.dropout=0.1"]
     with redirect_stdout(io.StringIO()):
         run = nnexp.run([*overrides, *quiet]).folder
-    RunNote("sqlite:///mlflow.db", "0123456789abcdef", None, left(run)).write(run)
+    write_tracked(run, "http://a:1", InStore("0123456789abcdef"))
     SWEEP.write(folder)
     experiment = compose_experiment(quiet)
     ready = prepare(compose_experiment([*overrides, *quiet]))
@@ -389,7 +389,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     def go_on(path: Path) -> object:
         earlier = resumed(replace(experiment, resume=str(path)), ())
         training = Training([ready.recipe], ready.data, ready.experiment.trainer, ready.experiment.dtype)
-        training.restore(earlier.training)
+        earlier.restore(training, earlier.data_digest)
         training.advance()
         return training
 
@@ -417,7 +417,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "table": Reader(read_table, (UserError,), [*tables, *packed], compressed_again),
         "history": Reader(lambda path: read_history(path.parent), (OSError, ValueError), sound(HISTORY)),
         "summary": Reader(lambda path: RunSummary.read(path.parent), (), sound(SUMMARY), changed_json),
-        "note": Reader(lambda path: RunNote.read(path.parent), (), sound(TRACKED), changed_json),
+        "note": Reader(lambda path: read_tracked(path.parent), (), sound(TRACKED), changed_json),
         "sweep_note": Reader(lambda path: SweepNote.read(path.parent), (), sweeps, changed_json),
         "config": Reader(read_config, (UserError,), [*sound(CONFIG), ("own.yaml", OWN.encode())], changed_yaml),
         "recorded": Reader(read_recorded, (UserError,), sound(CONFIG), changed_yaml),

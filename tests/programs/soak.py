@@ -23,7 +23,7 @@ import psutil
 import yaml
 
 import nnexp
-from nnexp.runs.tracking_note import RunNote
+from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import CONFIG, HISTORY, SUMMARY, TRACKED, RunSummary
 from tests.conftest import status_of
 
@@ -216,8 +216,8 @@ def unsound(output_dir: Path, runs: int, sweeps: int) -> Iterator[str]:
         yield f"{len(folders)} folders of {runs} runs"
     recorded: dict[str, Path] = {}
     for folder in folders:
-        note = RunNote.read(folder)
-        if note is None or note.run_id is None or note.left is not None:
+        note = next(iter(read_tracked(folder).values()), None)
+        if note is None or note.run_id is None or not note.complete:
             yield f"{folder.name}/{TRACKED} is {note}"
         elif note.run_id in recorded:
             yield f"{folder.name} and {recorded[note.run_id].name} are the same run"

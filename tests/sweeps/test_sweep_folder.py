@@ -8,9 +8,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
+from nnexp.core.errors import UserError
 from nnexp.sweeps.sweep_folder import SweepFolder
 
 KEY = "0123abcd"
@@ -57,14 +59,16 @@ def test_the_same_sweep_has_the_same_folder_once_it_is_closed(tmp_path: Path) ->
         "command": "python -m nnexp -m",
         "status": "FINISHED",
         "parent": "parent-1",
+        "process": os.getpid(),
     }
-    while_open = begin(tmp_path)
-    assert while_open.path != first.path
-    assert while_open.parent is None
+    with pytest.raises(UserError, match=f"process {os.getpid()} in .*{first.path.name}"):
+        begin(tmp_path)
+    elsewhere = begin(tmp_path, again=False)
+    assert elsewhere.path != first.path
+    elsewhere.close()
     first.close()
     again = begin(tmp_path)
-    assert again.path == first.path, "the other is in use"
-    while_open.close()
+    assert again.path == elsewhere.path, "the newest"
     again.close()
 
 
@@ -116,29 +120,37 @@ def test_what_is_half_written_is_removed_and_the_rest_is_not(tmp_path: Path) -> 
     assert elsewhere.exists()
 
 
-def test_another_process_gets_another_folder_and_nothing_of_ours_is_touched(tmp_path: Path) -> None:
+def test_a_sweep_that_another_process_has_is_refused_and_not_touched(tmp_path: Path) -> None:
     ours = begin(tmp_path)
     half = ours.runs / "half_0123456789ab"
     half.mkdir(parents=True)
+    ours.close()
     with another_process(tmp_path) as (process, theirs):
-        assert theirs != ours.path
+        assert (theirs, half.exists()) == (ours.path, False)
+        half.mkdir()
+        with pytest.raises(UserError, match=f"process {process.pid} "):
+            begin(tmp_path)
         assert half.exists()
-        ours.close()
-        again = begin(tmp_path)
-        assert again.path == ours.path, "the newest is theirs"
-        assert not half.exists()
         process.send_signal(signal.SIGKILL)
         process.wait()
         freed = begin(tmp_path)
         assert freed.path == theirs, "the system lets go of the lock of the dead"
-        again.close()
         freed.close()
 
 
-def test_processes_that_begin_together_have_a_folder_each(tmp_path: Path) -> None:
+def test_of_processes_that_begin_together_one_has_the_sweep(tmp_path: Path) -> None:
     with (
         another_process(tmp_path) as (_, one),
         another_process(tmp_path) as (_, two),
-        another_process(tmp_path) as last,
+        another_process(tmp_path) as (_, three),
     ):
-        assert len({one, two, last[1]}) == 3
+        assert len([path for path in (one, two, three) if path.name.endswith(KEY)]) == 1
+    assert len([path for path in (tmp_path / "sweeps").iterdir() if path.is_dir()]) == 1
+
+
+def test_a_sweep_waits_for_the_process_that_has_it(tmp_path: Path) -> None:
+    with another_process(tmp_path) as (process, theirs):
+        Timer(1, process.kill).start()
+        ours = SweepFolder.begin(tmp_path, "rate", KEY, "a command", again=True, wait=True)
+        assert ours.path == theirs
+        ours.close()

@@ -1,0 +1,134 @@
+"""The record of a run, its folder: what is known before the training is in `run.json`, what came out in other files.
+
+Whoever needs to know something of a run reads it there: a tracker, a sweep, `deliver`, `resume`.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nnexp.config.overrides import command
+from nnexp.core.component import resolved
+from nnexp.core.errors import DamagedError
+from nnexp.core.files import read_text, write_text
+from nnexp.core.json_files import read_json, write_json
+from nnexp.report.rows import summary as in_words
+from nnexp.runs.prepare import Ready
+from nnexp.storage.run_folder import (
+    CONFIG,
+    HISTORY,
+    MAX_FILE_BYTES,
+    RunSummary,
+    files_to_record,
+    read_history,
+    write_yaml,
+)
+from nnexp.tracking.tracker import FinishedRun, RunFacts
+from nnexp.training.history import NOTHING, History
+
+RECORD, ERROR = "run.json", "error.txt"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What is known of a run before it is trained.
+
+    Attributes:
+        overrides: The overrides with which it began.
+        config_hash: The run's identity; `config.yaml` beside it has the whole config.
+        began: When it began, in local time.
+        facts: What a tracker records of it.
+    """
+
+    overrides: Sequence[str]
+    config_hash: str
+    began: str
+    facts: RunFacts
+
+    @classmethod
+    def read(cls, folder: Path) -> "RunRecord | None":
+        """Return the record in a run's folder; None if there is none, or it is damaged."""
+        return read_json(folder / RECORD, cls, MAX_FILE_BYTES)
+
+
+def write_record(folder: Path, ready: Ready, environment: Mapping[str, str]) -> None:
+    """Write what is known of a run before it is trained: its config and its record."""
+    record = RunRecord(
+        overrides=[*ready.overrides],
+        config_hash=ready.config_hash,
+        began=time.strftime("%Y-%m-%d %H:%M:%S"),
+        facts=ready.facts(environment),
+    )
+    write_yaml(folder / CONFIG, resolved(ready.experiment))
+    write_json(folder / RECORD, asdict(record))
+
+
+def write_error(folder: Path, reason: str, details: str) -> None:
+    """Write why a run failed: a sentence, and the traceback."""
+    write_text(folder / ERROR, f"{reason}\n\n{details}")
+
+
+def finished_run(folder: Path) -> FinishedRun:
+    """Return everything that a tracker records of the run in a folder; one without a result was killed, or failed.
+
+    Raises DamagedError if there is no run, or its files are damaged.
+    """
+    record, summary = RunRecord.read(folder), RunSummary.read(folder)
+    if record is None:
+        raise DamagedError(f"{folder} has no {RECORD}, or a damaged one")
+    failure = _failure(folder) if summary is None else None
+    history = history_of(folder)
+    return FinishedRun(
+        facts=record.facts,
+        metrics={} if summary is None else best_metrics(summary),
+        tags=outcome_tags(summary) if summary is not None else {} if failure is None else {"error": failure},
+        description=_description(record, summary, history, folder),
+        seconds=0.0 if summary is None else summary.seconds,
+        status="FINISHED" if summary is not None else "KILLED" if failure is None else "FAILED",
+        history=history,
+        files=files_to_record(folder),
+    )
+
+
+def history_of(folder: Path) -> History:
+    """Return the evaluations of a run, none where it has no history yet.
+
+    Raises DamagedError if its history is damaged.
+    """
+    if not (folder / HISTORY).is_file():
+        return NOTHING
+    try:
+        return read_history(folder)
+    except (OSError, ValueError) as error:
+        raise DamagedError(f"{folder / HISTORY} is damaged ({error})") from error
+
+
+def _failure(folder: Path) -> str | None:
+    try:
+        return read_text(folder / ERROR, MAX_FILE_BYTES).partition("\n")[0]
+    except (OSError, ValueError):
+        return None
+
+
+def _description(record: RunRecord, summary: RunSummary | None, history: History, folder: Path) -> str:
+    """Return a run in a few lines of Markdown."""
+    diverged_step = None if summary is None else summary.diverged_step
+    lines = [f"    {command(*record.overrides)}", in_words(history, diverged_step), f"Files: `{folder}`"]
+    return "\n\n".join(lines if summary is not None else [lines[0], lines[2]])
+
+
+def best_metrics(summary: RunSummary) -> dict[str, float]:
+    """Return the metrics of the best epoch, named `best/...`."""
+    if summary.best_time is None:
+        return {}
+    metrics = {f"best/{name}": value for name, value in summary.at_best.items()}
+    return {**metrics, f"best/{summary.unit}": float(summary.best_time)}
+
+
+def outcome_tags(summary: RunSummary) -> dict[str, str]:
+    """Return the tags by which diverged and stopped runs are found; NaN is never logged as a metric."""
+    tags = {"diverged": str(summary.diverged_step is not None).lower()}
+    if summary.diverged_step is not None:
+        tags["diverged_step"] = str(summary.diverged_step)
+    return tags if summary.stopped is None else {**tags, "stopped": summary.stopped}

@@ -1,0 +1,139 @@
+"""What the stores of trackers have of a run or a sweep, noted beside its files in `tracked.json`.
+
+A store inside the output folder is named by its path from there, so that an output folder that was moved or copied goes
+on as it was.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from nnexp.config.overrides import command
+from nnexp.core.files import is_there, relative
+from nnexp.core.json_files import read_json, write_json
+from nnexp.storage.run_folder import MAX_FILE_BYTES, TRACKED
+from nnexp.tracking.tracker import FinishedRun, Status, SweepFacts, SweepView
+
+SQLITE = "sqlite:///"
+PARENTS = 4
+"""How many folders above its own a run is at most in the output folder: outputs/sweeps/SWEEP/runs/RUN."""
+
+
+@dataclass(frozen=True)
+class InStore:
+    """What a store has of a run.
+
+    Attributes:
+        run_id: The ID of the run there; None if it is not there yet.
+        parent: The ID of the sweep that trained the run, or None.
+        complete: Whether the store has all of it.
+    """
+
+    run_id: str | None
+    parent: str | None = None
+    complete: bool = False
+
+
+@dataclass(frozen=True)
+class _Notes:
+    stores: Mapping[str, InStore]
+
+
+@dataclass(frozen=True)
+class OldNote:
+    """The note of an earlier version, which had no `run.json`: on one store, with the run that is left to record."""
+
+    uri: str
+    run_id: str | None
+    parent: str | None = None
+    left: FinishedRun | None = None
+
+
+def read_tracked(folder: Path) -> dict[str, InStore]:
+    """Return what stores have of the run in a folder, by their addresses; nothing where the note is damaged."""
+    notes = read_json(folder / TRACKED, _Notes, MAX_FILE_BYTES)
+    if notes is not None:
+        return {uri_of(name, folder): there for name, there in notes.stores.items()}
+    old = read_old_note(folder)
+    return {} if old is None else {_moved(old.uri, folder): InStore(old.run_id, old.parent, complete=old.left is None)}
+
+
+def read_old_note(folder: Path) -> OldNote | None:
+    """Return the note that an earlier version left beside a run."""
+    return read_json(folder / TRACKED, OldNote, MAX_FILE_BYTES)
+
+
+def write_tracked(folder: Path, uri: str, there: InStore) -> None:
+    """Note what a store has of a run; what is noted of other stores stays."""
+    stores = {**read_tracked(folder), uri: there}
+    write_json(folder / TRACKED, {"stores": {name_of(uri, folder): asdict(one) for uri, one in stores.items()}})
+
+
+def name_of(uri: str, folder: Path) -> str:
+    """Return the name of a store in a folder's note: a database in a folder above is named by its relative path."""
+    if uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent in [*folder.absolute().parents][:PARENTS]:
+        return Path(os.path.relpath(uri.removeprefix(SQLITE), folder)).as_posix()
+    return uri
+
+
+def uri_of(name: str, folder: Path) -> str:
+    """Return the address of a store, given its name in a folder's note."""
+    return name if ":" in name else f"{SQLITE}{os.path.normpath(folder.absolute() / name)}"
+
+
+def _moved(uri: str, folder: Path) -> str:
+    """Return the address of the store of an old note, of which a database may have been moved with the folder."""
+    file = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not is_there(file):
+        for parent in [*folder.absolute().parents][:PARENTS]:
+            if is_there(parent / file.name):
+                return f"{SQLITE}{parent / file.name}"
+    return uri
+
+
+def tracked_as(folder: Path, uri: str, *, complete: bool = True) -> str | None:
+    """Return the ID of a run in a store, or None; with `complete`, only if it is fully recorded there."""
+    there = read_tracked(folder).get(uri)
+    return there.run_id if there is not None and (there.complete or not complete) else None
+
+
+@dataclass(frozen=True)
+class SweepNote:
+    """Where a sweep is tracked, and what is still to be recorded there.
+
+    Attributes:
+        uri: The address of the store.
+        run_id: The ID of the sweep in the store.
+        facts: The facts known before it was trained.
+        description, status: Its description, and how it ended; KILLED unless it says otherwise.
+        view: Its view in the tracker; None if it ended before it could say.
+    """
+
+    uri: str
+    run_id: str
+    facts: SweepFacts
+    description: str
+    status: Status = "KILLED"
+    view: SweepView | None = None
+
+    def write(self, folder: Path) -> None:
+        """Write the note beside a sweep's files."""
+        write_json(folder / TRACKED, {**asdict(self), "uri": name_of(self.uri, folder)})
+
+    @classmethod
+    def read(cls, folder: Path) -> "SweepNote | None":
+        """Return the note beside a sweep's files; None if there is none, or it is damaged."""
+        note = read_json(folder / TRACKED, cls, MAX_FILE_BYTES)
+        if note is None:
+            return None
+        uri = _moved(uri_of(note.uri, folder), folder)
+        return replace(note, uri=uri)
+
+
+def deliver_command(output_dir: Path, uri: str) -> str:
+    """Return the command that delivers everything noted in an output folder."""
+    from nnexp.tracking.mlflow import default_uri
+
+    elsewhere = [] if uri == default_uri(output_dir) else ["--tracking-uri", uri]
+    return command("deliver", relative(output_dir), *elsewhere)

@@ -1,0 +1,115 @@
+"""What is noted of stores comes back as it was, from a folder that was moved, too; a damaged note is none."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnexp import run
+from nnexp.core.errors import DamagedError
+from nnexp.runs.record import RECORD, RunRecord, finished_run
+from nnexp.runs.tracked import InStore, SweepNote, deliver_command, read_tracked, tracked_as, write_tracked
+from nnexp.storage.run_folder import HISTORY, SUMMARY, TRACKED, files_to_record
+from nnexp.tracking.tracker import SweepFacts, SweepView
+
+SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "verbose=false", "figures=false", "tracking=none")
+SWEEP = SweepNote(
+    "http://a:1",
+    "parent",
+    SweepFacts("moons", "seed (3 runs)", "why?", {"sweep_key": "abcd"}),
+    "what came out",
+    "FINISHED",
+    SweepView(("seed",), "test/loss", ("test/loss",), {"runs": 3.0}),
+)
+
+
+@pytest.mark.parametrize("there", [InStore(None), InStore("run-1", "parent"), InStore("run-1", complete=True)])
+def test_where_a_run_is_recorded_is_noted_for_each_store(tmp_path: Path, there: InStore) -> None:
+    write_tracked(tmp_path, "sqlite:////a/b.db", InStore("other", complete=True))
+    write_tracked(tmp_path, "http://a:1", there)
+    assert read_tracked(tmp_path) == {"sqlite:////a/b.db": InStore("other", complete=True), "http://a:1": there}
+    assert tracked_as(tmp_path, "http://a:1", complete=False) == there.run_id
+    assert tracked_as(tmp_path, "http://a:1") == (there.run_id if there.complete else None)
+    assert tracked_as(tmp_path, "http://b:1") is None
+
+
+@pytest.mark.parametrize("below", ["moons/run", "sweeps/sweep/runs/run"])
+def test_a_store_in_the_output_folder_is_found_where_the_folder_was_moved_to(tmp_path: Path, below: str) -> None:
+    folder = tmp_path / "outputs" / below
+    folder.mkdir(parents=True)
+    write_tracked(folder, f"sqlite:///{tmp_path}/outputs/mlflow.db", InStore("run-1"))
+    (tmp_path / "outputs").rename(tmp_path / "elsewhere")
+    assert read_tracked(tmp_path / "elsewhere" / below) == {
+        f"sqlite:///{tmp_path}/elsewhere/mlflow.db": InStore("run-1")
+    }
+
+
+def test_an_old_note_is_read_and_its_store_found_where_the_folder_was_moved_to(tmp_path: Path) -> None:
+    folder = tmp_path / "moons" / "run"
+    folder.mkdir(parents=True)
+    (tmp_path / "mlflow.db").touch()
+    old = {"uri": "sqlite:////gone/mlflow.db", "run_id": "run-1", "parent": None, "left": None}
+    (folder / TRACKED).write_text(json.dumps(old))
+    assert read_tracked(folder) == {f"sqlite:///{tmp_path}/mlflow.db": InStore("run-1", complete=True)}
+
+
+def test_a_sweep_comes_back(tmp_path: Path) -> None:
+    SWEEP.write(tmp_path)
+    assert SweepNote.read(tmp_path) == SWEEP
+    assert SweepNote.read(tmp_path / "elsewhere") is None
+
+
+def trees(node: object) -> list[object]:
+    """Return copies of a tree, in each of which one value is another."""
+    if not isinstance(node, dict):
+        return [7, ["x"], None]
+    return [{**node, key: other} for key, value in node.items() for other in trees(value)] + [[], "text"]
+
+
+def test_a_damaged_note_is_none_or_one_of_its_type(tmp_path: Path) -> None:
+    write_tracked(tmp_path, "http://a:1", InStore("run-1", "parent"))
+    tree = json.loads((tmp_path / TRACKED).read_text())
+    for text in ["", "{", "[1]", "[" * 100_000, *map(json.dumps, trees(tree))]:
+        (tmp_path / TRACKED).write_text(text)
+        assert all(isinstance(there, InStore) for there in read_tracked(tmp_path).values())
+    SWEEP.write(tmp_path)
+    for text in map(json.dumps, trees(json.loads((tmp_path / TRACKED).read_text()))):
+        (tmp_path / TRACKED).write_text(text)
+        found = SweepNote.read(tmp_path)
+        assert found is None or isinstance(found.uri, str)
+
+
+def test_the_command_for_later_names_a_store_that_is_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    begin = "python -m nnexp deliver 'my runs'"
+    assert deliver_command(tmp_path / "my runs", f"sqlite:///{tmp_path}/my runs/mlflow.db") == begin
+    assert deliver_command(tmp_path / "my runs", "http://a:1") == f"{begin} --tracking-uri http://a:1"
+
+
+def test_a_run_is_read_from_its_folder(tmp_path: Path) -> None:
+    result = run([*SHORT, f"output_dir={tmp_path}"])
+    record = RunRecord.read(result.folder)
+    assert record is not None
+    assert (record.config_hash, record.overrides[0]) == (result.config_hash, SHORT[0])
+    done = finished_run(result.folder)
+    assert done.status == "FINISHED"
+    assert done.metrics["best/test/loss"] == result.history.metrics["test/loss"].min()
+    assert done.facts.tags["config_hash"] == result.config_hash
+    assert (done.facts.parameters["architecture.hidden"], done.facts.parameters["trainer.epochs"]) == ([4], 4)
+    for name, values in result.history.metrics.items():
+        np.testing.assert_array_equal(done.history.metrics[name], values)
+    assert [*done.files] == files_to_record(result.folder)
+    (result.folder / SUMMARY).unlink()
+    assert (finished_run(result.folder).status, finished_run(result.folder).metrics) == ("KILLED", {})
+    (result.folder / "error.txt").write_text("ValueError: why\n\nTraceback")
+    assert (finished_run(result.folder).status, finished_run(result.folder).tags) == (
+        "FAILED",
+        {"error": "ValueError: why"},
+    )
+    (result.folder / HISTORY).write_text("epoch\nx\n")
+    with pytest.raises(DamagedError, match=HISTORY):
+        finished_run(result.folder)
+    (result.folder / RECORD).unlink()
+    with pytest.raises(DamagedError, match=RECORD):
+        finished_run(result.folder)

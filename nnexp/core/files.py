@@ -1,7 +1,8 @@
-"""Reading and writing files, so that a reader never sees half of one; and paths."""
+"""Reading and writing files and folders, so that a reader never sees half of one; and paths."""
 
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,20 +11,39 @@ from tempfile import TemporaryFile
 
 from nnexp.core.errors import UserError
 
-TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
-"""The names of files that are being written."""
+TEMPORARY = re.compile(r"\..+\.tmp\d+(\.\w+)?")
+"""The names of files and folders that are being written."""
 
 
 @contextmanager
 def atomically(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it is renamed to `path` if the block succeeds, else removed."""
-    once = f"{os.getpid()}{time.monotonic_ns()}"  # MLflow remembers databases by their paths
-    temporary = path.with_name(f".{path.stem}.{once}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.{_once()}{path.suffix}")
     try:
         yield temporary
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; it takes the place of `path` if the block succeeds, else it is removed."""
+    temporary = path.with_name(f".{path.name}.{_once()}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        older = path.with_name(f".{path.name}.{_once()}")
+        if path.exists():
+            path.replace(older)  # no system replaces a folder that has files
+        temporary.replace(path)
+        _remove(older)
+    finally:
+        _remove(temporary)
+
+
+def _once() -> str:
+    return f"tmp{os.getpid()}{time.monotonic_ns()}"  # MLflow remembers databases by their paths
 
 
 def write_text(path: Path, text: str) -> None:
@@ -33,10 +53,17 @@ def write_text(path: Path, text: str) -> None:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in a folder or below."""
-    for path in folder.rglob(".*"):
-        if TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+    """Remove the temporary files and folders that a killed process left in a folder or below."""
+    for path in [path for path in folder.rglob(".*") if TEMPORARY.fullmatch(path.name)]:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def expanded(path: str) -> Path:

@@ -1,5 +1,6 @@
 """Reading and writing files and folders, so that a reader never sees half of one; and paths."""
 
+import errno
 import os
 import re
 import shutil
@@ -13,15 +14,24 @@ from nnexp.core.errors import UserError
 
 TEMPORARY = re.compile(r"\..+\.tmp\d+(\.\w+)?")
 """The names of files and folders that are being written."""
+UNKNOWN_HOW = (errno.EACCES, errno.EBADF, errno.EINVAL)
+"""The errors of syncing a folder on Windows and on some network shares."""
 
 
 @contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it is renamed to `path` if the block succeeds, else removed."""
+def atomically(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it is renamed to `path` if the block succeeds, else removed.
+
+    A durable file is on the disk before it has its name, and after the block it has it even if the machine dies.
+    """
     temporary = path.with_name(f".{path.stem}.{_once()}{path.suffix}")
     try:
         yield temporary
+        if durable:
+            sync(temporary)
         temporary.replace(path)
+        if durable:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -46,9 +56,35 @@ def _once() -> str:
     return f"tmp{os.getpid()}{time.monotonic_ns()}"  # MLflow remembers databases by their paths
 
 
-def write_text(path: Path, text: str) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk; a folder only where the system knows how."""
+    if path.is_dir():
+        try:
+            _sync(path, os.O_RDONLY)
+        except OSError as error:
+            if error.errno not in UNKNOWN_HOW:
+                raise
+    else:
+        _sync(path, os.O_RDWR)
+
+
+def _sync(path: Path, access: int) -> None:
+    descriptor = os.open(path, access)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """Wait until a folder, with its name, and everything below it are on the disk."""
+    for path in (*folder.rglob("*"), folder, folder.parent):
+        sync(path)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write a text file."""
-    with atomically(path) as temporary:
+    with atomically(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

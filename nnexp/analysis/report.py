@@ -205,7 +205,7 @@ def report_files(folder: Path) -> list[Path]:
 def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -> None:
     """Write the report of a sweep as Markdown and as a page, `runs.csv` and the figures into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
-    drawn = save_figures(sweep_figures(results) if figures else {}, folder / "figures")
+    drawn = save_figures(sweep_figures(results), folder / "figures") if figures else []
     write_text(folder / "runs.csv", runs_csv(results))
     text = sweep_report(results, drawn)
     write_text(folder / "report.md", text)

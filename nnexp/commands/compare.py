@@ -86,10 +86,10 @@ def _cell(value: float | None, first: float | None, place: int) -> str:
 def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], folder: Path) -> None:
     """Draw the curves, each run named by its letter and the first two values that differ."""
     from nnexp.plots.comparison import comparison
-    from nnexp.plots.style import save_figures
+    from nnexp.plots.style import add_figures
 
     histories = {}
     for place, (letter, run) in enumerate(runs.items(), 1):
         words = on_one_line(", ".join(f"{row[0].rpartition('.')[2]}={row[place]}" for row in different[:2]))[:MAX_LABEL]
         histories[f"{letter}  {words}" if words else letter] = run.history
-    save_figures({"comparison": lambda: comparison(histories)}, folder)
+    add_figures({"comparison": lambda: comparison(histories)}, folder)

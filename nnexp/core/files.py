@@ -1,7 +1,9 @@
-"""Reading and writing files, so that a reader never sees half of one; and paths."""
+"""Reading and writing files and folders, so that a reader never sees half of one; and paths."""
 
+import errno
 import os
 import re
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,33 +12,94 @@ from tempfile import TemporaryFile
 
 from nnexp.core.errors import UserError
 
-TEMPORARY = re.compile(r"\..+\.\d+(\.\w+)?")
-"""The names of files that are being written."""
+TEMPORARY = re.compile(r"\..+\.tmp\d+(\.\w+)?")
+"""The names of files and folders that are being written."""
+UNKNOWN_HOW = (errno.EACCES, errno.EBADF, errno.EINVAL)
+"""The errors of syncing a folder on Windows and on some network shares."""
 
 
 @contextmanager
-def atomically(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; it is renamed to `path` if the block succeeds, else removed."""
-    once = f"{os.getpid()}{time.monotonic_ns()}"  # MLflow remembers databases by their paths
-    temporary = path.with_name(f".{path.stem}.{once}{path.suffix}")
+def atomically(path: Path, *, durable: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; it is renamed to `path` if the block succeeds, else removed.
+
+    A durable file is on the disk before it has its name, and after the block it has it even if the machine dies.
+    """
+    temporary = path.with_name(f".{path.stem}.{_once()}{path.suffix}")
     try:
         yield temporary
+        if durable:
+            sync(temporary)
         temporary.replace(path)
+        if durable:
+            sync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def write_text(path: Path, text: str) -> None:
+@contextmanager
+def folder_atomically(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`; it takes the place of `path` if the block succeeds, else it is removed."""
+    temporary = path.with_name(f".{path.name}.{_once()}")
+    temporary.mkdir()
+    try:
+        yield temporary
+        older = path.with_name(f".{path.name}.{_once()}")
+        if path.exists():
+            path.replace(older)  # no system replaces a folder that has files
+        temporary.replace(path)
+        _remove(older)
+    finally:
+        _remove(temporary)
+
+
+def _once() -> str:
+    return f"tmp{os.getpid()}{time.monotonic_ns()}"  # MLflow remembers databases by their paths
+
+
+def sync(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk; a folder only where the system knows how."""
+    if path.is_dir():
+        try:
+            _sync(path, os.O_RDONLY)
+        except OSError as error:
+            if error.errno not in UNKNOWN_HOW:
+                raise
+    else:
+        _sync(path, os.O_RDWR)
+
+
+def _sync(path: Path, access: int) -> None:
+    descriptor = os.open(path, access)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_all(folder: Path) -> None:
+    """Wait until a folder, with its name, and everything below it are on the disk."""
+    for path in (*folder.rglob("*"), folder, folder.parent):
+        sync(path)
+
+
+def write_text(path: Path, text: str, *, durable: bool = False) -> None:
     """Write a text file."""
-    with atomically(path) as temporary:
+    with atomically(path, durable=durable) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in a folder or below."""
-    for path in folder.rglob(".*"):
-        if TEMPORARY.fullmatch(path.name):
-            path.unlink(missing_ok=True)
+    """Remove the temporary files and folders that a killed process left in a folder or below."""
+    for path in [path for path in folder.rglob(".*") if TEMPORARY.fullmatch(path.name)]:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or a folder, if it is there."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def expanded(path: str) -> Path:

@@ -28,9 +28,11 @@ UNREADABLE = (
 """The errors of reading a damaged archive; the last four come from NumPy's parser of headers."""
 
 
-def write_arrays(path: Path, arrays: Mapping[str, AnyArray], texts: Mapping[str, str] | None = None) -> None:
+def write_arrays(
+    path: Path, arrays: Mapping[str, AnyArray], texts: Mapping[str, str] | None = None, *, durable: bool = False
+) -> None:
     """Write arrays and texts, by their names, as an npz file, which `numpy.load` can read."""
-    with atomically(path) as temporary, zipfile.ZipFile(temporary, "w") as file:
+    with atomically(path, durable=durable) as temporary, zipfile.ZipFile(temporary, "w") as file:
         for name, array in arrays.items():
             with file.open(name + SUFFIX, "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, np.ascontiguousarray(array).reshape(array.shape), allow_pickle=False)

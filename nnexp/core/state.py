@@ -126,7 +126,7 @@ class Saved:
 
 
 def write_checkpoint(path: Path, tree: Mapping[str, Tree]) -> None:
-    """Write a tree atomically."""
+    """Write a tree into a file that lasts even if the machine dies."""
     arrays: dict[str, AnyArray] = {}
 
     def plain(node: Tree, path: str) -> object:
@@ -140,7 +140,7 @@ def write_checkpoint(path: Path, tree: Mapping[str, Tree]) -> None:
         return node
 
     state = json.dumps({"version": VERSION, **cast("dict[str, object]", plain(tree, ""))}, indent=1)
-    write_arrays(path, arrays, {STATE: state, CHECKSUM: _checksum(state, arrays)})
+    write_arrays(path, arrays, {STATE: state, CHECKSUM: _checksum(state, arrays)}, durable=True)
 
 
 def read_checkpoint(path: Path) -> Saved:

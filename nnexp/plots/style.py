@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnexp.core.component import Array
-from nnexp.core.files import atomically
+from nnexp.core.files import atomically, folder_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,9 +38,14 @@ def styled() -> Iterator[None]:
 
 
 def save_figures(figures: Mapping[str, Callable[[], "Figure"]], folder: Path) -> list[str]:
-    """Draw figures into a folder, which is made if there are any, and return their names."""
-    if figures:
-        folder.mkdir(exist_ok=True)
+    """Draw figures into a folder of their own, which replaces an older one, and return their names."""
+    with folder_atomically(folder) as new:
+        add_figures(figures, new)
+    return list(figures)
+
+
+def add_figures(figures: Mapping[str, Callable[[], "Figure"]], folder: Path) -> None:
+    """Draw figures into a folder that has other files, too."""
     with styled(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)  # a box is drawn in its place
         for name, draw in figures.items():
@@ -48,7 +53,6 @@ def save_figures(figures: Mapping[str, Callable[[], "Figure"]], folder: Path) ->
                 figure = draw()
                 show_dollars(figure)
                 figure.savefig(path)
-    return list(figures)
 
 
 def show_dollars(figure: "Figure") -> None:

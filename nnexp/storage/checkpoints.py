@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nnexp.core.errors import DamagedError, UserError, warn
+from nnexp.core.files import sync
 from nnexp.core.state import Saved, Tree, read_checkpoint, write_checkpoint
 from nnexp.training.loop import Training
 
@@ -51,6 +52,7 @@ class Checkpoints:
             if (folder / LATEST).exists():
                 (folder / LATEST).replace(folder / PREVIOUS)
             (folder / NEXT).replace(folder / LATEST)
+            sync(folder)
             self.kept, self._failing = True, False
         except OSError as error:
             if not self._failing:

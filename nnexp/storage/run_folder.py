@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from nnexp.core.component import Array
-from nnexp.core.files import atomically, read_text, write_text
+from nnexp.core.files import atomically, read_text, sync_all, write_text
 from nnexp.core.json_files import read_json, write_json
 from nnexp.training.history import History, Unit
 
@@ -62,9 +62,14 @@ class RunSummary:
         """Tell whether successive halving stopped the run before its end."""
         return (self.stopped or "").startswith(HALVING)
 
-    def write(self, folder: Path) -> None:
-        """Write the summary as the last file of a run's folder: if it is there, all files are."""
-        write_json(folder / SUMMARY, asdict(self))
+    def write(self, folder: Path, *, durable: bool = False) -> None:
+        """Write the summary as the last file of a run's folder: if it is there, all files are.
+
+        If durable, that is so even if the machine dies.
+        """
+        if durable:
+            sync_all(folder)
+        write_json(folder / SUMMARY, asdict(self), durable=durable)
 
     @classmethod
     def read(cls, folder: Path) -> "RunSummary | None":

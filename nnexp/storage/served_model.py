@@ -18,7 +18,7 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
-from nnexp.core.files import write_text
+from nnexp.core.files import folder_atomically, write_text
 from nnexp.core.old_names import name_in_files
 from nnexp.core.threads import BLAS_THREADS
 from nnexp.storage.run_folder import PARAMETERS
@@ -42,13 +42,18 @@ def write_served_model(folder: Path, source: Path) -> None:
     Raises UserError if the run has no model.
 
     Args:
-        folder: The new folder of the model.
+        folder: The folder of the model; an older one is replaced.
         source: The folder of the run.
     """
+    saved = read_model(source, str(source))
+    with folder_atomically(folder) as new:
+        _write(saved, new, source)
+
+
+def _write(saved: SavedModel, folder: Path, source: Path) -> None:
     from mlflow.models import Model
 
-    saved = read_model(source, str(source))
-    (folder / DATA).mkdir(parents=True)
+    (folder / DATA).mkdir()
     for name in (MODEL, PARAMETERS):
         shutil.copyfile(source / name, folder / DATA / name)
     table, request, kind = _example(saved)
@@ -69,7 +74,7 @@ def write_served_model(folder: Path, source: Path) -> None:
         data=DATA,
         env={"virtualenv": "python_env.yaml"},
     )
-    model.save(str(folder / "MLmodel"))  # the last file: if it is there, all are
+    model.save(str(folder / "MLmodel"))
 
 
 class ServedModel:

@@ -49,7 +49,7 @@ def assert_same_files(one: Path, other: Path) -> None:
 
 
 def test_a_run_goes_on_in_its_folder_and_ends_the_same(typed: Typed, whole: Path, halfway: Path) -> None:
-    left = halfway / ".history.17.csv"
+    left = halfway / ".history.tmp17.csv"
     left.touch()
     result = typed(f"resume={halfway}", *QUIET)
     assert (result.returncode, result.stderr) == (0, "")

@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from nnexp.commands.predict import main
 from nnexp.core.errors import UserError
 from nnexp.storage.served_model import write_served_model
 from tests.commands.test_predict import FLATS, on_flats, trained
-from tests.conftest import CommandLine
+from tests.conftest import CommandLine, Finished
 
 ROOT = Path(__file__).parent.parent
 
@@ -150,6 +150,21 @@ def test_a_model_is_made_when_asked(models: Models, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="must have files that nobody has changed"):
         write_served_model(tmp_path / "other", damaged)
     assert not (tmp_path / "other").exists()
+
+
+def test_a_run_goes_on_whose_model_and_figures_have_begun(typed: Callable[..., Finished], tmp_path: Path) -> None:
+    run = ("trainer.epochs=2", "trainer.checkpoint_every=2", "verbose=false")
+    assert typed(*run).returncode == 0
+    (folder,) = tmp_path.glob("outputs/digits_binary/*")
+    (folder / "result.json").unlink()
+    (folder / "model" / "MLmodel").unlink()
+    (folder / "model" / "data" / "half").touch()
+    (folder / "figures" / "half.png").touch()
+    done = typed(f"resume={folder}", "verbose=false")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (folder / "result.json").exists()
+    assert (folder / "model" / "MLmodel").exists()
+    assert not [*folder.rglob("half*")]
 
 
 @contextmanager

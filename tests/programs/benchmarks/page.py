@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnexp.core.files import write_text
-from nnexp.plots.style import new_figure, save_figures
+from nnexp.plots.style import add_figures, new_figure
 from nnexp.tracking.environment import environment, installed, processor
 from tests.programs.benchmarks.growth import GROWTHS, Point
 from tests.programs.benchmarks.measure import ONE_WORKER, OURS, PEERS, POOLED, Timing, cores, ratios
@@ -79,8 +79,8 @@ class Measured:
             pictures["benchmark_ratios"] = self._ratios
         if self._lines():
             pictures["benchmark_growth"] = self._growth
-        folder.mkdir(parents=True, exist_ok=True)
-        save_figures(pictures, folder / "pictures")
+        (folder / "pictures").mkdir(parents=True, exist_ok=True)
+        add_figures(pictures, folder / "pictures")
         path = folder / "benchmarks.md"
         kept = path.read_text(encoding="utf-8").partition(BY_HAND)[2].strip() if path.exists() else ""
         write_text(path, "\n\n".join(part for part in (*self._parts(), BY_HAND, kept) if part) + "\n")

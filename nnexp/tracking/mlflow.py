@@ -14,14 +14,21 @@ from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import is_there
 from nnexp.tracking.mlflow_entities import cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
-from nnexp.tracking.mlflow_store import SQLITE, active_run, check_store, database_file, open_store, tracking_errors
+from nnexp.tracking.mlflow_store import (
+    ARTIFACTS,
+    DATABASE,
+    SQLITE,
+    active_run,
+    check_store,
+    database_file,
+    open_store,
+    tracking_errors,
+)
 from nnexp.tracking.mlflow_sweep import MLflowSweep
 from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracker, Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-DATABASE = "mlflow.db"
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class MLflowTracking(Tracking):
         """Return a tracker for a store that exists and answers."""
         uri, artifacts = self._configured_uri(), None
         if uri is None:
-            uri, artifacts = default_uri(output_dir), (output_dir / "mlartifacts").as_uri()
+            uri, artifacts = default_uri(output_dir), (output_dir / ARTIFACTS).as_uri()
         return MLflowTracker(open_store(uri), uri, artifacts, self.experiment)
 
     def fetch(self, output_dir: Path, run_id: str, names: Sequence[str], to: Path) -> None:

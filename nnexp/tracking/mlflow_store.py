@@ -3,13 +3,14 @@
 import logging
 import os
 import re
+import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import urlopen
+from urllib.request import url2pathname, urlopen
 
 from nnexp.core.errors import TrackingError, UserError, on_one_line
 from nnexp.core.files import atomically
@@ -27,6 +28,17 @@ NO_SUCH_RUN = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
 """The error codes of MLflow for a run that does not exist."""
 SERVER_SCHEMES = ("http", "https")
 SQLITE = "sqlite:///"
+DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
+"""The default store in an output folder."""
+LOCATIONS = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+    ("trace_tags", "value"),
+)
+"""The tables and columns of MLflow that have the absolute locations of artifacts."""
 MAX_REASON_LENGTH = 200
 """The most characters of an error message; a server may answer with a whole page."""
 
@@ -100,9 +112,30 @@ def open_store(uri: str) -> "MlflowClient":
                     MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
+            if path is not None and path.name == DATABASE:
+                _follow_artifacts(path)
     except TrackingError as error:
         raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({error})") from error
     return client
+
+
+def _follow_artifacts(database: Path) -> None:
+    """Let a default store whose folder was moved or copied have its artifacts where it is now."""
+    here = database.absolute().parent / ARTIFACTS
+    new = here.as_uri()
+    with closing(sqlite3.connect(database)) as connection, connection:
+        # The few experiments alone are asked, as every run comes here.
+        question = "SELECT DISTINCT artifact_location FROM experiments WHERE artifact_location LIKE ?"
+        for (old,) in connection.execute(question, [f"file:///%/{ARTIFACTS}"]).fetchall():
+            there = Path(url2pathname(urlsplit(old).path))
+            if old == new or (there.exists() and (not here.exists() or here.samefile(there))):
+                continue
+            for table, column in LOCATIONS:
+                connection.execute(
+                    f"UPDATE {table} SET {column} = :new || substr({column}, length(:old) + 1) "  # noqa: S608
+                    f"WHERE {column} = :old OR substr({column}, 1, length(:old) + 1) = :old || '/'",
+                    {"old": old, "new": new},
+                )
 
 
 def active_run(client: "MlflowClient", run_id: str) -> "Run | None":
@@ -141,7 +174,7 @@ def tracking_errors() -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, AnswerError, OSError, ValueError, LookupError) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, AnswerError, OSError, ValueError, LookupError) as error:
         raise TrackingError(_reason(error)) from error
 
 

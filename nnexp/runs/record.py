@@ -52,7 +52,7 @@ class RunRecord:
         return read_json(folder / RECORD, cls, MAX_FILE_BYTES)
 
 
-def write_record(folder: Path, ready: Ready, environment: Mapping[str, str]) -> None:
+def write_record(folder: Path, ready: Ready, environment: Mapping[str, str], *, durable: bool = False) -> None:
     """Write what is known of a run before it is trained: its config and its record."""
     record = RunRecord(
         overrides=[*ready.overrides],
@@ -61,7 +61,7 @@ def write_record(folder: Path, ready: Ready, environment: Mapping[str, str]) -> 
         facts=ready.facts(environment),
     )
     write_yaml(folder / CONFIG, resolved(ready.experiment))
-    write_json(folder / RECORD, asdict(record))
+    write_json(folder / RECORD, asdict(record), durable=durable)
 
 
 def write_error(folder: Path, reason: str, details: str) -> None:

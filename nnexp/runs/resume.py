@@ -21,8 +21,9 @@ from nnexp.runs.record import RunRecord
 from nnexp.runs.recorded_run import folder_of_run_id
 from nnexp.runs.tracked import read_tracked, tracked_as
 from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
-from nnexp.storage.run_folder import CONFIG, MAX_FILE_BYTES
-from nnexp.tracking.mlflow import DATABASE, MLflowTracking, default_uri
+from nnexp.storage.run_folder import CONFIG, MAX_FILE_BYTES, RunSummary
+from nnexp.tracking.mlflow import MLflowTracking, default_uri
+from nnexp.tracking.mlflow_store import DATABASE
 from nnexp.training.loop import Training
 
 KEY = "resume"
@@ -88,6 +89,10 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     folder, run_id = _folder(name, output_dir), None
     record = None if folder is None else RunRecord.read(folder)
     if folder is not None and record is not None and not has_checkpoint(folder):
+        ended = RunSummary.read(folder)
+        if ended is not None:
+            times = f"{ended.unit} {ended.length}"
+            raise UserError(f"{KEY}={name}: must be a run that has not ended; this one has, at {times}")
         config, first, digest, training = _config(name, folder), record.overrides, record.facts.dataset.digest, None
     else:
         if folder is not None:

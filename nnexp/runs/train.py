@@ -33,6 +33,7 @@ from nnexp.tracking.tracker import Status, TrackedRun, Tracker
 from nnexp.training.active_runs import Observer
 from nnexp.training.history import Row
 from nnexp.training.loop import Training
+from nnexp.training.trainer import Trainer
 
 
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
@@ -79,7 +80,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
         tags = environment()
         with claimed(ready, tags, output_dir, earlier) as folder, _saying_how_to_go_on(folder, overrides):
             if earlier is not None:
-                terminal.show_lines([f"Going on after {trainer.unit} {training.time} of {trainer.length} in {folder}"])
+                terminal.show_lines([_how_far(training, trainer, folder)])
             tracked = _begin_to_track(tracker, ready, tags, folder=folder, earlier=earlier)
             with _closed_if_it_fails(tracked, training, folder):
                 content = facts(experiment, ready.overrides, ready.dataset.digest)
@@ -101,6 +102,15 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     return result
 
 
+def _how_far(training: Training, trainer: Trainer, folder: Path) -> str:
+    """Return in words how far a run is that is resumed."""
+    if not training.ended:
+        return f"Going on after {trainer.unit} {training.time} of {trainer.length} in {folder}"
+    times = training.history(0).times
+    time = times[-1] if len(times) else 0
+    return f"Ended before, at {trainer.unit} {time} of {trainer.length}; its files are written again in {folder}"
+
+
 @contextmanager
 def claimed(ready: Ready, tags: Mapping[str, str], output_dir: Path, earlier: Resumed | None) -> Iterator[Path]:
     """Yield the run's folder with the record of what is known before the training; it is locked within the block.
@@ -117,7 +127,7 @@ def claimed(ready: Ready, tags: Mapping[str, str], output_dir: Path, earlier: Re
         if lock is None:
             raise UserError(f"resume={folder}: must not be a run that another process is training")
         remove_temporaries(folder)
-        write_record(folder, ready, tags)
+        write_record(folder, ready, tags, durable=True)
     except OSError as error:
         wanted = f"must be a folder that can be written to ({error.strerror})"
         raise UserError(f"output_dir={output_dir}: {wanted}") from error
@@ -125,7 +135,8 @@ def claimed(ready: Ready, tags: Mapping[str, str], output_dir: Path, earlier: Re
         yield folder
     finally:
         lock.release()
-        Path(lock.lock_file).unlink(missing_ok=True)
+        with suppress(OSError):  # somebody has removed the folder
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -206,8 +217,8 @@ def write(training: Training, ready: Ready, tags: Mapping[str, str], folder: Pat
     def write_to(folder: Path) -> Result:
         result = result_of(ready, outcome, folder, seconds=training.seconds, links=tracked.links())
         write_record(folder, ready, tags)
-        served = tracked.run_id is not None
-        write_run(ready, outcome, result, figures=experiment.figures is not False, served=served)
+        served, figures = tracked.run_id is not None, experiment.figures is not False
+        write_run(ready, outcome, result, figures=figures, served=served, durable=True)
         return result
 
     return write_or_rescue(write_to, folder)

@@ -16,8 +16,13 @@ from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
 
 
-def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False) -> None:
-    """Write everything about a run into its folder, its summary last; with `served`, also as a model of MLflow."""
+def write_run(
+    ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False, durable: bool = False
+) -> None:
+    """Write everything about a run into its folder, its summary last; with `served`, also as a model of MLflow.
+
+    If durable, all of it lasts even if the machine dies.
+    """
     folder = result.folder
     write_yaml(folder / CONFIG, result.config)
     write_history(folder, result.history)
@@ -28,10 +33,9 @@ def write_run(ready: Ready, outcome: Outcome, result: Result, *, figures: bool, 
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
     if figures:
-        (folder / "figures").mkdir(exist_ok=True)  # even if none can be drawn: it shows that they were wanted
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / "figures")
     write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn))
-    result.summary.write(folder)
+    result.summary.write(folder, durable=durable)
 
 
 def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:

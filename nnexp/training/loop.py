@@ -206,6 +206,11 @@ class Training:
         return self._rounds[self._number - 1].time if self._number else 0
 
     @property
+    def ended(self) -> bool:
+        """Tell whether all runs have ended."""
+        return not len(self._active)
+
+    @property
     def seconds(self) -> float:
         """Return how long it has trained."""
         return self._active.seconds

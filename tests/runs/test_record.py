@@ -1,0 +1,121 @@
+"""A run's folder is its record: whatever happens to process, folder and store, nothing is lost and nothing twice."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import CommandLine, Finished
+
+Typed = Callable[..., Finished]
+SHORT = ("trainer.epochs=20", "architecture.hidden=[4]", "verbose=false")
+LONG = ("trainer.epochs=30000", "architecture.hidden=[4]", "figures=false")
+NUMBERS = ("history.csv", "parameters.npz")
+
+
+def statuses(output_dir: Path) -> list[str]:
+    with closing(sqlite3.connect(output_dir / "mlflow.db")) as store:
+        return [status for (status,) in store.execute("select status from runs order by start_time")]
+
+
+def the_run(output_dir: Path) -> Path:
+    (folder,) = (path for path in (output_dir / "digits_binary").iterdir() if path.is_dir())
+    return folder
+
+
+def test_a_run_that_has_ended_and_is_resumed_stays_one_run(typed: Typed, tmp_path: Path) -> None:
+    """Its model folder, figures and artifacts are there, and are written again."""
+    assert typed(*SHORT, "trainer.checkpoint_every=5").returncode == 0
+    folder = the_run(tmp_path / "outputs")
+    before = {name: (folder / name).read_bytes() for name in NUMBERS}
+    for _ in range(2):
+        again = typed(f"resume={folder}", "verbose=false")
+        assert (again.returncode, again.stderr) == (0, "")
+        assert again.stdout.startswith("Ended before, at epoch 20 of 20 in ")
+    assert {name: (folder / name).read_bytes() for name in NUMBERS} == before
+    assert statuses(tmp_path / "outputs") == ["FINISHED"]
+    assert not list(folder.rglob(".*"))
+
+
+def test_a_run_without_checkpoints_says_that_it_has_ended(typed: Typed, tmp_path: Path) -> None:
+    assert typed(*SHORT, "tracking=none", "figures=false").returncode == 0
+    again = typed(f"resume={the_run(tmp_path / 'outputs')}")
+    assert (again.returncode, again.stdout) == (2, "")
+    assert "must be a run that has not ended; this one has, at epoch 20" in again.stderr
+
+
+@pytest.mark.parametrize("resume", [True, False])
+def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume: bool) -> None:
+    process = nnexp.start(*LONG)
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("epoch"))
+    process.kill()
+    process.communicate()
+    outputs = nnexp.folder / "outputs"
+    folder = the_run(outputs)
+    assert {"run.json", "config.yaml", "tracked.json"} <= {path.name for path in folder.iterdir()}
+    assert statuses(outputs) == ["RUNNING"]
+    if resume:
+        done = nnexp(f"resume={folder}", "verbose=false", "figures=false")
+        assert (done.returncode, done.stdout.splitlines()[0].rpartition(" in ")[0]) == (
+            0,
+            "Going on after epoch 0 of 30000",
+        )
+        assert statuses(outputs) == ["FINISHED"]
+        assert the_run(outputs) == folder
+    else:
+        assert nnexp("deliver", "outputs").returncode == 0
+        assert statuses(outputs) == ["KILLED"]
+        assert "Nothing is left" in nnexp("deliver", "outputs").stdout
+
+
+def test_what_cannot_be_written_is_kept_in_the_temporary_directory(nnexp: CommandLine) -> None:
+    process = nnexp.start(*LONG)
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("epoch"))
+    data = nnexp.folder / "outputs" / "digits_binary"
+    shutil.rmtree(data)
+    data.write_text("no folder any more")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    (line,) = (line for line in errors.splitlines() if "cannot be written" in line)
+    rescue = Path(line.rpartition(" is in ")[2])
+    assert {"run.json", "config.yaml", "result.json", *NUMBERS} <= {path.name for path in rescue.iterdir()}
+    assert "Traceback" not in errors
+    assert statuses(nnexp.folder / "outputs") == ["FINISHED"]
+    shutil.rmtree(rescue.parent)
+
+
+def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run is resumed from another working folder, too, into the store that has it."""
+    assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
+    (tmp_path / "outputs").rename(tmp_path / "moved")
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = typed(f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert statuses(tmp_path / "moved") == ["FINISHED"]
+    assert not (tmp_path / "outputs").exists()
+    assert not (tmp_path / "elsewhere" / "outputs").exists()
+
+
+def test_the_same_sweep_at_once_is_refused_and_one_whose_folder_is_gone_fails(nnexp: CommandLine) -> None:
+    words = ("-m", "seed=0,1", *LONG, "hydra.launcher.jobs=1", "tracking=none")
+    process = nnexp.start(*words)
+    assert process.stdout is not None
+    while not list(nnexp.folder.glob("outputs/sweeps/*/sweep.json")):
+        assert process.poll() is None
+    second = nnexp(*words)
+    assert second.returncode == 2
+    assert f"as process {process.pid} in " in second.stderr
+    assert "sweep.wait=true" in second.stderr
+    next(line for line in process.stdout if "1/2 runs" in line)
+    (folder,) = nnexp.folder.glob("outputs/sweeps/2*")
+    shutil.rmtree(folder)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in errors) == (1, False)
+    assert "1 runs" in output
+    assert "To go on: python -m nnexp -m" in output

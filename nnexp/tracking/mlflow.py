@@ -22,6 +22,7 @@ from nnexp.tracking.mlflow_store import (
     check_store,
     database_file,
     open_store,
+    restore,
     tracking_errors,
 )
 from nnexp.tracking.mlflow_sweep import MLflowSweep
@@ -122,7 +123,7 @@ class MLflowTracker(Tracker):
     @tracking_errors()
     def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open an existing one."""
-        if run_id is not None and (run := active_run(self._client, run_id)) is not None:
+        if run_id is not None and (run := active_run(self._client, run_id, restored=True)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             there = {name: self._steps(run_id, name) for name in run.data.metrics}
             return MLflowRun(
@@ -142,7 +143,7 @@ class MLflowTracker(Tracker):
     @tracking_errors()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
         """Create the parent run of a sweep, or open an existing one."""
-        if run_id is not None and (run := active_run(self._client, run_id)) is not None:
+        if run_id is not None and (run := active_run(self._client, run_id, restored=True)) is not None:
             self._client.update_run(run_id, status="RUNNING")
             return MLflowSweep(self._client, self.uri, run.info.experiment_id, run_id)
         experiment = self._experiment_id(self._experiment or facts.group)
@@ -164,4 +165,5 @@ class MLflowTracker(Tracker):
                 existing = self._client.get_experiment_by_name(name)
                 if existing is None:
                     raise
+        restore(self._client, existing)
         return existing.experiment_id

@@ -12,12 +12,12 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import url2pathname, urlopen
 
-from nnexp.core.errors import TrackingError, UserError, on_one_line
+from nnexp.core.errors import TrackingError, UserError, on_one_line, warn
 from nnexp.core.files import atomically
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Run
+    from mlflow.entities import Experiment, Run
 
 REACH_SECONDS = 5.0
 """How long a server may take to answer, before the training begins."""
@@ -138,12 +138,36 @@ def _follow_artifacts(database: Path) -> None:
                 )
 
 
-def active_run(client: "MlflowClient", run_id: str) -> "Run | None":
-    """Return a run; None if it was deleted, or the store is a new one."""
+def restore(client: "MlflowClient", experiment: "Experiment") -> None:
+    """Restore an experiment with its runs if it was deleted in MLflow, which takes no runs in it otherwise."""
+    from mlflow.exceptions import MlflowException
+
+    if experiment.lifecycle_stage == "active":
+        return
+    try:
+        client.restore_experiment(experiment.experiment_id)
+    except MlflowException:
+        if client.get_experiment(experiment.experiment_id).lifecycle_stage != "active":
+            raise
+    else:  # no other process was first
+        warn(f"tracking.experiment={experiment.name}: was deleted in MLflow, and is restored with its runs")
+
+
+def active_run(client: "MlflowClient", run_id: str, *, restored: bool = False) -> "Run | None":
+    """Return a run; None if it was deleted, or the store is a new one.
+
+    Args:
+        client: A client of the store.
+        run_id: The ID of the run.
+        restored: Whether an experiment that was deleted as a whole is restored for it.
+    """
     from mlflow.exceptions import MlflowException
 
     try:
         run = client.get_run(run_id)
+        if restored and run.info.lifecycle_stage != "active":
+            restore(client, client.get_experiment(run.info.experiment_id))
+            run = client.get_run(run_id)
     except MlflowException as error:
         if error.error_code in NO_SUCH_RUN:
             return None

@@ -32,7 +32,7 @@ class MLflowSweep(TrackedSweep):
 
     def __init__(self, client: "MlflowClient", uri: str, experiment_id: str, run_id: str) -> None:
         self._client, self.uri = client, uri
-        self.experiment_id, self.run_id = experiment_id, run_id
+        self.experiment_id, self.run_id, self._parents = experiment_id, run_id, {run_id: True}
 
     @tracking_errors()
     def recorded(self) -> Mapping[str, str]:
@@ -83,12 +83,20 @@ class MLflowSweep(TrackedSweep):
 
     @tracking_errors()
     def reuse(self, run_id: str) -> bool:
-        """Tag a run as one of this sweep; return whether it still exists."""
+        """Tag a run as one of this sweep, as its child if its parent was deleted; return whether it still exists."""
         run = active_run(self._client, run_id)
-        missing = set() if run is None else membership(self.run_id).items() - run.data.tags.items()
-        for key, value in missing:
+        if run is None:
+            return False
+        parent = run.data.tags.get("mlflow.parentRunId")
+        tags = child_tags(self.run_id) if parent and not self._is_there(parent) else membership(self.run_id)
+        for key, value in tags.items() - run.data.tags.items():
             self._client.set_tag(run_id, key, value)
-        return run is not None
+        return True
+
+    def _is_there(self, parent: str) -> bool:
+        if parent not in self._parents:  # many children have the same
+            self._parents[parent] = active_run(self._client, parent) is not None
+        return self._parents[parent]
 
     @tracking_errors()
     def finish(self, shown: SweepView | None, description: str, files: Sequence[Path], status: Status) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.entities import Run, ViewType
 
+from nnexp.tracking.mlflow_store import restore
 from tests.conftest import CommandLine
 
 SMALL = ("trainer.epochs=2", "figures=false", "verbose=false")
@@ -41,3 +43,54 @@ def test_artifacts_follow_an_output_folder_that_was(how: str, nnexp: CommandLine
         assert copy.read_bytes() == (new / "mlartifacts" / run.info.run_id / "artifacts" / "config.yaml").read_bytes()
     assert client.get_logged_model(model.model_id).artifact_location.startswith(f"{new.as_uri()}/mlartifacts/")
     assert (contents(old) if old.exists() else None) == (before if how == "copied" else None)
+
+
+def experiment_and_runs(folder: Path) -> tuple[MlflowClient, str, dict[str, Run]]:
+    """Return the store of a folder, the experiment in it, and its runs that are not deleted."""
+    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    experiment = client.get_experiment_by_name("digits_binary")
+    assert experiment is not None
+    runs = client.search_runs([experiment.experiment_id], run_view_type=ViewType.ACTIVE_ONLY)
+    return client, experiment.experiment_id, {run.info.run_id: run for run in runs}
+
+
+def test_an_experiment_that_was_deleted_is_restored_by_one_of_two_processes(nnexp: CommandLine, tmp_path: Path) -> None:
+    assert nnexp(*SMALL).returncode == 0
+    client, experiment, _ = experiment_and_runs(tmp_path)
+    client.delete_experiment(experiment)
+    as_both_see_it = client.get_experiment(experiment)
+    both = [nnexp.start(*SMALL, f"seed={seed}") for seed in (1, 2)]
+    said = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    line = "nnexp: tracking.experiment=digits_binary: was deleted in MLflow, and is restored with its runs\n"
+    assert set(said) <= {"", line}
+    assert line in said
+    assert {run.data.params["seed"] for run in experiment_and_runs(tmp_path)[2].values()} == {"0", "1", "2"}
+    restore(client, as_both_see_it)
+
+
+def test_the_children_of_a_parent_that_was_deleted_follow_the_new_one(nnexp: CommandLine, tmp_path: Path) -> None:
+    sweep = ("-m", "seed=0,1", *SMALL)
+    assert nnexp(*sweep).returncode == 0
+    client, experiment, runs = experiment_and_runs(tmp_path)
+    children = {key for key, run in runs.items() if "mlflow.parentRunId" in run.data.tags}
+    (first,) = runs.keys() - children
+
+    def parents_of_the_children() -> tuple[set[str], list[set[str]]]:
+        runs = experiment_and_runs(tmp_path)[2]
+        assert children < set(runs)
+        tags = [runs[child].data.tags for child in children]
+        return set(runs) - children, [{one["mlflow.parentRunId"], one["sweep"]} for one in tags]
+
+    client.delete_experiment(experiment)
+    again = nnexp(*sweep)
+    assert (again.returncode, again.stderr.count("is restored with its runs")) == (0, 1)
+    assert parents_of_the_children() == ({first}, [{first}, {first}])
+
+    client.delete_run(first)
+    assert nnexp(*sweep).returncode == 0
+    ((anew,), children_of) = parents_of_the_children()
+    assert children_of == [{anew}, {anew}]
+
+    assert nnexp("-m", "seed=0,1,2", *SMALL).returncode == 0
+    assert parents_of_the_children()[1] == [{anew}, {anew}]

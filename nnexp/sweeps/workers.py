@@ -5,33 +5,46 @@ launched it, and no tracker.
 """
 
 import logging
+import os
 import pickle
 import signal
 import socket
 import threading
+import time
 import traceback
-import warnings
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
 
 import annotated_types as at
 
 from nnexp.core.component import Component, Count
 from nnexp.core.errors import UserError, warn
 from nnexp.core.threads import BLAS_THREADS
+from nnexp.sweeps.shared_memory import PackedCall, SharedArrays, shared_folder
 
 if TYPE_CHECKING:
     import distributed
+    from joblib.externals.loky import ProcessPoolExecutor
 
 T = TypeVar("T")
 
 ATTEMPTS = 2
-"""How often stacks are given to workers that may die, before each is given to a worker of its own."""
+"""How often a stack may lose its worker, before it has to wait until it can be trained while nothing else is."""
+ATTEMPTS_ALONE = 2
+"""How often it may lose a worker then, before it is given up."""
+ONE_THREAD = {f"{library}_NUM_THREADS": str(BLAS_THREADS) for library in ("OMP", "OPENBLAS", "MKL", "BLIS")}
+"""Says to the libraries of a worker that each core has a worker."""
+SECONDS_TO_NOTICE = 0.5
+"""How long a worker may live on without the process that started it."""
 RETRIES = 2
 """How often a cluster that is started here gives the stack of a worker that died to another one."""
 CALLS_PER_WORKER = 2
@@ -54,7 +67,11 @@ def answer_of(function: Callable[[], T], place: int) -> tuple[int, T | Failure]:
     try:
         return place, function()
     except Exception as error:  # noqa: BLE001 - it is part of the answer
-        return place, Failure(f"{type(error).__name__}: {error}", traceback.format_exc())
+        return place, _failure(error)
+
+
+def _failure(error: BaseException) -> Failure:
+    return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
 @dataclass(frozen=True)
@@ -113,9 +130,7 @@ class Pool(ABC):
 
     def __exit__(self, *raised: object) -> None:
         """End the calls that are not finished, and close the connection."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # joblib's, that results are not used
-            self._unfinished.close()
+        self._unfinished.close()
 
     def begin(self, functions: Sequence[Callable[[], T]]) -> Returned[T]:
         """Begin to call functions at once, and return an iterator over the answers as they come.
@@ -132,46 +147,161 @@ class Pool(ABC):
 
 
 class LokyPool(Pool):
-    """Processes on this machine, by joblib; a single one is this process itself."""
+    """Processes on this machine, by loky; a single one is this process itself."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self._arrays = SharedArrays(self._unfinished.enter_context(shared_folder()))
 
     def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
-        if len(functions) == 1 or self.count == 1:
+        if len(functions) <= 1 or self.count == 1:
             return (answer_of(function, place) for place, function in functions.items())
-        return self._answers(functions, self._parallel(functions))
+        team: _Team[T] = _Team(min(self.count, len(functions)), self._arrays)
+        self._unfinished.callback(team.end)
+        return self._answers(functions, team, {team.call(functions[place], place): place for place in functions})
 
-    def _answers(self, functions: Mapping[int, Callable[[], T]], begun: Returned[T] | None) -> Returned[T]:
-        left = dict(functions)
-        for _ in range(ATTEMPTS):
-            try:
-                for place, answer in begun or self._parallel(left):
-                    del left[place]
-                    yield place, answer
-            except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
+    def _answers(
+        self,
+        functions: Mapping[int, Callable[[], T]],
+        team: "_Team[T]",
+        calls: dict[Future[tuple[int, T | Failure]], int],
+    ) -> Returned[T]:
+        deaths: Counter[int] = Counter()
+        alone: list[int] = []
+        try:
+            while calls or alone:
+                if not calls:
+                    place = alone.pop()
+                    calls[team.call(functions[place], place)] = place
+                done = team.ended.get()
+                place, error = calls.pop(done), done.exception()
+                if error is None:
+                    yield done.result()
+                    continue
+                team.replace_dead()
+                deaths[place] += 1
+                if deaths[place] == ATTEMPTS + ATTEMPTS_ALONE:
+                    yield place, _lost(error)
+                    continue
                 _warn_of_death(error)
-                begun = None
-            else:
-                return
-        for place, function in left.items():
-            try:
-                yield from self._parallel({place: function})
-            except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
-                yield place, _lost(error)
+                if deaths[place] < ATTEMPTS:
+                    calls[team.call(functions[place], place)] = place
+                else:
+                    alone.append(place)
+            team.rest()
+        finally:
+            team.end()
 
-    def _parallel(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
-        from joblib import Parallel, delayed
 
-        parallel = Parallel(
-            n_jobs=self.count,
-            backend="loky",
-            batch_size=1,
-            return_as="generator_unordered",
-            mmap_mode="c",  # large arrays are shared through files; those of a training that goes on are written to
-        )
-        calls = [delayed(answer_of)(function, place) for place, function in functions.items()]
-        with _ignoring_interrupts():
-            answers: Returned[T] = parallel(calls)
-        self._unfinished.callback(answers.close)
-        return answers
+class _Team(Generic[T]):
+    """Processes that call functions, each with a thread here that sends it the next call at once.
+
+    Each has an executor of its own: one that dies takes no other with it, and which call was under way is known.
+
+    Args:
+        count: How many there are.
+        arrays: Those that are sent.
+
+    Attributes:
+        ended: The calls that have ended, as they end.
+    """
+
+    def __init__(self, count: int, arrays: SharedArrays) -> None:
+        self.ended: SimpleQueue[Future[tuple[int, T | Failure]]] = SimpleQueue()
+        self._arrays = arrays
+        self._processes: list[ProcessPoolExecutor] = []
+        self._free: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+        self._dead: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
+        self._threads = ThreadPoolExecutor(count)
+        for _ in range(count):
+            self._add()
+
+    def call(self, function: Callable[[], T], place: int) -> "Future[tuple[int, T | Failure]]":
+        """Call a function on the next process that is free; the future raises BrokenProcessPool if that dies."""
+        future = self._threads.submit(self._called, function, place)
+        future.add_done_callback(self.ended.put)
+        return future
+
+    def _called(self, function: Callable[[], T], place: int) -> tuple[int, T | Failure]:
+        process = self._free.get()
+        try:
+            with self._arrays.packed(function) as call:
+                answer: tuple[int, T | Failure] = process.submit(answer_of, partial(_call, call), place).result()
+        except BrokenProcessPool:
+            self._dead.put(process)
+            raise
+        except Exception as error:  # noqa: BLE001 - the function or what it returned cannot be sent
+            answer = place, _failure(error)
+        self._free.put(process)
+        return answer
+
+    def replace_dead(self) -> None:
+        """Start a process for each that has died."""
+        while not self._dead.empty():
+            dead = self._dead.get()
+            dead.shutdown()
+            self._processes.remove(dead)
+            self._add()
+
+    def rest(self) -> None:
+        """Keep the processes, none of which has anything to do, for the next team."""
+        _RESTING.extend(self._processes)
+        self._processes.clear()
+
+    def end(self) -> None:
+        """End the calls that are not finished, with the processes."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for process in self._processes:
+            process.shutdown(kill_workers=True)
+            self._free.put(process)  # a thread that waits for one is told that it has ended
+        self._threads.shutdown()
+        self._processes.clear()
+
+    def _add(self) -> None:
+        process = _resting() or _started()
+        self._processes.append(process)
+        self._free.put(process)
+
+
+_RESTING: "list[ProcessPoolExecutor]" = []
+"""Processes that have nothing to do: to start them takes a second, and a search asks for them again and again."""
+
+
+def _resting() -> "ProcessPoolExecutor | None":
+    while _RESTING:
+        process = _RESTING.pop()
+        with suppress(BrokenProcessPool):  # it died while it rested
+            process.submit(int)
+            return process
+    return None
+
+
+def _started() -> "ProcessPoolExecutor":
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    process = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),), env=ONE_THREAD)
+    with _ignoring_interrupts():
+        process.submit(int)  # the first call starts it
+    return process
+
+
+def _end_with(parent: int) -> None:
+    """Let this process end when the one that started it does, however that ends."""
+    import psutil
+
+    adopter = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == adopter and psutil.pid_exists(parent):  # the second where there is no adoption
+            time.sleep(SECONDS_TO_NOTICE)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def _call(call: PackedCall) -> object:
+    """Unpack a function and call it; both may fail."""
+    return call.unpacked()()
 
 
 class DaskPool(Pool):
@@ -271,12 +401,12 @@ def _check_port(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
 
 
-def _warn_of_death(error: Exception) -> None:
+def _warn_of_death(error: BaseException) -> None:
     warn(f"a worker died ({_first_line(error)}): its stack is trained again")
 
 
-def _lost(error: Exception) -> Failure:
-    return Failure(f"the worker died: {_first_line(error)}", traceback.format_exc())
+def _lost(error: BaseException) -> Failure:
+    return Failure(f"the worker died: {_first_line(error)}", _failure(error).details)
 
 
 @contextmanager
@@ -292,5 +422,5 @@ def _ignoring_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)

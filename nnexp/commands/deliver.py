@@ -23,6 +23,7 @@ from nnexp.storage.run_folder import TRACKED, files_to_record
 from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.sweeps.sweep_folder import LOCK
 from nnexp.tracking.mlflow import default_uri, existing_tracker
+from nnexp.tracking.mlflow_store import absolute_uri
 from nnexp.tracking.tracker import FinishedRun, Tracker
 
 
@@ -36,7 +37,7 @@ def main(words: Sequence[str]) -> None:
     chosen = arguments.parse_args(words)
     output_dir = absolute(chosen.output_dir)
     named = (chosen.tracking_uri, os.environ.get("MLFLOW_TRACKING_URI"))
-    if not deliver(output_dir, [default_uri(output_dir), *(uri for uri in named if uri)]):
+    if not deliver(output_dir, [default_uri(output_dir), *(absolute_uri(uri) for uri in named if uri)]):
         sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
@@ -56,6 +57,7 @@ class Stores:
 
         Raises UserError if it does not exist, or the user has not named it.
         """
+        uri = absolute_uri(uri)
         if uri not in self.allowed:
             raise UserError(f"tracking.uri={uri}: must be named, as in --tracking-uri {uri}")
         if uri not in self._found:

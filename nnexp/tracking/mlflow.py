@@ -18,6 +18,7 @@ from nnexp.tracking.mlflow_store import (
     ARTIFACTS,
     DATABASE,
     SQLITE,
+    absolute_uri,
     active_run,
     check_store,
     database_file,
@@ -87,7 +88,8 @@ class MLflowTracking(Tracking):
             raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow ({error})") from error
 
     def _configured_uri(self) -> str | None:
-        return os.environ.get("MLFLOW_TRACKING_URI") or self.uri
+        uri = os.environ.get("MLFLOW_TRACKING_URI") or self.uri
+        return uri and absolute_uri(uri)
 
 
 def default_uri(output_dir: Path) -> str:

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname, urlopen
 
 from nnexp.core.errors import TrackingError, UserError, on_one_line, warn
-from nnexp.core.files import atomically
+from nnexp.core.files import absolute, atomically
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -61,6 +61,11 @@ def is_server(uri: str) -> bool:
 def database_file(uri: str) -> Path | None:
     """Return the file of a SQLite database; None if the store is something else."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
+
+
+def absolute_uri(uri: str) -> str:
+    """Return the address of a store as it is from every folder, with the whole path of a SQLite database."""
+    return f"{SQLITE}{absolute(uri.removeprefix(SQLITE))}" if uri.startswith(SQLITE) else uri
 
 
 def check_store(uri: str) -> None:

@@ -186,7 +186,7 @@ def test_only_stores_that_are_named_and_there_are_written_to(deliver: Deliver, t
     assert (refused.returncode, refused.stderr) == (1, expected)
     assert not (elsewhere / "mlflow.db").exists()
     (elsewhere / "gone.db").rename(elsewhere / "mlflow.db")
-    assert deliver("--tracking-uri", uri).returncode == 0
+    assert deliver("--tracking-uri", "sqlite:///elsewhere/mlflow.db").returncode == 0
     assert_whole(elsewhere, runs_in(elsewhere)[result.name], result.folder)
 
 

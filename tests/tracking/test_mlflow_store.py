@@ -1,14 +1,17 @@
 """The default store where users have changed something: the place of its folder, and what MLflow's page deletes."""
 
+import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
+from nnexp.storage.run_folder import TRACKED
 from nnexp.tracking.mlflow_store import restore
-from tests.conftest import CommandLine
+from tests.conftest import CommandLine, Finished
 
 SMALL = ("trainer.epochs=2", "figures=false", "verbose=false")
 
@@ -94,3 +97,15 @@ def test_the_children_of_a_parent_that_was_deleted_follow_the_new_one(nnexp: Com
 
     assert nnexp("-m", "seed=0,1,2", *SMALL).returncode == 0
     assert parents_of_the_children()[1] == [{anew}, {anew}]
+
+
+@pytest.mark.parametrize("how", ["config", "environment"])
+def test_a_database_in_the_working_folder_is_noted_as_it_is_from_everywhere(
+    how: str, typed: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "environment":
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
+    assert typed(*SMALL, f"tracking.uri=sqlite:///{'runs' if how == 'config' else 'other'}.db").returncode == 0
+    (note,) = (tmp_path / "outputs").rglob(TRACKED)
+    assert json.loads(note.read_text())["uri"] == f"sqlite:///{tmp_path}/runs.db"
+    assert not list(tmp_path.rglob("other.db"))

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from nnexp.config.code import code_fingerprint
 from nnexp.config.overrides import command
 from nnexp.core.component import resolved
 from nnexp.core.errors import DamagedError
@@ -37,12 +38,14 @@ class RunRecord:
     Attributes:
         overrides: The overrides with which it began.
         config_hash: The run's identity; `config.yaml` beside it has the whole config.
+        code: A fingerprint of the code that its numbers depend on.
         began: When it began, in local time.
         facts: What a tracker records of it.
     """
 
     overrides: Sequence[str]
     config_hash: str
+    code: str
     began: str
     facts: RunFacts
 
@@ -57,6 +60,7 @@ def write_record(folder: Path, ready: Ready, environment: Mapping[str, str], *, 
     record = RunRecord(
         overrides=[*ready.overrides],
         config_hash=ready.config_hash,
+        code=code_fingerprint(ready.experiment),
         began=time.strftime("%Y-%m-%d %H:%M:%S"),
         facts=ready.facts(environment),
     )

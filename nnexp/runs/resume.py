@@ -1,5 +1,6 @@
 """Resumes a run from its last checkpoint: `resume=RUN`."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,13 +9,14 @@ from typing import cast
 
 import yaml
 
+from nnexp.config.code import code_fingerprint
 from nnexp.config.experiment import Experiment
 from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.config.identity import without_effect
 from nnexp.config.overrides import command, key_of
 from nnexp.core.build import build
 from nnexp.core.component import flat, resolved
-from nnexp.core.errors import DamagedError, UserError
+from nnexp.core.errors import DamagedError, UserError, warn
 from nnexp.core.files import absolute, is_there, read_text, relative
 from nnexp.core.state import Saved, Tree
 from nnexp.runs.record import RunRecord
@@ -36,6 +38,7 @@ class Resumed:
     Attributes:
         experiment, overrides: Its config, and the overrides with which it began.
         data_digest: The digest of the data that it was trained on.
+        code: The fingerprint of the code that it was trained by; None if it is not known.
         training: The saved state of the training; None before the first checkpoint.
         folder: Its folder; None if only MLflow has its files.
         run_id: Its ID in MLflow, if it has no folder.
@@ -44,6 +47,7 @@ class Resumed:
     experiment: Experiment
     overrides: Sequence[str]
     data_digest: str
+    code: str | None
     training: Saved | None
     folder: Path | None
     run_id: str | None
@@ -55,6 +59,8 @@ class Resumed:
         """
         if data_digest != self.data_digest:
             raise UserError(f"dataset: must be what it was, with the digest {self.data_digest}, not {data_digest}")
+        if self.code not in (None, code_fingerprint(self.experiment)):
+            warn("the code has changed since the run began: it goes on, but may not be the same as in one go")
         try:
             if self.training is not None:
                 training.restore(self.training)
@@ -111,7 +117,13 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     if folder is not None and "output_dir" not in map(key_of, overrides):
         chosen = replace(chosen, output_dir=_output_dir(folder, chosen.output_dir))
     return Resumed(
-        experiment=chosen, overrides=first, data_digest=digest, training=training, folder=folder, run_id=run_id
+        experiment=chosen,
+        overrides=first,
+        data_digest=digest,
+        code=None if record is None else record.code,
+        training=training,
+        folder=folder,
+        run_id=run_id,
     )
 
 
@@ -152,7 +164,8 @@ def resume_command(folder: Path, overrides: Sequence[str]) -> str:
 
 def _folder(name: str, output_dir: Path) -> Path | None:
     """Return a name as a path if it exists, or the folder of the run with this ID in MLflow, or None."""
-    return absolute(name) if is_there(absolute(name)) else folder_of_run_id(name, output_dir)
+    path = Path(os.path.normpath(absolute(name)))
+    return path if is_there(path) else folder_of_run_id(name, output_dir)
 
 
 def _chosen(experiment: Experiment, saved: Experiment, overrides: Sequence[str]) -> Experiment:

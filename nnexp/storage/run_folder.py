@@ -13,7 +13,7 @@ import numpy as np
 import yaml
 
 from nnexp.core.component import Array
-from nnexp.core.files import atomically, read_text, sync_all, write_text
+from nnexp.core.files import TEMPORARY, atomically, read_text, sync_all, write_text
 from nnexp.core.json_files import read_json, write_json
 from nnexp.training.history import History, Unit
 
@@ -78,8 +78,8 @@ class RunSummary:
 
 
 def files_to_record(folder: Path) -> list[Path]:
-    """Return the files and folders of a run, without the note about its tracking."""
-    return sorted(path for path in folder.iterdir() if path.name != TRACKED)
+    """Return the files and folders of a run, without the note about its tracking and what is half written."""
+    return sorted(path for path in folder.iterdir() if path.name != TRACKED and not TEMPORARY.fullmatch(path.name))
 
 
 def write_yaml(path: Path, config: Mapping[str, object]) -> None:

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from nnexp import __version__
 from nnexp.analysis.results import KEPT_EVALUATIONS
+from nnexp.config.code import code_fingerprint, has_foreign_components
 from nnexp.runs.prepare import Ready
+from nnexp.runs.record import RunRecord
 from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.training.history import History
 
@@ -33,18 +35,28 @@ def finished(
 ) -> tuple[Path, RunSummary, History] | None:
     """Return the folder, the summary and the thinned history of a run that was trained before, if it was.
 
-    It has to be trained by the same version of nnexp on the same data, and to have figures if they are asked for. One
-    that halving stopped counts in its own sweep only, where it would be stopped again.
+    It has to be trained by the same code on the same data, and to have figures if they are asked for. One that halving
+    stopped counts in its own sweep only, where it would be stopped again.
     """
     for folder in folders.get(run.config_hash, []):
         summary = RunSummary.read(folder)
         if (
             summary is not None
             and (summary.config_hash, summary.data_digest) == (run.config_hash, run.dataset.digest)
-            and summary.version == __version__
+            and _same_code(run, summary, folder)
             and (run.experiment.figures is not True or (folder / FIGURES).is_dir())
             and (folder.parent == own or not summary.halved)
         ):
             with suppress(OSError, ValueError, KeyError):  # a damaged history: the run is trained again
                 return folder, summary, read_history(folder).thinned(KEPT_EVALUATIONS)
     return None
+
+
+def _same_code(run: Ready, summary: RunSummary, folder: Path) -> bool:
+    """Tell whether a run was trained by the code of today; where there is no record, only its version is known."""
+    if summary.version != __version__:
+        return False
+    record = RunRecord.read(folder)
+    if record is None:
+        return not has_foreign_components(run.experiment)
+    return record.code == code_fingerprint(run.experiment)

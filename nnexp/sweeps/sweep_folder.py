@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
 from nnexp.core.errors import UserError
-from nnexp.core.files import new_folder
+from nnexp.core.files import new_folder, remove_temporaries
 from nnexp.core.json_files import read_json, write_json
 from nnexp.core.locks import lock_of, locked
 from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY
@@ -112,6 +112,7 @@ class SweepFolder:
         self.lock.release()
 
     def _remove_unfinished(self) -> None:
+        remove_temporaries(self.path)
         for folder in self.runs.iterdir() if self.runs.is_dir() else ():
             if folder.is_dir() and not (folder / SUMMARY).exists():
                 shutil.rmtree(folder)

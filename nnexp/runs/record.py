@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 from nnexp.config.code import code_fingerprint
 from nnexp.config.overrides import command
@@ -25,7 +26,7 @@ from nnexp.storage.run_folder import (
     read_history,
     write_yaml,
 )
-from nnexp.tracking.tracker import FinishedRun, RunFacts
+from nnexp.tracking.tracker import IDENTIFIER, FinishedRun, RunFacts
 from nnexp.training.history import NOTHING, History
 
 RECORD, ERROR = "run.json", "error.txt"
@@ -36,6 +37,7 @@ class RunRecord:
     """What is known of a run before it is trained.
 
     Attributes:
+        identifier: Made once; a store that was told of the run finds it by this, even if nobody has noted its ID there.
         overrides: The overrides with which it began.
         config_hash: The run's identity; `config.yaml` beside it has the whole config.
         code: A fingerprint of the code that its numbers depend on.
@@ -43,6 +45,7 @@ class RunRecord:
         facts: What a tracker records of it.
     """
 
+    identifier: str
     overrides: Sequence[str]
     config_hash: str
     code: str
@@ -55,17 +58,21 @@ class RunRecord:
         return read_json(folder / RECORD, cls, MAX_FILE_BYTES)
 
 
-def write_record(folder: Path, ready: Ready, environment: Mapping[str, str], *, durable: bool = False) -> None:
-    """Write what is known of a run before it is trained: its config and its record."""
+def write_record(folder: Path, ready: Ready, environment: Mapping[str, str], *, durable: bool = False) -> RunRecord:
+    """Write what is known of a run before it is trained, its config and its record, and return the record."""
+    earlier = RunRecord.read(folder)
+    identifier = uuid4().hex if earlier is None else earlier.identifier
     record = RunRecord(
+        identifier=identifier,
         overrides=[*ready.overrides],
         config_hash=ready.config_hash,
         code=code_fingerprint(ready.experiment),
-        began=time.strftime("%Y-%m-%d %H:%M:%S"),
-        facts=ready.facts(environment),
+        began=time.strftime("%Y-%m-%d %H:%M:%S") if earlier is None else earlier.began,
+        facts=ready.facts({**environment, IDENTIFIER: identifier}),
     )
     write_yaml(folder / CONFIG, resolved(ready.experiment))
     write_json(folder / RECORD, asdict(record), durable=durable)
+    return record
 
 
 def write_error(folder: Path, reason: str, details: str) -> None:

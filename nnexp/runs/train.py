@@ -21,7 +21,7 @@ from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.runs.record import finished_run, write_error, write_record
+from nnexp.runs.record import RunRecord, finished_run, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import InStore, deliver_command, write_tracked
@@ -78,10 +78,10 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
         tracker = experiment.tracking.open(output_dir)
         check_store(earlier, tracker.uri, overrides, output_dir)
         tags = environment()
-        with claimed(ready, tags, output_dir, earlier) as folder, _saying_how_to_go_on(folder, overrides):
+        with claimed(ready, tags, output_dir, earlier) as (folder, record), _saying_how_to_go_on(folder, overrides):
             if earlier is not None:
                 terminal.show_lines([_how_far(training, trainer, folder)])
-            tracked = _begin_to_track(tracker, ready, tags, folder=folder, earlier=earlier)
+            tracked = _begin_to_track(tracker, record, folder=folder, earlier=earlier, times=trainer.evaluations())
             with _closed_if_it_fails(tracked, training, folder):
                 content = facts(experiment, ready.overrides, ready.dataset.digest)
                 every = trainer.checkpoint_every and trainer.steps(trainer.checkpoint_every, len(ready.data.train))
@@ -89,7 +89,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                 train(training, ready, checkpoints, tracked=tracked, observers=observers)
                 try:
                     result = write(training, ready, tags, folder=folder, tracked=tracked)
-                    record(tracked, result.folder, output_dir)
+                    record_run(tracked, result.folder, output_dir)
                 except KeyboardInterrupt:
                     checkpoints.write(training)
                     raise
@@ -112,8 +112,10 @@ def _how_far(training: Training, trainer: Trainer, folder: Path) -> str:
 
 
 @contextmanager
-def claimed(ready: Ready, tags: Mapping[str, str], output_dir: Path, earlier: Resumed | None) -> Iterator[Path]:
-    """Yield the run's folder with the record of what is known before the training; it is locked within the block.
+def claimed(
+    ready: Ready, tags: Mapping[str, str], output_dir: Path, earlier: Resumed | None
+) -> Iterator[tuple[Path, RunRecord]]:
+    """Yield the run's folder, and the record there of what is known before the training; it is locked in the block.
 
     Raises UserError if another process is training the run, or the folder cannot be written.
     """
@@ -127,12 +129,12 @@ def claimed(ready: Ready, tags: Mapping[str, str], output_dir: Path, earlier: Re
         if lock is None:
             raise UserError(f"resume={folder}: must not be a run that another process is training")
         remove_temporaries(folder)
-        write_record(folder, ready, tags, durable=True)
+        record = write_record(folder, ready, tags, durable=True)
     except OSError as error:
         wanted = f"must be a folder that can be written to ({error.strerror})"
         raise UserError(f"output_dir={output_dir}: {wanted}") from error
     try:
-        yield folder
+        yield folder, record
     finally:
         lock.release()
         with suppress(OSError):  # somebody has removed the folder
@@ -149,15 +151,17 @@ def _saying_how_to_go_on(folder: Path, overrides: Sequence[str]) -> Iterator[Non
 
 
 def _begin_to_track(
-    tracker: Tracker, ready: Ready, tags: Mapping[str, str], folder: Path, earlier: Resumed | None
+    tracker: Tracker, record: RunRecord, *, folder: Path, earlier: Resumed | None, times: Sequence[int]
 ) -> TrackedRun:
-    """Return the run in its tracker; it is noted at once, so that a run whose process dies can be closed later.
+    """Return the run in its tracker; it is noted before and after, so that a run whose process dies can be closed.
 
     Raises UserError if the tracker does not take the run; nothing is left of a new one.
     """
     run_id = None if earlier is None else earlier.tracked_as(tracker.uri)
+    if tracker.uri:
+        write_tracked(folder, tracker.uri, InStore(run_id))
     try:
-        tracked = tracker.start(ready.facts(tags), ready.experiment.trainer.evaluations(), run_id)
+        tracked = tracker.start(record.facts, times, run_id)
     except TrackingError as error:
         if earlier is None:
             rmtree(folder, ignore_errors=True)
@@ -224,7 +228,7 @@ def write(training: Training, ready: Ready, tags: Mapping[str, str], folder: Pat
     return write_or_rescue(write_to, folder)
 
 
-def record(tracked: TrackedRun, folder: Path, output_dir: Path) -> None:
+def record_run(tracked: TrackedRun, folder: Path, output_dir: Path) -> None:
     """Record the finished run in a folder; if that fails, it is delivered later."""
     done = finished_run(folder)
     try:

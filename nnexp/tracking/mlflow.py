@@ -27,10 +27,11 @@ from nnexp.tracking.mlflow_store import (
     tracking_errors,
 )
 from nnexp.tracking.mlflow_sweep import MLflowSweep
-from nnexp.tracking.tracker import RunFacts, SweepFacts, Tracker, Tracking
+from nnexp.tracking.tracker import IDENTIFIER, RunFacts, SweepFacts, Tracker, Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 
 @dataclass(frozen=True)
@@ -125,22 +126,26 @@ class MLflowTracker(Tracker):
     @tracking_errors()
     def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open an existing one."""
-        if run_id is not None and (run := active_run(self._client, run_id, restored=True)) is not None:
-            self._client.update_run(run_id, status="RUNNING")
-            there = {name: self._steps(run_id, name) for name in run.data.metrics}
-            return MLflowRun(
-                client=self._client,
-                uri=self.uri,
-                experiment_id=run.info.experiment_id,
-                run_id=run_id,
-                epochs=epochs,
-                there=there,
+        run = None if run_id is None else active_run(self._client, run_id, restored=True)
+        if run is None:
+            experiment = self._experiment_id(self._experiment or facts.group)
+            run = self._begun(experiment, facts) or self._client.create_run(
+                experiment, tags=source_tags(facts.tags), run_name=facts.name
             )
-        experiment = self._experiment_id(self._experiment or facts.group)
-        run_id = self._client.create_run(experiment, tags=source_tags(facts.tags), run_name=facts.name).info.run_id
-        self._client.log_batch(run_id, params=params_of(facts))
-        self._client.log_inputs(run_id, inputs_of(facts))
-        return MLflowRun(client=self._client, uri=self.uri, experiment_id=experiment, run_id=run_id, epochs=epochs)
+        found = str(run.info.run_id)
+        if run.info.status != "RUNNING":
+            self._client.update_run(found, status="RUNNING")
+        if not run.data.params or run.inputs is None or not run.inputs.dataset_inputs:
+            self._client.log_batch(found, params=params_of(facts))
+            self._client.log_inputs(found, inputs_of(facts))
+        return MLflowRun(
+            client=self._client,
+            uri=self.uri,
+            experiment_id=run.info.experiment_id,
+            run_id=found,
+            epochs=epochs,
+            there={name: self._steps(found, name) for name in run.data.metrics},
+        )
 
     @tracking_errors()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
@@ -152,6 +157,13 @@ class MLflowTracker(Tracker):
         tags = {**source_tags(facts.tags), "mlflow.note.content": cut(facts.description)}
         run_id = self._client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
         return MLflowSweep(self._client, self.uri, experiment, run_id)
+
+    def _begun(self, experiment: str, facts: RunFacts) -> "Run | None":
+        """Return the run that was begun here by a process that died before it noted its ID, or None."""
+        if IDENTIFIER not in facts.tags:
+            return None
+        condition = f"tags.`{IDENTIFIER}` = '{facts.tags[IDENTIFIER]}'"
+        return next(iter(self._client.search_runs([experiment], condition)), None)
 
     def _steps(self, run_id: str, name: str) -> set[int]:
         return {metric.step for metric in self._client.get_metric_history(run_id, name)}

@@ -11,6 +11,8 @@ from nnexp.core.json_files import NOT_IN_FILE
 from nnexp.training.history import NOTHING, History
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
+IDENTIFIER = "nnexp.run"
+"""The tag with the identifier of a run, by which it is found where its ID in the store was not noted in time."""
 
 
 @dataclass(frozen=True)
@@ -163,6 +165,8 @@ class Tracker:
 
     def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> TrackedRun:
         """Begin a run that will be evaluated at the given epochs, or go on with an existing one.
+
+        It is the one with this `run_id`, or with the identifier among its tags.
 
         Raises TrackingError if that fails.
         """

@@ -6,14 +6,12 @@ launched it, and no tracker.
 
 import logging
 import pickle
-import signal
 import socket
-import threading
 import traceback
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -23,6 +21,7 @@ import annotated_types as at
 
 from nnexp.core.component import Component, Count
 from nnexp.core.errors import UserError, warn
+from nnexp.core.signals import ignored_by_new_processes
 from nnexp.core.threads import BLAS_THREADS
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ class LokyPool(Pool):
             mmap_mode="c",  # large arrays are shared through files; those of a training that goes on are written to
         )
         calls = [delayed(answer_of)(function, place) for place, function in functions.items()]
-        with _ignoring_interrupts():
+        with ignored_by_new_processes():
             answers: Returned[T] = parallel(calls)
         self._unfinished.callback(answers.close)
         return answers
@@ -189,7 +188,7 @@ class DaskPool(Pool):
         )
         try:
             if workers.address is None:
-                with _ignoring_interrupts():
+                with ignored_by_new_processes():
                     self._client = Client(
                         n_workers=workers.jobs,
                         threads_per_worker=1,
@@ -277,19 +276,6 @@ def _warn_of_death(error: Exception) -> None:
 
 def _lost(error: Exception) -> Failure:
     return Failure(f"the worker died: {_first_line(error)}", traceback.format_exc())
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to all of them: the launching one ends its workers."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is inherited, where a handler would not be
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _first_line(error: Exception) -> str:

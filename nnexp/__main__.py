@@ -8,6 +8,7 @@ from importlib import import_module
 
 from nnexp.core.errors import UserError
 from nnexp.core.exits import exits
+from nnexp.core.output import let_no_print_fail
 
 COMMANDS = ("train", "compare", "replay", "predict", "deliver")
 """A module of `nnexp.commands` each; `nnexp COMMAND --help` explains it."""
@@ -16,6 +17,7 @@ COMMANDS = ("train", "compare", "replay", "predict", "deliver")
 def main() -> None:
     """Run a command; a user's mistake is one line and exit status 2."""
     atexit.register(gc.freeze)  # what is left at the end is let go of as it is: to look through it takes a second
+    let_no_print_fail()
     with exits():
         name, arguments = command_of(sys.argv[1:])
         if name == "train":

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from nnexp.core.errors import UserError, printable, warn
-from nnexp.core.signals import Terminated
+from nnexp.core.signals import HungUp, Terminated
 
 
 class ExitStatus(IntEnum):
@@ -14,8 +14,13 @@ class ExitStatus(IntEnum):
 
     UNSUCCESSFUL = 1  # a run diverged or came out differently, runs failed, something is still to be delivered
     MISTAKE = 2
-    INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
-    TERMINATED = 143  # and of one that SIGTERM ended
+    HUNG_UP = 129  # what a shell reports of a process that a closed terminal ended,
+    INTERRUPTED = 130  # Ctrl-C
+    TERMINATED = 143  # or SIGTERM
+
+
+INTERRUPTIONS = {HungUp: ExitStatus.HUNG_UP, Terminated: ExitStatus.TERMINATED}
+"""The exit statuses of interruptions other than Ctrl-C."""
 
 
 @contextmanager
@@ -32,4 +37,4 @@ def exits() -> Iterator[None]:
     except KeyboardInterrupt as interrupt:
         again = "".join(f"; to go on: {command}" for command in interrupt.args)  # to be copied, with every space
         print(f"\nnnexp: interrupted{printable(again)}", file=sys.stderr)  # after the ^C of a terminal
-        sys.exit(ExitStatus.TERMINATED if isinstance(interrupt, Terminated) else ExitStatus.INTERRUPTED)
+        sys.exit(INTERRUPTIONS.get(type(interrupt), ExitStatus.INTERRUPTED))

@@ -1,6 +1,7 @@
-"""Ctrl-C and SIGTERM: both interrupt, at once or at the end of a step."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP): all interrupt, at once or at the end of a step."""
 
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,12 +14,20 @@ class Terminated(KeyboardInterrupt):
     """The process was asked to end with SIGTERM."""
 
 
-KINDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
+class HungUp(KeyboardInterrupt):
+    """The terminal of the process was closed, which sends SIGHUP."""
+
+
+KINDS: dict[signal.Signals, type[KeyboardInterrupt]] = {
+    signal.SIGINT: KeyboardInterrupt,
+    signal.SIGTERM: Terminated,
+    **({} if sys.platform == "win32" else {signal.SIGHUP: HungUp}),
+}
 """The exception that each signal raises."""
 
 
 class Interruption:
-    """A signal that has come and waits for the end of a step; a second one does not wait."""
+    """A signal that has come and waits for the end of a step; a second one does not wait, unless it is SIGHUP."""
 
     def __init__(self) -> None:
         self._kind: type[KeyboardInterrupt] | None = None
@@ -30,9 +39,11 @@ class Interruption:
 
     def note(self, number: int, _frame: FrameType | None) -> None:
         """Remember a signal; raise it if it is the second."""
-        if self._kind is not None:
+        kind = _kind_of(number)
+        if self._kind is None:
+            self._kind = kind
+        elif kind is not HungUp:
             raise self._kind
-        self._kind = KINDS[signal.Signals(number)]
 
     def happen(self) -> None:
         """Raise the exception of the signal that has come, if any."""
@@ -42,12 +53,12 @@ class Interruption:
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does; only the main thread of a process can."""
+    """Let SIGTERM and SIGHUP end the block as Ctrl-C does; only the main thread of a process can."""
 
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise Terminated
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise _kind_of(number)
 
-    with _handled(signal.SIGTERM, by=interrupt):
+    with _handled(*KINDS, by=interrupt):
         yield
 
 
@@ -55,19 +66,44 @@ def sigterm_interrupts() -> Iterator[None]:
 def waiting_interrupts() -> Iterator[Interruption]:
     """Let the first signal wait within the block, until the block calls `happen` or ends."""
     interruption = Interruption()
-    with _handled(*KINDS, by=interruption.note):
+    with _handled(*KINDS, by=interruption.note, inner=True):
         yield interruption
     interruption.happen()
 
 
 @contextmanager
-def _handled(*signals: signal.Signals, by: Handler) -> Iterator[None]:
+def ignored_by_new_processes() -> Iterator[None]:
+    """Let processes that the block starts ignore what a terminal sends to all of its processes."""
+    with _handled(*(KINDS.keys() - {signal.SIGTERM}), by=signal.SIG_IGN):  # inherited, where a handler would not be
+        yield
+
+
+def _kind_of(number: int) -> type[KeyboardInterrupt]:
+    """Return the exception of a signal that has come, and ignore SIGHUP from now on: it must not disturb the end.
+
+    A shell and the kernel each send one when a terminal is closed, and some close it right after Ctrl-C.
+    """
+    if sys.platform != "win32":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    return KINDS[signal.Signals(number)]
+
+
+@contextmanager
+def _handled(*signals: signal.Signals, by: Handler | signal.Handlers, inner: bool = False) -> Iterator[None]:
+    """Handle signals within the block; those that are ignored stay so, as under nohup.
+
+    Those that come to be ignored in an inner block stay so after it, until the outer one ends.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    previous = {number: signal.signal(number, by) for number in signals}
+    before = {number: signal.getsignal(number) for number in signals}
+    handled = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    for number in handled:
+        signal.signal(number, by)
     try:
         yield
     finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
+        for number, handler in handled.items():
+            if not (inner and signal.getsignal(number) is signal.SIG_IGN):
+                signal.signal(number, handler)

@@ -7,7 +7,6 @@ launched it, and no tracker.
 import logging
 import os
 import pickle
-import signal
 import socket
 import threading
 import time
@@ -17,7 +16,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -28,6 +27,7 @@ import annotated_types as at
 
 from nnexp.core.component import Component, Count
 from nnexp.core.errors import UserError, warn
+from nnexp.core.signals import ignored_by_new_processes
 from nnexp.core.threads import BLAS_THREADS
 from nnexp.sweeps.shared_memory import PackedCall, SharedArrays, shared_folder
 
@@ -280,7 +280,7 @@ def _started() -> "ProcessPoolExecutor":
     from joblib.externals.loky import ProcessPoolExecutor
 
     process = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),), env=ONE_THREAD)
-    with _ignoring_interrupts():
+    with ignored_by_new_processes():
         process.submit(int)  # the first call starts it
     return process
 
@@ -319,7 +319,7 @@ class DaskPool(Pool):
         )
         try:
             if workers.address is None:
-                with _ignoring_interrupts():
+                with ignored_by_new_processes():
                     self._client = Client(
                         n_workers=workers.jobs,
                         threads_per_worker=1,
@@ -407,19 +407,6 @@ def _warn_of_death(error: BaseException) -> None:
 
 def _lost(error: BaseException) -> Failure:
     return Failure(f"the worker died: {_first_line(error)}", _failure(error).details)
-
-
-@contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
-    """Start processes that ignore Ctrl-C, which a terminal sends to all of them: the launching one ends its workers."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # which is inherited, where a handler would not be
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,75 @@
+"""Standard output and standard error on which no print fails: what they do not take is replaced or dropped."""
+
+import io
+import os
+import select
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from nnexp.core.errors import warn
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+
+FAILING = ("strict", "surrogateescape", "surrogatepass")
+"""The ways to encode that fail on signs which a terminal does not know, such as ±."""
+
+
+def let_no_print_fail() -> None:
+    """Replace both streams for the rest of the process; those that are not the interpreter's own stay as they are."""
+    sys.stdout = _lasting(sys.stdout, sys.__stdout__)
+    sys.stderr = _lasting(sys.stderr, sys.__stderr__)
+
+
+def _lasting(stream: TextIO | None, own: TextIO | None) -> TextIO:
+    if stream is None:  # it was closed before the process began
+        return Path(os.devnull).open("w", encoding="utf-8")
+    if stream is not own or not isinstance(stream, io.TextIOWrapper):
+        return stream
+    if isinstance(stream.buffer, io.BufferedWriter):
+        buffer: io.BufferedWriter | _Lasting = io.BufferedWriter(_Lasting(stream.buffer.raw))
+    else:  # python -u
+        buffer = _Lasting(stream.buffer)
+    return io.TextIOWrapper(
+        buffer,
+        encoding=stream.encoding,
+        errors="replace" if stream.errors in FAILING else stream.errors,
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
+
+
+class _Lasting(io.RawIOBase):
+    """Writes to a stream until that fails; what comes then is dropped, and does not fail again when Python ends."""
+
+    def __init__(self, stream: io.RawIOBase) -> None:
+        self._stream, self._failed = stream, False
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        """Write data or drop it, and return how many bytes are done with."""
+        if self._failed:
+            return memoryview(data).nbytes
+        try:
+            while (written := self._stream.write(data)) is None:  # somebody let it not wait for a slow reader
+                select.select([], [self], [])
+        except OSError as error:
+            self._failed = True
+            wanted = isinstance(error, BrokenPipeError)  # by its reader, such as `head`
+            if self.fileno() == 1 and not wanted:
+                warn(f"standard output takes nothing more ({error.strerror})")
+            return memoryview(data).nbytes
+        return written
+
+    def writable(self) -> bool:
+        """Tell that it can be written to."""
+        return True
+
+    def isatty(self) -> bool:
+        """Tell whether the stream is a terminal."""
+        return self._stream.isatty()
+
+    def fileno(self) -> int:
+        """Return the descriptor of the stream."""
+        return self._stream.fileno()

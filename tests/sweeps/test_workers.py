@@ -6,10 +6,11 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +18,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import psutil
 import pytest
 from threadpoolctl import threadpool_info
 
 from nnexp.core.errors import UserError
+from nnexp.sweeps.shared_memory import MEMORY, PREFIX
 from nnexp.sweeps.workers import Failure, LokyPool, Pool, Workers
 from tests.conftest import CommandLine, Finished, needs
 
@@ -58,9 +61,25 @@ def kill_always() -> str:
     os._exit(1)
 
 
+def kill_alone(folder: Path) -> int:
+    """End the process thrice, of which the third time is the first that nothing else is under way."""
+    times = len(list(folder.glob("death*")))
+    if times < 3:
+        (folder / f"death{times}").touch()
+        os._exit(1)
+    return times
+
+
 def wait_until_noticed(flag: Path) -> bool:
     """Tell whether somebody had the result of another call before this one ended."""
     return wait_for(flag.exists)
+
+
+def begun_once(folder: Path) -> int:
+    """Return how often this was begun, when others are done."""
+    (folder / f"begun{os.getpid()}").touch()
+    wait_for((folder / "enough").exists)
+    return len(list(folder.glob("begun*")))
 
 
 def note_and_sleep(folder: Path) -> None:
@@ -151,6 +170,33 @@ def test_a_call_that_always_kills_its_worker_is_given_up_and_the_others_are_done
     assert isinstance(failure, Failure)
     assert failure.reason.startswith("the worker died: ")
     assert rest == [1, 2, 4, 8, 16, 32]
+
+
+def test_a_stack_is_given_up_only_after_it_has_killed_two_workers_while_nothing_else_was_under_way(
+    tmp_path: Path,
+) -> None:
+    others = [partial(power, 2, exponent) for exponent in range(3)]
+    with LokyPool(2) as pool:
+        assert results(pool, [partial(kill_alone, tmp_path), *others]) == [3, 1, 2, 4]
+
+
+def test_a_worker_that_dies_takes_no_other_with_it(tmp_path: Path) -> None:
+    """Each stack loses its worker once, one after the other; a third one is under way all the time and begun once."""
+    with LokyPool(2) as pool:
+        calls: list[Callable[[], object]] = [partial(begun_once, tmp_path)]
+        calls += [partial(kill_once, tmp_path / f"flag{number}") for number in range(4)]
+        begun = begin(pool, calls)
+        assert sorted(next(begun) for _ in range(4)) == [(place, "survived") for place in range(1, 5)]
+        (tmp_path / "enough").touch()
+        assert list(begun) == [(0, 1)]
+
+
+def test_a_call_that_cannot_be_sent_fails_alone() -> None:
+    with LokyPool(2) as pool:
+        failure, number = results(pool, [lambda: 1, partial(power, 2, 3)])
+    assert isinstance(failure, Failure)
+    assert "pickle" in failure.reason
+    assert number == 8
 
 
 def test_results_come_as_they_are_done(tmp_path: Path) -> None:
@@ -343,6 +389,88 @@ def test_a_cluster_loses_workers(scheduler: str, tmp_path: Path) -> None:
     assert isinstance(failure, Failure)
     assert failure.reason.startswith("the worker died: ")
     assert rest == [1, 2, 4, 8]
+
+
+LARGE_TABLE = 24_000
+"""Rows of eight features, whose training part is large enough to be sent through a file."""
+STARTED = 0.8
+"""Seconds that a worker computes, about, before it trains."""
+LONG_SWEEP = (
+    *("-m", "dataset=csv", "dataset.path=table.csv", "optimizer=sgd", "trainer.batch_size=64", "seed=range(4)"),
+    *("tracking=none", "hydra.launcher.jobs=2", "hydra.launcher.stack_megabytes=0.01"),
+)
+
+
+def begin_long_sweep(nnexp: CommandLine, *arguments: str) -> subprocess.Popen[str]:
+    """Start a sweep of large data, which has memory of its own that nobody else looks at."""
+    rows = np.random.default_rng(0).standard_normal((LARGE_TABLE, 8))
+    table = "\n".join([",".join("abcdefghi"), *(f"{','.join(map(str, row))},{int(row[0] > 0)}" for row in rows)])
+    (nnexp.folder / "table.csv").write_text(table)
+    return nnexp.start(*LONG_SWEEP, *arguments)
+
+
+def busy_workers(sweep: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the workers of a sweep that have trained for a while, or are about to."""
+    found: list[psutil.Process] = []
+
+    def busy() -> bool:
+        with suppress(psutil.NoSuchProcess):
+            workers = [child for child in psutil.Process(sweep.pid).children(recursive=True) if is_worker(child)]
+            found[:] = [worker for worker in workers if worker.cpu_times().user > STARTED]
+        return bool(found) or sweep.poll() is not None
+
+    assert wait_for(busy)
+    assert sweep.poll() is None
+    return found
+
+
+def is_worker(process: psutil.Process) -> bool:
+    line = " ".join(process.cmdline()) if process.status() != psutil.STATUS_ZOMBIE else ""
+    return bool(re.search("popen_loky|spawn_main", line))
+
+
+def has_ended(process: psutil.Process) -> bool:
+    """Tell whether a process has ended; it stays a zombie where nobody asks how, as in some containers."""
+    with suppress(psutil.NoSuchProcess):
+        return bool(process.status() == psutil.STATUS_ZOMBIE)
+    return True
+
+
+def sweeps_in_memory() -> set[Path]:
+    return {path for root in (MEMORY, Path(tempfile.gettempdir())) for path in root.glob(f"{PREFIX}*")}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_workers_that_are_killed_are_replaced_and_nothing_else_is_said(nnexp: CommandLine) -> None:
+    sweep = begin_long_sweep(nnexp, "trainer.epochs=100")
+    for _ in range(3):
+        worker = busy_workers(sweep)[0]
+        worker.kill()
+        assert wait_for(partial(has_ended, worker))
+    output, errors = sweep.communicate(timeout=SECONDS)
+    assert sweep.returncode == 0, output
+    assert [line.rpartition(": ")[2] for line in errors.splitlines()] == ["its stack is trained again"] * 3
+
+
+@pytest.mark.parametrize("backend", ["loky", pytest.param("dask", marks=needs("distributed"))])
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_workers_end_with_a_sweep_that_is_killed_and_the_next_one_clears_its_memory(
+    nnexp: CommandLine, backend: str
+) -> None:
+    before = sweeps_in_memory()
+    sweep = begin_long_sweep(nnexp, "trainer.epochs=100000", f"hydra.launcher.backend={backend}")
+    busy_workers(sweep)
+    processes = psutil.Process(sweep.pid).children(recursive=True)
+    sweep.kill()
+    killed = time.monotonic()
+    assert wait_for(lambda: all(map(has_ended, processes)))
+    assert time.monotonic() - killed < 2
+    sweep.communicate()
+    left = sweeps_in_memory() - before
+    if backend == "loky":
+        assert any(path.is_file() for folder in left for path in folder.iterdir())
+        with LokyPool(2):
+            assert not left & sweeps_in_memory()
 
 
 SWEEP = (

@@ -5,7 +5,7 @@ import os
 import select
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
 
 from nnexp.core.errors import warn
 
@@ -28,12 +28,10 @@ def _lasting(stream: TextIO | None, own: TextIO | None) -> TextIO:
         return Path(os.devnull).open("w", encoding="utf-8")
     if stream is not own or not isinstance(stream, io.TextIOWrapper):
         return stream
-    if isinstance(stream.buffer, io.BufferedWriter):
-        buffer: io.BufferedWriter | _Lasting = io.BufferedWriter(_Lasting(stream.buffer.raw))
-    else:  # python -u
-        buffer = _Lasting(stream.buffer)
+    buffered = isinstance(stream.buffer, io.BufferedWriter)  # not by python -u
+    lasting = io.BufferedWriter(_Lasting(stream.buffer.raw)) if buffered else _Lasting(stream.buffer)
     return io.TextIOWrapper(
-        buffer,
+        cast("BinaryIO", lasting),
         encoding=stream.encoding,
         errors="replace" if stream.errors in FAILING else stream.errors,
         line_buffering=stream.line_buffering,

@@ -39,6 +39,8 @@ LOCATIONS = (
     ("trace_tags", "value"),
 )
 """The tables and columns of MLflow that have the absolute locations of artifacts."""
+ADVISORY_LOCK = 1_852_730_992
+"""The number of the lock in PostgreSQL, one that others hardly use; it goes with the connection."""
 MAX_REASON_LENGTH = 200
 """The most characters of an error message; a server may answer with a whole page."""
 
@@ -94,11 +96,7 @@ def _check_server(uri: str) -> None:
 
 
 def open_store(uri: str) -> "MlflowClient":
-    """Return a client of a store; a SQLite database is created if needed, by one process at a time."""
-    from contextlib import nullcontext
-
-    from filelock import FileLock
-
+    """Return a client of a store; a database gets its tables if needed, from one process at a time."""
     path = database_file(uri)
     for name, value in {**DEFAULTS, **({} if path is None else SQLITE_DEFAULTS)}.items():
         os.environ.setdefault(name, value)
@@ -108,7 +106,7 @@ def open_store(uri: str) -> "MlflowClient":
 
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it raises what it logs, with a traceback
     try:
-        with tracking_errors(), FileLock(path.with_name(f".{path.name}.lock")) if path else nullcontext():
+        with tracking_errors(), _one_at_a_time(uri):
             if path is not None and not path.exists():
                 # A process interrupted in the middle would leave a database that cannot be opened any more.
                 for left in path.parent.glob(f".{path.stem}.*{path.suffix}*"):
@@ -119,9 +117,27 @@ def open_store(uri: str) -> "MlflowClient":
             client.search_experiments(max_results=1)
             if path is not None and path.name == DATABASE:
                 _follow_artifacts(path)
-    except TrackingError as error:
+    except (TrackingError, ImportError) as error:  # the driver of a database may not be installed
         raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({error})") from error
     return client
+
+
+@contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """Keep other processes out of the block for the same database: MLflow fails where two make its tables at once."""
+    from filelock import FileLock
+    from sqlalchemy import NullPool, create_engine, text
+
+    path = database_file(uri)
+    if path is not None:
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            yield
+    elif urlsplit(uri).scheme.startswith("postgresql"):
+        with create_engine(uri, poolclass=NullPool).connect() as connection:
+            connection.execute(text(f"SELECT pg_advisory_lock({ADVISORY_LOCK})"))
+            yield
+    else:
+        yield
 
 
 def _follow_artifacts(database: Path) -> None:

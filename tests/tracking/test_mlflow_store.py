@@ -109,3 +109,10 @@ def test_a_database_in_the_working_folder_is_noted_as_it_is_from_everywhere(
     (note,) = (tmp_path / "outputs").rglob(TRACKED)
     assert json.loads(note.read_text())["uri"] == f"sqlite:///{tmp_path}/runs.db"
     assert not list(tmp_path.rglob("other.db"))
+
+
+def test_a_database_without_its_driver_is_refused_in_one_line(typed: Callable[..., Finished]) -> None:
+    uri = "postgresql+pg8000://me@127.0.0.1:9/runs"
+    refused = typed(*SMALL, f"tracking.uri={uri}")
+    expected = f"nnexp: tracking.uri={uri}: must be a store that MLflow can open (No module named 'pg8000')\n"
+    assert (refused.returncode, refused.stderr) == (2, expected)

@@ -142,9 +142,11 @@ def _deliver_sweep(folder: Path, note: SweepNote, stores: Stores) -> None:
     known = tracked.recorded()
     for path in sorted(folder.glob(f"{RUNS}/*")):
         there = read_tracked(path).get(note.uri)
-        if there is None or not there.complete:
+        known_here = is_there(path / RECORD) or there is not None
+        if known_here and (there is None or not there.complete):
             left = _recorded(path)
-            run_id = known.get(left.facts.tags.get("config_hash", "")) or tracked.record(left)
-            write_tracked(path, note.uri, InStore(run_id, tracked.run_id, complete=True))
+            if left.status != "KILLED":  # else it was being written when the sweep ended
+                run_id = known.get(left.facts.tags.get("config_hash", "")) or tracked.record(left)
+                write_tracked(path, note.uri, InStore(run_id, tracked.run_id, complete=True))
     tracked.finish(note.view, note.description, report_files(folder), note.status)
     (folder / TRACKED).unlink()

@@ -29,7 +29,8 @@ def _lasting(stream: TextIO | None, own: TextIO | None) -> TextIO:
     if stream is not own or not isinstance(stream, io.TextIOWrapper):
         return stream
     buffered = isinstance(stream.buffer, io.BufferedWriter)  # not by python -u
-    lasting = io.BufferedWriter(_Lasting(stream.buffer.raw)) if buffered else _Lasting(stream.buffer)
+    raw = _Lasting(stream.buffer.raw if buffered else stream.buffer, stream.name)
+    lasting = io.BufferedWriter(raw) if buffered else raw
     return io.TextIOWrapper(
         cast("BinaryIO", lasting),
         encoding=stream.encoding,
@@ -42,23 +43,25 @@ def _lasting(stream: TextIO | None, own: TextIO | None) -> TextIO:
 class _Lasting(io.RawIOBase):
     """Writes to a stream until that fails; what comes then is dropped, and does not fail again when Python ends."""
 
-    def __init__(self, stream: io.RawIOBase) -> None:
-        self._stream, self._failed = stream, False
+    def __init__(self, stream: io.RawIOBase, name: str) -> None:
+        self._stream, self.name, self._failed = stream, name, False
 
     def write(self, data: "ReadableBuffer", /) -> int:
         """Write data or drop it, and return how many bytes are done with."""
-        if self._failed:
-            return memoryview(data).nbytes
-        try:
-            while (written := self._stream.write(data)) is None:  # somebody let it not wait for a slow reader
-                select.select([], [self], [])
-        except OSError as error:
-            self._failed = True
-            wanted = isinstance(error, BrokenPipeError)  # by its reader, such as `head`
-            if self.fileno() == 1 and not wanted:
-                warn(f"standard output takes nothing more ({error.strerror})")
-            return memoryview(data).nbytes
-        return written
+        left = memoryview(data)
+        while left and not self._failed:
+            try:
+                written = self._stream.write(left)
+            except OSError as error:
+                self._failed = True
+                wanted = isinstance(error, BrokenPipeError)  # by its reader, such as `head`
+                if self.name == "<stdout>" and not wanted:
+                    warn(f"standard output takes nothing more ({error.strerror})")
+            else:
+                if written is None:  # another process let the stream not wait for a slow reader
+                    select.select([], [self], [])
+                left = left[written or 0 :]
+        return memoryview(data).nbytes
 
     def writable(self) -> bool:
         """Tell that it can be written to."""

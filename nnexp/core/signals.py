@@ -66,7 +66,7 @@ def sigterm_interrupts() -> Iterator[None]:
 def waiting_interrupts() -> Iterator[Interruption]:
     """Let the first signal wait within the block, until the block calls `happen` or ends."""
     interruption = Interruption()
-    with _handled(*KINDS, by=interruption.note, inner=True):
+    with _handled(*KINDS, by=interruption.note):
         yield interruption
     interruption.happen()
 
@@ -79,21 +79,16 @@ def ignored_by_new_processes() -> Iterator[None]:
 
 
 def _kind_of(number: int) -> type[KeyboardInterrupt]:
-    """Return the exception of a signal that has come, and ignore SIGHUP from now on: it must not disturb the end.
-
-    A shell and the kernel each send one when a terminal is closed, and some close it right after Ctrl-C.
-    """
-    if sys.platform != "win32":
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    return KINDS[signal.Signals(number)]
+    """Return the exception of a signal; SIGHUP is ignored from then on, for a shell and the kernel each send one."""
+    kind = KINDS[signal.Signals(number)]
+    if kind is HungUp:
+        signal.signal(number, signal.SIG_IGN)
+    return kind
 
 
 @contextmanager
-def _handled(*signals: signal.Signals, by: Handler | signal.Handlers, inner: bool = False) -> Iterator[None]:
-    """Handle signals within the block; those that are ignored stay so, as under nohup.
-
-    Those that come to be ignored in an inner block stay so after it, until the outer one ends.
-    """
+def _handled(*signals: signal.Signals, by: Handler | signal.Handlers) -> Iterator[None]:
+    """Handle signals within the block; those that are ignored stay so, as under nohup or after a SIGHUP."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -105,5 +100,5 @@ def _handled(*signals: signal.Signals, by: Handler | signal.Handlers, inner: boo
         yield
     finally:
         for number, handler in handled.items():
-            if not (inner and signal.getsignal(number) is signal.SIG_IGN):
+            if by is signal.SIG_IGN or signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)

@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from nnexp.config.code import code_fingerprint
+from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import command
 from nnexp.core.component import resolved
 from nnexp.core.errors import DamagedError
@@ -30,6 +31,8 @@ from nnexp.tracking.tracker import IDENTIFIER, FinishedRun, RunFacts
 from nnexp.training.history import NOTHING, History
 
 RECORD, ERROR = "run.json", "error.txt"
+UNKNOWN_CODE = "unknown"
+"""The code of a run of an earlier version, which had no record."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,21 +61,29 @@ class RunRecord:
         return read_json(folder / RECORD, cls, MAX_FILE_BYTES)
 
 
-def write_record(folder: Path, ready: Ready, environment: Mapping[str, str], *, durable: bool = False) -> RunRecord:
-    """Write what is known of a run before it is trained, its config and its record, and return the record."""
-    earlier = RunRecord.read(folder)
+def record_of(ready: Ready, environment: Mapping[str, str], earlier: RunRecord | None = None) -> RunRecord:
+    """Return the record of a run that begins now, or goes on from an earlier time.
+
+    The code of one that goes on after its code has changed is both, so that it is not taken for a run of either.
+    """
+    code = code_fingerprint(ready.experiment)
+    if earlier is not None and not earlier.code.endswith(code):
+        code = f"{earlier.code}+{code}"
     identifier = uuid4().hex if earlier is None else earlier.identifier
-    record = RunRecord(
+    return RunRecord(
         identifier=identifier,
         overrides=[*ready.overrides],
         config_hash=ready.config_hash,
-        code=code_fingerprint(ready.experiment),
+        code=code,
         began=time.strftime("%Y-%m-%d %H:%M:%S") if earlier is None else earlier.began,
         facts=ready.facts({**environment, IDENTIFIER: identifier}),
     )
-    write_yaml(folder / CONFIG, resolved(ready.experiment))
+
+
+def write_record(folder: Path, record: RunRecord, config: Experiment, *, durable: bool = False) -> None:
+    """Write what is known of a run before it is trained: its config and its record."""
+    write_yaml(folder / CONFIG, resolved(config))
     write_json(folder / RECORD, asdict(record), durable=durable)
-    return record
 
 
 def write_error(folder: Path, reason: str, details: str) -> None:

@@ -21,7 +21,7 @@ from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.runs.record import RunRecord, finished_run, write_error, write_record
+from nnexp.runs.record import RunRecord, finished_run, record_of, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import InStore, deliver_command, write_tracked
@@ -88,7 +88,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                 checkpoints = Checkpoints(lambda: folder, content, every, kept=earlier is not None)
                 train(training, ready, checkpoints, tracked=tracked, observers=observers)
                 try:
-                    result = write(training, ready, tags, folder=folder, tracked=tracked)
+                    result = write(training, ready, record, folder=folder, tracked=tracked)
                     record_run(tracked, result.folder, output_dir)
                 except KeyboardInterrupt:
                     checkpoints.write(training)
@@ -129,7 +129,8 @@ def claimed(
         if lock is None:
             raise UserError(f"resume={folder}: must not be a run that another process is training")
         remove_temporaries(folder)
-        record = write_record(folder, ready, tags, durable=True)
+        record = record_of(ready, tags, RunRecord.read(folder))
+        write_record(folder, record, ready.experiment, durable=True)
     except OSError as error:
         wanted = f"must be a folder that can be written to ({error.strerror})"
         raise UserError(f"output_dir={output_dir}: {wanted}") from error
@@ -213,14 +214,14 @@ def train(
                 checkpoints.write(training)
 
 
-def write(training: Training, ready: Ready, tags: Mapping[str, str], folder: Path, tracked: TrackedRun) -> Result:
+def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tracked: TrackedRun) -> Result:
     """Write the files of a trained run, its result last, and return the result."""
     (outcome,) = training.outcomes().values()
     experiment = ready.experiment
 
     def write_to(folder: Path) -> Result:
         result = result_of(ready, outcome, folder, seconds=training.seconds, links=tracked.links())
-        write_record(folder, ready, tags)
+        write_record(folder, record, experiment)
         served, figures = tracked.run_id is not None, experiment.figures is not False
         write_run(ready, outcome, result, figures=figures, served=served, durable=True)
         return result

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -14,7 +14,7 @@ from nnexp.config.overrides import Job
 from nnexp.core.errors import DamagedError, TrackingError, warn
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready
-from nnexp.runs.record import RECORD, finished_run, write_record
+from nnexp.runs.record import RECORD, UNKNOWN_CODE, finished_run, record_of, write_record
 from nnexp.runs.tracked import InStore, tracked_as, write_tracked
 from nnexp.storage.run_folder import RunSummary
 from nnexp.tracking.tracker import TrackedSweep
@@ -162,7 +162,8 @@ class RecordingThread(Thread):
                 _note(tracked, self._known[config_hash], written.folder)
         elif earlier is None or not tracked.reuse(earlier):
             if not (written.folder / RECORD).exists():
-                write_record(written.folder, written.ready, self._tags)
+                record = replace(record_of(written.ready, self._tags), code=UNKNOWN_CODE)
+                write_record(written.folder, record, written.ready.experiment)
             run_id = tracked.record(finished_run(written.folder))
             if run_id is not None and written.summary is not None:
                 _note(tracked, run_id, written.folder)

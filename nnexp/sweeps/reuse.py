@@ -9,7 +9,7 @@ from nnexp import __version__
 from nnexp.analysis.results import KEPT_EVALUATIONS
 from nnexp.config.code import code_fingerprint, has_foreign_components
 from nnexp.runs.prepare import Ready
-from nnexp.runs.record import RunRecord
+from nnexp.runs.record import UNKNOWN_CODE, RunRecord
 from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.training.history import History
 
@@ -57,6 +57,6 @@ def _same_code(run: Ready, summary: RunSummary, folder: Path) -> bool:
     if summary.version != __version__:
         return False
     record = RunRecord.read(folder)
-    if record is None:
+    if record is None or record.code == UNKNOWN_CODE:
         return not has_foreign_components(run.experiment)
     return record.code == code_fingerprint(run.experiment)

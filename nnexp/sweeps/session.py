@@ -36,7 +36,7 @@ from nnexp.core.timeout import call_within
 from nnexp.data.dataset import Data
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, load, prepare
-from nnexp.runs.record import write_error, write_record
+from nnexp.runs.record import record_of, write_error, write_record
 from nnexp.runs.result import result_of
 from nnexp.runs.tracked import SweepNote, deliver_command
 from nnexp.runs.write import write_run
@@ -293,7 +293,7 @@ class Session:
 
     def _write_run(self, run: Ready, result: TrainedRun | Failure, folder: Path) -> WrittenRun:
         """Write the files of a run into a folder, and return it."""
-        write_record(folder, run, self._tags)
+        write_record(folder, record_of(run, self._tags), run.experiment)
         if isinstance(result, Failure):
             write_error(folder, result.reason, result.details)
             return WrittenRun(ready=run, folder=folder, error=result.reason)

@@ -52,7 +52,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
     Raises UserError before anything is trained, if data, loss, output folder or tracking do not fit together. Raises
-    KeyboardInterrupt after Ctrl-C or SIGTERM; its argument is the command that resumes the run.
+    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP; its argument is the command that resumes the run.
 
     Args:
         experiment: The config; its `resume` names a run to go on with.

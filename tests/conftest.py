@@ -96,8 +96,8 @@ class CommandLine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A test suite in the background of a script has Ctrl-C ignored, and would hand that down.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
+            # A test suite in the background of a script, or under nohup, ignores these, and would hand that down.
+            preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)],  # noqa: PLW1509
         )
 
     def environment(self, **variables: str) -> dict[str, str]:

@@ -5,13 +5,9 @@ import os
 import select
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TextIO, cast
+from typing import BinaryIO, TextIO, cast
 
 from nnexp.core.errors import warn
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
-
 
 FAILING = ("strict", "surrogateescape", "surrogatepass")
 """The ways to encode that fail on signs which a terminal does not know, such as ±."""
@@ -46,9 +42,9 @@ class _Lasting(io.RawIOBase):
     def __init__(self, stream: io.RawIOBase, name: str) -> None:
         self._stream, self.name, self._failed = stream, name, False
 
-    def write(self, data: "ReadableBuffer", /) -> int:
+    def write(self, data: object, /) -> int:
         """Write data or drop it, and return how many bytes are done with."""
-        left = memoryview(data)
+        left = whole = memoryview(data)  # type: ignore[arg-type]  # Python 3.12 has a name for what can be written
         while left and not self._failed:
             try:
                 written = self._stream.write(left)
@@ -61,7 +57,7 @@ class _Lasting(io.RawIOBase):
                 if written is None:  # another process let the stream not wait for a slow reader
                     select.select([], [self], [])
                 left = left[written or 0 :]
-        return memoryview(data).nbytes
+        return whole.nbytes
 
     def writable(self) -> bool:
         """Tell that it can be written to."""

@@ -217,6 +217,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
     )
     assert {path.name for path in folder.iterdir()} == {
         "config.yaml",
+        "run.json",
         "history.csv",
         "parameters.npz",
         "model.json",

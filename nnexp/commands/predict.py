@@ -1,7 +1,6 @@
 """Predicts new examples with a trained run: `nnexp predict RUN input.csv`."""
 
 import csv
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -142,18 +141,10 @@ def _output(to: str | None) -> Iterator[IO[str]]:
         with SpooledTemporaryFile(MAX_BYTES_IN_MEMORY, "w+", newline="", encoding="utf-8") as file:
             yield file
             file.seek(0)
-            _print(file)
+            shutil.copyfileobj(file, sys.stdout)
         return
     try:
         with atomically(expanded(to)) as path, path.open("w", newline="", encoding="utf-8") as file:
             yield file
     except OSError as error:
         raise UserError(f"--to={to}: must be a file that can be written ({error.strerror})") from error
-
-
-def _print(file: IO[str]) -> None:
-    try:
-        shutil.copyfileobj(file, sys.stdout)
-        sys.stdout.flush()
-    except BrokenPipeError:  # the reader has ended, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -81,7 +81,8 @@ def record_of(ready: Ready, environment: Mapping[str, str], earlier: RunRecord |
 
 
 def write_record(folder: Path, record: RunRecord, config: Experiment, *, durable: bool = False) -> None:
-    """Write what is known of a run before it is trained: its config and its record."""
+    """Write what is known of a run before it is trained, its config and its record, and forget an earlier failure."""
+    (folder / ERROR).unlink(missing_ok=True)
     write_yaml(folder / CONFIG, resolved(config))
     write_json(folder / RECORD, asdict(record), durable=durable)
 

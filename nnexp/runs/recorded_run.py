@@ -80,13 +80,26 @@ def folder_of_run_id(run_id: str, output_dir: Path) -> Path | None:
     return None
 
 
-def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
-    summary = RunSummary.read(folder)
+def read_config(folder: Path, title: str) -> dict[str, object]:
+    """Return the resolved config of a run.
+
+    Raises UserError if it is damaged; it calls the run by its title.
+    """
     try:
         config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, MAX_FILE_BYTES)))
-        history = read_history(folder)
     except UNREADABLE as error:
+        raise UserError(f"{title}: must have files that nobody has changed ({error})") from error
+    if not isinstance(config, dict):
+        raise UserError(f"{title}: must have files that nobody has changed ({CONFIG})")
+    return config
+
+
+def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
+    config, summary = read_config(folder, f"run={run}"), RunSummary.read(folder)
+    try:
+        history = read_history(folder)
+    except (OSError, ValueError) as error:
         raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error
-    if summary is None or not isinstance(config, dict):
-        raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY}, {CONFIG})")
+    if summary is None:
+        raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY})")
     return RecordedRun(config, history, summary, run_id)

@@ -7,23 +7,20 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import cast
 
-import yaml
-
 from nnexp.config.code import code_fingerprint
 from nnexp.config.experiment import Experiment
-from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.config.identity import without_effect
 from nnexp.config.overrides import command, key_of
 from nnexp.core.build import build
 from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError, warn
-from nnexp.core.files import absolute, is_there, read_text, relative
+from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.state import Saved, Tree
 from nnexp.runs.record import RunRecord
-from nnexp.runs.recorded_run import folder_of_run_id
+from nnexp.runs.recorded_run import folder_of_run_id, read_config
 from nnexp.runs.tracked import read_tracked, tracked_as
 from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
-from nnexp.storage.run_folder import CONFIG, MAX_FILE_BYTES, RunSummary
+from nnexp.storage.run_folder import RunSummary
 from nnexp.tracking.mlflow import MLflowTracking, default_uri
 from nnexp.tracking.mlflow_store import DATABASE
 from nnexp.training.loop import Training
@@ -99,7 +96,8 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
         if ended is not None:
             times = f"{ended.unit} {ended.length}"
             raise UserError(f"{KEY}={name}: must be a run that has not ended; this one has, at {times}")
-        config, first, digest, training = _config(name, folder), record.overrides, record.facts.dataset.digest, None
+        config, training = read_config(folder, f"{KEY}={name}"), None
+        first, digest = record.overrides, record.facts.dataset.digest
     else:
         if folder is not None:
             saved, folder = read_latest(name, folder)
@@ -137,17 +135,6 @@ def check_store(earlier: Resumed | None, uri: str, overrides: Sequence[str], out
     known = read_tracked(earlier.folder)
     if known and uri == default_uri(output_dir) and uri not in known:
         raise UserError(f"tracking.uri=null: must be {next(iter(known))}, where the run is tracked, or another store")
-
-
-def _config(name: str, folder: Path) -> dict[str, object]:
-    """Return the config of a run that was stopped before its first checkpoint."""
-    try:
-        config = yaml.safe_load(checked_yaml(read_text(folder / CONFIG, MAX_FILE_BYTES)))
-    except UNREADABLE as error:
-        raise UserError(f"{KEY}={name}: must have files that nobody has changed ({error})") from error
-    if not isinstance(config, dict):
-        raise UserError(f"{KEY}={name}: must have files that nobody has changed ({CONFIG})")
-    return config
 
 
 def _output_dir(folder: Path, default: str) -> str:

@@ -13,9 +13,10 @@ from nnexp.config.overrides import command
 from nnexp.core.files import is_there, relative
 from nnexp.core.json_files import read_json, write_json
 from nnexp.storage.run_folder import MAX_FILE_BYTES, TRACKED
+from nnexp.tracking.mlflow import default_uri
+from nnexp.tracking.mlflow_store import SQLITE, database_file
 from nnexp.tracking.tracker import FinishedRun, Status, SweepFacts, SweepView
 
-SQLITE = "sqlite:///"
 PARENTS = 4
 """How many folders above its own a run is at most in the output folder: outputs/sweeps/SWEEP/runs/RUN."""
 
@@ -72,8 +73,9 @@ def write_tracked(folder: Path, uri: str, there: InStore) -> None:
 
 def name_of(uri: str, folder: Path) -> str:
     """Return the name of a store in a folder's note: a database in a folder above is named by its relative path."""
-    if uri.startswith(SQLITE) and Path(uri.removeprefix(SQLITE)).parent in [*folder.absolute().parents][:PARENTS]:
-        return Path(os.path.relpath(uri.removeprefix(SQLITE), folder)).as_posix()
+    file = database_file(uri)
+    if file is not None and file.parent in [*folder.absolute().parents][:PARENTS]:
+        return Path(os.path.relpath(file, folder)).as_posix()
     return uri
 
 
@@ -84,8 +86,8 @@ def uri_of(name: str, folder: Path) -> str:
 
 def _moved(uri: str, folder: Path) -> str:
     """Return the address of the store of an old note, of which a database may have been moved with the folder."""
-    file = Path(uri.removeprefix(SQLITE))
-    if uri.startswith(SQLITE) and not is_there(file):
+    file = database_file(uri)
+    if file is not None and not is_there(file):
         for parent in [*folder.absolute().parents][:PARENTS]:
             if is_there(parent / file.name):
                 return f"{SQLITE}{parent / file.name}"
@@ -133,7 +135,5 @@ class SweepNote:
 
 def deliver_command(output_dir: Path, uri: str) -> str:
     """Return the command that delivers everything noted in an output folder."""
-    from nnexp.tracking.mlflow import default_uri
-
     elsewhere = [] if uri == default_uri(output_dir) else ["--tracking-uri", uri]
     return command("deliver", relative(output_dir), *elsewhere)

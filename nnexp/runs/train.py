@@ -5,6 +5,7 @@ trained; its result comes last, and is then recorded from the folder.
 """
 
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -181,7 +182,7 @@ def _closed_if_it_fails(tracked: TrackedRun, training: Training, folder: Path) -
         with suppress(OSError):
             write_history(folder, training.history(0))
             if status == "FAILED":
-                write_error(folder, f"{type(error).__name__}: {error}", "")
+                write_error(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
         try:
             tracked.end(status, files_to_record(folder) if folder.is_dir() else ())
         except TrackingError as refusal:

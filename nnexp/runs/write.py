@@ -9,7 +9,7 @@ from nnexp.plots.style import save_figures
 from nnexp.runs.prepare import Ready
 from nnexp.runs.report import run_report
 from nnexp.runs.result import Result
-from nnexp.storage.run_folder import CONFIG, PARAMETERS, write_history, write_parameters, write_yaml
+from nnexp.storage.run_folder import PARAMETERS, write_history, write_parameters
 from nnexp.storage.saved_model import write_model
 from nnexp.storage.served_model import SERVED, write_served_model
 from nnexp.training.history import Outcome
@@ -19,12 +19,11 @@ from nnexp.training.model import Trained
 def write_run(
     ready: Ready, outcome: Outcome, result: Result, *, figures: bool, served: bool = False, durable: bool = False
 ) -> None:
-    """Write everything about a run into its folder, its summary last; with `served`, also as a model of MLflow.
+    """Write what came out of a run into its folder, its summary last; with `served`, also as a model of MLflow.
 
     If durable, all of it lasts even if the machine dies.
     """
     folder = result.folder
-    write_yaml(folder / CONFIG, result.config)
     write_history(folder, result.history)
     write_parameters(folder / PARAMETERS, result.parameters)
     if outcome.diverged_step is None:

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from nnexp.config.compose import options_of
 from nnexp.config.sweep_functions import MAX_VALUES
 from nnexp.core.build import build
-from nnexp.core.component import Component, Count, Seed
+from nnexp.core.component import Component, Count, Seed, added
 from nnexp.core.errors import UserError
 
 LimitedCount = Annotated[int, at.Interval(ge=1, le=MAX_VALUES)]
@@ -29,7 +29,7 @@ class SweepOptions(Component):
     rungs: Annotated[int, at.Interval(ge=1, le=100)] = 3
     plan: bool = False
     reuse: bool = True
-    wait: bool = False
+    wait: bool = added(default=False)
 
 
 def sweep_options(config: DictConfig) -> SweepOptions:

@@ -79,8 +79,7 @@ class Session:
         self._folder: SweepFolder | None = None
         self._recording: RecordingThread | None = None
         self._output_dir, self._facts = Path(), SweepFacts("", "", "", {})
-        with one_thread():
-            self._tags = environment()
+        self._tags: Mapping[str, str] = {}
 
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
@@ -234,8 +233,8 @@ class Session:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         if self._folder is None:
             # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
-            options = {**resolved(replace(self._options, plan=False, reuse=True)), "parent": None}
-            del options["wait"]
+            meant = replace(self._options, plan=False, reuse=True, wait=False)
+            options = {**resolved(meant, identity=True), "parent": None}
             identities = [[run.config_hash, run.dataset.digest] for run in runs]
             meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
@@ -305,6 +304,8 @@ class Session:
     def _start_recording(self, jobs: Sequence[Job], first: Ready, folder: SweepFolder) -> RecordingThread:
         """Return the thread that records runs; the first call starts it, and it opens the tracker."""
         if self._recording is None:
+            with one_thread():
+                self._tags = environment()
             facts = self._facts = SweepFacts(
                 group=first.data.name,
                 name=f"{sweep_name(jobs)} ({self._total} runs)",

@@ -71,27 +71,20 @@ class SweepFolder:
         sweeps.mkdir(parents=True, exist_ok=True)
         while True:
             with FileLock(lock_of(sweeps)):  # two commands that come at once do not both make a folder
-                for path in sorted(sweeps.glob(f"*_{key}*"), reverse=True) if again else []:
-                    lock = locked(path / LOCK)
-                    if lock is not None:
-                        folder = cls(path=path, key=key, command=command, lock=lock, parent=_parent(path))
-                        folder._remove_unfinished()
-                        folder.note(None, folder.parent)  # now, so that another command can say who has it
-                        return folder
-                    if not wait:
-                        raise UserError(
-                            f"sweep: must not be running already, as process {_process(path)} in {path} is; "
-                            "sweep.wait=true waits for it, sweep.reuse=false trains all runs again"
-                        )
-                    break
-                else:
-                    path = new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{key}")
-                    lock = locked(path / LOCK)
-                    if lock is None:
-                        raise RuntimeError(f"{path} is new, and locked")
-                    folder = cls(path=path, key=key, command=command, lock=lock)
-                    folder.note(None, None)
+                newest = max(sweeps.glob(f"*_{key}*"), default=None) if again else None
+                path = newest or new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{key}")
+                lock, state = locked(path / LOCK), read_json(path / STATE, SweepState, MAX_FILE_BYTES)
+                if lock is not None:
+                    parent = None if state is None else state.parent
+                    folder = cls(path=path, key=key, command=command, lock=lock, parent=parent)
+                    folder._remove_unfinished()
+                    folder.note(None, parent)  # now, so that another command can say who has it
                     return folder
+            if not wait:
+                raise UserError(
+                    f"sweep: must not be running already, as process {state and state.process} in {path} is; "
+                    "sweep.wait=true waits for it, sweep.reuse=false trains all runs again"
+                )
             time.sleep(SECONDS_BETWEEN_LOOKS)
 
     @property
@@ -116,13 +109,3 @@ class SweepFolder:
         for folder in self.runs.iterdir() if self.runs.is_dir() else ():
             if folder.is_dir() and not (folder / SUMMARY).exists():
                 shutil.rmtree(folder)
-
-
-def _parent(path: Path) -> str | None:
-    state = read_json(path / STATE, SweepState, MAX_FILE_BYTES)
-    return None if state is None else state.parent
-
-
-def _process(path: Path) -> int | None:
-    state = read_json(path / STATE, SweepState, MAX_FILE_BYTES)
-    return None if state is None else state.process

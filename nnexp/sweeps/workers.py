@@ -300,7 +300,7 @@ def _end_with(parent: int) -> None:
 
 
 def _call(call: PackedCall) -> object:
-    """Unpack a function and call it; both may fail."""
+    """Unpack a function and call it; both may fail, the first where a worker lacks a package."""
     return call.unpacked()()
 
 
@@ -385,12 +385,7 @@ def _called(function: bytes, place: int) -> bytes:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(BLAS_THREADS)  # for good, because other threads of the process may be at work
-    return pickle.dumps(answer_of(partial(_unpacked, function), place))
-
-
-def _unpacked(function: bytes) -> object:
-    """Unpack a function and call it; both may fail, the first where a worker lacks a package."""
-    return pickle.loads(function)()  # noqa: S301 - of the launching process
+    return pickle.dumps(answer_of(partial(_call, PackedCall(function, ())), place))
 
 
 def _check_port(address: str) -> None:

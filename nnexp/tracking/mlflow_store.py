@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
-from urllib.request import url2pathname, urlopen
 
 from nnexp.core.errors import TrackingError, UserError, on_one_line, warn
 from nnexp.core.files import absolute, atomically
@@ -83,6 +82,8 @@ def check_store(uri: str) -> None:
 
 def _check_server(uri: str) -> None:
     """Check that a tracking server answers within seconds."""
+    from urllib.request import urlopen
+
     try:
         with urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_SECONDS):  # noqa: S310 - a web address
             return
@@ -142,6 +143,8 @@ def _one_at_a_time(uri: str) -> Iterator[None]:
 
 def _follow_artifacts(database: Path) -> None:
     """Let a default store whose folder was moved or copied have its artifacts where it is now."""
+    from urllib.request import url2pathname
+
     here = database.absolute().parent / ARTIFACTS
     new = here.as_uri()
     with closing(sqlite3.connect(database)) as connection, connection:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import IO
 from unittest import mock
 
 import numpy as np
@@ -87,17 +88,33 @@ class CommandLine:
             check=False,
         )
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start and return the process."""
+    def start(
+        self,
+        *arguments: str,
+        stdin: int | None = None,
+        output: int | IO[str] = subprocess.PIPE,
+        errors: int | IO[str] = subprocess.PIPE,
+        session: bool = False,
+        before: Callable[[], object] = lambda: None,
+    ) -> subprocess.Popen[str]:
+        """Start and return the process, perhaps in a session of its own; it calls `before` before it begins."""
+
+        def prepare() -> None:
+            # A test suite in the background of a script, or under nohup, ignores these, and would hand that down.
+            for one in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(one, signal.SIG_DFL)
+            before()
+
         return subprocess.Popen(
             [sys.executable, "-m", "nnexp", *arguments],
             cwd=self.folder,
             env=self.environment(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdin=stdin,
+            stdout=output,
+            stderr=errors,
             text=True,
-            # A test suite in the background of a script, or under nohup, ignores these, and would hand that down.
-            preexec_fn=lambda: [signal.signal(one, signal.SIG_DFL) for one in (signal.SIGINT, signal.SIGHUP)],  # noqa: PLW1509
+            start_new_session=session,
+            preexec_fn=prepare,  # noqa: PLW1509
         )
 
     def environment(self, **variables: str) -> dict[str, str]:

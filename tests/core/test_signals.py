@@ -6,8 +6,6 @@ import pty
 import shlex
 import signal
 import sqlite3
-import subprocess
-import sys
 import termios
 import time
 from contextlib import closing
@@ -40,22 +38,16 @@ def test_what_trains_in_a_terminal_that_is_closed_is_killed_in_mlflow(
     nnexp: CommandLine, arguments: tuple[str, ...], begun: bytes
 ) -> None:
     terminal, inside = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "nnexp", *arguments],
-        cwd=nnexp.folder,
-        env=nnexp.environment(),
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        start_new_session=True,
-        preexec_fn=take_as_terminal,  # noqa: PLW1509
-    )
+    process = nnexp.start(*arguments, stdin=inside, output=inside, errors=inside, session=True, before=take_as_terminal)
     os.close(inside)
     text = b""
     while not (statuses(nnexp.folder) and begun in text):
         text += os.read(terminal, 4096)
     os.close(terminal)
-    assert process.wait(timeout=30) == 129
+    try:
+        assert process.wait(timeout=30) == 129
+    finally:
+        process.kill()
     assert statuses(nnexp.folder) == ["KILLED"]
     if arguments is LONG:
         assert len(list(nnexp.folder.glob("outputs/digits_binary/*/checkpoints/latest.npz"))) == 1
@@ -82,21 +74,16 @@ def test_a_second_sighup_does_not_hurry_and_the_printed_command_goes_on(nnexp: C
 
 
 def test_a_sighup_that_is_ignored_as_under_nohup_ends_nothing(nnexp: CommandLine) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-m", "nnexp", "trainer.epochs=2000", "figures=false", "tracking=none"],
-        cwd=nnexp.folder,
-        env=nnexp.environment(),
-        stdout=subprocess.PIPE,
-        preexec_fn=ignore,  # noqa: PLW1509
-    ) as process:
+    with nnexp.start("trainer.epochs=2000", "figures=false", "tracking=none", before=ignore) as process:
         assert process.stdout is not None
-        next(line for line in process.stdout if line.startswith(b"epoch"))
+        next(line for line in process.stdout if line.startswith("epoch"))
         process.send_signal(signal.SIGHUP)
-        assert b"epoch 2000/2000" in process.stdout.read()
+        assert "epoch 2000/2000" in process.stdout.read()
     assert process.returncode == 0
 
 
 def test_a_handler_is_put_back_unless_the_terminal_is_gone() -> None:
+    found = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever it is where the suite runs, as under nohup
     before = {number: signal.getsignal(number) for number in KINDS}
     for number in (signal.SIGINT, signal.SIGTERM):
         with pytest.raises(KINDS[number]), sigterm_interrupts(), waiting_interrupts() as interruption:
@@ -108,4 +95,4 @@ def test_a_handler_is_put_back_unless_the_terminal_is_gone() -> None:
             os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)
     finally:
-        signal.signal(signal.SIGHUP, before[signal.SIGHUP])
+        signal.signal(signal.SIGHUP, found)

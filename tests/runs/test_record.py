@@ -1,5 +1,6 @@
 """A run's folder is its record: whatever happens to process, folder and store, nothing is lost and nothing twice."""
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -12,6 +13,14 @@ from tests.conftest import CommandLine, Finished
 
 Typed = Callable[..., Finished]
 SHORT = ("trainer.epochs=20", "architecture.hidden=[4]", "verbose=false")
+OWN = """
+from dataclasses import dataclass
+from nnexp.optim.optimizers import SGD
+
+@dataclass(frozen=True)
+class Mine(SGD):
+    pass
+"""
 LONG = ("trainer.epochs=30000", "architecture.hidden=[4]", "figures=false")
 NUMBERS = ("history.csv", "parameters.npz")
 
@@ -89,17 +98,19 @@ def test_what_cannot_be_written_is_kept_in_the_temporary_directory(nnexp: Comman
     shutil.rmtree(rescue.parent)
 
 
-def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path) -> None:
     """A run is resumed from another working folder, too, into the store that has it."""
     assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
     (tmp_path / "outputs").rename(tmp_path / "moved")
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    again = typed(f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false")
+    again = CommandLine(tmp_path / "elsewhere")(
+        f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false"
+    )
     assert (again.returncode, again.stderr) == (0, "")
     assert statuses(tmp_path / "moved") == ["FINISHED"]
     assert [path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("mlflow.db")] == ["moved"]
     assert not list(tmp_path.glob("outputs/*"))
+    assert not list(tmp_path.glob("elsewhere/outputs/*"))
 
 
 def test_the_same_sweep_at_once_is_refused_and_one_whose_folder_is_gone_fails(nnexp: CommandLine) -> None:
@@ -119,3 +130,24 @@ def test_the_same_sweep_at_once_is_refused_and_one_whose_folder_is_gone_fails(nn
     assert (process.returncode, "Traceback" in errors) == (1, False)
     assert "Not in " in output
     assert "To go on: python -m nnexp -m" in output
+
+
+def test_runs_of_a_component_that_was_edited_are_trained_again(nnexp: CommandLine) -> None:
+    """A run that is resumed after that says so, and is used by nobody."""
+    folder, paths = nnexp.folder, os.pathsep.join(filter(None, [str(nnexp.folder), os.environ.get("PYTHONPATH")]))
+    (folder / "mine.py").write_text(OWN)
+    (folder / "configs" / "optimizer").mkdir(parents=True)
+    (folder / "configs" / "optimizer" / "mine.yaml").write_text("_target_: mine.Mine\nlearning_rate: 0.1\n")
+    words = ("--config-dir", "configs", "optimizer=mine", *SHORT, "figures=false", "trainer.checkpoint_every=5")
+
+    def run(*more: str, words: tuple[str, ...] = words) -> Finished:
+        return nnexp(*words, *more, PYTHONPATH=paths, NNEXP_PACKAGES="mine", PYTHONDONTWRITEBYTECODE="1")
+
+    assert run("seed=1").returncode == 0
+    assert "Reused: 1 of 2 runs" in run("-m", "seed=0,1").stdout
+    (folder / "mine.py").write_text(OWN.replace("pass", "other = 1"))
+    assert "Reused" not in run("-m", "seed=0,1").stdout
+    again = run(f"resume={the_run(folder / 'outputs')}", "figures=false", words=())
+    assert (again.returncode, again.stderr.count("the code has changed since the run began")) == (0, 1)
+    shutil.rmtree(folder / "outputs" / "sweeps")
+    assert "Reused" not in run("-m", "seed=0,1").stdout, "it is neither of the old code nor of the new one alone"

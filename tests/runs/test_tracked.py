@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from nnexp import run
+from nnexp.config.compose import compose_experiment
 from nnexp.core.errors import DamagedError
-from nnexp.runs.record import RECORD, RunRecord, finished_run
+from nnexp.runs.record import RECORD, RunRecord, finished_run, write_record
 from nnexp.runs.tracked import InStore, SweepNote, deliver_command, read_tracked, tracked_as, write_tracked
 from nnexp.storage.run_folder import HISTORY, SUMMARY, TRACKED, files_to_record
 from nnexp.tracking.tracker import SweepFacts, SweepView
@@ -107,6 +108,8 @@ def test_a_run_is_read_from_its_folder(tmp_path: Path) -> None:
         "FAILED",
         {"error": "ValueError: why"},
     )
+    write_record(result.folder, record, compose_experiment(SHORT))
+    assert finished_run(result.folder).status == "KILLED", "it goes on, and may not fail again"
     (result.folder / HISTORY).write_text("epoch\nx\n")
     with pytest.raises(DamagedError, match=HISTORY):
         finished_run(result.folder)

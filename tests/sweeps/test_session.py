@@ -9,7 +9,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -457,18 +456,10 @@ def test_halving_by_a_metric_that_not_all_runs_have_is_a_mistake(sweep: Sweep, t
 
 
 @contextmanager
-def group(nnexp: CommandLine, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+def group(nnexp: CommandLine, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start a sweep in a process group of its own, as a terminal does, and leave nothing of it."""
     with (nnexp.folder / "stdout").open("w") as output, (nnexp.folder / "stderr").open("w") as errors:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "nnexp", *arguments],
-            cwd=nnexp.folder,
-            env=nnexp.environment(),
-            stdout=output,
-            stderr=errors,
-            start_new_session=True,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-        )
+        process = nnexp.start(*arguments, output=output, errors=errors, session=True)
         try:
             yield process
         finally:
@@ -477,7 +468,7 @@ def group(nnexp: CommandLine, *arguments: str) -> Iterator[subprocess.Popen[byte
                 process.wait()
 
 
-def wait_for(what: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 60) -> None:
+def wait_for(what: Callable[[], bool], process: subprocess.Popen[str], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while process.poll() is None and time.monotonic() < end and not what():
         time.sleep(0.02)

@@ -1,6 +1,5 @@
 """The default store where users have changed something: the place of its folder, and what MLflow's page deletes."""
 
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +8,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
+from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import TRACKED
 from nnexp.tracking.mlflow_store import restore
 from tests.conftest import CommandLine, Finished
@@ -107,7 +107,7 @@ def test_a_database_in_the_working_folder_is_noted_as_it_is_from_everywhere(
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
     assert typed(*SMALL, f"tracking.uri=sqlite:///{'runs' if how == 'config' else 'other'}.db").returncode == 0
     (note,) = (tmp_path / "outputs").rglob(TRACKED)
-    assert json.loads(note.read_text())["uri"] == f"sqlite:///{tmp_path}/runs.db"
+    assert [*read_tracked(note.parent)] == [f"sqlite:///{tmp_path}/runs.db"]
     assert not list(tmp_path.rglob("other.db"))
 
 

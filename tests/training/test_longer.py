@@ -99,14 +99,15 @@ def test_a_training_made_longer_has_the_bits_of_one_go(
         Trainer(iterations=400, batch_size=7, evaluate_every=4),
     ],
 )
-def test_also_where_the_layers_are_watched_less_often(trainer: Trainer, tmp_path: Path) -> None:
+@pytest.mark.parametrize("paused", [7, 10**9])  # in the middle of a round, or never
+def test_also_where_the_layers_are_watched_less_often(trainer: Trainer, paused: int, tmp_path: Path) -> None:
     def begun(times: int) -> Training:
         longer = with_length(trainer, times * trainer.length)
         return Training([RECIPE], DATA, longer, "float32", watch_layers=True)
 
     undisturbed, training, longer = begun(4), begun(1), begun(4)
     undisturbed.advance()
-    training.advance()
+    training.advance(pause=at(paused))
     assert longer.lengthen(through_file(training, tmp_path / "latest.npz"), trainer) is None
     longer.advance()
     assert_same_outcomes(longer, undisturbed)

@@ -6,7 +6,7 @@ training of length `total`; it uses `np.where` instead of `if`, because its numb
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import annotated_types as at
 import numpy as np
@@ -31,8 +31,16 @@ class Time(NamedTuple):
 class Schedule(Component):
     """A function of time, after a linear warm-up from 1 / (warmup + 1) to 1."""
 
+    depends_on_length: ClassVar[bool] = True
+    """Whether a factor depends on how long the training is; so does every schedule whose class says nothing of it."""
+
     per: Literal["step", "epoch"] = "epoch"
     warmup: NonNegative | None = None
+
+    def __init_subclass__(cls) -> None:
+        """Let no schedule inherit that it does not depend on the length, as it may change what it inherits."""
+        if "depends_on_length" not in vars(cls):
+            cls.depends_on_length = True
 
     def init(self, runs: int) -> State:
         """Return the state of the schedule before the first epoch, with a row for each run."""
@@ -59,6 +67,8 @@ class Schedule(Component):
 class Constant(Schedule):
     """The same learning rate throughout: 1."""
 
+    depends_on_length: ClassVar[bool] = False
+
     def shape(self, t: Number, total: Number, state: State) -> Number:
         """Return 1."""
         return 1.0
@@ -67,6 +77,8 @@ class Constant(Schedule):
 @dataclass(frozen=True)
 class Step(Schedule):
     """A drop at regular times: gamma^floor(t / every)."""
+
+    depends_on_length: ClassVar[bool] = False
 
     every: AtLeastOne = 100.0
     gamma: Positive = 0.1
@@ -80,6 +92,8 @@ class Step(Schedule):
 class MultiStep(Schedule):
     """A drop at given times: gamma^(the number of milestones up to t)."""
 
+    depends_on_length: ClassVar[bool] = False
+
     milestones: tuple[NonNegative, ...] = (500.0, 800.0)
     gamma: Positive = 0.1
 
@@ -92,6 +106,8 @@ class MultiStep(Schedule):
 class Exponential(Schedule):
     """A steady decay: gamma^t."""
 
+    depends_on_length: ClassVar[bool] = False
+
     gamma: Positive = 0.999
 
     def shape(self, t: Number, total: Number, state: State) -> Number:
@@ -102,6 +118,8 @@ class Exponential(Schedule):
 @dataclass(frozen=True)
 class InverseTime(Schedule):
     """A decay that slows down: 1 / (1 + decay t)."""
+
+    depends_on_length: ClassVar[bool] = False
 
     per: Literal["step", "epoch"] = "step"
     decay: NonNegative = 0.001
@@ -114,6 +132,8 @@ class InverseTime(Schedule):
 @dataclass(frozen=True)
 class Polynomial(Schedule):
     """Down to zero at the end: (1 - t / total)^power."""
+
+    depends_on_length: ClassVar[bool] = True
 
     power: Positive = 1.0
 
@@ -130,6 +150,8 @@ class Cosine(Schedule):
         Loshchilov and Hutter, SGDR, arXiv 1608.03983.
     """
 
+    depends_on_length: ClassVar[bool] = True
+
     minimum: ZeroToOne = 0.0
 
     def shape(self, t: Number, total: Number, state: State) -> Number:
@@ -144,6 +166,8 @@ class CosineRestarts(Schedule):
     References:
         Loshchilov and Hutter, SGDR: Stochastic Gradient Descent with Warm Restarts, arXiv 1608.03983.
     """
+
+    depends_on_length: ClassVar[bool] = False
 
     period: AtLeastOne = 100.0
     stretch: AtLeastOne = 1.0
@@ -165,6 +189,8 @@ class OneCycle(Schedule):
     References:
         Smith and Topin, Super-Convergence, arXiv 1708.07120; the cosines and defaults are PyTorch's.
     """
+
+    depends_on_length: ClassVar[bool] = True
 
     per: Literal["step", "epoch"] = "step"
     rise: Annotated[Number, at.Interval(gt=0, lt=1)] = 0.3
@@ -190,6 +216,8 @@ class Plateau(Schedule):
     A loss is a new best below (1 - threshold) times the best so far. The loss of the training part is watched, after
     every epoch.
     """
+
+    depends_on_length: ClassVar[bool] = False
 
     gamma: Positive = 0.1
     patience: NonNegative = 10.0

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
+from nnexp.core.errors import DamagedError
 from nnexp.core.state import Saved, Tree
 from nnexp.training.early_stopping import Patience
 from nnexp.training.evaluator import diverged_step
@@ -98,14 +99,28 @@ class ActiveRuns:
             "patience": None if self._patience is None else self._patience.state(),
         }
 
-    def restore(self, saved: Saved, like: Parameters) -> Indices:
-        """Restore a saved state, and return the runs that still train; `like` has the shapes of the parameters."""
+    def restore(self, saved: Saved, like: Parameters, *, longer: bool) -> Indices:
+        """Restore a saved state, and return the runs in its stack: those that still train or trained to the end.
+
+        Args:
+            saved: The state.
+            like: Has the shapes of the parameters.
+            longer: Whether those that trained to the end go on.
+        """
         self._began = time.monotonic() - saved.number("seconds")
         self._histories.restore(saved.part("history"), like)
         if self._patience is not None:
             self._patience.restore(saved.part("patience"), like)
-        self._runs = saved.indices("runs", len(self._runs))
-        return self._runs
+        ended, everyone = self.outcomes(), self._runs.tolist()
+        self._runs = saved.indices("runs", len(everyone))
+        if sorted([*self._runs.tolist(), *ended]) != everyone:
+            raise DamagedError("it has runs that neither train nor have ended, or both")
+        completed = [run for run, one in ended.items() if one.diverged_step is None and one.stopped is None]
+        in_stack = np.array(sorted([*self._runs.tolist(), *completed]), np.intp)
+        if longer:
+            self._histories.reopen(completed)
+            self._runs = in_stack
+        return in_stack
 
     def latest(self, metric: str) -> dict[int, float]:
         """Return a metric of every run that is still training, at its last evaluation."""

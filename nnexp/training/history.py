@@ -174,6 +174,11 @@ class HistoryBuilder:
         self._ends[run] = learned, diverged_step, stopped
         self._lengths[run] = self._evaluations
 
+    def reopen(self, runs: Sequence[int]) -> None:
+        """Forget the ends of some runs, which go on."""
+        for run in runs:
+            del self._ends[run], self._lengths[run]
+
     def history(self, run: int) -> History:
         """Return the evaluations of a run, all of them or those so far."""
         length = self._lengths.get(run, self._evaluations)

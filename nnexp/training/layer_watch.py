@@ -17,7 +17,7 @@ from nnexp.training.step import mean_loss_gradient
 from nnexp.training.trainer import Round
 
 WATCHED_TIMES = 50
-"""How many times of a training are watched at most, evenly spaced."""
+"""How many times of a training are watched at most, beside the first and the last."""
 WATCHED_EXAMPLES = 512
 """The number of training examples on which activations and gradients are taken, evenly spaced among all."""
 SIZES = ("activations", "dead", "gradients", "weights", "updates")
@@ -43,8 +43,7 @@ class LayerWatch:
     """
 
     def __init__(self, runs: int, rounds: Sequence[Round], inputs: Examples) -> None:
-        chosen = np.linspace(0, len(rounds) - 1, min(WATCHED_TIMES, len(rounds))).round().astype(int).tolist()
-        self._times = {rounds[index].time for index in chosen}
+        self._times = watched([this.time for this in rounds])
         self._runs = np.arange(runs)
         rows = np.linspace(0, len(inputs) - 1, min(WATCHED_EXAMPLES, len(inputs))).round().astype(np.intp)
         self._examples = inputs.take(rows) if rounds else inputs
@@ -59,7 +58,7 @@ class LayerWatch:
 
     def end(self, this: Round, stack: Stack, staying: npt.NDArray[np.intp]) -> None:
         """Take the sizes in the runs that go on after the round, if it is watched."""
-        if self._before is not None and len(staying):
+        if self._before is not None and this.time in self._times and len(staying):
             values = {name: array[staying] for name, array in self._look(stack, self._before).items()}
             self._looks.append(Look(this.time, self._runs[staying], values))
         self._before = None
@@ -74,9 +73,17 @@ class LayerWatch:
         looks: list[Tree] = [{"time": look.time, "runs": look.runs, "values": look.values} for look in self._looks]
         return {"layers": [*self._layers], "before": self._before, "looks": looks}
 
-    def restore(self, saved: Saved, theta: Array) -> None:
-        """Restore a saved state, before any run has left; `theta` has the shape of the parameters."""
+    def restore(self, saved: Saved, theta: Array, *, longer: bool) -> None:
+        """Restore a saved state, before any run has left.
+
+        Args:
+            saved: The state.
+            theta: Has the shape of the parameters.
+            longer: Whether the saved training was shorter, and may have been watched more often than this one.
+        """
         for one in saved.parts("looks"):
+            if longer and one.whole("time") not in self._times:
+                continue
             runs, values = one.indices("runs", len(self._runs)), one.part("values")
             self._looks.append(Look(one.whole("time"), runs, {name: values.table(name, len(runs)) for name in SIZES}))
         self._layers = saved.texts("layers")
@@ -119,6 +126,17 @@ class LayerWatch:
             "weights": by_layer(stack.theta),
             "updates": by_layer(stack.theta - before),
         }
+
+
+def watched(times: Sequence[int]) -> set[int]:
+    """Return the times that are watched: the first, the last, and every second, or every fourth, and so on.
+
+    Of a longer training it is every eighth where it was every fourth, so all of them up to now were watched before.
+    """
+    apart = 1
+    while len(times) > WATCHED_TIMES * apart:
+        apart *= 2
+    return {*times[:1], *times[apart - 1 :: apart], *times[-1:]}
 
 
 def root_mean_square(array: Array, axes: int | tuple[int, ...]) -> Array:

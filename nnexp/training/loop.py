@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
+from nnexp.core.errors import DamagedError
 from nnexp.core.state import Saved, Tree
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
@@ -179,21 +180,50 @@ class Training:
 
         Raises DamagedError if the checkpoint does not fit.
         """
-        staying = self._active.restore(saved.part("roster"), self._stack.learned(0))
-        self._watch.restore(saved.part("watch"), self._stack.theta[staying])
+        self._restore(saved, longer=False)
+
+    def lengthen(self, saved: Saved, earlier: Trainer) -> str | None:
+        """Restore the state of an earlier, shorter training, so that this one goes on from there, also from its end.
+
+        Returns why it cannot go on to become, bit for bit, what it would have been in one go, as a clause; None if it
+        can. `Trainer.why_not_longer` is asked before. Raises DamagedError if the checkpoint does not fit.
+
+        Args:
+            saved: The state of a training with the same recipes.
+            earlier: Its settings, which differ from those of this one in the length alone.
+        """
+        ended = saved.part("stack").whole("steps") == earlier.steps(earlier.length, len(self._examples))
+        if ended and earlier.length not in [this.time for this in self._rounds if this.evaluated]:
+            return f"the earlier one was evaluated at its end, {earlier.unit} {earlier.length}, and a longer one is not"
+        self._restore(saved, longer=True)
+        if len(self._active):
+            return None
+        outcome = next(iter(self.outcomes().values()))
+        if outcome.diverged_step is not None:
+            return f"it diverged at step {outcome.diverged_step}, as a longer one does"
+        if outcome.stopped == "early stopping":
+            return f"early stopping ended it at {earlier.unit} {self.time}, as it ends a longer one"
+        return f"its {outcome.stopped} ended it, at a moment that cannot be repeated"
+
+    def _restore(self, saved: Saved, *, longer: bool) -> None:
+        self._number = saved.whole("round", len(self._rounds) + 1)
         self._stack.steps = saved.part("stack").whole("steps")
-        if not len(staying):  # all have ended, and only the active runs know their outcomes
+        in_stack = self._active.restore(saved.part("roster"), self._stack.learned(0), longer=longer)
+        self._watch.restore(saved.part("watch"), self._stack.theta[in_stack], longer=longer)
+        if not len(in_stack):  # all ended before their time, and only the active runs know their outcomes
             return
-        self._watch.keep(staying)
-        self._keep(staying)
+        self._watch.keep(in_stack)
+        self._keep(in_stack)
         self._stack.restore(saved.part("stack"))
         self._sampler.restore(saved.part("sampler"))
-        self._number = saved.whole("round", len(self._rounds) + 1)
         done = saved.whole("done", self._rounds[self._number].steps if self._number < len(self._rounds) else 1)
         if done:
             this = self._under_way = self._begin(self._rounds[self._number], pausing=True)
             this.done, this.rows = done, sum(map(count_of, this.batches[:done])) * this.seen.views
             saved.fill("logits", this.logits[:, : this.rows])
+        begun = self._rounds[self._number - 1].steps_by_then if self._number else 0
+        if len(self._active) and self.steps != begun + done:  # as after the end of a run, where it was resumed in vain
+            raise DamagedError(f"it has no state of step {self.steps}, to which the run was trained")
 
     @property
     def steps(self) -> int:

@@ -1,10 +1,11 @@
 """The settings of the training loop: its length, batches, evaluations and early stopping."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from nnexp.core.component import Component, Count, NonNegative, Positive
 from nnexp.optim.regularization import Regularization
+from nnexp.optim.schedules import Schedule
 from nnexp.training.history import Unit
 from nnexp.training.metrics import MetricName
 
@@ -83,6 +84,21 @@ class Trainer(Component):
         """Return the times at which metrics are taken: regular ones, snapshots, the first and the last."""
         snapshots = [time for time in self.snapshots if time <= self.length]
         return sorted({1, *range(self.evaluate_every, self.length, self.evaluate_every), *snapshots, self.length})
+
+    def why_not_longer(self, earlier: "Trainer", schedule: Schedule) -> str | None:
+        """Return why a training with these settings is not an earlier one that goes on, bit for bit; None if it is.
+
+        The reason is a clause. How the earlier training ended is not asked here, but by `Training.lengthen`.
+        """
+        length = f"{earlier.unit}s"
+        same = replace(self, **{length: getattr(earlier, length)}, checkpoint_every=earlier.checkpoint_every)
+        if same != earlier:
+            return f"a longer training differs from the earlier one in trainer.{length} alone"
+        if self.length <= earlier.length:
+            return f"the earlier training had trainer.{length}={earlier.length}, which is not less"
+        if schedule.depends_on_length:
+            return "the learning rates of its schedule depend on the length of the training, from the first step on"
+        return None
 
     def rounds(self, examples: int) -> list[Round]:
         """Return all rounds of a training, given the number of training examples."""

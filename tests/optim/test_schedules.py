@@ -1,8 +1,11 @@
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
 
+from nnexp.core.component import Number
+from nnexp.optim.optimizers import State
 from nnexp.optim.schedules import (
     Constant,
     Cosine,
@@ -98,6 +101,31 @@ def test_runs_with_numbers_of_their_own(schedule: Schedule, name: str, settings:
     for epoch, (one, two) in enumerate(zip(*alone, strict=True)):
         factor = np.broadcast_to(both.factor(Time(0, epoch, 0, TOTAL), {}), (2, 1))
         np.testing.assert_array_equal(np.ravel(factor), [one, two])
+
+
+class Halved(Constant):
+    """A schedule of somebody else, who said nothing of the length."""
+
+    def shape(self, t: Number, total: Number, state: State) -> Number:
+        """Return 1 / 2 in the second half."""
+        del state
+        return np.where(t < total / 2, 1.0, 0.5)
+
+
+@pytest.mark.parametrize("schedule", [*(row[0] for row in TORCH), Plateau(), Halved()], ids=str_of)
+@pytest.mark.parametrize("warmup", [None, 4.0])
+@pytest.mark.parametrize("per", ["step", "epoch"])
+def test_a_schedule_says_whether_it_depends_on_the_length(
+    schedule: Schedule, warmup: float | None, per: Literal["step", "epoch"]
+) -> None:
+    schedule = stacked([replace(schedule, warmup=warmup, per=per)], 1, "float64")
+    state = schedule.init(1)
+
+    def factors(total: int) -> list[float]:
+        times = [Time(t, t, total, total) for t in range(TOTAL)]
+        return [float(np.ravel(schedule.factor(time, state))[0]) for time in times]
+
+    assert (factors(TOTAL) != factors(2 * TOTAL)) == schedule.depends_on_length
 
 
 def test_per_step_counts_steps() -> None:

@@ -20,6 +20,7 @@ from nnexp.optim.optimizers import SGD, Adam
 from nnexp.optim.schedules import Constant
 from nnexp.training.history import LayerHistory, Outcome
 from nnexp.training.layer_watch import WATCHED_EXAMPLES, WATCHED_TIMES, root_mean_square
+from nnexp.training.layer_watch import watched as times_watched
 from nnexp.training.loop import train
 from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
@@ -116,12 +117,19 @@ def test_a_unit_is_dead_where_it_is_zero_for_all_examples() -> None:
     assert seen_in(plain).dead.item() == (~fires).mean()
 
 
-@pytest.mark.parametrize("epochs", [1, 2, 49, 50, 51, 100, 777])
-def test_there_are_fifty_looks_at_most_and_the_first_and_last_round_are_among_them(epochs: int) -> None:
-    times = seen_in(watched(Trainer(epochs=epochs, evaluate_every=1000))[0]).times
-    assert len(times) == min(epochs, WATCHED_TIMES)
-    assert times[[0, -1]].tolist() == [1, epochs]
-    assert np.ptp(np.diff(times)) <= 1 if epochs > 2 else True
+@pytest.mark.parametrize(("epochs", "apart"), [(1, 1), (2, 1), (50, 1), (51, 2), (100, 2), (777, 16)])
+def test_there_are_fifty_looks_at_most_beside_the_first_and_the_last(epochs: int, apart: int) -> None:
+    times = seen_in(watched(Trainer(epochs=epochs, evaluate_every=1000))[0]).times.tolist()
+    assert times == sorted({1, *range(apart, epochs + 1, apart), epochs})
+    assert len(times) <= WATCHED_TIMES + 2
+
+
+@pytest.mark.parametrize("count", [1, 30, 49, 50, 51, 99, 100, 101, 350, 777])
+def test_what_is_watched_of_a_longer_training_was_watched_of_a_shorter_one(count: int) -> None:
+    for longer in range(count + 1, 3 * count + 100):
+        assert {time for time in times_watched(range(1, longer + 1)) if time <= count} <= times_watched(
+            range(1, count + 1)
+        )
 
 
 def test_iterations_are_watched_at_evaluations() -> None:

@@ -7,6 +7,7 @@ lost, there twice, or left behind, and nobody sees a traceback.
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import time
@@ -57,10 +58,15 @@ def shown(title: str, verdicts: Sequence[Verdict], seconds: float, most: int) ->
     print(f"{title}: {len(verdicts)} points, {len(bad)} bad, {seconds:.0f} s", flush=True)  # noqa: T201
     for one in bad[:most]:
         print(f"  {one.point}, {without_times(one.event)}: {'; '.join(one.complaints)}", flush=True)  # noqa: T201
-    kinds = Counter(kind for one in bad for kind in {without_times(complaint) for complaint in one.complaints})
+    kinds = Counter(kind for one in bad for kind in set(map(_kind, one.complaints)))
     for kind, times in kinds.most_common() if len(bad) > most else ():
         print(f"  {times} times {kind}", flush=True)  # noqa: T201
     return not bad
+
+
+def _kind(complaint: str) -> str:
+    """Return what a complaint has in common with others: all of it, but for the names of files."""
+    return re.sub(r"^(missing|left): .*", r"\1", without_times(complaint))
 
 
 def main(words: Sequence[str] | None = None) -> None:

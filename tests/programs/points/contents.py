@@ -15,8 +15,8 @@ LEARNED = re.compile(r"history\.csv|parameters.*\.npz|predictions.*\.csv")
 TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 AGAIN = re.compile(r"(?<=TIME)(.*_[0-9a-f]{8,12})_\d+")
 """The number behind the name of a second folder of the same name."""
-ONCE = re.compile(r"\d{10,}|[0-9a-f]{32}")
-"""Process IDs, times and IDs of runs in names."""
+ONCE = re.compile(r"\d{10,}|[0-9a-f]{32}|(?<=uploading\.)\w+|(?<=^tmp)\w{8}$")
+"""Process IDs, times, IDs of runs and random letters in names."""
 SHOWN = 3
 """So many of the files that are missing or left are named."""
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tests.programs.points.contents import contents, differences
+from tests.programs.points.contents import ARTIFACTS, contents, differences
 from tests.programs.points.process import DEAD, FAULTS, Ended, Event, Fault, Place, command, forked
 
 SHORT = ("trainer.epochs=2", "verbose=false", "figures=false")
@@ -16,7 +16,7 @@ RUN = ("trainer.epochs=20", "trainer.checkpoint_every=5", "verbose=false")
 SWEEP = ("-m", "seed=1,2,3", "trainer.epochs=20", "hydra.launcher.jobs=1", "hydra.launcher.stack_megabytes=0.000001")
 DELIVER = ("deliver", "outputs")
 FOLDERS = "outputs/*/2*"
-SWEEPS, CHECKPOINT = "sweeps", "checkpoint"
+OTHERS, CHECKPOINT = ("sweeps", ARTIFACTS), "checkpoint"
 ALONE = 9
 """The seed of the run that is there before."""
 
@@ -42,7 +42,7 @@ class Scenario:
 
 def folders(work: Path) -> list[Path]:
     """Return the folders of runs that were trained alone, the earliest first."""
-    return sorted(path for path in work.glob(FOLDERS) if path.parent.name != SWEEPS)
+    return sorted(path for path in work.glob(FOLDERS) if path.parent.name not in OTHERS)
 
 
 def nothing(_stage: "Stage") -> None:
@@ -182,20 +182,21 @@ class Stage:
         event = ended.events[point - 1]
         complaints = []
         if ended.status not in fault.statuses:
-            complaints.append("hangs" if ended.status is None else f"status {ended.status}")
+            complaints.append(_status(ended))
         if fault is not FAULTS["death"]:
             complaints += self._said(ended)
             if fault.lasting and ended.status and self.scenario.trains and point >= self.trained_at:
                 complaints += self._not_kept(ended)
-        return f"{event.name} {event.path}", [*complaints, *self.afterwards(ended)]
+        complaints += self.afterwards(ended)
+        return f"{event.name} {event.path}", [one.replace(f"{self.place.work}/", "") for one in complaints]
 
     def afterwards(self, ended: Ended) -> list[str]:
         """Do what a user would after a disturbed command, and return what is not as it should be then."""
         complaints = []
-        for words in (self._again(), DELIVER):
+        for words in (self._again() if ended.status != 0 else (), DELIVER):
             if words:
                 after = self._call(words)
-                said = [*self._said(after), *([] if after.status == 0 else [f"status {after.status}"])]
+                said = self._said(after) or ([] if after.status == 0 else [_status(after)])
                 complaints += [f"then {words[0].partition('=')[0]}: {one}" for one in said]
         complaints += differences(self._expected, contents(self.place.work))
         if ended.status not in (DEAD, -9):  # after which the system cleans up
@@ -237,6 +238,12 @@ class Stage:
         named = [folder for folder in self.place.temporary.iterdir() if str(folder) in ended.errors]
         kept = [path for folder in named for path in folder.rglob("*.npz")]
         return [] if kept else ["what was trained is not in a temporary folder that is named"]
+
+
+def _status(ended: Ended) -> str:
+    """Return how a process ended, with its last words."""
+    last = [line for line in ended.errors.splitlines() if line.strip()][-1:]
+    return ": ".join(["hangs" if ended.status is None else f"status {ended.status}", *last])
 
 
 def _is_checkpoint(event: Event) -> bool:

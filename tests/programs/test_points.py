@@ -86,6 +86,7 @@ def make(work: Path, time: str = TIME) -> None:
         database.execute("CREATE TABLE runs (run_uuid, name, status, lifecycle_stage, artifact_uri)")
         database.execute("CREATE TABLE metrics (run_uuid, key, step)")
         database.execute("CREATE TABLE params (run_uuid, key)")
+        database.execute("CREATE TABLE tags (run_uuid, key, value)")
         database.execute(
             "INSERT INTO runs VALUES (?, 'epochs=2', 'FINISHED', 'active', ?)", (RUN_ID, artifacts.as_uri())
         )

@@ -66,7 +66,7 @@ def shown(title: str, verdicts: Sequence[Verdict], seconds: float, most: int) ->
 
 def _kind(complaint: str) -> str:
     """Return what a complaint has in common with others: all of it, but for the names of files."""
-    return re.sub(r"^(missing|left): .*", r"\1", without_times(complaint))
+    return re.sub(r"^(missing|left): .*|: 'outputs/.*", r"\1", without_times(complaint))
 
 
 def main(words: Sequence[str] | None = None) -> None:

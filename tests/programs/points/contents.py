@@ -69,24 +69,26 @@ def without_times(path: str) -> str:
 
 
 def _recorded(database: Path) -> Iterator[tuple[str, Recorded]]:
-    """Yield the runs of a database with their names."""
+    """Yield the runs of a database with their names; the numbers of a sweep, which are brought up to date, count once."""
     with closing(sqlite3.connect(database)) as connection:
-        runs = connection.execute(
+
+        def column(sql: str, *values: str) -> list[str]:
+            return [str(value) for (value,) in connection.execute(sql, values)]
+
+        sweeps = column("SELECT value FROM tags WHERE key='mlflow.parentRunId'")
+        rows = connection.execute(
             "SELECT run_uuid, name, status, artifact_uri FROM runs WHERE lifecycle_stage='active'"
         )
-        for run_id, name, status, artifacts in runs.fetchall():
-            points = connection.execute(
-                "SELECT key || ' at ' || step FROM metrics WHERE run_uuid=?", (run_id,)
-            ).fetchall()
-            parameters = connection.execute("SELECT key FROM params WHERE run_uuid=?", (run_id,)).fetchall()
+        for run_id, name, status, artifacts in rows.fetchall():
+            points = column("SELECT key || ' at ' || step FROM metrics WHERE run_uuid=?", run_id)
             folder = Path(artifacts.removeprefix("file://"))
-            files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+            files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
             yield (
                 name,
                 Recorded(
                     status=status,
-                    points=Counter(point for (point,) in points),
-                    parameters=frozenset(key for (key,) in parameters),
+                    points=Counter(set(points) if run_id in sweeps else points),
+                    parameters=frozenset(column("SELECT key FROM params WHERE run_uuid=?", run_id)),
                     files=frozenset(map(without_times, files)),
                 ),
             )

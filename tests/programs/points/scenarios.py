@@ -1,6 +1,7 @@
 """What a user does: the commands that are disturbed, what was there before, and what is done afterwards."""
 
 import shutil
+import signal
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -59,7 +60,7 @@ def interrupted_twice(stage: "Stage") -> None:
     one_run(stage)
     before = folders(stage.place.work)
     for fault, status in (("SIGINT", 130), ("death", DEAD)):
-        words = _resume_newest(stage.place.work) if folders(stage.place.work) != before else RUN
+        words = _resume(stage.place.work, RUN) if folders(stage.place.work) != before else RUN
         stage.stop_after_checkpoint(words, FAULTS[fault], status)
 
 
@@ -82,8 +83,10 @@ def _refusing(database: Path) -> Iterator[None]:
             yield
 
 
-def _resume_newest(work: Path) -> Sequence[str]:
-    return (f"resume={folders(work)[-1].relative_to(work)}", "verbose=false")
+def _resume(work: Path, words: Sequence[str]) -> Sequence[str]:
+    """Return the command that resumes the newest run, with what the words of the first command say of its output."""
+    shown = [word for word in words if word.startswith(("figures=", "verbose="))]
+    return (f"resume={folders(work)[-1].relative_to(work)}", *shown)
 
 
 def _predict(work: Path) -> Sequence[str]:
@@ -98,9 +101,9 @@ def a_table(stage: "Stage") -> None:
 
 
 SCENARIOS = {
-    "first": Scenario(nothing, lambda _: SHORT, resumes=True),
+    "first": Scenario(nothing, lambda _: (*SHORT, "trainer.checkpoint_every=1"), resumes=True),
     "run": Scenario(one_run, lambda _: RUN, resumes=True),
-    "resume": Scenario(interrupted_twice, _resume_newest),
+    "resume": Scenario(interrupted_twice, lambda work: _resume(work, RUN)),
     "sweep": Scenario(one_run, lambda _: SWEEP),
     "deliver": Scenario(something_left, lambda _: DELIVER, trains=False),
     "predict": Scenario(
@@ -187,19 +190,28 @@ class Stage:
             complaints += self._said(ended)
             if fault.lasting and ended.status and self.scenario.trains and point >= self.trained_at:
                 complaints += self._not_kept(ended)
-        complaints += self.afterwards(ended)
+        complaints += self.afterwards(ended, cleans=not fault.lasting)
         return f"{event.name} {event.path}", [one.replace(f"{self.place.work}/", "") for one in complaints]
 
-    def afterwards(self, ended: Ended) -> list[str]:
-        """Do what a user would after a disturbed command, and return what is not as it should be then."""
-        complaints = []
+    def afterwards(self, ended: Ended, *, cleans: bool = True) -> list[str]:
+        """Do what a user would after a disturbed command, and return what is not as it should be then.
+
+        Args:
+            ended: The command.
+            cleans: Whether it could remove anything; one that was killed could not.
+        """
+        complaints, killed = [], ended.status in (DEAD, -signal.SIGKILL)
         for words in (self._again() if ended.status != 0 else (), DELIVER):
             if words:
                 after = self._call(words)
                 said = self._said(after) or ([] if after.status == 0 else [_status(after)])
                 complaints += [f"then {words[0].partition('=')[0]}: {one}" for one in said]
-        complaints += differences(self._expected, contents(self.place.work))
-        if ended.status not in (DEAD, -9):  # after which the system cleans up
+        found = contents(self.place.work)
+        if self.scenario.output is not None and (killed or not cleans):  # hidden, in a folder that is the user's own
+            for name in [name for name in found.files if name.startswith(".")]:
+                del found.files[name]
+        complaints += differences(self._expected, found)
+        if not killed:
             unnamed = [path.name for path in self.place.temporary.iterdir() if str(path) not in ended.errors]
             complaints += [f"left in the temporary folder: {name}" for name in unnamed]
         return complaints
@@ -210,7 +222,7 @@ class Stage:
         if output is not None and (work / output).exists():
             return ()
         if self.scenario.resumes and folders(work) != self._before:
-            return _resume_newest(work)
+            return _resume(work, self.words)
         return self.words
 
     def _call(self, words: Sequence[str], fault: Fault | None = None, point: int = 0) -> Ended:
@@ -234,7 +246,9 @@ class Stage:
         return ["fails without a word"] if ended.status and not (lines or ended.out.strip()) else []
 
     def _not_kept(self, ended: Ended) -> list[str]:
-        """Return a complaint if what was trained is in no folder that the command names."""
+        """Return a complaint if what was trained is neither where it belongs nor in a folder that the command names."""
+        if contents(self.place.work).learned == self._expected.learned:
+            return []
         named = [folder for folder in self.place.temporary.iterdir() if str(folder) in ended.errors]
         kept = [path for folder in named for path in folder.rglob("*.npz")]
         return [] if kept else ["what was trained is not in a temporary folder that is named"]

@@ -44,11 +44,11 @@ def tried(fault: str, every: int, jobs: int, part: tuple[int, Stage]) -> list[Ve
     """Try a part of the points of a fault, of as many parts as there are jobs; one that was not reached is left out."""
     number, stage = part
     if fault == BELOW:
-        points = [(number, f"{name} {rest}") for name, number, rest in calls(stage)]
-        below = [(point, event, killed_within(stage, point)) for point, event in points[::every][number::jobs]]
-        return [Verdict(point, event, complaints) for point, event, complaints in below if complaints is not None]
-    numbers = stage.points(FAULTS[fault], every)[number::jobs]
-    found = [Verdict(point, *stage.disturbed(FAULTS[fault], point)) for point in numbers]
+        below = calls(stage)[::every][number::jobs]
+        found = [Verdict(point, *killed_within(stage, name, point)) for name, point in below]
+    else:
+        numbers = stage.points(FAULTS[fault], every)[number::jobs]
+        found = [Verdict(point, *stage.disturbed(FAULTS[fault], point)) for point in numbers]
     return [one for one in found if one.event]
 
 

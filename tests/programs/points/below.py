@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 
 from tests.programs.points.process import Ended
 from tests.programs.points.scenarios import Stage
@@ -14,28 +15,38 @@ CALLS = "write,pwrite64,rename,fsync,fdatasync"
 CALL = re.compile(r"(?P<thread>\d+) +(?P<name>[a-z0-9]+)\((?P<rest>.*)")
 
 
-def calls(stage: Stage) -> list[tuple[str, int, str]]:
-    """Return the calls of the first thread that change files: their names, their numbers among all, and the rest.
+def calls(stage: Stage) -> list[tuple[str, int]]:
+    """Return the calls that change files: the name of each, and its number among those of its name and thread.
 
     Raises RuntimeError if the command fails.
     """
     ended = _traced(stage)
     if ended.status != 0:
         raise RuntimeError(ended.errors)
-    found, numbers = list[tuple[str, int, str]](), Counter[str]()
-    for line in (stage.place.notes / "calls").read_text(encoding="utf-8", errors="replace").splitlines():
-        call = CALL.match(line)
-        if call is not None:
-            numbers[call["thread"]] += 1
-            if str(stage.place.work) in call["rest"]:
-                found.append((call["name"], numbers[call["thread"]], call["rest"].split(", ")[0]))
+    found, numbers = list[tuple[str, int]](), Counter[tuple[str, str]]()
+    for call in _noted(stage):
+        numbers[call["thread"], call["name"]] += 1
+        if str(stage.place.work) in call["rest"]:
+            found.append((call["name"], numbers[call["thread"], call["name"]]))
     return found
 
 
-def killed_within(stage: Stage, number: int) -> list[str] | None:
-    """Kill the command within a call, and return what is not as it should be after going on; None if it was not met."""
-    ended = _traced(stage, f"--inject={CALLS}:signal=KILL:when={number}")
-    return None if ended.status == 0 else stage.afterwards(ended)
+def killed_within(stage: Stage, name: str, number: int) -> tuple[str, list[str]]:
+    """Kill the command within a call; return the call and what is not as it should be after going on.
+
+    The call is empty if it was not met, as threads do not do the same every time.
+    """
+    ended = _traced(stage, f"--inject={name}:signal=KILL:when={number}")
+    if ended.status == 0:
+        return "", []
+    *_, last = [call for call in _noted(stage) if call["name"] == name]
+    what = last["rest"].partition(", ")[0].replace(f"{stage.place.work}/", "")
+    return f"{name} {what}", stage.afterwards(ended)
+
+
+def _noted(stage: Stage) -> Iterator[re.Match[str]]:
+    text = (stage.place.notes / "calls").read_text(encoding="utf-8", errors="replace")
+    yield from filter(None, map(CALL.match, text.splitlines()))
 
 
 def _traced(stage: Stage, *more: str) -> Ended:

@@ -69,7 +69,7 @@ def without_times(path: str) -> str:
 
 
 def _recorded(database: Path) -> Iterator[tuple[str, Recorded]]:
-    """Yield the runs of a database with their names; the numbers of a sweep, which are brought up to date, count once."""
+    """Yield the runs of a database with their names; a sweep's own numbers, which may be written anew, count once."""
     with closing(sqlite3.connect(database)) as connection:
 
         def column(sql: str, *values: str) -> list[str]:

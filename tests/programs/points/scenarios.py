@@ -5,7 +5,7 @@ import signal
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -191,7 +191,7 @@ class Stage:
             if fault.lasting and ended.status and self.scenario.trains and point >= self.trained_at:
                 complaints += self._not_kept(ended)
         complaints += self.afterwards(ended, cleans=not fault.lasting)
-        return f"{event.name} {event.path}", [one.replace(f"{self.place.work}/", "") for one in complaints]
+        return f"{event.name} {event.path}", complaints
 
     def afterwards(self, ended: Ended, *, cleans: bool = True) -> list[str]:
         """Do what a user would after a disturbed command, and return what is not as it should be then.
@@ -226,7 +226,8 @@ class Stage:
         return self.words
 
     def _call(self, words: Sequence[str], fault: Fault | None = None, point: int = 0) -> Ended:
-        return forked(command(words), self.place, fault, point)
+        ended = forked(command(words), self.place, fault, point)
+        return replace(ended, errors=ended.errors.replace(f"{self.place.work}/", ""))
 
     def restore(self) -> None:
         """Make everything as it was before."""

@@ -1,0 +1,142 @@
+"""What is in a folder after commands, without times and IDs; and how it differs from what should be there."""
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+
+ARTIFACTS, DATABASE = "mlartifacts", "mlflow.db"
+LEARNED = re.compile(r"history\.csv|parameters.*\.npz|predictions.*\.csv")
+"""The names of the files that must have the same bytes."""
+TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
+AGAIN = re.compile(r"(?<=TIME)(.*_[0-9a-f]{8,12})_\d+")
+"""The number behind the name of a second folder of the same name."""
+ONCE = re.compile(r"\d{10,}|[0-9a-f]{32}|(?<=uploading\.)\w+|(?<=^tmp)\w{8}$")
+"""Process IDs, times, IDs of runs and random letters in names."""
+SHOWN = 3
+"""So many of the files that are missing or left are named."""
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """A run in MLflow: its status, how often it has each metric at each step, the names of its parameters and files."""
+
+    status: str
+    points: Counter[str]
+    parameters: frozenset[str]
+    files: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What is in a folder.
+
+    Attributes:
+        files: How often there is a file of each name.
+        learned: The digests of what was learned, by the names of the files.
+        runs: The runs of MLflow by their names.
+    """
+
+    files: Counter[str]
+    learned: Mapping[str, frozenset[str]]
+    runs: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
+
+
+def contents(folder: Path) -> Contents:
+    """Return what is in a folder."""
+    files, learned, runs = Counter[str](), dict[str, frozenset[str]](), dict[str, list[Recorded]]()
+    for path in sorted(folder.rglob("*")):
+        parts = path.relative_to(folder).parts
+        if ARTIFACTS in parts or (path.is_dir() and any(path.iterdir())):
+            continue
+        name = without_times("/".join(parts)) + ("/" if path.is_dir() else "")
+        files[name] += 1
+        if LEARNED.fullmatch(path.name):
+            learned[name] = learned.get(name, frozenset()) | {sha256(path.read_bytes()).hexdigest()}
+    for database in folder.rglob(DATABASE):
+        for run, recorded in _recorded(database):
+            runs.setdefault(run, []).append(recorded)
+    return Contents(files, learned, runs)
+
+
+def without_times(path: str) -> str:
+    """Return a path with words for what is another one each time."""
+    return "/".join(ONCE.sub("ID", AGAIN.sub(r"\1", TIME.sub("TIME", part))) for part in path.split("/"))
+
+
+def _recorded(database: Path) -> Iterator[tuple[str, Recorded]]:
+    """Yield the runs of a database with their names; a sweep's own numbers, which may be written anew, count once."""
+    with closing(sqlite3.connect(database)) as connection:
+
+        def column(sql: str, *values: str) -> list[str]:
+            return [str(value) for (value,) in connection.execute(sql, values)]
+
+        sweeps = column("SELECT value FROM tags WHERE key='mlflow.parentRunId'")
+        rows = connection.execute(
+            "SELECT run_uuid, name, status, artifact_uri FROM runs WHERE lifecycle_stage='active'"
+        )
+        for run_id, name, status, artifacts in rows.fetchall():
+            points = column("SELECT key || ' at ' || step FROM metrics WHERE run_uuid=?", run_id)
+            folder = Path(artifacts.removeprefix("file://"))
+            files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+            yield (
+                name,
+                Recorded(
+                    status=status,
+                    points=Counter(set(points) if run_id in sweeps else points),
+                    parameters=frozenset(column("SELECT key FROM params WHERE run_uuid=?", run_id)),
+                    files=frozenset(map(without_times, files)),
+                ),
+            )
+
+
+def differences(expected: Contents, found: Contents) -> list[str]:
+    """Return what is lost, what is there twice, and what is left."""
+    complaints = [
+        f"{what}: {_some(files)}"
+        for what, files in (
+            ("missing", expected.files - found.files),
+            ("left", found.files - expected.files),
+        )
+        if files
+    ]
+    complaints += [
+        f"{name} differs"
+        for name in expected.learned
+        if found.learned.get(name, expected.learned[name]) != expected.learned[name]
+    ]
+    for name, before in expected.runs.items():
+        complaints += _differences(name, before, found.runs.get(name, ()))
+    for name in found.runs.keys() - expected.runs.keys():
+        complaints += _differences(name, (), found.runs[name])
+    return complaints
+
+
+def _differences(name: str, expected: Sequence[Recorded], found: Sequence[Recorded]) -> list[str]:
+    """Return how what is recorded of a name differs from what should be."""
+    ended = [run for run in found if run.status == "FINISHED"]
+    complaints = [
+        f"MLflow: {name} is {run.status}" for run in found if run.status not in ("FINISHED", "KILLED", "FAILED")
+    ]
+    if len(ended) != len(expected):
+        return [*complaints, f"MLflow: {name} is FINISHED {len(ended)} times, not {len(expected)}"]
+    for one, other in zip(expected, ended, strict=True):
+        for what, left, right in (
+            ("points", one.points, other.points),
+            ("parameters", Counter(one.parameters), Counter(other.parameters)),
+            ("files", Counter(one.files), Counter(other.files)),
+        ):
+            if left != right:
+                difference = _some([*(left - right), *(right - left)])
+                complaints.append(f"MLflow: {name} has {right.total()} {what}, not {left.total()}: {difference}")
+    return complaints
+
+
+def _some(names: "Counter[str] | Sequence[object]") -> str:
+    listed = [str(name) for name in names]
+    more = f" and {len(listed) - SHOWN} more" if len(listed) > SHOWN else ""
+    return ", ".join(listed[:SHOWN]) + more

@@ -31,6 +31,8 @@ from nnexp.tracking.tracker import IDENTIFIER, FinishedRun, RunFacts
 from nnexp.training.history import NOTHING, History
 
 RECORD, ERROR = "run.json", "error.txt"
+EXTENDED = "extended_to"
+"""The tag with the length to which a run was extended; its params in the store stay those of its beginning."""
 UNKNOWN_CODE = "unknown"
 """The code of a run of an earlier version, which had no record."""
 
@@ -70,13 +72,14 @@ def record_of(ready: Ready, environment: Mapping[str, str], earlier: RunRecord |
     if earlier is not None and not earlier.code.endswith(code):
         code = f"{earlier.code}+{code}"
     identifier = uuid4().hex if earlier is None else earlier.identifier
+    extended = {} if earlier is None else {key: text for key, text in earlier.facts.tags.items() if key == EXTENDED}
     return RunRecord(
         identifier=identifier,
         overrides=[*ready.overrides],
         config_hash=ready.config_hash,
         code=code,
         began=time.strftime("%Y-%m-%d %H:%M:%S") if earlier is None else earlier.began,
-        facts=ready.facts({**environment, IDENTIFIER: identifier}),
+        facts=ready.facts({**extended, **environment, IDENTIFIER: identifier}),
     )
 
 
@@ -102,10 +105,12 @@ def finished_run(folder: Path) -> FinishedRun:
         raise DamagedError(f"{folder} has no {RECORD}, or a damaged one")
     failure = _failure(folder) if summary is None else None
     history = history_of(folder)
+    tags = outcome_tags(summary) if summary is not None else {} if failure is None else {"error": failure}
+    changed = ("config_hash", EXTENDED) if EXTENDED in record.facts.tags else ()
     return FinishedRun(
         facts=record.facts,
         metrics={} if summary is None else best_metrics(summary),
-        tags=outcome_tags(summary) if summary is not None else {} if failure is None else {"error": failure},
+        tags={**{key: record.facts.tags[key] for key in changed}, **tags},
         description=_description(record, summary, history, folder),
         seconds=0.0 if summary is None else summary.seconds,
         status="FINISHED" if summary is not None else "KILLED" if failure is None else "FAILED",

@@ -9,7 +9,7 @@ from typing import cast
 
 from nnexp.config.code import code_fingerprint
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import without_effect
+from nnexp.config.identity import config_hash, without_effect
 from nnexp.config.overrides import command, key_of
 from nnexp.core.build import build
 from nnexp.core.component import flat, resolved
@@ -24,6 +24,7 @@ from nnexp.storage.run_folder import RunSummary
 from nnexp.tracking.mlflow import MLflowTracking, default_uri
 from nnexp.tracking.mlflow_store import DATABASE
 from nnexp.training.loop import Training
+from nnexp.training.trainer import Trainer
 
 KEY = "resume"
 
@@ -39,6 +40,7 @@ class Resumed:
         training: The saved state of the training; None before the first checkpoint.
         folder: Its folder; None if only MLflow has its files.
         run_id: Its ID in MLflow, if it has no folder.
+        shorter: The settings of its training if it is to become longer, else None.
     """
 
     experiment: Experiment
@@ -48,21 +50,31 @@ class Resumed:
     training: Saved | None
     folder: Path | None
     run_id: str | None
+    shorter: Trainer | None = None
 
     def restore(self, training: Training, data_digest: str) -> None:
         """Restore the saved state into a new training.
 
-        Raises UserError if the data has changed, or the checkpoint is not of this run.
+        Raises UserError if the data has changed, the checkpoint is not of this run, or the run cannot become longer.
         """
         if data_digest != self.data_digest:
             raise UserError(f"dataset: must be what it was, with the digest {self.data_digest}, not {data_digest}")
         if self.code not in (None, code_fingerprint(self.experiment)):
             warn("the code has changed since the run began: it goes on, but may not be the same as in one go")
         try:
-            if self.training is not None:
+            if self.training is not None and self.shorter is not None:
+                reason = training.lengthen(self.training, self.shorter)
+                if reason is not None:
+                    raise _not_longer(self.experiment.trainer, self.shorter, reason, self.overrides)
+            elif self.training is not None:
                 training.restore(self.training)
         except DamagedError as error:
             raise UserError(f"{KEY}: must have a checkpoint of this run ({error})") from error
+
+    @property
+    def extended_to(self) -> str | None:
+        """Return the length to which it is extended, as a tag says it; None if it is not."""
+        return None if self.shorter is None else _length(self.experiment.trainer).removeprefix("trainer.")
 
     def tracked_as(self, uri: str) -> str | None:
         """Return the ID of the run in a store, or None."""
@@ -91,11 +103,9 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     output_dir = absolute(experiment.output_dir)
     folder, run_id = _folder(name, output_dir), None
     record = None if folder is None else RunRecord.read(folder)
+    ended = None
     if folder is not None and record is not None and not has_checkpoint(folder):
         ended = RunSummary.read(folder)
-        if ended is not None:
-            times = f"{ended.unit} {ended.length}"
-            raise UserError(f"{KEY}={name}: must be a run that has not ended; this one has, at {times}")
         config, training = read_config(folder, f"{KEY}={name}"), None
         first, digest = record.overrides, record.facts.dataset.digest
     else:
@@ -111,7 +121,21 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
             first, training = saved.texts("overrides"), saved.part("training")
         except DamagedError as error:
             raise UserError(f"{KEY}={name}: must be a checkpoint of a run ({error})") from error
-    chosen = _chosen(experiment, build(config, Experiment), overrides)
+    before = build(config, Experiment)
+    chosen = _chosen(experiment, before, overrides)
+    if folder is not None and record is not None and record.config_hash != config_hash(before):
+        noted = build(read_config(folder, f"{KEY}={name}"), Experiment).trainer.length
+        if chosen.trainer.length == before.trainer.length:  # as noted when it was to become longer
+            chosen = replace(chosen, trainer=chosen.trainer.with_length(noted))
+    shorter = None if chosen.trainer.length == before.trainer.length else before.trainer
+    if shorter is not None:
+        first = _with_length(first, chosen.trainer)
+        reason = chosen.trainer.why_not_longer(shorter, chosen.schedule)
+        if reason is not None or training is None:
+            raise _not_longer(chosen.trainer, shorter, reason or "it has no checkpoint", first)
+    if ended is not None:
+        times = f"{ended.unit} {ended.length}"
+        raise UserError(f"{KEY}={name}: must be a run that has not ended; this one has, at {times}")
     if folder is not None and "output_dir" not in map(key_of, overrides):
         chosen = replace(chosen, output_dir=_output_dir(folder, chosen.output_dir))
     return Resumed(
@@ -122,7 +146,28 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
         training=training,
         folder=folder,
         run_id=run_id,
+        shorter=shorter,
     )
+
+
+def _not_longer(longer: Trainer, shorter: Trainer, reason: str, overrides: Sequence[str]) -> UserError:
+    """Return why a run cannot go on to become longer, with the command that trains the longer one from its start."""
+    return UserError(
+        f"{_length(longer)}: must be {shorter.length}, as in the run that goes on, or left out, since {reason}; "
+        f"to train it from the start: {command(*overrides)}"
+    )
+
+
+def _with_length(overrides: Sequence[str], longer: Trainer) -> list[str]:
+    """Return the overrides of a run with another length."""
+    length = _length(longer)
+    changed = [length if key_of(override) == key_of(length) else override for override in overrides]
+    return changed if length in changed else [*changed, length]
+
+
+def _length(trainer: Trainer) -> str:
+    """Return the override that sets the length of a training."""
+    return f"trainer.{trainer.unit}s={trainer.length}"
 
 
 def check_store(earlier: Resumed | None, uri: str, overrides: Sequence[str], output_dir: Path) -> None:
@@ -156,15 +201,24 @@ def _folder(name: str, output_dir: Path) -> Path | None:
 
 
 def _chosen(experiment: Experiment, saved: Experiment, overrides: Sequence[str]) -> Experiment:
-    """Return the saved experiment, with the keys that change no number taken from the command line."""
-    if not all(without_effect(key_of(override)) for override in overrides):
-        ours, theirs = flat(resolved(experiment)), flat(resolved(saved))
-        for key in {**theirs, **ours}:
-            if ours.get(key) != theirs.get(key) and not without_effect(key):
-                raise UserError(
-                    f"{key}={ours.get(key)}: must be {theirs.get(key)}, as in the run that goes on, or left out"
-                )
+    """Return the saved experiment, with what the command line may set: the length, and keys that change no number."""
+    ours, theirs = flat(resolved(experiment)), flat(resolved(saved))
+    keys, length = {**theirs, **ours}.keys(), key_of(_length(saved.trainer))
+    named = [key_of(override).replace("/", ".") for override in overrides if not without_effect(key_of(override))]
+    below = [{key for key in keys if f"{key}.".startswith(f"{name}.")} for name in named]
+    given = keys if not all(below) else {key for some in below for key in some}  # `experiment` can set every key
+    longer = ours[length] if length in given else None
+    for key in keys:
+        if ours.get(key) == theirs.get(key) or key not in given or without_effect(key):
+            continue
+        if key != length or not isinstance(longer, int):
+            raise UserError(
+                f"{key}={ours.get(key)}: must be {theirs.get(key)}, as in the run that goes on, or left out"
+            )
     every = experiment.trainer.checkpoint_every or saved.trainer.checkpoint_every
+    trainer = replace(saved.trainer, checkpoint_every=every)
+    if isinstance(longer, int):
+        trainer = trainer.with_length(longer)
     return replace(
         saved,
         tracking=experiment.tracking,
@@ -172,5 +226,5 @@ def _chosen(experiment: Experiment, saved: Experiment, overrides: Sequence[str])
         figures=experiment.figures,
         verbose=experiment.verbose,
         resume=None,
-        trainer=replace(saved.trainer, checkpoint_every=every),
+        trainer=trainer,
     )

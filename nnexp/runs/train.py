@@ -4,10 +4,11 @@
 trained; its result comes last, and is then recorded from the folder.
 """
 
+import re
 import time
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -22,13 +23,13 @@ from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.runs.record import RunRecord, finished_run, record_of, write_error, write_record
+from nnexp.runs.record import EXTENDED, RunRecord, finished_run, record_of, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import InStore, deliver_command, write_tracked
 from nnexp.runs.write import file_and_links, write_run
 from nnexp.storage.checkpoints import Checkpoints
-from nnexp.storage.run_folder import files_to_record, write_history
+from nnexp.storage.run_folder import SUMMARY, files_to_record, write_history
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import Status, TrackedRun, Tracker
 from nnexp.training.active_runs import Observer
@@ -105,11 +106,10 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
 
 def _how_far(training: Training, trainer: Trainer, folder: Path) -> str:
     """Return in words how far a run is that is resumed."""
+    how_far = f"{trainer.unit} {training.time} of {trainer.length}"
     if not training.ended:
-        return f"Going on after {trainer.unit} {training.time} of {trainer.length} in {folder}"
-    times = training.history(0).times
-    time = times[-1] if len(times) else 0
-    return f"Ended before, at {trainer.unit} {time} of {trainer.length}; its files are written again in {folder}"
+        return f"Going on after {how_far} in {folder}"
+    return f"Ended before, at {how_far}; its files are written again in {folder}"
 
 
 @contextmanager
@@ -120,27 +120,51 @@ def claimed(
 
     Raises UserError if another process is training the run, or the folder cannot be written.
     """
-    try:
-        if earlier is not None and earlier.folder is not None:
-            folder = earlier.folder
-        else:
-            name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}"
-            folder = new_folder(output_dir / ready.data.name, name)
-        lock = locked(lock_of(folder))
-        if lock is None:
-            raise UserError(f"resume={folder}: must not be a run that another process is training")
-        remove_temporaries(folder)
-        record = record_of(ready, tags, RunRecord.read(folder))
-        write_record(folder, record, ready.experiment, durable=True)
-    except OSError as error:
-        wanted = f"must be a folder that can be written to ({error.strerror})"
-        raise UserError(f"output_dir={output_dir}: {wanted}") from error
-    try:
+    folder = None if earlier is None else earlier.folder
+    before = None if folder is None else RunRecord.read(folder)
+    with ExitStack() as locks:
+        try:
+            if folder is None:
+                name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}"
+                folder = new_folder(output_dir / ready.data.name, name)
+            locks.enter_context(_alone_in(folder))
+            remove_temporaries(folder)
+            if earlier is not None and earlier.extended_to is not None:
+                (folder / SUMMARY).unlink(missing_ok=True)  # it is that of the shorter training
+                tags = {**tags, EXTENDED: earlier.extended_to}
+            record = record_of(ready, tags, before)
+            write_record(folder, record, ready.experiment, durable=True)
+            named = folder.with_name(_name_with_hash(folder.name, ready))
+            if named != folder and not named.exists():
+                locks.enter_context(_alone_in(named))
+                folder = folder.rename(named)
+        except OSError as error:
+            wanted = f"must be a folder that can be written to ({error.strerror})"
+            raise UserError(f"output_dir={output_dir}: {wanted}") from error
         yield folder, record
+
+
+def _name_with_hash(name: str, ready: Ready) -> str:
+    """Return the name of a folder, changed if it is that of a run with another hash, which was extended."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_.*_([0-9a-f]{12})(_\d+)?", name)
+    return name if match is None or match[2] == ready.config_hash else f"{match[1]}_{ready.folder_name}{match[3] or ''}"
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder.
+
+    Raises UserError if one is training the run.
+    """
+    lock = locked(lock_of(folder))
+    if lock is None:
+        raise UserError(f"resume={folder}: must not be a run that another process is training")
+    try:
+        yield
     finally:
         lock.release()
         with suppress(OSError):  # somebody has removed the folder
-            Path(lock.lock_file).unlink(missing_ok=True)
+            lock_of(folder).unlink(missing_ok=True)
 
 
 @contextmanager

@@ -75,6 +75,8 @@ class MLflowTracking(Tracking):
     @contextmanager
     def _client_of(self, output_dir: Path, run_id: str) -> Iterator["MlflowClient"]:
         """Yield a client of an existing store; an error of the store becomes a user's mistake."""
+        if "/" in run_id or os.sep in run_id:
+            raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow; there is no such folder")
         uri = self._configured_uri()
         if uri is None and not is_there(output_dir / DATABASE):
             raise UserError(
@@ -132,20 +134,12 @@ class MLflowTracker(Tracker):
             run = self._begun(experiment, facts) or self._client.create_run(
                 experiment, tags=source_tags(facts.tags), run_name=facts.name
             )
-        found = str(run.info.run_id)
         if run.info.status != "RUNNING":
-            self._client.update_run(found, status="RUNNING")
+            self._client.update_run(run.info.run_id, status="RUNNING")
         if not run.data.params or run.inputs is None or not run.inputs.dataset_inputs:
-            self._client.log_batch(found, params=params_of(facts))
-            self._client.log_inputs(found, inputs_of(facts))
-        return MLflowRun(
-            client=self._client,
-            uri=self.uri,
-            experiment_id=run.info.experiment_id,
-            run_id=found,
-            epochs=epochs,
-            there={name: self._steps(found, name) for name in run.data.metrics},
-        )
+            self._client.log_batch(run.info.run_id, params=params_of(facts))
+            self._client.log_inputs(run.info.run_id, inputs_of(facts))
+        return MLflowRun(self._client, self.uri, run, epochs)
 
     @tracking_errors()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
@@ -164,9 +158,6 @@ class MLflowTracker(Tracker):
             return None
         condition = f"tags.`{IDENTIFIER}` = '{facts.tags[IDENTIFIER]}'"
         return next(iter(self._client.search_runs([experiment], condition)), None)
-
-    def _steps(self, run_id: str, name: str) -> set[int]:
-        return {metric.step for metric in self._client.get_metric_history(run_id, name)}
 
     def _experiment_id(self, name: str) -> str:
         from mlflow.exceptions import MlflowException

@@ -6,7 +6,6 @@ charts can show.
 
 import time
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING
@@ -21,6 +20,7 @@ from nnexp.training.history import evenly
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 POINTS_PER_CURVE = 200
 """The points of a curve that are delivered; the full history is an artifact."""
@@ -37,28 +37,20 @@ class MLflowRun(TrackedRun):
 
     Args:
         client, uri: The store.
-        experiment_id, run_id: The run.
+        run: The run, new or with what it had before.
         epochs: The epochs of its evaluations; the metrics of about 200 of them are delivered.
-        there: The epochs of every metric that were delivered before.
     """
 
     run_id: str
 
-    def __init__(
-        self,
-        client: "MlflowClient",
-        uri: str,
-        experiment_id: str,
-        run_id: str,
-        epochs: Sequence[int],
-        there: Mapping[str, AbstractSet[int]] | None = None,
-    ) -> None:
+    def __init__(self, client: "MlflowClient", uri: str, run: "Run", epochs: Sequence[int]) -> None:
         from mlflow.entities import Metric
 
         self._client, self.uri, self._metric = client, uri, Metric
-        self.experiment_id, self.run_id = experiment_id, run_id
+        self._experiment_id, self.run_id = str(run.info.experiment_id), str(run.info.run_id)
+        self._latest: Mapping[str, float] = run.data.metrics
+        self._there = {name: self._delivered(name) for name in self._latest}
         self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS_PER_CURVE)}
-        self._there = there or {}
         self._pending: list[Metric] = []
         self._delivery: Thread | None = None
         self._next_delivery, self._wait = time.monotonic() + DELIVER_SECONDS, DELIVER_SECONDS
@@ -77,6 +69,10 @@ class MLflowRun(TrackedRun):
         if self._pending and not delivering and time.monotonic() > self._next_delivery:
             self._delivery = Thread(target=self._deliver_or_wait, daemon=True)
             self._delivery.start()
+
+    def _delivered(self, name: str) -> set[int]:
+        """Return the epochs at which a metric was delivered before."""
+        return {metric.step for metric in self._client.get_metric_history(self.run_id, name)}
 
     def _deliver_or_wait(self) -> None:
         try:
@@ -103,7 +99,7 @@ class MLflowRun(TrackedRun):
 
         self._stop_delivering()
         now = int(time.time() * 1000)
-        new = {name: value for name, value in metrics.items() if name not in self._there}
+        new = {name: value for name, value in metrics.items() if self._latest.get(name) != value}
         self._pending += [self._metric(name, value, now, 0) for name, value in new.items()]
         self._deliver()
         texts = {**tags, "mlflow.note.content": cut(description)}
@@ -130,4 +126,4 @@ class MLflowRun(TrackedRun):
 
     def links(self) -> Sequence[tuple[str, str]]:
         """Return the command that opens MLflow, and the link to the run in it."""
-        return view.links(self.uri, {"then": view.run_link(self.experiment_id, self.run_id)})
+        return view.links(self.uri, {"then": view.run_link(self._experiment_id, self.run_id)})

@@ -80,6 +80,10 @@ class Trainer(Component):
         """Return the number of steps until a time, given the number of training examples."""
         return time if self.iterations is not None else time * -(-examples // self.examples_per_step(examples))
 
+    def with_length(self, length: int) -> "Trainer":
+        """Return the settings of a training of another length, in the same unit."""
+        return replace(self, epochs=length) if self.iterations is None else replace(self, iterations=length)
+
     def evaluations(self) -> list[int]:
         """Return the times at which metrics are taken: regular ones, snapshots, the first and the last."""
         snapshots = [time for time in self.snapshots if time <= self.length]
@@ -90,12 +94,11 @@ class Trainer(Component):
 
         The reason is a clause. How the earlier training ended is not asked here, but by `Training.lengthen`.
         """
-        length = f"{earlier.unit}s"
-        same = replace(self, **{length: getattr(earlier, length)}, checkpoint_every=earlier.checkpoint_every)
+        same = replace(self.with_length(earlier.length), checkpoint_every=earlier.checkpoint_every)
         if same != earlier:
-            return f"a longer training differs from the earlier one in trainer.{length} alone"
+            return f"a longer training differs from the earlier one in trainer.{earlier.unit}s alone"
         if self.length <= earlier.length:
-            return f"the earlier training had trainer.{length}={earlier.length}, which is not less"
+            return f"the earlier training had trainer.{earlier.unit}s={earlier.length}, which is not less"
         if schedule.depends_on_length:
             return "the learning rates of its schedule depend on the length of the training, from the first step on"
         return None

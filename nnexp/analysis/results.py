@@ -28,6 +28,7 @@ class SweepRun:
     Attributes:
         job: Its overrides.
         name: What sets it apart from the others, as in `learning_rate=0.3 scale=0.1 seed=2`.
+        config_hash: Its identity; jobs with the same one are one run.
         summary: What came out; None if it failed.
         curves: Its history, thinned to a few hundred evaluations; None if it failed.
         error: Why it failed; None if it did not.
@@ -37,6 +38,7 @@ class SweepRun:
 
     job: tuple[str, ...]
     name: str
+    config_hash: str = ""
     summary: RunSummary | None = None
     curves: History | None = None
     error: str | None = None

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from nnexp.analysis.report import report_files
+from nnexp.analysis.report import report_files, write_report
 from nnexp.commands.arguments import parser
 from nnexp.core.errors import DamagedError, TrackingError, UserError, warn
 from nnexp.core.exits import ExitStatus
@@ -18,10 +18,11 @@ from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
 from nnexp.runs.record import RECORD, finished_run, history_of
-from nnexp.runs.tracked import InStore, SweepNote, read_old_note, read_tracked, write_tracked
+from nnexp.runs.tracked import InStore, read_old_note, read_tracked, write_tracked
 from nnexp.storage.run_folder import TRACKED, files_to_record
+from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.reuse import RUNS, SWEEPS
-from nnexp.sweeps.sweep_folder import LOCK
+from nnexp.sweeps.sweep_folder import LOCK, STATE, SweepRecord, results_in
 from nnexp.tracking.mlflow import default_uri, existing_tracker
 from nnexp.tracking.mlflow_store import absolute_uri
 from nnexp.tracking.tracker import FinishedRun, Tracker
@@ -99,20 +100,17 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
 
 def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[[], None]]]:
     """Yield the folders with something left to deliver and a function that does so, except folders in use."""
-    for path in sorted(output_dir.glob(f"{SWEEPS}/*/{TRACKED}")):
-        sweep = SweepNote.read(path.parent)
-        if sweep is not None:
-            with held(path.parent / LOCK) as ours:
-                if ours:
-                    yield path.parent, partial(_deliver_sweep, path.parent, sweep, stores)
-    for folder in sorted(path.parent for path in output_dir.glob(f"*/*/{TRACKED}")):
+    sweeps = [(path.parent, path.parent / LOCK) for path in sorted(output_dir.glob(f"{SWEEPS}/*/{TRACKED}"))]
+    runs = [(path.parent, lock_of(path.parent)) for path in sorted(output_dir.glob(f"*/*/{TRACKED}"))]
+    for folder, lock in [*sweeps, *((folder, lock) for folder, lock in runs if folder.parent.name != SWEEPS)]:
+        deliver_one = _deliver_sweep if lock.name == LOCK else _deliver_run
         for uri, there in read_tracked(folder).items():
-            if not there.complete and folder.parent.name != SWEEPS:
-                lock = lock_of(folder)
+            if not there.complete:
                 with held(lock) as ours:
                     if ours:
-                        yield folder, partial(_deliver_run, folder, uri, there, stores)
-                        lock.unlink(missing_ok=True)
+                        yield folder, partial(deliver_one, folder, uri, there, stores)
+                        if lock.name != LOCK:
+                            lock.unlink(missing_ok=True)
 
 
 def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None:
@@ -136,17 +134,27 @@ def _recorded(folder: Path) -> FinishedRun:
     return replace(note.left, history=history_of(folder), files=files_to_record(folder))
 
 
-def _deliver_sweep(folder: Path, note: SweepNote, stores: Stores) -> None:
+def _deliver_sweep(folder: Path, uri: str, there: InStore, stores: Stores) -> None:
     """Record the rest of a sweep and its runs."""
-    tracked = stores.at(note.uri).start_sweep(note.facts, note.run_id)
+    record, old = SweepRecord.read(folder), read_old_note(folder)
+    if record is None:
+        raise DamagedError(f"{folder} has no {STATE}, or a damaged one")
+    facts = record.facts if old is None or old.facts is None else old.facts
+    tracked = stores.at(uri).start_sweep(facts, there.run_id)
     known = tracked.recorded()
     for path in sorted(folder.glob(f"{RUNS}/*")):
-        there = read_tracked(path).get(note.uri)
-        known_here = is_there(path / RECORD) or there is not None
-        if known_here and (there is None or not there.complete):
+        of_run = read_tracked(path).get(uri)
+        known_here = is_there(path / RECORD) or of_run is not None
+        if known_here and (of_run is None or not of_run.complete):
             left = _recorded(path)
             if left.status != "KILLED":  # else it was being written when the sweep ended
                 run_id = known.get(left.facts.tags.get("config_hash", "")) or tracked.record(left)
-                write_tracked(path, note.uri, InStore(run_id, tracked.run_id, complete=True))
-    tracked.finish(note.view, note.description, report_files(folder), note.status)
-    (folder / TRACKED).unlink()
+                write_tracked(path, uri, InStore(run_id, tracked.run_id, complete=True))
+    if old is not None:
+        tracked.finish(old.view, old.description, report_files(folder), old.status)
+    else:
+        results = results_in(folder, record)
+        if results.runs and not report_files(folder):
+            write_report(results, folder)
+        conclude(tracked, results, folder, "KILLED" if record.status == "RUNNING" else record.status)
+    write_tracked(folder, uri, InStore(tracked.run_id, complete=True))

@@ -103,9 +103,9 @@ def finished_run(folder: Path) -> FinishedRun:
     record, summary = RunRecord.read(folder), RunSummary.read(folder)
     if record is None:
         raise DamagedError(f"{folder} has no {RECORD}, or a damaged one")
-    failure = _failure(folder) if summary is None else None
+    error = failure(folder) if summary is None else None
     history = history_of(folder)
-    tags = outcome_tags(summary) if summary is not None else {} if failure is None else {"error": failure}
+    tags = outcome_tags(summary) if summary is not None else {} if error is None else {"error": error}
     changed = ("config_hash", EXTENDED) if EXTENDED in record.facts.tags else ()
     return FinishedRun(
         facts=record.facts,
@@ -113,7 +113,7 @@ def finished_run(folder: Path) -> FinishedRun:
         tags={**{key: record.facts.tags[key] for key in changed}, **tags},
         description=_description(record, summary, history, folder),
         seconds=0.0 if summary is None else summary.seconds,
-        status="FINISHED" if summary is not None else "KILLED" if failure is None else "FAILED",
+        status="FINISHED" if summary is not None else "KILLED" if error is None else "FAILED",
         history=history,
         files=files_to_record(folder),
     )
@@ -132,7 +132,8 @@ def history_of(folder: Path) -> History:
         raise DamagedError(f"{folder / HISTORY} is damaged ({error})") from error
 
 
-def _failure(folder: Path) -> str | None:
+def failure(folder: Path) -> str | None:
+    """Return why a run failed, None if it did not."""
     try:
         return read_text(folder / ERROR, MAX_FILE_BYTES).partition("\n")[0]
     except (OSError, ValueError):

@@ -6,7 +6,7 @@ on as it was.
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from nnexp.config.overrides import command
@@ -43,12 +43,16 @@ class _Notes:
 
 @dataclass(frozen=True)
 class OldNote:
-    """The note of an earlier version, which had no `run.json`: on one store, with the run that is left to record."""
+    """The note of an earlier version on the one store of a run, or of a sweep, with what was left to record there."""
 
     uri: str
     run_id: str | None
     parent: str | None = None
     left: FinishedRun | None = None
+    facts: SweepFacts | None = None
+    description: str = ""
+    status: Status = "KILLED"
+    view: SweepView | None = None
 
 
 def read_tracked(folder: Path) -> dict[str, InStore]:
@@ -57,11 +61,14 @@ def read_tracked(folder: Path) -> dict[str, InStore]:
     if notes is not None:
         return {uri_of(name, folder): there for name, there in notes.stores.items()}
     old = read_old_note(folder)
-    return {} if old is None else {_moved(old.uri, folder): InStore(old.run_id, old.parent, complete=old.left is None)}
+    if old is None:
+        return {}
+    complete = old.left is None and old.facts is None
+    return {_moved(old.uri, folder): InStore(old.run_id, old.parent, complete=complete)}
 
 
 def read_old_note(folder: Path) -> OldNote | None:
-    """Return the note that an earlier version left beside a run."""
+    """Return the note that an earlier version left beside a run or a sweep."""
     return read_json(folder / TRACKED, OldNote, MAX_FILE_BYTES)
 
 
@@ -98,39 +105,6 @@ def tracked_as(folder: Path, uri: str, *, complete: bool = True) -> str | None:
     """Return the ID of a run in a store, or None; with `complete`, only if it is fully recorded there."""
     there = read_tracked(folder).get(uri)
     return there.run_id if there is not None and (there.complete or not complete) else None
-
-
-@dataclass(frozen=True)
-class SweepNote:
-    """Where a sweep is tracked, and what is still to be recorded there.
-
-    Attributes:
-        uri: The address of the store.
-        run_id: The ID of the sweep in the store.
-        facts: The facts known before it was trained.
-        description, status: Its description, and how it ended; KILLED unless it says otherwise.
-        view: Its view in the tracker; None if it ended before it could say.
-    """
-
-    uri: str
-    run_id: str
-    facts: SweepFacts
-    description: str
-    status: Status = "KILLED"
-    view: SweepView | None = None
-
-    def write(self, folder: Path) -> None:
-        """Write the note beside a sweep's files."""
-        write_json(folder / TRACKED, {**asdict(self), "uri": name_of(self.uri, folder)})
-
-    @classmethod
-    def read(cls, folder: Path) -> "SweepNote | None":
-        """Return the note beside a sweep's files; None if there is none, or it is damaged."""
-        note = read_json(folder / TRACKED, cls, MAX_FILE_BYTES)
-        if note is None:
-            return None
-        uri = _moved(uri_of(note.uri, folder), folder)
-        return replace(note, uri=uri)
 
 
 def deliver_command(output_dir: Path, uri: str) -> str:

@@ -2,59 +2,23 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
 
 from nnexp.analysis.results import SweepRun
-from nnexp.config.overrides import Job
 from nnexp.core.errors import DamagedError, TrackingError, warn
 from nnexp.report import terminal
-from nnexp.runs.prepare import Ready
-from nnexp.runs.record import RECORD, UNKNOWN_CODE, finished_run, record_of, write_record
+from nnexp.runs.record import finished_run
 from nnexp.runs.tracked import InStore, tracked_as, write_tracked
-from nnexp.storage.run_folder import RunSummary
 from nnexp.tracking.tracker import TrackedSweep
-from nnexp.training.history import History
 
 SHOW_SECONDS = 0.2
 """How often the number of runs that are left to record is shown."""
 FIRST_WAIT, LONGEST_WAIT = 5.0, 300.0
 """How long a store that does not answer is left alone, the first time and at most."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class WrittenRun:
-    """A run whose files are written.
-
-    Attributes:
-        ready: Its config and data.
-        folder: Where its files are.
-        summary: Its results; None if it failed.
-        curves: Its history, thinned; None if it failed.
-        error: Why it failed, or None.
-    """
-
-    ready: Ready
-    folder: Path
-    summary: RunSummary | None = None
-    curves: History | None = None
-    error: str | None = None
-
-    def swept(self, job: Job, *, reused: bool) -> SweepRun:
-        """Return the run as the results of the sweep have it, for one of the jobs that mean it."""
-        return SweepRun(
-            job=tuple(job),
-            name=self.ready.name,
-            summary=self.summary,
-            curves=self.curves,
-            error=self.error,
-            reused=reused,
-            folder=self.folder,
-        )
 
 
 class RecordingThread(Thread):
@@ -65,18 +29,17 @@ class RecordingThread(Thread):
 
     Args:
         start: Opens the tracker, which takes seconds, and begins the sweep.
-        tags: The versions and the commit, for reused runs of an earlier version, which have no record.
     """
 
-    def __init__(self, start: Callable[[], TrackedSweep], tags: Mapping[str, str]) -> None:
+    def __init__(self, start: Callable[[], TrackedSweep]) -> None:
         super().__init__(daemon=True)
         self.tracked: TrackedSweep | None = None
         self.refusal: TrackingError | None = None
         self.errors: list[str] = []
-        self._start_sweep, self._tags, self._known = start, tags, dict[str, str]()
-        self._queue: SimpleQueue[WrittenRun | None] = SimpleQueue()
-        self._left: deque[WrittenRun] = deque()
-        self._failed: list[WrittenRun] = []
+        self._start_sweep, self._known = start, dict[str, str]()
+        self._queue: SimpleQueue[SweepRun | None] = SimpleQueue()
+        self._left: deque[SweepRun] = deque()
+        self._failed: list[SweepRun] = []
         self._abandoned = False
         self._failure: Exception | None = None
         self._known_is_complete = False
@@ -87,22 +50,22 @@ class RecordingThread(Thread):
         """Record the runs of the queue, until `close` or `abandon` ends it."""
         try:
             tracked = self.tracked = self._start_sweep()
-            while (written := self._queue.get()) is not None:
-                self._left.append(written)
+            while (run := self._queue.get()) is not None:
+                self._left.append(run)
                 if time.monotonic() > self._next:
                     self._record_left(tracked)
             self._record_left(tracked)
         except Exception as error:  # noqa: BLE001 - `put` and `close` raise it
             self._failure = error
 
-    def put(self, written: WrittenRun) -> None:
+    def put(self, run: SweepRun) -> None:
         """Put a run into the queue; one that is recorded already is not recorded again.
 
         Raises what ended the thread, such as a UserError if the tracker could not be opened.
         """
         if self._failure is not None:
             raise self._failure
-        self._queue.put(written)
+        self._queue.put(run)
 
     def close(self) -> None:
         """Wait until all runs are recorded, as far as they can be.
@@ -155,18 +118,17 @@ class RecordingThread(Thread):
         self._known |= tracked.recorded()
         self.refusal, self._known_is_complete, self._wait = None, True, FIRST_WAIT
 
-    def _record(self, tracked: TrackedSweep, written: WrittenRun) -> None:
-        config_hash, earlier = written.ready.config_hash, tracked_as(written.folder, tracked.uri)
-        if config_hash in self._known:
+    def _record(self, tracked: TrackedSweep, run: SweepRun) -> None:
+        if run.folder is None:
+            return
+        earlier = tracked_as(run.folder, tracked.uri)
+        if run.config_hash in self._known:
             if earlier is None:
-                _note(tracked, self._known[config_hash], written.folder)
+                _note(tracked, self._known[run.config_hash], run.folder)
         elif earlier is None or not tracked.reuse(earlier):
-            if not (written.folder / RECORD).exists():
-                record = replace(record_of(written.ready, self._tags), code=UNKNOWN_CODE)
-                write_record(written.folder, record, written.ready.experiment)
-            run_id = tracked.record(finished_run(written.folder))
-            if run_id is not None and written.summary is not None:
-                _note(tracked, run_id, written.folder)
+            run_id = tracked.record(finished_run(run.folder))
+            if run_id is not None and run.summary is not None:
+                _note(tracked, run_id, run.folder)
 
 
 def _note(tracked: TrackedSweep, run_id: str, folder: Path) -> None:

@@ -1,17 +1,16 @@
 """Runs that were trained before, found by config hash in the folders of earlier runs and sweeps."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from nnexp import __version__
-from nnexp.analysis.results import KEPT_EVALUATIONS
+from nnexp.analysis.results import KEPT_EVALUATIONS, SweepRun
 from nnexp.config.code import code_fingerprint, has_foreign_components
 from nnexp.runs.prepare import Ready
 from nnexp.runs.record import UNKNOWN_CODE, RunRecord
 from nnexp.storage.run_folder import RunSummary, read_history
-from nnexp.training.history import History
 
 SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
 FOLDER_NAME = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
@@ -30,10 +29,17 @@ def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]
     return found
 
 
-def finished(
-    run: Ready, folders: Mapping[str, list[Path]], own: Path | None
-) -> tuple[Path, RunSummary, History] | None:
-    """Return the folder, the summary and the thinned history of a run that was trained before, if it was.
+def trained_before(
+    runs: Sequence[Ready], places: Iterable[int], output_dir: Path, own: Path | None
+) -> dict[int, SweepRun]:
+    """Return the runs that an earlier command has trained, by their places; `own` are those of the sweep itself."""
+    folders = folders_by_hash(output_dir, own)
+    found = ((place, finished(runs[place], folders, own)) for place in places)
+    return {place: run for place, run in found if run is not None}
+
+
+def finished(run: Ready, folders: Mapping[str, list[Path]], own: Path | None) -> SweepRun | None:
+    """Return a run that was trained before, if it was.
 
     It has to be trained by the same code on the same data, and to have figures if they are asked for. One that halving
     stopped counts in its own sweep only, where it would be stopped again.
@@ -48,7 +54,15 @@ def finished(
             and (folder.parent == own or not summary.halved)
         ):
             with suppress(OSError, ValueError, KeyError):  # a damaged history: the run is trained again
-                return folder, summary, read_history(folder).thinned(KEPT_EVALUATIONS)
+                return SweepRun(
+                    job=tuple(run.overrides),
+                    name=run.name,
+                    config_hash=run.config_hash,
+                    summary=summary,
+                    curves=read_history(folder).thinned(KEPT_EVALUATIONS),
+                    reused=True,
+                    folder=folder,
+                )
     return None
 
 

@@ -1,39 +1,88 @@
-"""The folder of a sweep, `outputs/sweeps/...`: its report, the folders of its runs, and its state."""
+"""The folder of a sweep, `outputs/sweeps/...`: its record, its report, and the folders of its runs.
+
+`sweep.json` says what is known of the sweep as a whole, and a file in `batches/` which runs a batch of jobs means and
+where they are, before any of them is trained. With the folders of the runs, that is all that there is to know.
+"""
 
 import os
 import shutil
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from threading import Lock
 from typing import TYPE_CHECKING, Literal
 
-from nnexp.core.errors import UserError
+from nnexp.analysis.results import KEPT_EVALUATIONS, SweepResults, SweepRun
+from nnexp.core.errors import DamagedError, UserError
 from nnexp.core.files import new_folder, remove_temporaries
 from nnexp.core.json_files import read_json, write_json
 from nnexp.core.locks import lock_of, locked
-from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY
+from nnexp.runs.record import failure, history_of
+from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY, RunSummary
 from nnexp.sweeps.reuse import RUNS, SWEEPS
-from nnexp.tracking.tracker import Status
+from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-STATE, LOCK = "sweep.json", ".lock"
+STATE, LOCK, BATCHES = "sweep.json", ".lock", "batches"
+MAX_BATCH_BYTES = 2**30
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often a sweep that waits for another one looks whether it has ended."""
 
 
-@dataclass(frozen=True)
-class SweepState:
-    """Where a sweep stands, as its folder says."""
+@dataclass(frozen=True, kw_only=True)
+class SweepRecord:
+    """What is known of a sweep from its beginning on, and how it ended.
+
+    Attributes:
+        key: A hash of the jobs and options; a command with the same one goes on with the sweep.
+        command, question, metric: The command that was given, its question, and the metric to rank by, if it says so.
+        total: How many jobs there are in all batches.
+        facts: What a tracker records of it; nothing in a folder of an earlier version.
+        status, process: How it ended, and the process that had it last.
+        parent: Its ID in the tracker, as an earlier version noted it.
+    """
 
     key: str
     command: str
-    status: Literal[Status, "RUNNING"]
-    parent: str | None
+    question: str | None = None
+    metric: str | None = None
+    total: int = 0
+    facts: SweepFacts = field(default_factory=lambda: SweepFacts("", "", "", {}))
+    status: Literal[Status, "RUNNING"] = "RUNNING"
     process: int | None = None
+    parent: str | None = None
+
+    @classmethod
+    def read(cls, folder: Path) -> "SweepRecord | None":
+        """Return the record in a sweep's folder; None if there is none, or it is damaged."""
+        return read_json(folder / STATE, cls, MAX_FILE_BYTES)
+
+    def after(self, earlier: "SweepRecord | None") -> "SweepRecord":
+        """Return the record of a sweep that goes on: trackers know it by what they were told at first."""
+        if earlier is None:
+            return self
+        known = {key: text for key, text in earlier.facts.tags.items() if key == IDENTIFIER}
+        facts = replace(self.facts, tags={**self.facts.tags, **known})
+        return replace(self, facts=facts, parent=earlier.parent)
+
+
+@dataclass(frozen=True)
+class _Planned:
+    """A run of a sweep before it is trained; its folder is seen from that of the sweep."""
+
+    job: Sequence[str]
+    name: str
+    config_hash: str
+    folder: str
+    reused: bool
+
+
+@dataclass(frozen=True)
+class _Batch:
+    runs: Sequence[_Planned]
 
 
 @dataclass
@@ -42,22 +91,18 @@ class SweepFolder:
 
     Attributes:
         path: Where it is.
-        key: A hash of the jobs and options; a command with the same one goes on with the sweep.
-        command: The command that was given.
+        record: What is known of the sweep.
         lock: The system releases it when the process ends, however that is.
-        parent: The run ID of the sweep in the tracker; None before it is recorded.
     """
 
     path: Path
-    key: str
-    command: str
+    record: SweepRecord
     lock: "BaseFileLock"
-    parent: str | None = None
-    _noting: Lock = field(default_factory=Lock)
+    _batches: int = 0
 
     @classmethod
     def begin(
-        cls, output_dir: Path, name: str, key: str, command: str, *, again: bool, wait: bool = False
+        cls, output_dir: Path, name: str, record: SweepRecord, *, again: bool, wait: bool = False
     ) -> "SweepFolder":
         """Return a new folder, named by the time, the name and the key.
 
@@ -71,18 +116,17 @@ class SweepFolder:
         sweeps.mkdir(parents=True, exist_ok=True)
         while True:
             with FileLock(lock_of(sweeps)):  # two commands that come at once do not both make a folder
-                newest = max(sweeps.glob(f"*_{key}*"), default=None) if again else None
-                path = newest or new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{key}")
-                lock, state = locked(path / LOCK), read_json(path / STATE, SweepState, MAX_FILE_BYTES)
+                newest = max(sweeps.glob(f"*_{record.key}*"), default=None) if again else None
+                path = newest or new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{record.key}")
+                lock, earlier = locked(path / LOCK), SweepRecord.read(path)
                 if lock is not None:
-                    parent = None if state is None else state.parent
-                    folder = cls(path=path, key=key, command=command, lock=lock, parent=parent)
+                    folder = cls(path, record.after(earlier), lock)
                     folder._remove_unfinished()
-                    folder.note(None, parent)  # now, so that another command can say who has it
+                    folder.note("RUNNING")  # now, so that another command can say who has it
                     return folder
             if not wait:
                 raise UserError(
-                    f"sweep: must not be running already, as process {state and state.process} in {path} is; "
+                    f"sweep: must not be running already, as process {earlier and earlier.process} in {path} is; "
                     "sweep.wait=true waits for it, sweep.reuse=false trains all runs again"
                 )
             time.sleep(SECONDS_BETWEEN_LOOKS)
@@ -92,13 +136,27 @@ class SweepFolder:
         """Return the folder with the folders of its runs."""
         return self.path / RUNS
 
-    def note(self, status: Status | None, parent: str | None) -> None:
-        """Write the state of the sweep; without a status it is running. Threads may do so at the same time."""
-        with self._noting:
-            self.parent = parent
-            state = SweepState(self.key, self.command, status or "RUNNING", parent, process=os.getpid())
-            with suppress(FileNotFoundError):  # the folder was removed: the end of the sweep says so
-                write_json(self.path / STATE, asdict(state))
+    def note(self, status: Literal[Status, "RUNNING"]) -> None:
+        """Write the record, with the status that the sweep now has."""
+        self.record = replace(self.record, status=status, process=os.getpid())
+        with suppress(FileNotFoundError):  # the folder was removed: the end of the sweep says so
+            write_json(self.path / STATE, asdict(self.record))
+
+    def add_batch(self, runs: Sequence[SweepRun]) -> None:
+        """Write which runs a batch of jobs means, before they are trained."""
+        planned = [
+            _Planned(
+                job=run.job,
+                name=run.name,
+                config_hash=run.config_hash,
+                folder=os.path.relpath(run.folder or self.runs, self.path),
+                reused=run.reused,
+            )
+            for run in runs
+        ]
+        (self.path / BATCHES).mkdir(exist_ok=True)
+        write_json(self.path / BATCHES / f"{self._batches}.json", asdict(_Batch(planned)))
+        self._batches += 1
 
     def close(self) -> None:
         """Release the lock, so that other processes can go on with the sweep."""
@@ -106,6 +164,45 @@ class SweepFolder:
 
     def _remove_unfinished(self) -> None:
         remove_temporaries(self.path)
+        shutil.rmtree(self.path / BATCHES, ignore_errors=True)
         for folder in self.runs.iterdir() if self.runs.is_dir() else ():
             if folder.is_dir() and not (folder / SUMMARY).exists():
                 shutil.rmtree(folder)
+
+
+def results_in(folder: Path, record: SweepRecord) -> SweepResults:
+    """Return the results of the sweep in a folder, as far as its runs were trained."""
+    runs: list[SweepRun] = []
+    for number in range(len([*folder.glob(f"{BATCHES}/*.json")])):
+        batch = read_json(folder / BATCHES / f"{number}.json", _Batch, MAX_BATCH_BYTES)
+        found = [] if batch is None else [_run_in(folder / one.folder, one) for one in batch.runs]
+        runs += [run for run in found if run is not None]
+    return SweepResults(
+        question=record.question,
+        command=record.command,
+        runs=tuple(runs),
+        missing=max(0, record.total - len(runs)),
+        wanted=record.metric,
+    )
+
+
+def _run_in(folder: Path, planned: _Planned) -> SweepRun | None:
+    """Return a run with what its folder says of it; None if it has neither ended nor failed."""
+    summary, error, curves = RunSummary.read(folder), None, None
+    if summary is None:
+        error = failure(folder)
+    else:
+        with suppress(DamagedError):
+            curves = history_of(folder).thinned(KEPT_EVALUATIONS)
+    if error is None and curves is None:
+        return None
+    return SweepRun(
+        job=tuple(planned.job),
+        name=planned.name,
+        config_hash=planned.config_hash,
+        summary=summary,
+        curves=curves,
+        error=error,
+        reused=planned.reused,
+        folder=folder,
+    )

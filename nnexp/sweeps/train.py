@@ -20,16 +20,16 @@ from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import HALVING
 from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.workers import Failure, Pool
-from nnexp.training.history import History
+from nnexp.training.history import History, Outcome
 from nnexp.training.loop import Training
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import Trainer
-from nnexp.training.worker import Begin, TrainedRun, TrainedUntil, train_to_the_end, train_until
+from nnexp.training.worker import Begin, train_to_the_end, train_until
 
 DECIMALS = 9
 """Products of shares are rounded to this many decimals: 200 * 0.1 * 0.1 is 2, not a little more."""
-TrainedRuns = Iterator[tuple[int, TrainedRun | Failure]]
-"""The place of every run in the sweep, with its outcome or why it failed, as stacks end."""
+TrainedRuns = Iterator[tuple[int, tuple[Outcome, float] | Failure]]
+"""The place of every run in the sweep, with its outcome and its seconds or why it failed, as stacks end."""
 
 
 def train_stacks(runs: Sequence[Ready], stacks: Sequence[Places], pool: Pool) -> TrainedRuns:
@@ -45,7 +45,7 @@ def _runs_of_stacks(
     runs: Sequence[Ready],
     stacks: Sequence[Places],
     pool: Pool,
-    answers: Iterable[tuple[int, list[TrainedRun] | Failure]],
+    answers: Iterable[tuple[int, list[tuple[Outcome, float]] | Failure]],
 ) -> TrainedRuns:
     again: list[Places] = []
     for number, answer in answers:
@@ -134,9 +134,9 @@ class _PausedStack:
         """Return the places of the runs that have not ended."""
         return [place for place in self.places if place not in self.reported]
 
-    def reached(self, trained: TrainedUntil) -> Self:
-        """Return the stack at the next rung."""
-        return replace(self, training=trained.training, seconds=self.seconds + trained.seconds)
+    def reached(self, training: Training, seconds: float) -> Self:
+        """Return the stack at the next rung, to which it took some seconds."""
+        return replace(self, training=training, seconds=self.seconds + seconds)
 
     def latest(self, metric: str) -> dict[int, float]:
         """Return a metric at the last evaluation of every run that has not ended, by its place."""
@@ -148,12 +148,12 @@ class _PausedStack:
         if self.training is not None:
             self.training.stop([index for index, place in enumerate(self.places) if place in places], reason)
 
-    def ended(self) -> Iterator[tuple[int, TrainedRun]]:
+    def ended(self) -> Iterator[tuple[int, tuple[Outcome, float]]]:
         """Yield the runs that have ended since the last call."""
         for index, outcome in ({} if self.training is None else self.training.outcomes()).items():
             if self.places[index] not in self.reported:
                 self.reported.add(self.places[index])
-                yield self.places[index], TrainedRun(outcome, self.seconds / len(self.places))
+                yield self.places[index], (outcome, self.seconds / len(self.places))
 
 
 def _advance(
@@ -168,7 +168,7 @@ def _advance(
         for number, trained in pool.begin(calls):
             stack = going[number]
             if not isinstance(trained, Failure):
-                there.append(stack.reached(trained))
+                there.append(stack.reached(*trained))
             elif len(stack.places) > 1:
                 again += [_PausedStack((place,), beginning(runs, [place])) for place in stack.left]
             else:

@@ -162,6 +162,27 @@ def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -
     assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
 
 
+def test_a_sweep_whose_process_was_killed_is_concluded_from_its_folder(deliver: Deliver, nnexp: CommandLine) -> None:
+    """With the report that its runs give so far."""
+    command = ("-m", "architecture.hidden=[4],[300,300]", "trainer.epochs=3000", "hydra.launcher.jobs=1")
+    process = nnexp.start(*command, "figures=false")
+    while not list(nnexp.folder.rglob("runs/*/tracked.json")):
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.kill()
+    process.communicate()
+    outputs = nnexp.folder / "outputs"
+    (folder,) = (outputs / "sweeps").iterdir()
+    parent = "hidden (2 runs)"
+    assert runs_in(outputs)[parent].info.status == "RUNNING"
+    assert deliver().returncode == 0
+    concluded = runs_in(outputs)[parent]
+    assert (concluded.info.status, concluded.data.metrics["runs"]) == ("KILLED", 1)
+    assert "report.html" in {one.path for one in files_of(outputs, parent)}
+    assert "1 of 2 runs" in (folder / "report.md").read_text()
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
 def test_what_is_in_use_is_left_alone(deliver: Deliver, tmp_path: Path) -> None:
     with refusing(tmp_path / "outputs", "metrics"):
         result = run([*SHORT, "seed=1"])

@@ -24,7 +24,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager, redirect_stdout
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any, Literal, TypeAlias
@@ -41,12 +41,13 @@ from nnexp.core import state as checkpoint
 from nnexp.core.build import build
 from nnexp.core.errors import DamagedError, UserError, on_one_line
 from nnexp.core.files import read_text
+from nnexp.core.json_files import write_json
 from nnexp.core.npz import NUMBER_KINDS, read_arrays, write_arrays
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.table_file import TableFile
 from nnexp.runs.prepare import prepare
 from nnexp.runs.resume import resumed
-from nnexp.runs.tracked import InStore, SweepNote, read_tracked, write_tracked
+from nnexp.runs.tracked import InStore, read_tracked, write_tracked
 from nnexp.storage.run_folder import (
     CONFIG,
     HISTORY,
@@ -58,8 +59,10 @@ from nnexp.storage.run_folder import (
     read_history,
 )
 from nnexp.storage.saved_model import MODEL, read_model
+from nnexp.sweeps.sweep_folder import STATE as SWEEP_STATE
+from nnexp.sweeps.sweep_folder import SweepRecord
+from nnexp.tracking.tracker import SweepFacts
 from nnexp.training.loop import Training
-from tests.runs.test_tracked import SWEEP
 
 SLOW, LONG = 5.0, 20
 """The seconds that a file may take, and after which its reader is stopped."""
@@ -382,7 +385,8 @@ def readers(folder: Path) -> dict[str, Reader]:
     with redirect_stdout(io.StringIO()):
         run = nnexp.run([*overrides, *quiet]).folder
     write_tracked(run, "http://a:1", InStore("0123456789abcdef"))
-    SWEEP.write(folder)
+    facts = SweepFacts("moons", "seed (3 runs)", "why?", {"sweep_key": "abcd"})
+    write_json(folder / SWEEP_STATE, asdict(SweepRecord(key="abcd", command="a command", total=3, facts=facts)))
     experiment = compose_experiment(quiet)
     ready = prepare(compose_experiment([*overrides, *quiet]))
 
@@ -409,7 +413,7 @@ def readers(folder: Path) -> dict[str, Reader]:
     packed = [("d.csv.gz", gzip.compress(TABLE.encode())), ("e.csv.zip", zipped("e.csv", TABLE.encode()))]
     packed += [("f.csv.bz2", bz2.compress(TABLE.encode())), ("g.csv.xz", lzma.compress(TABLE.encode()))]
     checkpoints = sound("checkpoints/latest.npz", "checkpoints/previous.npz")
-    sweeps = [(TRACKED, (folder / TRACKED).read_bytes())]
+    sweeps = [(SWEEP_STATE, (folder / SWEEP_STATE).read_bytes())]
     return {
         "arrays": Reader(read_all_arrays, (DamagedError,), [*sound(PARAMETERS), *checkpoints], changed_zip),
         "checkpoint": Reader(go_on, (DamagedError, UserError), checkpoints, sealed),
@@ -418,7 +422,7 @@ def readers(folder: Path) -> dict[str, Reader]:
         "history": Reader(lambda path: read_history(path.parent), (OSError, ValueError), sound(HISTORY)),
         "summary": Reader(lambda path: RunSummary.read(path.parent), (), sound(SUMMARY), changed_json),
         "note": Reader(lambda path: read_tracked(path.parent), (), sound(TRACKED), changed_json),
-        "sweep_note": Reader(lambda path: SweepNote.read(path.parent), (), sweeps, changed_json),
+        "sweep": Reader(lambda path: SweepRecord.read(path.parent), (), sweeps, changed_json),
         "config": Reader(read_config, (UserError,), [*sound(CONFIG), ("own.yaml", OWN.encode())], changed_yaml),
         "recorded": Reader(read_recorded, (UserError,), sound(CONFIG), changed_yaml),
         "model": Reader(read_saved_model, (UserError,), sound(MODEL), changed_json),

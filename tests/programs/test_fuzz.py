@@ -3,7 +3,7 @@ import pytest
 from tests.programs.fuzz import Reader, fuzzed, readers
 
 NAMES = (
-    *("arrays", "checkpoint", "csv", "table", "history", "summary", "note", "sweep_note", "config", "recorded"),
+    *("arrays", "checkpoint", "csv", "table", "history", "summary", "note", "sweep", "config", "recorded"),
     "model",
 )
 

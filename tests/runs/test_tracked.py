@@ -1,6 +1,7 @@
 """What is noted of stores comes back as it was, from a folder that was moved, too; a damaged note is none."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -10,18 +11,26 @@ from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.core.errors import DamagedError
 from nnexp.runs.record import RECORD, RunRecord, finished_run, write_record
-from nnexp.runs.tracked import InStore, SweepNote, deliver_command, read_tracked, tracked_as, write_tracked
+from nnexp.runs.tracked import (
+    InStore,
+    OldNote,
+    deliver_command,
+    read_old_note,
+    read_tracked,
+    tracked_as,
+    write_tracked,
+)
 from nnexp.storage.run_folder import HISTORY, SUMMARY, TRACKED, files_to_record
 from nnexp.tracking.tracker import SweepFacts, SweepView
 
 SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "verbose=false", "figures=false", "tracking=none")
-SWEEP = SweepNote(
+OLD_SWEEP = OldNote(
     "http://a:1",
     "parent",
-    SweepFacts("moons", "seed (3 runs)", "why?", {"sweep_key": "abcd"}),
-    "what came out",
-    "FINISHED",
-    SweepView(("seed",), "test/loss", ("test/loss",), {"runs": 3.0}),
+    facts=SweepFacts("moons", "seed (3 runs)", "why?", {"sweep_key": "abcd"}),
+    description="what came out",
+    status="FINISHED",
+    view=SweepView(("seed",), "test/loss", ("test/loss",), {"runs": 3.0}),
 )
 
 
@@ -55,10 +64,11 @@ def test_an_old_note_is_read_and_its_store_found_where_the_folder_was_moved_to(t
     assert read_tracked(folder) == {f"sqlite:///{tmp_path}/mlflow.db": InStore("run-1", complete=True)}
 
 
-def test_a_sweep_comes_back(tmp_path: Path) -> None:
-    SWEEP.write(tmp_path)
-    assert SweepNote.read(tmp_path) == SWEEP
-    assert SweepNote.read(tmp_path / "elsewhere") is None
+def test_an_old_note_of_a_sweep_is_read_and_something_is_left(tmp_path: Path) -> None:
+    (tmp_path / TRACKED).write_text(json.dumps(asdict(OLD_SWEEP)))
+    assert read_old_note(tmp_path) == OLD_SWEEP
+    assert read_tracked(tmp_path) == {"http://a:1": InStore("parent")}
+    assert read_old_note(tmp_path / "elsewhere") is None
 
 
 def trees(node: object) -> list[object]:
@@ -74,10 +84,9 @@ def test_a_damaged_note_is_none_or_one_of_its_type(tmp_path: Path) -> None:
     for text in ["", "{", "[1]", "[" * 100_000, *map(json.dumps, trees(tree))]:
         (tmp_path / TRACKED).write_text(text)
         assert all(isinstance(there, InStore) for there in read_tracked(tmp_path).values())
-    SWEEP.write(tmp_path)
-    for text in map(json.dumps, trees(json.loads((tmp_path / TRACKED).read_text()))):
+    for text in map(json.dumps, trees(asdict(OLD_SWEEP))):
         (tmp_path / TRACKED).write_text(text)
-        found = SweepNote.read(tmp_path)
+        found = read_old_note(tmp_path)
         assert found is None or isinstance(found.uri, str)
 
 

@@ -53,7 +53,7 @@ def leave(parent: Path, run: Ready, name: str = "", **changes: object) -> Path:
 
 def found(output_dir: Path, own: Path | None, run: Ready) -> Path | None:
     known = reuse.finished(run, reuse.folders_by_hash(output_dir, own), own)
-    return None if known is None else known[0]
+    return None if known is None else known.folder
 
 
 def test_runs_alone_and_of_other_sweeps_are_found_those_of_the_own_sweep_first(tmp_path: Path) -> None:
@@ -68,9 +68,10 @@ def test_runs_alone_and_of_other_sweeps_are_found_those_of_the_own_sweep_first(t
     assert found(tmp_path, own, ready(1)) is None
     known = reuse.finished(ready(), reuse.folders_by_hash(tmp_path, own), own)
     assert known is not None
-    assert known[:2] == (here, result(ready()))
-    assert known[2].times[[0, -1]].tolist() == [1, 1000]
-    assert 100 < len(known[2]) <= KEPT_EVALUATIONS + 1
+    assert (known.folder, known.summary, known.reused) == (here, result(ready()), True)
+    assert known.curves is not None
+    assert known.curves.times[[0, -1]].tolist() == [1, 1000]
+    assert 100 < len(known.curves) <= KEPT_EVALUATIONS + 1
 
 
 def test_without_an_output_folder_there_is_nothing(tmp_path: Path) -> None:

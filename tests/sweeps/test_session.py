@@ -22,12 +22,14 @@ import numpy as np
 import pytest
 
 from nnexp import run
-from nnexp.analysis.report import write_report
+from nnexp.analysis.report import runs_csv, sweep_report, write_report
 from nnexp.analysis.results import SweepResults
 from nnexp.nn.initializers import Normal, Shape, Weights
 from nnexp.runs.result import Result
+from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import read_history
 from nnexp.sweeps import session
+from nnexp.sweeps.sweep_folder import SweepRecord, results_in
 from tests.conftest import CommandLine, Finished
 from tests.tracking.server import serving
 
@@ -410,7 +412,7 @@ def test_halving_goes_on_with_the_best_and_changes_no_number(sweep: Sweep, tmp_p
     assert sweep(*command).returncode == 0
     after = written(tmp_path / "outputs" / "sweeps")
     (folder,) = sweeps_in(tmp_path / "outputs")
-    assert {path for path in after if after[path] != before.get(path)} <= set(folder.iterdir())
+    assert {path for path in after if after[path] != before.get(path)} <= {*folder.iterdir(), *folder.glob("batches/*")}
     assert [row["reused"] for row in rows_of(folder)] == ["true"] * 8
 
     # What halving stopped is no result for a sweep without it.
@@ -488,6 +490,22 @@ def many(runs: int) -> tuple[str, ...]:
     return (f"seed=range({runs})", *size, "hydra.launcher.jobs=2", "hydra.launcher.stack_megabytes=0.001")
 
 
+def test_the_results_of_a_sweep_are_in_its_folder(sweep: Sweep, tmp_path: Path) -> None:
+    """Also those of runs that were reused, diverged or failed, and of a setting that is given twice."""
+    small = (MOODY, "architecture.activation=relu", "trainer.epochs=4", "architecture.hidden=[4]", "tracking=none")
+    assert sweep(f"{SCALE}=0.1,0.2", *small).returncode == 0
+    assert sweep(f"{SCALE}=0.1,0.10,0.5,1e200", *small).returncode == 1
+    folder = sweeps_in(tmp_path / "outputs")[-1]
+    record = SweepRecord.read(folder)
+    assert record is not None
+    results = results_in(folder, record)
+    rows = rows_of(folder)
+    assert {row["reused"] for row in rows} == {"true", "false"}
+    assert all(any(row[key] for row in rows) for key in ("error", "diverged_step"))
+    assert runs_csv(results) == (folder / "runs.csv").read_text()
+    assert sweep_report(results, []) == (folder / "report.md").read_text()
+
+
 def check_kills(nnexp: CommandLine, sweep: Sweep, runs: int, kills: int) -> None:
     command, outputs, generator = many(runs), nnexp.folder / "outputs", np.random.default_rng(kills)
     for number in range(kills):
@@ -508,9 +526,9 @@ def check_kills(nnexp: CommandLine, sweep: Sweep, runs: int, kills: int) -> None
     assert sorted(one.hash for one in children) == sorted(found)
     assert {one.status for one in children} == {"FINISHED"}
     (folder,) = sweeps_in(outputs)
-    parent = json.loads((folder / "sweep.json").read_text())["parent"]
-    assert [one.status for one in parents if one.run_id == parent] == ["FINISHED"]
-    assert {one.tags["mlflow.parentRunId"] for one in children} == {parent}
+    assert [one.status for one in parents] == ["FINISHED"]
+    assert [(one.run_id, one.complete) for one in read_tracked(folder).values()] == [(parents[0].run_id, True)]
+    assert {one.tags["mlflow.parentRunId"] for one in children} == {parents[0].run_id}
     assert len(rows_of(folder)) == runs
 
     assert sweep(*command[:-2], "tracking=none", "output_dir=undisturbed").returncode == 0

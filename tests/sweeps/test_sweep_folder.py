@@ -7,28 +7,37 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Timer
+from uuid import uuid4
 
 import pytest
 
 from nnexp.core.errors import UserError
-from nnexp.sweeps.sweep_folder import SweepFolder
+from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
+from nnexp.tracking.tracker import IDENTIFIER, SweepFacts
 
 KEY = "0123abcd"
 
 OTHER = """
 import sys
 from pathlib import Path
-from nnexp.sweeps.sweep_folder import SweepFolder
-folder = SweepFolder.begin(Path(sys.argv[1]), "rate", sys.argv[2], "a command", again=True)
+from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
+record = SweepRecord(key=sys.argv[2], command="a command")
+folder = SweepFolder.begin(Path(sys.argv[1]), "rate", record, again=True)
 print(folder.path, flush=True)
 sys.stdin.read()
 """
 
 
+def record(key: str = KEY) -> SweepRecord:
+    facts = SweepFacts("moons", "rate (3 runs)", "why?", {"sweep_key": key, IDENTIFIER: uuid4().hex})
+    return SweepRecord(key=key, command="python -m nnexp -m", question="why?", total=3, facts=facts)
+
+
 def begin(output_dir: Path, key: str = KEY, *, again: bool = True) -> SweepFolder:
-    return SweepFolder.begin(output_dir, "rate", key, "python -m nnexp -m", again=again)
+    return SweepFolder.begin(output_dir, "rate", record(key), again=again)
 
 
 @contextmanager
@@ -53,14 +62,9 @@ def test_the_same_sweep_has_the_same_folder_once_it_is_closed(tmp_path: Path) ->
     assert first.path.parent == tmp_path / "sweeps"
     assert first.path.name.endswith(f"_rate_{KEY}")
     assert first.runs == first.path / "runs"
-    first.note("FINISHED", "parent-1")
-    assert json.loads((first.path / "sweep.json").read_text()) == {
-        "key": KEY,
-        "command": "python -m nnexp -m",
-        "status": "FINISHED",
-        "parent": "parent-1",
-        "process": os.getpid(),
-    }
+    assert SweepRecord.read(first.path) == replace(first.record, status="RUNNING", process=os.getpid())
+    first.note("FINISHED")
+    assert SweepRecord.read(first.path) == replace(first.record, status="FINISHED")
     with pytest.raises(UserError, match=f"process {os.getpid()} in .*{first.path.name}"):
         begin(tmp_path)
     elsewhere = begin(tmp_path, again=False)
@@ -72,30 +76,39 @@ def test_the_same_sweep_has_the_same_folder_once_it_is_closed(tmp_path: Path) ->
     again.close()
 
 
-def test_a_folder_that_is_free_is_gone_on_with_and_knows_its_parent(tmp_path: Path) -> None:
+def test_a_folder_that_is_free_is_gone_on_with_and_trackers_know_it(tmp_path: Path) -> None:
     first = begin(tmp_path)
-    first.note(None, "parent-1")
-    assert json.loads((first.path / "sweep.json").read_text())["status"] == "RUNNING"
     first.close()
     again = begin(tmp_path)
-    assert (again.path, again.parent) == (first.path, "parent-1")
+    assert (again.path, again.record.facts) == (first.path, first.record.facts)
     again.close()
     anew = begin(tmp_path, again=False)
-    assert (anew.path != first.path, anew.parent) == (True, None)
     other = begin(tmp_path, "abcd0123")
-    assert other.path not in {first.path, anew.path}
-    assert other.parent is None
+    assert len({first.path, anew.path, other.path}) == 3
+    assert len({one.record.facts.tags[IDENTIFIER] for one in (first, again, anew, other)}) == 3
     anew.close()
     other.close()
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"parent": 3}', "{}", '{"parent": null}'])
-def test_a_state_that_cannot_be_read_has_no_parent(tmp_path: Path, text: str) -> None:
+def test_the_parent_that_an_earlier_version_noted_is_kept(tmp_path: Path) -> None:
     first = begin(tmp_path)
-    (first.path / "sweep.json").write_text(text)
+    old = {"key": KEY, "command": "a command", "status": "FINISHED", "parent": "parent-1"}
+    (first.path / "sweep.json").write_text(json.dumps(old))
     first.close()
     again = begin(tmp_path)
-    assert (again.path, again.parent) == (first.path, None)
+    assert (again.path, again.record.parent, again.record.total) == (first.path, "parent-1", 3)
+    again.close()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"parent": 3}', "{}", '{"parent": null}'])
+def test_a_record_that_cannot_be_read_is_written_anew(tmp_path: Path, text: str) -> None:
+    first = begin(tmp_path)
+    (first.path / "sweep.json").write_text(text)
+    assert SweepRecord.read(first.path) is None
+    first.close()
+    again = begin(tmp_path)
+    assert (again.path, again.record.parent) == (first.path, None)
+    assert SweepRecord.read(again.path) == again.record
     again.close()
 
 
@@ -151,6 +164,6 @@ def test_of_processes_that_begin_together_one_has_the_sweep(tmp_path: Path) -> N
 def test_a_sweep_waits_for_the_process_that_has_it(tmp_path: Path) -> None:
     with another_process(tmp_path) as (process, theirs):
         Timer(1, process.kill).start()
-        ours = SweepFolder.begin(tmp_path, "rate", KEY, "a command", again=True, wait=True)
+        ours = SweepFolder.begin(tmp_path, "rate", record(), again=True, wait=True)
         assert ours.path == theirs
         ours.close()

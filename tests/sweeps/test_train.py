@@ -27,7 +27,6 @@ from nnexp.training.history import History, Outcome
 from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
-from nnexp.training.worker import TrainedRun
 from tests.conftest import make_data
 from tests.training.test_loop import assert_same_bits, recipe_with, stacks
 
@@ -220,8 +219,8 @@ def test_stacks_have_the_bits_of_runs_alone(stacked: list[Places], count: int) -
     with LokyPool(count) as pool:
         found = all_of(train_stacks(runs, stacked, pool), len(runs))
     for place, run in enumerate(runs):
-        assert_same_bits(found[place].outcome, alone(run))
-        assert found[place].seconds > 0
+        assert_same_bits(found[place][0], alone(run))
+        assert found[place][1] > 0
 
 
 def halved_by_hand(values: Mapping[int, Array], share: float, rungs: Sequence[int]) -> dict[int, int | None]:
@@ -252,12 +251,12 @@ def test_halving_stops_the_worse_ones_and_changes_no_bit(stacked: list[Places], 
         assert not isinstance(trained, Failure)
         rung = expected[place]
         if rung is None:
-            assert_same_bits(trained.outcome, alone(runs[place]))
-            assert trained.outcome.stopped is None
+            assert_same_bits(trained[0], alone(runs[place]))
+            assert trained[0].stopped is None
         else:
-            assert trained.outcome.stopped == f"halving at epoch {rung}"
-            assert_beginning(trained.outcome, alone(runs[place]), rung)
-        assert trained.seconds > 0
+            assert trained[0].stopped == f"halving at epoch {rung}"
+            assert_beginning(trained[0], alone(runs[place]), rung)
+        assert trained[1] > 0
 
 
 def test_halving_goes_by_the_metric_that_is_asked_for() -> None:
@@ -267,7 +266,7 @@ def test_halving_goes_by_the_metric_that_is_asked_for() -> None:
         found = all_of(train_halving(runs, [[0, 1, 2, 3], [4, 5, 6, 7]], pool, halving, {}), len(runs))
     accuracies = [float(alone(run).history.metrics["train/accuracy"][3]) for run in runs]
     best = sorted(range(8), key=lambda place: (-accuracies[place], place))[:2]
-    assert sorted(place for place in found if found[place].outcome.stopped is None) == sorted(best)
+    assert sorted(place for place in found if found[place][0].stopped is None) == sorted(best)
 
 
 def test_a_run_that_ends_on_its_own_is_not_ranked() -> None:
@@ -276,8 +275,8 @@ def test_a_run_that_ends_on_its_own_is_not_ranked() -> None:
     runs = [ready("architecture.activation=relu", f"initializer.scale={scale}") for scale in scales]
     with LokyPool(1) as pool:
         found = all_of(train_halving(runs, [[0, 1], [2], [3]], pool, Halving(0.5, 1, "test/loss"), {}), 4)
-    assert [found[place].outcome.diverged_step for place in range(4)] == [1, None, 1, None]
-    assert sorted(str(found[place].outcome.stopped) for place in (1, 3)) == ["None", "halving at epoch 8"]
+    assert [found[place][0].diverged_step for place in range(4)] == [1, None, 1, None]
+    assert sorted(str(found[place][0].stopped) for place in (1, 3)) == ["None", "halving at epoch 8"]
 
 
 @dataclass(frozen=True)
@@ -334,8 +333,8 @@ def test_of_a_stack_that_fails_only_one_run_is_given_up(
     assert failure.reason == reason
     assert "Traceback" in failure.details
     for place, trained in found.items():
-        assert isinstance(trained, TrainedRun)
-        assert_same_bits(trained.outcome, train_alone(runs[place]))
+        assert isinstance(trained, tuple)
+        assert_same_bits(trained[0], train_alone(runs[place]))
 
 
 def test_a_stack_that_fails_while_halving_is_told_and_the_others_go_on() -> None:
@@ -345,7 +344,7 @@ def test_a_stack_that_fails_while_halving_is_told_and_the_others_go_on() -> None
         found = dict(train_halving(runs, [[0], [1, 2, 3]], pool, Halving(0.5, 1, "test/loss"), {}))
     assert sorted(found) == [0, 1, 2, 3]
     assert isinstance(found[0], Failure)
-    stops = [trained.outcome.stopped for trained in found.values() if isinstance(trained, TrainedRun)]
+    stops = [trained[0].stopped for trained in found.values() if isinstance(trained, tuple)]
     assert sorted(map(str, stops)) == ["None", "None", "halving at epoch 8"]
 
 
@@ -363,7 +362,7 @@ def test_what_was_known_before_a_rung_may_have_ended_before_it() -> None:
     short = History(np.array([1, 2]), {"test/loss": np.array([0.0, 0.0])})
     with LokyPool(1) as pool:
         found = dict(train_halving(runs, [[1, 2]], pool, Halving(0.5, 1, "test/loss"), {0: short}))
-    stops = [trained.outcome.stopped for trained in found.values() if isinstance(trained, TrainedRun)]
+    stops = [trained[0].stopped for trained in found.values() if isinstance(trained, tuple)]
     assert sorted(map(str, stops)) == ["None", "halving at epoch 8"]
 
 
@@ -373,6 +372,6 @@ def test_a_training_whose_weights_are_large_goes_on_elsewhere() -> None:
     runs = [ready(*wide, f"seed={seed}") for seed in range(3)]
     with LokyPool(2) as pool:
         found = all_of(train_halving(runs, [[0, 1], [2]], pool, Halving(0.5, 2, "test/loss"), {}), 3)
-    (last,) = [place for place, trained in found.items() if trained.outcome.stopped is None]
-    assert_same_bits(found[last].outcome, alone(runs[last]))
-    assert found[last].outcome.theta.nbytes > 1_000_000
+    (last,) = [place for place, trained in found.items() if trained[0].stopped is None]
+    assert_same_bits(found[last][0], alone(runs[last]))
+    assert found[last][0].theta.nbytes > 1_000_000

@@ -38,6 +38,6 @@ def sweep(work: Work, pool: Pool) -> Callable[[], float]:
         first = results[0]
         assert not isinstance(first, Failure), first
         assert len(results) == len(runs)
-        return float(first.outcome.history.metrics["test/loss"][-1])
+        return float(first[0].history.metrics["test/loss"][-1])
 
     return call

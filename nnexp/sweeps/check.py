@@ -1,0 +1,60 @@
+"""The checks of the jobs of a sweep, before any of them is trained."""
+
+import json
+from collections.abc import Iterable, Sequence
+
+from nnexp.analysis.results import names_of
+from nnexp.config.experiment import Experiment
+from nnexp.config.overrides import Job
+from nnexp.core.component import resolved
+from nnexp.core.errors import UserError
+from nnexp.data.dataset import Data
+from nnexp.runs.prepare import Ready, load, prepare
+from nnexp.sweeps.options import SweepOptions
+from nnexp.tracking.tracker import DatasetFacts
+from nnexp.training.evaluator import metric_names
+
+Loaded = dict[str, tuple[Data, DatasetFacts]]
+"""Data by the configs it was loaded from."""
+
+
+def checked(
+    jobs: Sequence[Job], experiments: Iterable[Experiment], options: SweepOptions, loaded: Loaded
+) -> list[Ready]:
+    """Return the runs of jobs, checked and with their data, which is loaded once and kept for later batches.
+
+    Raises UserError if one of them is not valid, or they cannot be one sweep.
+    """
+    runs: list[Ready] = []
+    for job, name, experiment in zip(jobs, names_of(jobs), experiments, strict=True):
+        source = json.dumps(resolved(experiment.dataset))
+        if source not in loaded:
+            loaded[source] = load(experiment.dataset)
+        runs.append(prepare(experiment, job, name, loaded[source]))
+    first = runs[0].experiment
+    for run in runs:
+        if (run.experiment.output_dir, run.experiment.tracking) != (first.output_dir, first.tracking):
+            raise UserError("output_dir, tracking: must be the same for all runs of a sweep")
+    for run in {run.dataset.source: run for run in runs}.values():
+        names = metric_names(run.data, run.experiment.trainer.metrics)
+        if options.metric is not None and options.metric not in names:
+            raise UserError(f"sweep.metric={options.metric}: must be {' or '.join(names)}")
+    if options.halving is not None:
+        check_halving(runs, options)
+    first.tracking.check()
+    return runs
+
+
+def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
+    """Make sure that runs can be compared at every rung.
+
+    Raises UserError if they train for different times, or until a time limit, or are ranked by different parts of the
+    data.
+    """
+    share, trainers = options.halving, [run.experiment.trainer for run in runs]
+    if len({(trainer.unit, trainer.length, tuple(trainer.evaluations())) for trainer in trainers}) > 1:
+        raise UserError(f"sweep.halving={share}: must be null where runs train or are evaluated at different times")
+    if len({run.data.validation is None for run in runs}) > 1 and options.metric is None:
+        raise UserError(f"sweep.halving={share}: must have a sweep.metric where only some runs have a validation part")
+    if any(trainer.max_seconds is not None for trainer in trainers):
+        raise UserError(f"sweep.halving={share}: must be null where trainer.max_seconds is not")

@@ -14,7 +14,7 @@ from nnexp.analysis.report import report_files
 from nnexp.commands.arguments import parser
 from nnexp.core.errors import DamagedError, TrackingError, UserError, warn
 from nnexp.core.exits import ExitStatus
-from nnexp.core.files import absolute, is_there, relative
+from nnexp.core.files import absolute, is_there, relative, remove_temporaries
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
 from nnexp.runs.record import RECORD, finished_run, history_of
@@ -83,9 +83,13 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")
     stores, delivered, left = Stores(uris), 0, 0
-    for folder, hand_over in _left_in(output_dir, stores):
+    for folder, lock, hand_over in _left_in(output_dir, stores):
         try:
-            hand_over()
+            with held(lock, removed=lock == lock_of(folder)) as ours:
+                if not ours:  # somebody is at work there
+                    continue
+                remove_temporaries(folder)
+                hand_over()
         except (DamagedError, TrackingError, UserError, OSError) as error:
             left += 1
             warn(f"not delivered: {relative(folder)} ({error})")
@@ -97,22 +101,16 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     return left == 0
 
 
-def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield the folders with something left to deliver and a function that does so, except folders in use."""
-    for path in sorted(output_dir.glob(f"{SWEEPS}/*/{TRACKED}")):
-        sweep = SweepNote.read(path.parent)
+def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Path, Callable[[], None]]]:
+    """Yield the folders with something left to deliver, the lock of each, and a function that delivers it."""
+    for folder in sorted(path.parent for path in output_dir.glob(f"{SWEEPS}/*/{TRACKED}")):
+        sweep = SweepNote.read(folder)
         if sweep is not None:
-            with held(path.parent / LOCK) as ours:
-                if ours:
-                    yield path.parent, partial(_deliver_sweep, path.parent, sweep, stores)
+            yield folder, folder / LOCK, partial(_deliver_sweep, folder, sweep, stores)
     for folder in sorted(path.parent for path in output_dir.glob(f"*/*/{TRACKED}")):
         for uri, there in read_tracked(folder).items():
             if not there.complete and folder.parent.name != SWEEPS:
-                lock = lock_of(folder)
-                with held(lock) as ours:
-                    if ours:
-                        yield folder, partial(_deliver_run, folder, uri, there, stores)
-                        lock.unlink(missing_ok=True)
+                yield folder, lock_of(folder), partial(_deliver_run, folder, uri, there, stores)
 
 
 def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from tests.programs.points.contents import ARTIFACTS, contents, differences
+from tests.programs.points.contents import ARTIFACTS, UNNAMED, contents, differences
 from tests.programs.points.process import DEAD, FAULTS, Ended, Event, Fault, Place, command, forked
 
 SHORT = ("trainer.epochs=2", "verbose=false", "figures=false")
@@ -207,8 +207,8 @@ class Stage:
                 said = self._said(after) or ([] if after.status == 0 else [_status(after)])
                 complaints += [f"then {words[0].partition('=')[0]}: {one}" for one in said]
         found = contents(self.place.work)
-        if self.scenario.output is not None and (killed or not cleans):  # hidden, in a folder that is the user's own
-            for name in [name for name in found.files if name.startswith(".")]:
+        if killed or not cleans:
+            for name in filter(UNNAMED.fullmatch, [*found.files]):
                 del found.files[name]
         complaints += differences(self._expected, found)
         if not killed:

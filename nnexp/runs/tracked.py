@@ -106,14 +106,14 @@ class SweepNote:
 
     Attributes:
         uri: The address of the store.
-        run_id: The ID of the sweep in the store.
+        run_id: The ID of the sweep in the store; None if it may not be there yet.
         facts: The facts known before it was trained.
         description, status: Its description, and how it ended; KILLED unless it says otherwise.
         view: Its view in the tracker; None if it ended before it could say.
     """
 
     uri: str
-    run_id: str
+    run_id: str | None
     facts: SweepFacts
     description: str
     status: Status = "KILLED"

@@ -10,11 +10,12 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from uuid import uuid4
 
 from omegaconf import DictConfig
 
@@ -50,7 +51,7 @@ from nnexp.sweeps.sweep_folder import SweepFolder
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
 from nnexp.sweeps.workers import Failure, Pool, Workers
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
+from nnexp.tracking.tracker import IDENTIFIER, DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import chosen_by
 from nnexp.training.worker import TrainedRun
@@ -155,7 +156,8 @@ class Session:
             write_or_rescue(partial(write_report, results, figures=finished), path, patience)
         tracked = None if recording is None else recording.tracked
         errors = [] if recording is None or tracked is None else self._finish(recording, tracked, path, status)
-        self._folder.note(status, self._folder.parent)
+        with suppress(OSError):  # who looks finds its lock released
+            self._folder.note(status, self._folder.parent)
         self._folder.close()
 
         if results.runs:
@@ -195,7 +197,8 @@ class Session:
                 refusal = error
         errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]
         if tracked.run_id is None or not (errors or (recording.left and status == "FINISHED")):
-            (path / TRACKED).unlink(missing_ok=True)
+            with suppress(OSError):  # it is then delivered again, which finds everything there
+                (path / TRACKED).unlink(missing_ok=True)
             return errors
         note = SweepNote(
             uri=tracked.uri,
@@ -205,7 +208,8 @@ class Session:
             description=description,
             status=status,
         )
-        note.write(path)
+        with suppress(OSError):  # the same command, given again, records it, too
+            note.write(path)
         return errors
 
     def _check(self, jobs: Sequence[Job], experiments: Iterable[Experiment]) -> list[Ready]:
@@ -239,14 +243,18 @@ class Session:
             meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
             key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
             self._output_dir = writable_folder(runs[0].experiment.output_dir)
-            self._folder = SweepFolder.begin(
-                self._output_dir,
-                slug(sweep_name(jobs)),
-                key,
-                self._command,
-                again=self._options.reuse,
-                wait=self._options.wait,
-            )
+            try:
+                self._folder = SweepFolder.begin(
+                    self._output_dir,
+                    slug(sweep_name(jobs)),
+                    key,
+                    self._command,
+                    again=self._options.reuse,
+                    wait=self._options.wait,
+                )
+            except OSError as error:
+                wanted = f"must be a folder that can be written to ({error.strerror})"
+                raise UserError(f"output_dir={self._output_dir}: {wanted}") from error
         return self._folder
 
     def _trained_before(
@@ -306,23 +314,30 @@ class Session:
         if self._recording is None:
             with one_thread():
                 self._tags = environment()
+            before = SweepNote.read(folder.path)  # of a process that died
+            identifier = None if before is None else before.facts.tags.get(IDENTIFIER)
             facts = self._facts = SweepFacts(
                 group=first.data.name,
                 name=f"{sweep_name(jobs)} ({self._total} runs)",
                 description=f"{self._question or ''}\n\n    {self._command}",
-                tags={**self._tags, "sweep_key": folder.key},
+                tags={**self._tags, "sweep_key": folder.key, IDENTIFIER: identifier or uuid4().hex},
             )
 
             def start() -> TrackedSweep:
                 tracker = first.experiment.tracking.open(self._output_dir)
+                note = SweepNote(tracker.uri, folder.parent, facts, facts.description)
+                if tracker.uri:  # before and after, so that a sweep whose process dies can be closed later
+                    with suppress(OSError):
+                        note.write(folder.path)
                 try:
                     tracked = tracker.start_sweep(facts, folder.parent)
                 except TrackingError as error:
                     wanted = "must be a store that takes the sweep"
                     raise UserError(f"tracking.uri={tracker.uri}: {wanted} ({error})") from error
-                folder.note(None, tracked.run_id)
-                if tracked.run_id is not None:  # so that a sweep whose process dies can be closed later
-                    SweepNote(tracked.uri, tracked.run_id, facts, facts.description).write(folder.path)
+                with suppress(OSError):
+                    folder.note(None, tracked.run_id)
+                    if tracked.run_id is not None:
+                        replace(note, run_id=tracked.run_id).write(folder.path)
                 return tracked
 
             self._recording = RecordingThread(start, self._tags)

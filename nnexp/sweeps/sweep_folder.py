@@ -3,7 +3,6 @@
 import os
 import shutil
 import time
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -93,12 +92,14 @@ class SweepFolder:
         return self.path / RUNS
 
     def note(self, status: Status | None, parent: str | None) -> None:
-        """Write the state of the sweep; without a status it is running. Threads may do so at the same time."""
+        """Write the state of the sweep; without a status it is running. Threads may do so at the same time.
+
+        Raises OSError if it cannot be written, as where somebody has removed the folder.
+        """
         with self._noting:
             self.parent = parent
             state = SweepState(self.key, self.command, status or "RUNNING", parent, process=os.getpid())
-            with suppress(FileNotFoundError):  # the folder was removed: the end of the sweep says so
-                write_json(self.path / STATE, asdict(state))
+            write_json(self.path / STATE, asdict(state))
 
     def close(self) -> None:
         """Release the lock, so that other processes can go on with the sweep."""

@@ -150,16 +150,17 @@ class MLflowTracker(Tracker):
     @tracking_errors()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
         """Create the parent run of a sweep, or open an existing one."""
-        if run_id is not None and (run := active_run(self._client, run_id, restored=True)) is not None:
-            self._client.update_run(run_id, status="RUNNING")
-            return MLflowSweep(self._client, self.uri, run.info.experiment_id, run_id)
-        experiment = self._experiment_id(self._experiment or facts.group)
-        tags = {**source_tags(facts.tags), "mlflow.note.content": cut(facts.description)}
-        run_id = self._client.create_run(experiment, tags=tags, run_name=facts.name).info.run_id
-        return MLflowSweep(self._client, self.uri, experiment, run_id)
+        run = None if run_id is None else active_run(self._client, run_id, restored=True)
+        if run is None:
+            experiment = self._experiment_id(self._experiment or facts.group)
+            tags = {**source_tags(facts.tags), "mlflow.note.content": cut(facts.description)}
+            run = self._begun(experiment, facts) or self._client.create_run(experiment, tags=tags, run_name=facts.name)
+        if run.info.status != "RUNNING":
+            self._client.update_run(run.info.run_id, status="RUNNING")
+        return MLflowSweep(self._client, self.uri, run.info.experiment_id, run.info.run_id)
 
-    def _begun(self, experiment: str, facts: RunFacts) -> "Run | None":
-        """Return the run that was begun here by a process that died before it noted its ID, or None."""
+    def _begun(self, experiment: str, facts: RunFacts | SweepFacts) -> "Run | None":
+        """Return what was begun here by a process that died before it noted the ID, or None."""
         if IDENTIFIER not in facts.tags:
             return None
         condition = f"tags.`{IDENTIFIER}` = '{facts.tags[IDENTIFIER]}'"

@@ -15,7 +15,6 @@ from dataclasses import replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from uuid import uuid4
 
 from omegaconf import DictConfig
 
@@ -151,11 +150,16 @@ class Session:
             recording.close()
         elif recording is not None:
             recording.abandon(SECONDS_TO_END)
-        if results.runs:
-            patience = PATIENCE_SECONDS if finished else 0.0
-            write_or_rescue(partial(write_report, results, figures=finished), path, patience)
+
+        def report(folder: Path) -> Path:
+            write_report(results, folder, figures=finished)
+            return folder
+
+        written = write_or_rescue(report, path, PATIENCE_SECONDS if finished else 0.0) if results.runs else path
         tracked = None if recording is None else recording.tracked
-        errors = [] if recording is None or tracked is None else self._finish(recording, tracked, path, status)
+        errors: list[str] = []
+        if recording is not None and tracked is not None:
+            errors = self._finish(recording, tracked, path, status, files=report_files(written))
         with suppress(OSError):  # who looks finds its lock released
             self._folder.note(status, self._folder.parent)
         self._folder.close()
@@ -168,12 +172,13 @@ class Session:
         gone = [run for run in results.runs if self._is_gone(run, path)]
         if gone:
             lines.append(f"Not in {path}: {len(gone)} runs")
-        if not results.complete or gone:
+        complete = results.complete and not gone and written == path
+        if not complete:
             lines.append(f"To go on: {self._command}")
         elif errors and tracked is not None:
             lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
-        return results.complete and not errors and not gone
+        return complete and not errors
 
     def _is_gone(self, run: SweepRun, path: Path) -> bool:
         """Tell whether the files of a trained run are not where they should be: a folder was removed, or is full."""
@@ -181,13 +186,15 @@ class Session:
             return False
         return not (run.folder / SUMMARY).exists() or not (run.reused or run.folder.is_relative_to(path))
 
-    def _finish(self, recording: RecordingThread, tracked: TrackedSweep, path: Path, status: Status) -> list[str]:
+    def _finish(
+        self, recording: RecordingThread, tracked: TrackedSweep, path: Path, status: Status, *, files: Sequence[Path]
+    ) -> list[str]:
         """Close the sweep in the store, and return the errors; what could not be recorded is noted in the folders."""
         results = self.results()
         refusal = recording.refusal
         view, description = view_of(results), description_of(results)
         if refusal is None:
-            finish = partial(tracked.finish, view, description, report_files(path), status)
+            finish = partial(tracked.finish, view, description, files, status)
             try:
                 if status == "FINISHED":
                     finish()
@@ -314,13 +321,11 @@ class Session:
         if self._recording is None:
             with one_thread():
                 self._tags = environment()
-            before = SweepNote.read(folder.path)  # of a process that died
-            identifier = None if before is None else before.facts.tags.get(IDENTIFIER)
             facts = self._facts = SweepFacts(
                 group=first.data.name,
                 name=f"{sweep_name(jobs)} ({self._total} runs)",
                 description=f"{self._question or ''}\n\n    {self._command}",
-                tags={**self._tags, "sweep_key": folder.key, IDENTIFIER: identifier or uuid4().hex},
+                tags={**self._tags, "sweep_key": folder.key, IDENTIFIER: folder.identifier},
             )
 
             def start() -> TrackedSweep:

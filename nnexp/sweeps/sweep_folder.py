@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Literal
+from uuid import uuid4
 
 from nnexp.core.errors import UserError
 from nnexp.core.files import new_folder, remove_temporaries
@@ -33,6 +34,7 @@ class SweepState:
     status: Literal[Status, "RUNNING"]
     parent: str | None
     process: int | None = None
+    identifier: str | None = None
 
 
 @dataclass
@@ -44,6 +46,7 @@ class SweepFolder:
         key: A hash of the jobs and options; a command with the same one goes on with the sweep.
         command: The command that was given.
         lock: The system releases it when the process ends, however that is.
+        identifier: Made once; a store that was told of the sweep finds it by this, even if nobody has noted its ID.
         parent: The run ID of the sweep in the tracker; None before it is recorded.
     """
 
@@ -51,6 +54,7 @@ class SweepFolder:
     key: str
     command: str
     lock: "BaseFileLock"
+    identifier: str
     parent: str | None = None
     _noting: Lock = field(default_factory=Lock)
 
@@ -75,7 +79,8 @@ class SweepFolder:
                 lock, state = locked(path / LOCK), read_json(path / STATE, SweepState, MAX_FILE_BYTES)
                 if lock is not None:
                     parent = None if state is None else state.parent
-                    folder = cls(path=path, key=key, command=command, lock=lock, parent=parent)
+                    identifier = (state and state.identifier) or uuid4().hex
+                    folder = cls(path=path, key=key, command=command, lock=lock, identifier=identifier, parent=parent)
                     folder._remove_unfinished()
                     folder.note(None, parent)  # now, so that another command can say who has it
                     return folder
@@ -98,7 +103,14 @@ class SweepFolder:
         """
         with self._noting:
             self.parent = parent
-            state = SweepState(self.key, self.command, status or "RUNNING", parent, process=os.getpid())
+            state = SweepState(
+                key=self.key,
+                command=self.command,
+                status=status or "RUNNING",
+                parent=parent,
+                process=os.getpid(),
+                identifier=self.identifier,
+            )
             write_json(self.path / STATE, asdict(state))
 
     def close(self) -> None:

@@ -3,6 +3,10 @@
 A command is disturbed before one of its changes: it dies, the system refuses the change once or from then on, or the
 user presses Ctrl-C. Then it is gone on with as a user would, and what is left to deliver is delivered. Nothing may be
 lost, there twice, or left behind, and nobody sees a traceback.
+
+What cannot be written where it belongs is in the temporary directory, as a line says, and the status is not 0. Two
+things may stay, both hidden: what had no name yet when its command died, or could remove nothing, for nobody knows
+whether it is still being written; and the halves of files that MLflow was copying, which it never removes.
 """
 
 import argparse

@@ -1,13 +1,16 @@
 """Compares runs side by side: `nnexp compare RUN RUN ...`."""
 
 import string
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nnexp.commands.arguments import parser
 from nnexp.core.errors import UserError, on_one_line
+from nnexp.core.exits import ExitStatus
 from nnexp.core.files import new_folder, writable_folder
+from nnexp.core.output import is_all_printed
 from nnexp.report import terminal
 from nnexp.report.rows import number
 from nnexp.runs.recorded_run import RecordedRun, recorded_run
@@ -27,6 +30,8 @@ def main(words: Sequence[str]) -> None:
     arguments.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
     chosen = arguments.parse_args(words)
     show(chosen.runs, writable_folder(chosen.output_dir))
+    if not is_all_printed():
+        sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
 def show(names: Sequence[str], output_dir: Path) -> None:

@@ -14,7 +14,7 @@ from nnexp.analysis.report import report_files, write_report
 from nnexp.commands.arguments import parser
 from nnexp.core.errors import DamagedError, TrackingError, UserError, warn
 from nnexp.core.exits import ExitStatus
-from nnexp.core.files import absolute, is_there, relative
+from nnexp.core.files import absolute, is_there, relative, remove_temporaries
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
 from nnexp.runs.record import RECORD, finished_run, history_of
@@ -84,9 +84,13 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")
     stores, delivered, left = Stores(uris), 0, 0
-    for folder, hand_over in _left_in(output_dir, stores):
+    for folder, lock, hand_over in _left_in(output_dir, stores):
         try:
-            hand_over()
+            with held(lock, removed=lock == lock_of(folder)) as ours:
+                if not ours:  # somebody is at work there
+                    continue
+                remove_temporaries(folder)
+                hand_over()
         except (DamagedError, TrackingError, UserError, OSError) as error:
             left += 1
             warn(f"not delivered: {relative(folder)} ({error})")
@@ -98,19 +102,16 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     return left == 0
 
 
-def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[[], None]]]:
-    """Yield the folders with something left to deliver and a function that does so, except folders in use."""
-    sweeps = [(path.parent, path.parent / LOCK) for path in sorted(output_dir.glob(f"{SWEEPS}/*/{TRACKED}"))]
-    runs = [(path.parent, lock_of(path.parent)) for path in sorted(output_dir.glob(f"*/*/{TRACKED}"))]
-    for folder, lock in [*sweeps, *((folder, lock) for folder, lock in runs if folder.parent.name != SWEEPS)]:
-        deliver_one = _deliver_sweep if lock.name == LOCK else _deliver_run
+def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Path, Callable[[], None]]]:
+    """Yield the folders with something left to deliver, the lock of each, and a function that delivers it."""
+    sweeps = sorted(path.parent for path in output_dir.glob(f"{SWEEPS}/*/{TRACKED}"))
+    runs = sorted(path.parent for path in output_dir.glob(f"*/*/{TRACKED}") if path.parent.parent.name != SWEEPS)
+    for folder in [*sweeps, *runs]:
         for uri, there in read_tracked(folder).items():
-            if not there.complete:
-                with held(lock) as ours:
-                    if ours:
-                        yield folder, partial(deliver_one, folder, uri, there, stores)
-                        if lock.name != LOCK:
-                            lock.unlink(missing_ok=True)
+            if not there.complete and folder in sweeps:
+                yield folder, folder / LOCK, partial(_deliver_sweep, folder, uri, there, stores)
+            elif not there.complete:
+                yield folder, lock_of(folder), partial(_deliver_run, folder, uri, there, stores)
 
 
 def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None:
@@ -156,5 +157,5 @@ def _deliver_sweep(folder: Path, uri: str, there: InStore, stores: Stores) -> No
         results = results_in(folder, record)
         if results.runs and not report_files(folder):
             write_report(results, folder)
-        conclude(tracked, results, folder, "KILLED" if record.status == "RUNNING" else record.status)
+        conclude(tracked, results, report_files(folder), "KILLED" if record.status == "RUNNING" else record.status)
     write_tracked(folder, uri, InStore(tracked.run_id, complete=True))

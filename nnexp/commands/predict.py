@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from tempfile import SpooledTemporaryFile, TemporaryDirectory
+from tempfile import SpooledTemporaryFile
 from typing import IO
 
 import numpy as np
@@ -14,7 +14,9 @@ import numpy as np
 from nnexp.commands.arguments import parser
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError, warn
+from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, atomically, expanded, is_there
+from nnexp.core.output import is_all_printed
 from nnexp.core.threads import one_thread
 from nnexp.data.table_file import TableFile, listed
 from nnexp.nn.network import CHUNK
@@ -46,8 +48,7 @@ def main(words: Sequence[str]) -> None:
     with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
         saved = read_model(folder, f"run={chosen.run}")
         if chosen.model is not None:
-            with _new_folder(chosen.model) as path:
-                write_served_model(path, folder)
+            _write_model(chosen.model, folder)
             return
     table = TableFile(expanded(chosen.input), chosen.input, chosen.separator)
     with _output(chosen.to) as file:
@@ -120,16 +121,12 @@ def aligned(pieces: Iterable[Array]) -> Iterator[Array]:
         yield rest
 
 
-@contextmanager
-def _new_folder(to: str) -> Iterator[Path]:
-    """Yield a temporary folder, which gets a name that is not taken if the block succeeds."""
-    target = absolute(to)
+def _write_model(to: str, run: Path) -> None:
+    """Write the network of a run as a model of MLflow into a new folder."""
+    if is_there(absolute(to)):
+        raise UserError(f"--model={to}: must not exist")
     try:
-        if is_there(target):
-            raise UserError(f"--model={to}: must not exist")
-        with TemporaryDirectory(dir=target.parent, prefix=".") as temporary:
-            yield Path(temporary) / target.name
-            (Path(temporary) / target.name).replace(target)
+        write_served_model(absolute(to), run)
     except OSError as error:
         raise UserError(f"--model={to}: must be a folder that can be made ({error.strerror})") from error
 
@@ -142,6 +139,8 @@ def _output(to: str | None) -> Iterator[IO[str]]:
             yield file
             file.seek(0)
             shutil.copyfileobj(file, sys.stdout)
+        if not is_all_printed():
+            sys.exit(ExitStatus.UNSUCCESSFUL)
         return
     try:
         with atomically(expanded(to)) as path, path.open("w", newline="", encoding="utf-8") as file:

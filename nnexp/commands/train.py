@@ -16,7 +16,6 @@ from nnexp.config.hydra_errors import other_launcher, refusal
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus, exits
-from nnexp.core.files import absolute
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -52,6 +51,5 @@ def _train(config: DictConfig) -> None:
         given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
         result = execute(check(config), [override for override in given if not override.startswith("sweep.")])
         gc.enable()
-    rescued = not result.folder.is_relative_to(absolute(config.output_dir)) and config.resume is None
-    if result.diverged_step is not None or rescued:
+    if result.diverged_step is not None or result.rescued:
         sys.exit(ExitStatus.UNSUCCESSFUL)

@@ -5,8 +5,8 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -14,6 +14,8 @@ from nnexp.core.errors import UserError
 
 TEMPORARY = re.compile(r"\..+\.tmp\d+(\.\w+)?")
 """The names of files and folders that are being written."""
+TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
+"""The errors of making a folder, or renaming one, where the name is taken."""
 UNKNOWN_HOW = (errno.EACCES, errno.EBADF, errno.EINVAL)
 """The errors of syncing a folder on Windows and on some network shares."""
 
@@ -32,24 +34,32 @@ def atomically(path: Path, *, durable: bool = False) -> Iterator[Path]:
         temporary.replace(path)
         if durable:
             sync(path.parent)
+    except BaseException:
+        _remove(temporary)
+        raise
+
+
+@contextmanager
+def hidden_folder(path: Path) -> Iterator[Path]:
+    """Yield a new folder beside `path`, to be renamed when it is whole; if it is not, it is removed after the block."""
+    temporary = path.with_name(f".{path.name}.{_once()}")
+    temporary.mkdir()
+    try:
+        yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
 def folder_atomically(path: Path) -> Iterator[Path]:
     """Yield a new folder beside `path`; it takes the place of `path` if the block succeeds, else it is removed."""
-    temporary = path.with_name(f".{path.name}.{_once()}")
-    temporary.mkdir()
-    try:
+    with hidden_folder(path) as temporary:
         yield temporary
         older = path.with_name(f".{path.name}.{_once()}")
         if path.exists():
             path.replace(older)  # no system replaces a folder that has files
         temporary.replace(path)
-        _remove(older)
-    finally:
-        _remove(temporary)
+        shutil.rmtree(older, ignore_errors=True)
 
 
 def _once() -> str:
@@ -95,11 +105,12 @@ def remove_temporaries(folder: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Remove a file or a folder, if it is there."""
+    """Remove a file or a folder, if it is there and the system lets us."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):
+            path.unlink()
 
 
 def expanded(path: str) -> Path:
@@ -137,15 +148,23 @@ def read_text(path: Path, max_bytes: int) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def new_folder(parent: Path, name: str) -> Path:
-    """Make and return a folder of this name, with a number behind it where the name is taken."""
+def new_folder(parent: Path, name: str, make: Callable[[Path], object] = Path.mkdir) -> Path:
+    """Make and return a folder of this name, with a number behind it where the name is taken.
+
+    Args:
+        parent: The folder for it, which is made if needed.
+        name: Its name.
+        make: Makes a folder, or renames one that has files; it fails where the name is taken.
+    """
     parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         folder = parent / (name if number == 1 else f"{name}_{number}")
         try:
-            folder.mkdir()
-        except FileExistsError:
+            make(folder)
+        except OSError as error:
+            if error.errno not in TAKEN:
+                raise
             number += 1
         else:
             return folder

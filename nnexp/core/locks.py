@@ -1,7 +1,7 @@
 """A lock file beside a folder: one process at a time works in it."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,11 +27,14 @@ def locked(path: Path) -> "BaseFileLock | None":
 
 
 @contextmanager
-def held(path: Path) -> Iterator[bool]:
-    """Yield whether the lock could be taken, and hold it within the block if so."""
+def held(path: Path, *, removed: bool = False) -> Iterator[bool]:
+    """Yield whether the lock could be taken, and hold it within the block if so; its file may be removed then."""
     lock = locked(path)
     try:
         yield lock is not None
     finally:
         if lock is not None:
             lock.release()
+            if removed:
+                with suppress(OSError):  # a file that is left locks nothing
+                    path.unlink(missing_ok=True)

@@ -36,11 +36,19 @@ def _lasting(stream: TextIO | None, own: TextIO | None) -> TextIO:
     )
 
 
+def is_all_printed() -> bool:
+    """Tell whether standard output has taken all that was printed, as far as its reader wanted it."""
+    sys.stdout.flush()
+    buffer = getattr(sys.stdout, "buffer", None)
+    raw = getattr(buffer, "raw", buffer)
+    return not (isinstance(raw, _Lasting) and raw.lost)
+
+
 class _Lasting(io.RawIOBase):
     """Writes to a stream until that fails; what comes then is dropped, and does not fail again when Python ends."""
 
     def __init__(self, stream: io.RawIOBase, name: str) -> None:
-        self._stream, self.name, self._failed = stream, name, False
+        self._stream, self.name, self._failed, self.lost = stream, name, False, False
 
     def write(self, data: object, /) -> int:
         """Write data or drop it, and return how many bytes are done with."""
@@ -50,8 +58,8 @@ class _Lasting(io.RawIOBase):
                 written = self._stream.write(left)
             except OSError as error:
                 self._failed = True
-                wanted = isinstance(error, BrokenPipeError)  # by its reader, such as `head`
-                if self.name == "<stdout>" and not wanted:
+                self.lost = not isinstance(error, BrokenPipeError)  # which its reader wanted, such as `head`
+                if self.name == "<stdout>" and self.lost:
                     warn(f"standard output takes nothing more ({error.strerror})")
             else:
                 if written is None:  # another process let the stream not wait for a slow reader

@@ -31,6 +31,7 @@ class Result:
         stopped: Why the run ended early, `early stopping` or `time limit`; or None.
         snapshots: The parameters at the times of `trainer.snapshots`.
         folder: The folder with the run's files.
+        rescued: Whether that is in the temporary directory, since the files could not be written where they belong.
         notes: Notes on what was done to the data.
         links: How to open the run in MLflow, as pairs of a title and a command or address; empty without tracking.
         summary: The result in a few numbers.
@@ -50,6 +51,7 @@ class Result:
     notes: Sequence[str]
     links: Sequence[tuple[str, str]]
     summary: RunSummary
+    rescued: bool = False
 
 
 def result_of(

@@ -16,7 +16,7 @@ from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError, warn
 from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.state import Saved, Tree
-from nnexp.runs.record import RunRecord
+from nnexp.runs.record import EXTENDED, RunRecord
 from nnexp.runs.recorded_run import folder_of_run_id, read_config
 from nnexp.runs.tracked import read_tracked, tracked_as
 from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
@@ -72,9 +72,9 @@ class Resumed:
             raise UserError(f"{KEY}: must have a checkpoint of this run ({error})") from error
 
     @property
-    def extended_to(self) -> str | None:
-        """Return the length to which it is extended, as a tag says it; None if it is not."""
-        return None if self.shorter is None else _length(self.experiment.trainer).removeprefix("trainer.")
+    def tags(self) -> dict[str, str]:
+        """Return the tag with the length to which it is extended; none if it is not."""
+        return {} if self.shorter is None else {EXTENDED: _length(self.experiment.trainer).removeprefix("trainer.")}
 
     def tracked_as(self, uri: str) -> str | None:
         """Return the ID of the run in a store, or None."""

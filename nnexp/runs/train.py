@@ -7,8 +7,9 @@ trained; its result comes last, and is then recorded from the folder.
 import re
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from shutil import rmtree
@@ -17,8 +18,8 @@ from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.core.disk import write_or_rescue
 from nnexp.core.errors import TrackingError, UserError, warn
-from nnexp.core.files import new_folder, remove_temporaries, writable_folder
-from nnexp.core.locks import lock_of, locked
+from nnexp.core.files import hidden_folder, new_folder, remove_temporaries, writable_folder
+from nnexp.core.locks import held, lock_of
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
@@ -79,8 +80,11 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     with one_thread(), sigterm_interrupts():
         tracker = experiment.tracking.open(output_dir)
         check_store(earlier, tracker.uri, overrides, output_dir)
-        tags = environment()
-        with claimed(ready, tags, output_dir, earlier) as (folder, record), _saying_how_to_go_on(folder, overrides):
+        tags = environment() if earlier is None else {**environment(), **earlier.tags}
+        with (
+            claimed(ready, tags, output_dir, uri=tracker.uri, earlier=earlier) as (folder, record),
+            _saying_how_to_go_on(folder, overrides),
+        ):
             if earlier is not None:
                 terminal.show_lines([_how_far(training, trainer, folder)])
             tracked = _begin_to_track(tracker, record, folder=folder, earlier=earlier, times=trainer.evaluations())
@@ -114,57 +118,61 @@ def _how_far(training: Training, trainer: Trainer, folder: Path) -> str:
 
 @contextmanager
 def claimed(
-    ready: Ready, tags: Mapping[str, str], output_dir: Path, earlier: Resumed | None
+    ready: Ready, tags: Mapping[str, str], output_dir: Path, *, uri: str, earlier: Resumed | None
 ) -> Iterator[tuple[Path, RunRecord]]:
     """Yield the run's folder, and the record there of what is known before the training; it is locked in the block.
 
-    Raises UserError if another process is training the run, or the folder cannot be written.
+    The store at `uri` is noted there, too, before it is told of the run, so that one whose process dies can be closed.
+
+    Raises UserError if another process is training the run, or the folder cannot be written; no new one is left then.
     """
-    folder = None if earlier is None else earlier.folder
-    before = None if folder is None else RunRecord.read(folder)
-    with ExitStack() as locks:
+
+    def begun(folder: Path) -> RunRecord:
+        record = record_of(ready, tags, RunRecord.read(folder))
+        write_record(folder, record, ready.experiment, durable=True)
+        return record
+
+    def claim(folder: Path) -> None:
+        if not resources.enter_context(held(lock_of(folder), removed=True)):
+            raise UserError(f"resume={folder}: must not be a run that another process is training")
+
+    before, parent = None if earlier is None else earlier.folder, output_dir / ready.data.name
+    name, folder = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}", before
+    with ExitStack() as resources:
         try:
             if folder is None:
-                name = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}"
-                folder = new_folder(output_dir / ready.data.name, name)
-            locks.enter_context(_alone_in(folder))
-            remove_temporaries(folder)
-            if earlier is not None and earlier.extended_to is not None:
-                (folder / SUMMARY).unlink(missing_ok=True)  # it is that of the shorter training
-                tags = {**tags, EXTENDED: earlier.extended_to}
-            record = record_of(ready, tags, before)
-            write_record(folder, record, ready.experiment, durable=True)
-            named = folder.with_name(_name_with_hash(folder.name, ready))
-            if named != folder and not named.exists():
-                locks.enter_context(_alone_in(named))
-                folder = folder.rename(named)
+                parent.mkdir(exist_ok=True)
+                with hidden_folder(parent / name) as hidden:
+                    record = begun(hidden)
+                    folder = new_folder(parent, name, hidden.rename)
+                claim(folder)
+            else:
+                claim(folder)
+                remove_temporaries(folder)
+                if EXTENDED in tags:
+                    (folder / SUMMARY).unlink(missing_ok=True)  # it is that of the shorter training
+                record = begun(folder)
+                folder = _renamed(folder, ready, claim)
+            if uri:
+                write_tracked(folder, uri, InStore(None if earlier is None else earlier.tracked_as(uri)))
         except OSError as error:
+            if before is None and folder is not None:
+                rmtree(folder, ignore_errors=True)
             wanted = f"must be a folder that can be written to ({error.strerror})"
             raise UserError(f"output_dir={output_dir}: {wanted}") from error
         yield folder, record
 
 
-def _name_with_hash(name: str, ready: Ready) -> str:
-    """Return the name of a folder, changed if it is that of a run with another hash, which was extended."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_.*_([0-9a-f]{12})(_\d+)?", name)
-    return name if match is None or match[2] == ready.config_hash else f"{match[1]}_{ready.folder_name}{match[3] or ''}"
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder.
-
-    Raises UserError if one is training the run.
-    """
-    lock = locked(lock_of(folder))
-    if lock is None:
-        raise UserError(f"resume={folder}: must not be a run that another process is training")
-    try:
-        yield
-    finally:
-        lock.release()
-        with suppress(OSError):  # somebody has removed the folder
-            lock_of(folder).unlink(missing_ok=True)
+def _renamed(folder: Path, ready: Ready, claim: Callable[[Path], None]) -> Path:
+    """Return the folder of a run, renamed if its name has another hash, as that of a run that was extended."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_.*_([0-9a-f]{12})(_\d+)?", folder.name)
+    if match is None or match[2] == ready.config_hash:
+        return folder
+    named = folder.with_name(f"{match[1]}_{ready.folder_name}{match[3] or ''}")
+    if named.exists():
+        return folder
+    claim(named)
+    return folder.rename(named)
 
 
 @contextmanager
@@ -179,20 +187,18 @@ def _saying_how_to_go_on(folder: Path, overrides: Sequence[str]) -> Iterator[Non
 def _begin_to_track(
     tracker: Tracker, record: RunRecord, *, folder: Path, earlier: Resumed | None, times: Sequence[int]
 ) -> TrackedRun:
-    """Return the run in its tracker; it is noted before and after, so that a run whose process dies can be closed.
+    """Return the run in its tracker, and note its ID; the store finds it by its identifier where that fails.
 
     Raises UserError if the tracker does not take the run; nothing is left of a new one.
     """
-    run_id = None if earlier is None else earlier.tracked_as(tracker.uri)
-    if tracker.uri:
-        write_tracked(folder, tracker.uri, InStore(run_id))
     try:
-        tracked = tracker.start(record.facts, times, run_id)
+        tracked = tracker.start(record.facts, times, None if earlier is None else earlier.tracked_as(tracker.uri))
     except TrackingError as error:
         if earlier is None:
             rmtree(folder, ignore_errors=True)
         raise UserError(f"tracking.uri={tracker.uri}: must be a store that takes the run ({error})") from error
-    _note(tracked, folder, complete=False)
+    with suppress(OSError):
+        _note(tracked, folder, complete=False)
     return tracked
 
 
@@ -251,7 +257,8 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
         write_run(ready, outcome, result, figures=figures, served=served, durable=True)
         return result
 
-    return write_or_rescue(write_to, folder)
+    result = write_or_rescue(write_to, folder)
+    return replace(result, rescued=result.folder != folder)
 
 
 def record_run(tracked: TrackedRun, folder: Path, output_dir: Path) -> None:

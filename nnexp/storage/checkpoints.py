@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nnexp.core.errors import DamagedError, UserError, warn
-from nnexp.core.files import sync
+from nnexp.core.files import atomically, sync
 from nnexp.core.state import Saved, Tree, read_checkpoint, write_checkpoint
 from nnexp.training.loop import Training
 
-FOLDER, NEXT, LATEST, PREVIOUS = "checkpoints", "next.npz", "latest.npz", "previous.npz"
+FOLDER, LATEST, PREVIOUS = "checkpoints", "latest.npz", "previous.npz"
 SECONDS_BETWEEN = 60.0
 """Seconds of training between two checkpoints, if the config does not say."""
 MIN_TRAINING_PER_WRITING = 20
@@ -48,10 +48,10 @@ class Checkpoints:
         try:
             folder = self._folder() / FOLDER
             folder.mkdir(exist_ok=True)
-            write_checkpoint(folder / NEXT, {**self._facts, "training": training.state()})
-            if (folder / LATEST).exists():
-                (folder / LATEST).replace(folder / PREVIOUS)
-            (folder / NEXT).replace(folder / LATEST)
+            with atomically(folder / LATEST) as new:
+                write_checkpoint(new, {**self._facts, "training": training.state()})
+                if (folder / LATEST).exists():
+                    (folder / LATEST).replace(folder / PREVIOUS)
             sync(folder)
             self.kept, self._failing = True, False
         except OSError as error:

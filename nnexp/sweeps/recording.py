@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -132,6 +131,5 @@ class RecordingThread(Thread):
 
 
 def _note(tracked: TrackedSweep, run_id: str, folder: Path) -> None:
-    """Note in a run's folder where it is recorded; on a full disk the store alone knows it."""
-    with suppress(OSError):
-        write_tracked(folder, tracked.uri, InStore(run_id, tracked.run_id, complete=True))
+    """Note in a run's folder where it is recorded."""
+    write_tracked(folder, tracked.uri, InStore(run_id, tracked.run_id, complete=True))

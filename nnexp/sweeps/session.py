@@ -20,7 +20,7 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from nnexp import __version__
-from nnexp.analysis.report import write_report
+from nnexp.analysis.report import report_files, write_report
 from nnexp.analysis.results import KEPT_EVALUATIONS, SEED, SweepResults, SweepRun, swept_keys_of
 from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
@@ -92,7 +92,8 @@ class Session:
         reused = self._trained_before(runs, firsts, folder.runs)
         missing = [place for place in firsts if place not in reused]
         known = [reused.get(places[run.config_hash][0], planned(run, folder.runs)) for run in runs]
-        folder.add_batch([replace(run, job=tuple(job)) for run, job in zip(known, jobs, strict=True)])
+        with suppress(OSError):  # it is read after a death only
+            folder.add_batch([replace(run, job=tuple(job)) for run, job in zip(known, jobs, strict=True)])
         if reused:
             terminal.show_lines([f"Reused: {len(reused)} of {len(places)} runs were trained before."])
         begin = len(self._swept)
@@ -152,11 +153,15 @@ class Session:
             recording.close()
         elif recording is not None:
             recording.abandon(SECONDS_TO_END)
-        if results.runs:
-            patience = PATIENCE_SECONDS if finished else 0.0
-            write_or_rescue(partial(write_report, results, figures=finished), path, patience)
-        errors = [] if recording is None else closed(recording, results, path, status)
-        self._folder.note(status)
+
+        def report(folder: Path) -> Path:
+            write_report(results, folder, figures=finished)
+            return folder
+
+        written = write_or_rescue(report, path, PATIENCE_SECONDS if finished else 0.0) if results.runs else path
+        errors = [] if recording is None else closed(recording, results, path, status, files=report_files(written))
+        with suppress(OSError):  # who looks finds its lock released
+            self._folder.note(status)
         self._folder.close()
 
         if results.runs:
@@ -168,12 +173,13 @@ class Session:
         gone = [run for run in results.runs if is_gone(run, path)]
         if gone:
             lines.append(f"Not in {path}: {len(gone)} runs")
-        if not results.complete or gone:
+        complete = results.complete and not gone and written == path
+        if not complete:
             lines.append(f"To go on: {self._command}")
         elif errors and tracked is not None:
             lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
-        return results.complete and not errors and not gone
+        return complete and not errors
 
     def _begin(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
@@ -202,7 +208,11 @@ class Session:
             facts=facts,
         )
         again, wait = self._options.reuse, self._options.wait
-        return SweepFolder.begin(self._output_dir, slug(name), record, again=again, wait=wait)
+        try:
+            return SweepFolder.begin(self._output_dir, slug(name), record, again=again, wait=wait)
+        except OSError as error:
+            wanted = f"must be a folder that can be written to ({error.strerror})"
+            raise UserError(f"output_dir={self._output_dir}: {wanted}") from error
 
     def _trained_before(self, runs: Sequence[Ready], places: Iterable[int], own: Path | None) -> dict[int, SweepRun]:
         """Return the runs that an earlier command has trained, by their places; they are given a record."""
@@ -311,26 +321,27 @@ def write_swept(run: Ready, result: tuple[Outcome, float] | Failure, tags: Mappi
 
 
 def note_sweep(folder: Path, uri: str, run_id: str | None, *, complete: bool = False) -> None:
-    """Note what a store has of a sweep, unless its folder was removed: the end of the sweep says so."""
-    with suppress(FileNotFoundError):
+    """Note what a store has of a sweep; where that fails, the store finds it by its identifier."""
+    with suppress(OSError):
         write_tracked(folder, uri, InStore(run_id, complete=complete))
 
 
-def closed(recording: RecordingThread, results: SweepResults, folder: Path, status: Status) -> list[str]:
-    """Close a sweep in its store, note whether all of it is there, and return the errors."""
+def closed(
+    recording: RecordingThread, results: SweepResults, folder: Path, status: Status, *, files: Sequence[Path]
+) -> list[str]:
+    """Close a sweep in its store, with the files of its report, note whether all is there, and return the errors."""
     tracked, refusal = recording.tracked, recording.refusal
     if tracked is None:
         return []
     if refusal is None:
         try:
-            conclude(tracked, results, folder, status)
+            conclude(tracked, results, files, status)
         except TrackingError as error:
             refusal = error
     errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]
     if tracked.run_id is not None:
-        note_sweep(
-            folder, tracked.uri, tracked.run_id, complete=not errors and not (recording.left and status == "FINISHED")
-        )
+        complete = not errors and not (recording.left and status == "FINISHED")
+        note_sweep(folder, tracked.uri, tracked.run_id, complete=complete)
     return errors
 
 

@@ -137,10 +137,12 @@ class SweepFolder:
         return self.path / RUNS
 
     def note(self, status: Literal[Status, "RUNNING"]) -> None:
-        """Write the record, with the status that the sweep now has."""
+        """Write the record, with the status that the sweep now has.
+
+        Raises OSError if it cannot be written, as where somebody has removed the folder.
+        """
         self.record = replace(self.record, status=status, process=os.getpid())
-        with suppress(FileNotFoundError):  # the folder was removed: the end of the sweep says so
-            write_json(self.path / STATE, asdict(self.record))
+        write_json(self.path / STATE, asdict(self.record))
 
     def add_batch(self, runs: Sequence[SweepRun]) -> None:
         """Write which runs a batch of jobs means, before they are trained."""

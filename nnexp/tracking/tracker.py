@@ -12,7 +12,7 @@ from nnexp.training.history import NOTHING, History
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 IDENTIFIER = "nnexp.run"
-"""The tag with the identifier of a run, by which it is found where its ID in the store was not noted in time."""
+"""The tag with the identifier of a run or a sweep, which finds it where its ID in the store was not noted in time."""
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ class Tracker:
         return TrackedRun()
 
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> TrackedSweep:
-        """Begin a sweep, or go on with the one that has this `run_id`, if it still exists."""
+        """Begin a sweep, or go on with the one that has this `run_id`, or the identifier among its tags."""
         return TrackedSweep()
 
 

@@ -59,6 +59,11 @@ def test_a_full_disk_behind_the_output_is_told(nnexp: CommandLine) -> None:
     result = printed_to(os.open("/dev/full", os.O_WRONLY), nnexp, *SHORT, "tracking=none")
     line = "nnexp: standard output takes nothing more (No space left on device)\n"
     assert (result.returncode, result.stderr) == (0, line)
+    (folder,) = nnexp.folder.glob("outputs/digits_binary/*")
+    (nnexp.folder / "table.csv").write_text(",".join(["0"] * 64), encoding="utf-8")
+    for words in (("predict", str(folder), "table.csv"), ("compare", str(folder))):  # what they print is all there is
+        result = printed_to(os.open("/dev/full", os.O_WRONLY), nnexp, *words)
+        assert (result.returncode, result.stderr) == (1, line)
 
 
 def test_a_sweep_for_a_terminal_that_does_not_know_a_sign_is_finished(nnexp: CommandLine) -> None:

@@ -31,7 +31,7 @@ def test_what_must_last_is_on_the_disk_before_it_has_its_name(tmp_path: Path) ->
             synced[place] = Path(sync[1])
         elif rename := RENAME.match(line):
             renamed[place] = (Path(rename[1]).resolve(), Path(rename[2]).resolve())
-    checkpoints = [place for place, (_, new) in renamed.items() if new.name == "next.npz"]
+    checkpoints = [place for place, (_, new) in renamed.items() if new.name.startswith(".latest.")]
     latest = [place for place, (_, new) in renamed.items() if new.name == "latest.npz"]
     summary = max(place for place, (_, new) in renamed.items() if new.name == "result.json")
     assert len(checkpoints) == len(latest) == 2

@@ -23,7 +23,7 @@ from nnexp.runs.result import Result
 from nnexp.tracking import mlflow_sweep
 from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.tracking.mlflow_sweep import MLflowSweep
-from nnexp.tracking.tracker import DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
+from nnexp.tracking.tracker import IDENTIFIER, DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions
 from tests.tracking.server import Server, serving
@@ -196,8 +196,8 @@ class Opened(NamedTuple):
 SWEEP = SweepFacts("moons", "seed (3 runs)", "why?", {"sweep_key": "abcd"})
 
 
-def open_sweep(output_dir: Path, run_id: str | None = None) -> Opened:
-    sweep = MLflowTracking().open(output_dir).start_sweep(SWEEP, run_id)
+def open_sweep(output_dir: Path, run_id: str | None = None, facts: SweepFacts = SWEEP) -> Opened:
+    sweep = MLflowTracking().open(output_dir).start_sweep(facts, run_id)
     assert sweep.uri == f"sqlite:///{output_dir}/mlflow.db"
     return Opened(sweep, MlflowClient(sweep.uri))
 
@@ -206,6 +206,12 @@ def open_sweep(output_dir: Path, run_id: str | None = None) -> Opened:
 def opened(in_folder: Callable[[], Path]) -> Opened:
     """Return a sweep that has begun in a new store."""
     return open_sweep(in_folder())
+
+
+def test_a_sweep_whose_id_was_not_noted_is_found_by_its_identifier(in_folder: Callable[[], Path]) -> None:
+    folder, facts = in_folder(), [replace(SWEEP, tags={IDENTIFIER: word}) for word in ("one", "other")]
+    first, again, other = (open_sweep(folder, facts=facts[place]) for place in (0, 0, 1))
+    assert first.sweep.run_id == again.sweep.run_id != other.sweep.run_id
 
 
 def test_a_sweep_records_a_whole_run(opened: Opened, tmp_path: Path) -> None:

@@ -3,6 +3,10 @@
 A command is disturbed before one of its changes: it dies, the system refuses the change once or from then on, or the
 user presses Ctrl-C. Then it is gone on with as a user would, and what is left to deliver is delivered. Nothing may be
 lost, there twice, or left behind, and nobody sees a traceback.
+
+What cannot be written where it belongs is in the temporary directory, as a line says, and the status is not 0. Two
+things may stay, both hidden: what had no name yet when its command died, or could remove nothing, for nobody knows
+whether it is still being written; and the halves of files that MLflow was copying, which it never removes.
 """
 
 import argparse
@@ -40,14 +44,23 @@ class Verdict:
     complaints: Sequence[str]
 
 
-def tried(fault: str, every: int, jobs: int, part: tuple[int, Stage]) -> list[Verdict]:
+@dataclass(frozen=True)
+class Choice:
+    """Which points are tried: one of so many of those whose path has a text in it, by so many processes."""
+
+    every: int
+    at: str
+    jobs: int
+
+
+def tried(fault: str, choice: Choice, part: tuple[int, Stage]) -> list[Verdict]:
     """Try a part of the points of a fault, of as many parts as there are jobs; one that was not reached is left out."""
     number, stage = part
     if fault == BELOW:
-        below = calls(stage)[::every][number::jobs]
+        below = calls(stage)[:: choice.every][number :: choice.jobs]
         found = [Verdict(point, *killed_within(stage, name, point)) for name, point in below]
     else:
-        numbers = stage.points(FAULTS[fault], every)[number::jobs]
+        numbers = stage.points(FAULTS[fault], choice.every, choice.at)[number :: choice.jobs]
         found = [Verdict(point, *stage.disturbed(FAULTS[fault], point)) for point in numbers]
     return [one for one in found if one.event]
 
@@ -79,6 +92,7 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--scenario", action="append", choices=SCENARIOS, help="all of them if not given")
     parser.add_argument("--fault", action="append", choices=FAULTS, help="all of them if not given")
     parser.add_argument("--every", type=int, help=f"one of so many points; 1, but {BELOW_EVERY} with --below")
+    parser.add_argument("--at", default="", metavar="TEXT", help="only where the path of a file has this in it")
     parser.add_argument("--jobs", type=int, default=2, help="in so many processes at once")
     parser.add_argument("--show", type=int, default=SHOWN, help="so many bad points of each scenario and fault")
     parser.add_argument("--below", action="store_true", help="kill real runs within calls of the system, with strace")
@@ -89,7 +103,7 @@ def main(words: Sequence[str] | None = None) -> None:
     for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
         del os.environ[name]
     faults = [BELOW] if chosen.below else chosen.fault or [*FAULTS]
-    every = chosen.every or (BELOW_EVERY if chosen.below else 1)
+    choice = Choice(chosen.every or (BELOW_EVERY if chosen.below else 1), chosen.at, chosen.jobs)
     sound = True
     with tempfile.TemporaryDirectory() as name:
         scratch = Path(name)
@@ -100,7 +114,7 @@ def main(words: Sequence[str] | None = None) -> None:
                 stages = list(enumerate(pool.map(partial(Stage, scenario), places)))
                 for fault in faults:
                     began = time.monotonic()
-                    verdicts = [*chain(*pool.map(partial(tried, fault, every, chosen.jobs), stages))]
+                    verdicts = [*chain(*pool.map(partial(tried, fault, choice), stages))]
                     sound &= shown(f"{scenario}, {fault}", verdicts, time.monotonic() - began, chosen.show)
     if not sound:
         sys.exit(1)

@@ -17,6 +17,10 @@ AGAIN = re.compile(r"(?<=TIME)(.*_[0-9a-f]{8,12})_\d+")
 """The number behind the name of a second folder of the same name."""
 ONCE = re.compile(r"\d{10,}|[0-9a-f]{32}|(?<=uploading\.)\w+|(?<=^tmp)\w{8}$")
 """Process IDs, times, IDs of runs and random letters in names."""
+UNNAMED = re.compile(r"(outputs/[^/]+/)?\.[^/]+\.tmpID(\.\w+)?(/.*)?")
+"""What was to become a folder of a run, or what `predict` makes, and has no name yet: nobody knows whose it is."""
+UPLOADING = ".artifact.uploading."
+"""The beginning of the name of a file that MLflow is copying; it is hidden, and MLflow never removes one."""
 SHOWN = 3
 """So many of the files that are missing or left are named."""
 
@@ -82,14 +86,14 @@ def _recorded(database: Path) -> Iterator[tuple[str, Recorded]]:
         for run_id, name, status, artifacts in rows.fetchall():
             points = column("SELECT key || ' at ' || step FROM metrics WHERE run_uuid=?", run_id)
             folder = Path(artifacts.removeprefix("file://"))
-            files = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+            files = [path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(UPLOADING)]
             yield (
                 name,
                 Recorded(
                     status=status,
                     points=Counter(set(points) if run_id in sweeps else points),
                     parameters=frozenset(column("SELECT key FROM params WHERE run_uuid=?", run_id)),
-                    files=frozenset(map(without_times, files)),
+                    files=frozenset(without_times(path.relative_to(folder).as_posix()) for path in files),
                 ),
             )
 

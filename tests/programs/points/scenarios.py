@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from tests.programs.points.contents import ARTIFACTS, contents, differences
+from tests.programs.points.contents import ARTIFACTS, UNNAMED, contents, differences
 from tests.programs.points.process import DEAD, FAULTS, Ended, Event, Fault, Place, command, forked
 
 SHORT = ("trainer.epochs=2", "verbose=false", "figures=false")
 RUN = ("trainer.epochs=20", "trainer.checkpoint_every=5", "verbose=false")
+PLAIN = (*RUN, "figures=false")
 SWEEP = ("-m", "seed=1,2,3", "trainer.epochs=20", "hydra.launcher.jobs=1", "hydra.launcher.stack_megabytes=0.000001")
 DELIVER = ("deliver", "outputs")
 FOLDERS = "outputs/*/2*"
@@ -60,7 +61,7 @@ def interrupted_twice(stage: "Stage") -> None:
     one_run(stage)
     before = folders(stage.place.work)
     for fault, status in (("SIGINT", 130), ("death", DEAD)):
-        words = _resume(stage.place.work, RUN) if folders(stage.place.work) != before else RUN
+        words = _resume(stage.place.work, PLAIN) if folders(stage.place.work) != before else PLAIN
         stage.stop_after_checkpoint(words, FAULTS[fault], status)
 
 
@@ -68,7 +69,7 @@ def something_left(stage: "Stage") -> None:
     """Leave a run and a sweep that MLflow did not take."""
     one_run(stage)
     with _refusing(stage.place.work / "outputs" / "mlflow.db"):
-        stage.must(RUN, "figures=false")
+        stage.must(PLAIN)
         stage.must(SWEEP, "trainer.epochs=4", status=1)
 
 
@@ -103,7 +104,7 @@ def a_table(stage: "Stage") -> None:
 SCENARIOS = {
     "first": Scenario(nothing, lambda _: (*SHORT, "trainer.checkpoint_every=1"), resumes=True),
     "run": Scenario(one_run, lambda _: RUN, resumes=True),
-    "resume": Scenario(interrupted_twice, lambda work: _resume(work, RUN)),
+    "resume": Scenario(interrupted_twice, lambda work: _resume(work, PLAIN)),
     "sweep": Scenario(one_run, lambda _: SWEEP),
     "deliver": Scenario(something_left, lambda _: DELIVER, trains=False),
     "predict": Scenario(
@@ -172,9 +173,10 @@ class Stage:
         learned = (number for number, one in enumerate(self.events, 1) if _is_checkpoint(one) or "history" in one.path)
         return next(learned, len(self.events) + 1)
 
-    def points(self, fault: Fault, every: int) -> list[int]:
-        """Return the events at which a fault can happen, or some of them."""
-        return [number for number, event in enumerate(self.events, 1) if event.name in fault.events][::every]
+    def points(self, fault: Fault, every: int, at: str = "") -> list[int]:
+        """Return the events at which a fault can happen and whose path has a text in it, or one of so many of them."""
+        events = enumerate(self.events, 1)
+        return [number for number, event in events if event.name in fault.events and at in event.path][::every]
 
     def disturbed(self, fault: Fault, point: int) -> tuple[str, list[str]]:
         """Play the scenario with a fault at a point, and return the event there and what is not as it should be."""
@@ -207,8 +209,8 @@ class Stage:
                 said = self._said(after) or ([] if after.status == 0 else [_status(after)])
                 complaints += [f"then {words[0].partition('=')[0]}: {one}" for one in said]
         found = contents(self.place.work)
-        if self.scenario.output is not None and (killed or not cleans):  # hidden, in a folder that is the user's own
-            for name in [name for name in found.files if name.startswith(".")]:
+        if killed or not cleans:
+            for name in filter(UNNAMED.fullmatch, [*found.files]):
                 del found.files[name]
         complaints += differences(self._expected, found)
         if not killed:

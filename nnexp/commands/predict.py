@@ -45,7 +45,7 @@ def main(words: Sequence[str]) -> None:
     if (chosen.input is None) == (chosen.model is None):
         raise UserError("predict: must have either a TABLE or --model FOLDER")
     output_dir = absolute(chosen.output_dir)
-    with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as (folder, _):
+    with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as folder:
         saved = read_model(folder, f"run={chosen.run}")
         if chosen.model is not None:
             _write_model(chosen.model, folder)

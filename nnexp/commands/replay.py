@@ -18,7 +18,6 @@ from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.runs.recorded_run import RecordedRun, recorded_run
 from nnexp.tracking.environment import environment
-from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.training.history import History
 from nnexp.training.loop import train
 
@@ -77,7 +76,7 @@ def replay(name: str, output_dir: Path) -> bool:
         else sentence(difference, recorded)
     )
     terminal.show_sentences([words, *changed_inputs(recorded, ready)])
-    show_environment(recorded, output_dir, here)
+    show_environment(recorded, here)
     return False
 
 
@@ -115,12 +114,12 @@ def changed_inputs(recorded: RecordedRun, ready: Ready) -> list[str]:
     return lines
 
 
-def show_environment(recorded: RecordedRun, output_dir: Path, here: Mapping[str, str]) -> None:
-    """Print the changes of the environment since the run, if MLflow has recorded it."""
-    if recorded.run_id is None:
-        terminal.show_sentences(["The run is not in MLflow, so what was around it is not known."])
+def show_environment(recorded: RecordedRun, here: Mapping[str, str]) -> None:
+    """Print the changes of the environment since the run."""
+    if recorded.record is None:
+        terminal.show_sentences(["The run is of an earlier version, so what was around it is not known."])
         return
-    there = MLflowTracking().tags(output_dir, recorded.run_id)
+    there = recorded.record.facts.tags
     rows = [
         (key, there.get(key, "unknown"), value)
         for key, value in here.items()

@@ -12,6 +12,7 @@ from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.core.component import flat
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there, read_text
+from nnexp.runs.record import RECORD, RunRecord
 from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import CONFIG, HISTORY, MAX_FILE_BYTES, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.training.history import History
@@ -25,13 +26,13 @@ class RecordedRun:
         config: The resolved config.
         history: Its metrics over time.
         summary: Its result in a few numbers.
-        run_id: Its ID in MLflow; None if it is not there.
+        record: What was known before it was trained; None if it is of an earlier version.
     """
 
     config: dict[str, object]
     history: History
     summary: RunSummary
-    run_id: str | None
+    record: RunRecord | None
 
     @property
     def flat_config(self) -> Mapping[str, object]:
@@ -44,13 +45,20 @@ def recorded_run(run: str, output_dir: Path) -> RecordedRun:
 
     Raises UserError if there is no such run, or its files are damaged.
     """
-    with files_of(run, output_dir, (CONFIG, HISTORY, SUMMARY)) as (folder, run_id):
-        return _read(run, folder, run_id)
+    with files_of(run, output_dir, (CONFIG, HISTORY, SUMMARY)) as folder:
+        config, summary = read_config(folder, f"run={run}"), RunSummary.read(folder)
+        try:
+            history = read_history(folder)
+        except (OSError, ValueError) as error:
+            raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error
+        if summary is None:
+            raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY})")
+        return RecordedRun(config, history, summary, RunRecord.read(folder))
 
 
 @contextmanager
-def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple[Path, str | None]]:
-    """Yield a folder with files of a run, and the ID of the run in MLflow, or None.
+def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[Path]:
+    """Yield a folder with files of a run, and with its record if it has one.
 
     Files in the output folder are preferred, since MLflow takes seconds to start.
 
@@ -58,15 +66,15 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[tuple
     """
     for folder in (Path(run), folder_of_run_id(run, output_dir)):
         if folder is not None and is_there(folder / SUMMARY):
-            yield folder, next((there.run_id for there in read_tracked(folder).values()), None)
+            yield folder
             return
     if is_there(Path(run)):
         raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
     from nnexp.tracking.mlflow import MLflowTracking
 
     with TemporaryDirectory() as fetched:
-        MLflowTracking().fetch(output_dir, run, names, Path(fetched))
-        yield Path(fetched), run
+        MLflowTracking().fetch(output_dir, run, names, Path(fetched), optional=(RECORD,))
+        yield Path(fetched)
 
 
 def folder_of_run_id(run_id: str, output_dir: Path) -> Path | None:
@@ -92,14 +100,3 @@ def read_config(folder: Path, title: str) -> dict[str, object]:
     if not isinstance(config, dict):
         raise UserError(f"{title}: must have files that nobody has changed ({CONFIG})")
     return config
-
-
-def _read(run: str, folder: Path, run_id: str | None) -> RecordedRun:
-    config, summary = read_config(folder, f"run={run}"), RunSummary.read(folder)
-    try:
-        history = read_history(folder)
-    except (OSError, ValueError) as error:
-        raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error
-    if summary is None:
-        raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY})")
-    return RecordedRun(config, history, summary, run_id)

@@ -4,7 +4,7 @@ MLflow is slow to import, so it is imported when a tracker is opened.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,23 +54,17 @@ class MLflowTracking(Tracking):
             uri, artifacts = default_uri(output_dir), (output_dir / ARTIFACTS).as_uri()
         return MLflowTracker(open_store(uri), uri, artifacts, self.experiment)
 
-    def fetch(self, output_dir: Path, run_id: str, names: Sequence[str], to: Path) -> None:
+    def fetch(
+        self, output_dir: Path, run_id: str, names: Sequence[str], to: Path, *, optional: Sequence[str] = ()
+    ) -> None:
         """Copy files of a recorded run into a folder; no store is created.
 
-        Raises UserError if the store has no such run, or the run no such file.
+        Raises UserError if the store has no such run, or the run no such file; optional ones may be missing.
         """
         with self._client_of(output_dir, run_id) as client:
-            for name in names:
+            there = {file.path for file in client.list_artifacts(run_id)} if optional else set()
+            for name in [*names, *(one for one in optional if one in there)]:
                 client.download_artifacts(run_id, name, str(to))
-
-    def tags(self, output_dir: Path, run_id: str) -> Mapping[str, str]:
-        """Return the tags of a recorded run.
-
-        Raises UserError if the store has no such run.
-        """
-        with self._client_of(output_dir, run_id) as client:
-            tags: Mapping[str, str] = client.get_run(run_id).data.tags
-            return tags
 
     @contextmanager
     def _client_of(self, output_dir: Path, run_id: str) -> Iterator["MlflowClient"]:

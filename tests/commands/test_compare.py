@@ -64,7 +64,8 @@ def test_runs_whose_files_are_gone_come_from_mlflow(outputs: Path, tmp_path: Pat
     shutil.copy(outputs / "mlflow.db", copy)  # its artifacts stay where they were
     for run_id, one in zip(ids, expected, strict=True):
         fetched = recorded_run(run_id, copy)
-        assert (fetched.config, fetched.summary, fetched.run_id) == (one.config, one.summary, run_id)
+        assert (fetched.config, fetched.summary, fetched.record) == (one.config, one.summary, one.record)
+        assert fetched.record is not None
         np.testing.assert_array_equal(fetched.history.times, one.history.times)
 
 

@@ -60,6 +60,7 @@ def test_the_same_sweep_has_the_same_folder_once_it_is_closed(tmp_path: Path) ->
         "status": "FINISHED",
         "parent": "parent-1",
         "process": os.getpid(),
+        "identifier": first.identifier,
     }
     with pytest.raises(UserError, match=f"process {os.getpid()} in .*{first.path.name}"):
         begin(tmp_path)

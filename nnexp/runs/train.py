@@ -95,7 +95,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                 train(training, ready, checkpoints, tracked=tracked, observers=observers)
                 try:
                     result = write(training, ready, record, folder=folder, tracked=tracked)
-                    record_run(tracked, result.folder, output_dir)
+                    record_run(tracked, result.folder, output_dir, own=folder)
                 except KeyboardInterrupt:
                     checkpoints.write(training)
                     raise
@@ -261,8 +261,8 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
     return replace(result, rescued=result.folder != folder)
 
 
-def record_run(tracked: TrackedRun, folder: Path, output_dir: Path) -> None:
-    """Record the finished run in a folder; if that fails, it is delivered later."""
+def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path) -> None:
+    """Record the finished run in a folder, its own or where it was rescued; if that fails, it is delivered later."""
     done = finished_run(folder)
     try:
         tracked.finish(done.metrics, done.tags, done.description, done.files)
@@ -270,8 +270,9 @@ def record_run(tracked: TrackedRun, folder: Path, output_dir: Path) -> None:
         again = deliver_command(output_dir, tracked.uri)
         warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
     else:
-        with suppress(OSError):  # it is then delivered again, which finds everything there
-            _note(tracked, folder, complete=True)
+        for place in {folder, own}:
+            with suppress(OSError):  # it is then delivered again, which finds everything there
+                _note(tracked, place, complete=True)
 
 
 def _note(tracked: TrackedRun, folder: Path, *, complete: bool) -> None:

@@ -98,6 +98,20 @@ def test_what_cannot_be_written_is_kept_in_the_temporary_directory(nnexp: Comman
     shutil.rmtree(rescue.parent)
 
 
+def test_a_resumed_run_whose_files_are_rescued_is_unsuccessful_and_recorded(typed: Typed, tmp_path: Path) -> None:
+    assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
+    folder = the_run(tmp_path / "outputs")
+    for name in ("history.csv", "result.json"):
+        (folder / name).unlink()
+    (folder / "history.csv").mkdir()  # no file takes its place
+    again = typed(f"resume={folder}", "figures=false", "verbose=false")
+    assert again.returncode == 1
+    (line,) = again.stderr.splitlines()
+    shutil.rmtree(Path(line.rpartition(" is in ")[2]).parent)
+    assert typed("deliver", "outputs").stdout.startswith("Nothing is left")
+    assert statuses(tmp_path / "outputs") == ["FINISHED"]
+
+
 def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path) -> None:
     """A run is resumed from another working folder, too, into the store that has it."""
     assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0

@@ -5,11 +5,11 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
-ARTIFACTS, DATABASE = "mlartifacts", "mlflow.db"
+ARTIFACTS, DATABASE, CHECKPOINTS = "mlartifacts", "mlflow.db", "checkpoints/"
 LEARNED = re.compile(r"history\.csv|parameters.*\.npz|predictions.*\.csv")
 """The names of the files that must have the same bytes."""
 TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
@@ -34,6 +34,10 @@ class Recorded:
     parameters: frozenset[str]
     files: frozenset[str]
 
+    def without_checkpoints(self) -> "Recorded":
+        """Return the run without its checkpoints."""
+        return replace(self, files=frozenset(name for name in self.files if CHECKPOINTS not in name))
+
 
 @dataclass(frozen=True)
 class Contents:
@@ -48,6 +52,12 @@ class Contents:
     files: Counter[str]
     learned: Mapping[str, frozenset[str]]
     runs: Mapping[str, Sequence[Recorded]] = field(default_factory=dict)
+
+    def without_checkpoints(self) -> "Contents":
+        """Return the contents but for checkpoints."""
+        files = Counter({name: times for name, times in self.files.items() if CHECKPOINTS not in name})
+        runs = {name: [one.without_checkpoints() for one in runs] for name, runs in self.runs.items()}
+        return replace(self, files=files, runs=runs)
 
 
 def contents(folder: Path) -> Contents:

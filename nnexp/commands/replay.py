@@ -119,7 +119,7 @@ def show_environment(recorded: RecordedRun, here: Mapping[str, str]) -> None:
     if recorded.record is None:
         terminal.show_sentences(["The run is of an earlier version, so what was around it is not known."])
         return
-    there = recorded.record.facts.tags
+    there = recorded.record.tags
     rows = [
         (key, there.get(key, "unknown"), value)
         for key, value in here.items()

@@ -2,20 +2,20 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from nnexp.config.experiment import Experiment
-from nnexp.config.identity import config_hash, without_effect
+from nnexp.config.identity import config_hash
 from nnexp.config.overrides import command, run_name, slug
-from nnexp.core.component import flat, resolved
+from nnexp.core.component import resolved
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.losses import snake_case
 from nnexp.runs.limits import check_limits, step_bytes
-from nnexp.tracking.tracker import DatasetFacts, RunFacts
+from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
@@ -56,17 +56,6 @@ class Ready:
     def folder_name(self) -> str:
         """Return the name of the run's folder, without the time."""
         return f"{slug(self.name)}_{self.config_hash}"
-
-    def facts(self, tags: Mapping[str, str]) -> RunFacts:
-        """Return the facts that a tracker records before the training."""
-        config = flat(resolved(self.experiment))
-        return RunFacts(
-            group=self.data.name,
-            name=self.name,
-            parameters={key: value for key, value in config.items() if not without_effect(key)},
-            tags={**tags, "config_hash": self.config_hash},
-            dataset=self.dataset,
-        )
 
     def trained(self, outcome: Outcome) -> Trained:
         """Return the trained network."""

@@ -4,15 +4,16 @@ Whoever needs to know something of a run reads it there: a tracker, a sweep, `de
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
 from nnexp.config.code import code_fingerprint
 from nnexp.config.experiment import Experiment
+from nnexp.config.identity import without_effect
 from nnexp.config.overrides import command
-from nnexp.core.component import resolved
+from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError
 from nnexp.core.files import read_text, write_text
 from nnexp.core.json_files import read_json, write_json
@@ -27,7 +28,7 @@ from nnexp.storage.run_folder import (
     read_history,
     write_yaml,
 )
-from nnexp.tracking.tracker import IDENTIFIER, FinishedRun, RunFacts
+from nnexp.tracking.tracker import IDENTIFIER, FinishedRun, RunRecord
 from nnexp.training.history import NOTHING, History
 
 RECORD, ERROR = "run.json", "error.txt"
@@ -37,30 +38,9 @@ UNKNOWN_CODE = "unknown"
 """The code of a run of an earlier version, which had no record."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """What is known of a run before it is trained.
-
-    Attributes:
-        identifier: Made once; a store that was told of the run finds it by this, even if nobody has noted its ID there.
-        overrides: The overrides with which it began.
-        config_hash: The run's identity; `config.yaml` beside it has the whole config.
-        code: A fingerprint of the code that its numbers depend on.
-        began: When it began, in local time.
-        facts: What a tracker records of it.
-    """
-
-    identifier: str
-    overrides: Sequence[str]
-    config_hash: str
-    code: str
-    began: str
-    facts: RunFacts
-
-    @classmethod
-    def read(cls, folder: Path) -> "RunRecord | None":
-        """Return the record in a run's folder; None if there is none, or it is damaged."""
-        return read_json(folder / RECORD, cls, MAX_FILE_BYTES)
+def read_record(folder: Path) -> RunRecord | None:
+    """Return the record in a run's folder; None if there is none, or it is damaged."""
+    return read_json(folder / RECORD, RunRecord, MAX_FILE_BYTES)
 
 
 def record_of(ready: Ready, environment: Mapping[str, str], earlier: RunRecord | None = None) -> RunRecord:
@@ -72,14 +52,19 @@ def record_of(ready: Ready, environment: Mapping[str, str], earlier: RunRecord |
     if earlier is not None and not earlier.code.endswith(code):
         code = f"{earlier.code}+{code}"
     identifier = uuid4().hex if earlier is None else earlier.identifier
-    extended = {} if earlier is None else {key: text for key, text in earlier.facts.tags.items() if key == EXTENDED}
+    extended = {} if earlier is None else {key: text for key, text in earlier.tags.items() if key == EXTENDED}
+    parameters = flat(resolved(ready.experiment))
     return RunRecord(
+        group=ready.data.name,
+        name=ready.name,
+        parameters={key: value for key, value in parameters.items() if not without_effect(key)},
+        tags={**extended, **environment, IDENTIFIER: identifier, "config_hash": ready.config_hash},
+        dataset=ready.dataset,
         identifier=identifier,
         overrides=[*ready.overrides],
         config_hash=ready.config_hash,
         code=code,
         began=time.strftime("%Y-%m-%d %H:%M:%S") if earlier is None else earlier.began,
-        facts=ready.facts({**extended, **environment, IDENTIFIER: identifier}),
     )
 
 
@@ -100,17 +85,17 @@ def finished_run(folder: Path) -> FinishedRun:
 
     Raises DamagedError if there is no run, or its files are damaged.
     """
-    record, summary = RunRecord.read(folder), RunSummary.read(folder)
+    record, summary = read_record(folder), RunSummary.read(folder)
     if record is None:
         raise DamagedError(f"{folder} has no {RECORD}, or a damaged one")
     error = failure(folder) if summary is None else None
     history = history_of(folder)
     tags = outcome_tags(summary) if summary is not None else {} if error is None else {"error": error}
-    changed = ("config_hash", EXTENDED) if EXTENDED in record.facts.tags else ()
+    changed = ("config_hash", EXTENDED) if EXTENDED in record.tags else ()
     return FinishedRun(
-        facts=record.facts,
+        facts=record,
         metrics={} if summary is None else best_metrics(summary),
-        tags={**{key: record.facts.tags[key] for key in changed}, **tags},
+        tags={**{key: record.tags[key] for key in changed}, **tags},
         description=_description(record, summary, history, folder),
         seconds=0.0 if summary is None else summary.seconds,
         status="FINISHED" if summary is not None else "KILLED" if error is None else "FAILED",

@@ -12,9 +12,10 @@ from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.core.component import flat
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there, read_text
-from nnexp.runs.record import RECORD, RunRecord
+from nnexp.runs.record import RECORD, read_record
 from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import CONFIG, HISTORY, MAX_FILE_BYTES, SUMMARY, TRACKED, RunSummary, read_history
+from nnexp.tracking.tracker import RunRecord
 from nnexp.training.history import History
 
 
@@ -53,7 +54,7 @@ def recorded_run(run: str, output_dir: Path) -> RecordedRun:
             raise UserError(f"run={run}: must have files that nobody has changed ({error})") from error
         if summary is None:
             raise UserError(f"run={run}: must have files that nobody has changed ({SUMMARY})")
-        return RecordedRun(config, history, summary, RunRecord.read(folder))
+        return RecordedRun(config, history, summary, read_record(folder))
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError, warn
 from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.state import Saved, Tree
-from nnexp.runs.record import EXTENDED, RunRecord
+from nnexp.runs.record import EXTENDED, read_record
 from nnexp.runs.recorded_run import folder_of_run_id, read_config
 from nnexp.runs.tracked import read_tracked, tracked_as
 from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
@@ -102,12 +102,12 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     name = str(experiment.resume)
     output_dir = absolute(experiment.output_dir)
     folder, run_id = _folder(name, output_dir), None
-    record = None if folder is None else RunRecord.read(folder)
+    record = None if folder is None else read_record(folder)
     ended = None
     if folder is not None and record is not None and not has_checkpoint(folder):
         ended = RunSummary.read(folder)
         config, training = read_config(folder, f"{KEY}={name}"), None
-        first, digest = record.overrides, record.facts.dataset.digest
+        first, digest = record.overrides, record.dataset.digest
     else:
         if folder is not None:
             saved, folder = read_latest(name, folder)

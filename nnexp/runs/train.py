@@ -24,7 +24,7 @@ from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.runs.record import EXTENDED, RunRecord, finished_run, record_of, write_error, write_record
+from nnexp.runs.record import EXTENDED, finished_run, read_record, record_of, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import InStore, deliver_command, write_tracked
@@ -32,7 +32,7 @@ from nnexp.runs.write import file_and_links, write_run
 from nnexp.storage.checkpoints import Checkpoints
 from nnexp.storage.run_folder import SUMMARY, files_to_record, write_history
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import Status, TrackedRun, Tracker
+from nnexp.tracking.tracker import RunRecord, Status, TrackedRun, Tracker
 from nnexp.training.active_runs import Observer
 from nnexp.training.history import Row
 from nnexp.training.loop import Training
@@ -128,7 +128,7 @@ def claimed(
     """
 
     def begun(folder: Path) -> RunRecord:
-        record = record_of(ready, tags, RunRecord.read(folder))
+        record = record_of(ready, tags, read_record(folder))
         write_record(folder, record, ready.experiment, durable=True)
         return record
 
@@ -192,7 +192,7 @@ def _begin_to_track(
     Raises UserError if the tracker does not take the run; nothing is left of a new one.
     """
     try:
-        tracked = tracker.start(record.facts, times, None if earlier is None else earlier.tracked_as(tracker.uri))
+        tracked = tracker.start(record, times, None if earlier is None else earlier.tracked_as(tracker.uri))
     except TrackingError as error:
         if earlier is None:
             rmtree(folder, ignore_errors=True)

@@ -9,7 +9,7 @@ from nnexp import __version__
 from nnexp.analysis.results import KEPT_EVALUATIONS, SweepRun
 from nnexp.config.code import code_fingerprint, has_foreign_components
 from nnexp.runs.prepare import Ready
-from nnexp.runs.record import UNKNOWN_CODE, RunRecord
+from nnexp.runs.record import UNKNOWN_CODE, read_record
 from nnexp.storage.run_folder import RunSummary, read_history
 
 SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
@@ -70,7 +70,7 @@ def _same_code(run: Ready, summary: RunSummary, folder: Path) -> bool:
     """Tell whether a run was trained by the code of today; where there is no record, only its version is known."""
     if summary.version != __version__:
         return False
-    record = RunRecord.read(folder)
+    record = read_record(folder)
     if record is None or record.code == UNKNOWN_CODE:
         return not has_foreign_components(run.experiment)
     return record.code == code_fingerprint(run.experiment)

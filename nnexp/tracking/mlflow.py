@@ -27,7 +27,7 @@ from nnexp.tracking.mlflow_store import (
     tracking_errors,
 )
 from nnexp.tracking.mlflow_sweep import MLflowSweep
-from nnexp.tracking.tracker import IDENTIFIER, RunFacts, SweepFacts, Tracker, Tracking
+from nnexp.tracking.tracker import IDENTIFIER, RunRecord, SweepFacts, Tracker, Tracking
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -120,19 +120,19 @@ class MLflowTracker(Tracker):
         self._client, self.uri, self._artifacts, self._experiment = client, uri, artifacts, experiment
 
     @tracking_errors()
-    def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
+    def start(self, record: RunRecord, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open an existing one."""
         run = None if run_id is None else active_run(self._client, run_id, restored=True)
         if run is None:
-            experiment = self._experiment_id(self._experiment or facts.group)
-            run = self._begun(experiment, facts) or self._client.create_run(
-                experiment, tags=source_tags(facts.tags), run_name=facts.name
+            experiment = self._experiment_id(self._experiment or record.group)
+            run = self._begun(experiment, record) or self._client.create_run(
+                experiment, tags=source_tags(record.tags), run_name=record.name
             )
         if run.info.status != "RUNNING":
             self._client.update_run(run.info.run_id, status="RUNNING")
         if not run.data.params or run.inputs is None or not run.inputs.dataset_inputs:
-            self._client.log_batch(run.info.run_id, params=params_of(facts))
-            self._client.log_inputs(run.info.run_id, inputs_of(facts))
+            self._client.log_batch(run.info.run_id, params=params_of(record))
+            self._client.log_inputs(run.info.run_id, inputs_of(record))
         return MLflowRun(self._client, self.uri, run, epochs)
 
     @tracking_errors()
@@ -147,7 +147,7 @@ class MLflowTracker(Tracker):
             self._client.update_run(run.info.run_id, status="RUNNING")
         return MLflowSweep(self._client, self.uri, run.info.experiment_id, run.info.run_id)
 
-    def _begun(self, experiment: str, facts: RunFacts | SweepFacts) -> "Run | None":
+    def _begun(self, experiment: str, facts: RunRecord | SweepFacts) -> "Run | None":
         """Return the run or sweep that was begun here by a process that died before it noted its ID, or None."""
         if IDENTIFIER not in facts.tags:
             return None

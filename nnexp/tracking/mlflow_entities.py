@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nnexp.tracking.environment import user
-from nnexp.tracking.tracker import RunFacts
+from nnexp.tracking.tracker import RunRecord
 
 if TYPE_CHECKING:
     from mlflow.entities import DatasetInput, Param
@@ -36,17 +36,17 @@ def membership(sweep: str) -> dict[str, str]:
     return {f"sweep.{sweep}": "yes"}
 
 
-def params_of(facts: RunFacts) -> list["Param"]:
+def params_of(record: RunRecord) -> list["Param"]:
     """Return the resolved config as params of MLflow."""
     from mlflow.entities import Param
 
-    return [Param(key, str(value)) for key, value in facts.parameters.items()]
+    return [Param(key, str(value)) for key, value in record.parameters.items()]
 
 
-def inputs_of(facts: RunFacts) -> list["DatasetInput"]:
+def inputs_of(record: RunRecord) -> list["DatasetInput"]:
     """Return the data set as an input of MLflow."""
     from mlflow.entities import Dataset, DatasetInput, InputTag
 
-    data = facts.dataset
+    data = record.dataset
     dataset = Dataset(data.name, data.digest, "code", data.source, schema=json.dumps(data.schema))
     return [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])]

@@ -25,9 +25,9 @@ class DatasetFacts:
     schema: Mapping[str, object]
 
 
-@dataclass(frozen=True)
-class RunFacts:
-    """The facts about a run that are known before it trains.
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """What is known of a run before it is trained, `run.json` in its folder.
 
     Attributes:
         group: The name under which comparable runs are collected.
@@ -35,6 +35,11 @@ class RunFacts:
         parameters: The resolved config, flat.
         tags: The origin of the run: versions, commit, hash.
         dataset: The data it is trained on.
+        identifier: Made once; a store that was told of the run finds it by this, even if nobody has noted its ID there.
+        overrides: The overrides with which it began.
+        config_hash: The run's identity; `config.yaml` beside it has the whole config.
+        code: A fingerprint of the code that its numbers depend on.
+        began: When it began, in local time.
     """
 
     group: str
@@ -42,6 +47,11 @@ class RunFacts:
     parameters: Mapping[str, object]
     tags: Mapping[str, str]
     dataset: DatasetFacts
+    identifier: str = ""
+    overrides: Sequence[str] = ()
+    config_hash: str = ""
+    code: str = ""
+    began: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +59,7 @@ class FinishedRun:
     """A run that has ended, with everything that is to be recorded of it.
 
     Attributes:
-        facts: The facts known before.
+        facts: What was known before.
         metrics: Metrics of the run as a whole, such as those of its best epoch.
         tags, status: How it ended.
         description: A text in Markdown.
@@ -58,7 +68,7 @@ class FinishedRun:
         files: Its files and folders.
     """
 
-    facts: RunFacts
+    facts: RunRecord
     metrics: Mapping[str, float]
     tags: Mapping[str, str]
     description: str
@@ -163,7 +173,7 @@ class Tracker:
 
     uri: str = ""
 
-    def start(self, facts: RunFacts, epochs: Sequence[int], run_id: str | None = None) -> TrackedRun:
+    def start(self, record: RunRecord, epochs: Sequence[int], run_id: str | None = None) -> TrackedRun:
         """Begin a run that will be evaluated at the given epochs, or go on with an existing one.
 
         It is the one with this `run_id`, or with the identifier among its tags.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.runs.record import RunRecord
+from nnexp.runs.record import read_record
 from tests.conftest import CommandLine, Finished
 from tests.runs.test_resume import assert_same_files, refusal
 
@@ -37,13 +37,13 @@ def test_a_run_made_longer_is_one_of_that_length(typed: Typed, tmp_path: Path) -
     outputs, whole = tmp_path / "outputs", tmp_path / "whole"
     assert typed(*KEPT, "trainer.epochs=80", f"output_dir={whole}", "tracking=none").returncode == 0
     assert typed("trainer.epochs=40", *KEPT).returncode == 0
-    first, shorter = the_run(outputs), RunRecord.read(the_run(outputs))
+    first, shorter = the_run(outputs), read_record(the_run(outputs))
     again = typed(f"resume={first}", "trainer.epochs=80", "figures=false", "verbose=false")
     assert (again.returncode, again.stderr) == (0, "")
-    folder, record = the_run(outputs), RunRecord.read(the_run(outputs))
+    folder, record = the_run(outputs), read_record(the_run(outputs))
     assert f"Going on after epoch 40 of 80 in {folder}" in again.stdout
     assert_same_files(folder, the_run(whole))
-    same = RunRecord.read(the_run(whole))
+    same = read_record(the_run(whole))
     assert record is not None
     assert shorter is not None
     assert same is not None

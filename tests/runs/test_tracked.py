@@ -10,7 +10,7 @@ import pytest
 from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.core.errors import DamagedError
-from nnexp.runs.record import RECORD, RunRecord, finished_run, write_record
+from nnexp.runs.record import RECORD, finished_run, read_record, write_record
 from nnexp.runs.tracked import (
     InStore,
     OldNote,
@@ -99,7 +99,7 @@ def test_the_command_for_later_names_a_store_that_is_elsewhere(tmp_path: Path, m
 
 def test_a_run_is_read_from_its_folder(tmp_path: Path) -> None:
     result = run([*SHORT, f"output_dir={tmp_path}"])
-    record = RunRecord.read(result.folder)
+    record = read_record(result.folder)
     assert record is not None
     assert (record.config_hash, record.overrides[0]) == (result.config_hash, SHORT[0])
     done = finished_run(result.folder)

@@ -23,7 +23,7 @@ from nnexp.runs.result import Result
 from nnexp.tracking import mlflow_sweep
 from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.tracking.mlflow_sweep import MLflowSweep
-from nnexp.tracking.tracker import IDENTIFIER, DatasetFacts, FinishedRun, RunFacts, Status, SweepFacts, SweepView
+from nnexp.tracking.tracker import IDENTIFIER, DatasetFacts, FinishedRun, RunRecord, Status, SweepFacts, SweepView
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions
 from tests.tracking.server import Server, serving
@@ -157,7 +157,7 @@ def finished(key: str = "0123456789ab", status: Status = "FINISHED", **changes: 
     """Return a run of 300 epochs whose loss is lowest at epoch 100, by 1 / 1000 at every epoch."""
     times = np.arange(1, 301)
     loss = 1 + np.abs(times - 100) / 1000
-    facts = RunFacts(
+    facts = RunRecord(
         group="moons",
         name=f"seed={key}",
         parameters={"optimizer": "SGD", "architecture.hidden": [4, 2], "seed": 3},

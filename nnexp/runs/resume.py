@@ -103,14 +103,13 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     output_dir = absolute(experiment.output_dir)
     folder, run_id = _folder(name, output_dir), None
     record = None if folder is None else read_record(folder)
-    ended = None
     if folder is not None and record is not None and not has_checkpoint(folder):
-        ended = RunSummary.read(folder)
         config, training = read_config(folder, f"{KEY}={name}"), None
         first, digest = record.overrides, record.dataset.digest
     else:
         if folder is not None:
             saved, folder = read_latest(name, folder)
+            record = None if folder is None else read_record(folder)
         else:
             with TemporaryDirectory() as fetched:
                 MLflowTracking().fetch(output_dir, name, [FOLDER], Path(fetched))
@@ -133,6 +132,7 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
         reason = chosen.trainer.why_not_longer(shorter, chosen.schedule)
         if reason is not None or training is None:
             raise _not_longer(chosen.trainer, shorter, reason or "it has no checkpoint", first)
+    ended = None if folder is None or training is not None else RunSummary.read(folder)
     if ended is not None:
         times = f"{ended.unit} {ended.length}"
         raise UserError(f"{KEY}={name}: must be a run that has not ended; this one has, at {times}")

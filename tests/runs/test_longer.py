@@ -69,7 +69,7 @@ def test_a_process_that_dies_while_it_makes_a_run_longer_is_gone_on_with(nnexp: 
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    again = nnexp(f"resume={the_run(outputs)}", *more)
+    again = nnexp(f"resume={the_run(outputs) / 'checkpoints'}", *more)
     assert (again.returncode, again.stderr) == (0, "")
     assert re.search(r"Going on after epoch \d+ of 5000", again.stdout)
     assert (the_run(outputs) / "history.csv").read_text().splitlines()[-1].startswith("5000,")

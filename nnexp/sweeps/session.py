@@ -44,11 +44,12 @@ from nnexp.storage.run_folder import SUMMARY, TRACKED, read_history
 from nnexp.sweeps import reuse
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
+from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.recording import RecordingThread, WrittenRun
 from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.sweep_folder import SweepFolder
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
-from nnexp.sweeps.workers import Failure, Pool, Workers
+from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import DatasetFacts, Status, SweepFacts, SweepView, TrackedSweep
 from nnexp.training.evaluator import metric_names

@@ -137,7 +137,11 @@ class Trial:
         """Compare what there is with what the undisturbed command made."""
         found = without_checkpoints(contents(self.work))
         self.complaints += differences(self._expected, found)
-        there = recorded(self.work)
+        try:
+            there = recorded(self.work)
+        except sqlite3.Error as error:  # it is not there, or not whole
+            self.complaints.append(f"MLflow: {error}")
+            return
         self.complaints += [f"MLflow: {what} differ" for what in there if there[what] != self._recorded[what]]
         self.complaints += [f"left: {path.name}" for path in self.command.temporary.iterdir()]
         self.complaints += [f"left: {path}" for path in sorted(self._memory) if path.exists()]

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tests.conftest import CommandLine
-from tests.programs.points.contents import ARTIFACTS, LEARNED, Contents, contents, differences
+from tests.programs.points.contents import ARTIFACTS, LEARNED, SHOWN, Contents, contents, differences
 from tests.programs.points.process import Ended
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - to look at it
@@ -69,7 +69,7 @@ class Trial:
         self.command = OwnTemporaries(self.work, folder / "temporary")
         self.complaints: list[str] = []
         self._memory: set[Path] = set()
-        began = time.monotonic()
+        self._began, began = time.time(), time.monotonic()
         ended = self.call(words)
         self.seconds = time.monotonic() - began
         if ended.status != 0:
@@ -112,9 +112,10 @@ class Trial:
     def note_memory(self) -> None:
         """Remember which files in memory the living processes have."""
         for process in self.command.processes():
-            self._memory |= set(MEMORY.glob(f"*-{process.pid}-*"))
             with suppress(psutil.Error):
-                self._memory |= {Path(file.path) for file in process.open_files() if file.path.startswith(f"{MEMORY}/")}
+                opened = {Path(file.path) for file in process.open_files() if file.path.startswith(f"{MEMORY}/")}
+                named = {path for path in MEMORY.glob(f"*-{process.pid}-*") if path.stat().st_mtime > self._began}
+                self._memory |= opened | named
 
     def wait_for_deaths(self) -> None:
         """Wait until no process is alive; it is a complaint if one lives too long."""
@@ -142,13 +143,16 @@ class Trial:
         except sqlite3.Error as error:  # it is not there, or not whole
             self.complaints.append(f"MLflow: {error}")
             return
-        self.complaints += [f"MLflow: {what} differ" for what in there if there[what] != self._recorded[what]]
+        for what, found_there in there.items():
+            expected = self._recorded[what]
+            some = [*(expected - found_there), *(found_there - expected)][:SHOWN]
+            self.complaints += [f"MLflow: {what} differ: {some}"] if some else []
         self.complaints += [f"left: {path.name}" for path in self.command.temporary.iterdir()]
         self.complaints += [f"left: {path}" for path in sorted(self._memory) if path.exists()]
 
 
 def recorded(work: Path) -> dict[str, Counter[object]]:
-    """Return what MLflow has, without times and IDs; a number of a sweep that is written again counts once."""
+    """Return what MLflow has, without times and IDs; of the numbers of a sweep, which are written again, the latest."""
     with closing(sqlite3.connect(work / "outputs" / "mlflow.db")) as database:
 
         def rows(sql: str) -> Counter[object]:
@@ -157,7 +161,11 @@ def recorded(work: Path) -> dict[str, Counter[object]]:
         files = [path for path in work.glob(f"outputs/{ARTIFACTS}/**/*") if LEARNED.fullmatch(path.name)]
         return {
             "statuses": rows("SELECT name, status FROM runs WHERE lifecycle_stage = 'active'"),
-            "metrics": rows("SELECT DISTINCT name, key, step, value FROM metrics JOIN runs USING (run_uuid)"),
+            "metrics": rows(
+                "SELECT name, key, step, value FROM latest_metrics JOIN runs USING (run_uuid)"
+                " UNION SELECT name, key, step, value FROM metrics JOIN runs USING (run_uuid)"
+                " WHERE run_uuid NOT IN (SELECT value FROM tags WHERE key = 'mlflow.parentRunId')"
+            ),
             "parents": rows(
                 "SELECT child.name, parent.name, parent.run_uuid = (SELECT max(value) FROM tags WHERE key = tag.key)"
                 " FROM runs AS child JOIN tags AS tag USING (run_uuid)"

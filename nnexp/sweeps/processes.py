@@ -63,6 +63,17 @@ class Process:
             )
         atexit.register(self.end)
 
+    @classmethod
+    def resting(cls) -> "Process | None":
+        """Return a process that has done all its calls, or None if there is none that is alive."""
+        while _RESTING:
+            with suppress(IndexError):  # another thread has taken it
+                process = _RESTING.pop()
+                if process.alive:
+                    return process
+                process.end()
+        return None
+
     @property
     def alive(self) -> bool:
         """Tell whether it can do more calls."""
@@ -84,6 +95,7 @@ class Process:
             self.end()
             status = self._process.returncode
             raise DiedError(signal.Signals(-status).name if status < 0 else f"exit status {status}") from error
+        _RESTING.append(self)
         return pickle.loads(answer)  # noqa: S301 - of our own process
 
     def end(self) -> None:
@@ -92,6 +104,10 @@ class Process:
         self._process.kill()
         with suppress(OSError), self._process:  # OSError: what was not yet sent cannot be
             pass
+
+
+_RESTING: list[Process] = []
+"""Processes that have nothing to do: to start them takes a second, and a search asks for them again and again."""
 
 
 def serve() -> None:

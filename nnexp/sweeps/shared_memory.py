@@ -50,9 +50,14 @@ class _Shared:
 
 
 class SharedArrays:
-    """The large arrays of calls, in memory as long as a call needs them; threads may share it."""
+    """The large arrays of calls, in memory as long as a call needs them; threads may use it at once.
 
-    def __init__(self) -> None:
+    Args:
+        share: Whether there is such memory; without it the arrays stay in their calls.
+    """
+
+    def __init__(self, *, share: bool) -> None:
+        self._share = share and hasattr(os, "memfd_create")
         self._shared: dict[tuple[int, int], _Shared] = {}
         self._lock = threading.Lock()
 
@@ -65,7 +70,7 @@ class SharedArrays:
 
         def stays(array: pickle.PickleBuffer) -> bool:
             raw = array.raw()
-            if raw.nbytes <= LARGE or not hasattr(os, "memfd_create"):
+            if raw.nbytes <= LARGE or not self._share:
                 return True
             key = (np.frombuffer(raw, np.uint8).ctypes.data, raw.nbytes)
             if key not in self._shared:

@@ -10,9 +10,8 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice
 from threading import Lock, Semaphore
 from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar, cast
 
@@ -85,7 +84,15 @@ Returned = Generator[tuple[int, T | Failure], None, None]
 
 
 class Pool(ABC):
-    """Workers that are ready, `count` of them; leaving the context ends their calls and releases them."""
+    """Workers that are ready, `count` of them; leaving the context ends their calls and releases them.
+
+    Attributes:
+        ahead: How many calls are sent to each worker, so that it need not wait for the next one.
+        attempts: How often a call may lose its worker before it is given up.
+        shares: Whether workers have the memory of this machine.
+    """
+
+    ahead, attempts, shares = 1, ATTEMPTS, True
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -99,70 +106,58 @@ class Pool(ABC):
         """End the calls that are not finished, and close the connection."""
         self._unfinished.close()
 
-    @abstractmethod
     def begin(self, functions: Sequence[Callable[[], T]]) -> Returned[T]:
         """Begin to call functions at once, and return an iterator over the answers as they come.
 
         A call whose worker dies is begun again; one that always kills its worker is given up.
         """
+        calls = _Calls(functions, self)
+        self._unfinished.callback(calls.end)
+        return calls.answers()
+
+    @abstractmethod
+    def worker(self) -> "Process | _DaskWorker":
+        """Return a worker that has nothing to do."""
 
 
-class LocalPool(Pool):
-    """Processes on this machine; a single one is this process itself."""
+class _Calls(Generic[T]):
+    """Calls that begin at once, each with a thread here that waits for its answer.
 
-    def begin(self, functions: Sequence[Callable[[], T]]) -> Returned[T]:
-        """Begin to call functions."""
-        if len(functions) <= 1 or self.count == 1:
-            return ((place, _answer_of(function)) for place, function in enumerate(functions))
-        team = _Team(functions, min(self.count, len(functions)))
-        self._unfinished.callback(team.end)
-        return team.answers()
-
-
-def _answer_of(function: Callable[[], T]) -> T | Failure:
-    try:
-        return function()
-    except Exception as error:  # noqa: BLE001 - it is the answer
-        return failure_of(error)
-
-
-class _Team(Generic[T]):
-    """Threads, each of which has a process that calls a function; they begin at once.
-
-    A process that dies takes no other with it, and which function it called is known.
+    A worker that dies takes no other call with it.
     """
 
-    def __init__(self, functions: Sequence[Callable[[], T]], count: int) -> None:
-        self._count, self._turns, self._asking = count, Semaphore(count), Lock()
-        self._arrays, self._busy, self._over = SharedArrays(), list[Process](), False
-        self._threads = ThreadPoolExecutor(count)
-        self._calls = {self._threads.submit(self._answer, call): place for place, call in enumerate(functions)}
+    def __init__(self, functions: Sequence[Callable[[], T]], pool: Pool) -> None:
+        self._pool, self._turns = pool, max(1, min(pool.ahead * pool.count, len(functions)))
+        self._free, self._asking = Semaphore(self._turns), Lock()
+        self._arrays, self._busy, self._over = SharedArrays(share=pool.shares), list["Process | _DaskWorker"](), False
+        self._threads = ThreadPoolExecutor(self._turns)
+        self._begun = {self._threads.submit(self._answer, call): place for place, call in enumerate(functions)}
 
     def answers(self) -> Returned[T]:
         """Yield the answers as they come."""
         try:
-            for call in as_completed(self._calls):
-                yield self._calls.pop(call), call.result()  # popped, so that nothing keeps the answer
+            for call in as_completed(self._begun):
+                yield self._begun.pop(call), call.result()  # popped, so that nothing keeps the answer
         finally:
             self.end()
 
     def end(self) -> None:
-        """End the calls that are not finished, with their processes."""
+        """End the calls that are not finished."""
         self._over = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in [*self._busy]:
-            process.end()
+        for worker in [*self._busy]:
+            worker.end()
         self._threads.shutdown()
 
     def _answer(self, function: Callable[[], T], attempt: int = 1) -> T | Failure:
-        last = attempt == ATTEMPTS
+        last = attempt == self._pool.attempts
         try:
-            with self._having(self._count if last else 1), self._arrays.packed(function) as call:
+            with self._having(self._turns if last else 1), self._arrays.packed(function) as call:
                 return cast("T | Failure", self._returned(call))
         except DiedError as error:
             if last or self._over:
-                return _lost(error)
-            _warn_of_death(error)
+                return replace(failure_of(error), reason=f"the worker died: {error}")
+            warn(f"a worker died ({error}): its stack is trained again")
         except Exception as error:  # noqa: BLE001 - the function or what it returned cannot be sent
             return failure_of(error)
         return self._answer(function, attempt + 1)
@@ -172,38 +167,48 @@ class _Team(Generic[T]):
         """Wait for a turn, or for all of them, so that nothing else is done beside the block."""
         with self._asking:  # else two that want all would wait for each other
             for _ in range(turns):
-                self._turns.acquire()
+                self._free.acquire()
         try:
             yield
         finally:
-            self._turns.release(turns)
+            self._free.release(turns)
 
     def _returned(self, call: PackedCall) -> object:
-        process = _rested() or Process()
-        self._busy.append(process)
+        worker = self._pool.worker()
+        self._busy.append(worker)
         if self._over:  # the others were ended in the meantime
-            process.end()
+            worker.end()
         try:
-            return process.answer(call)
+            return worker.answer(call)
         finally:
-            self._busy.remove(process)
-            _RESTING.append(process)
+            self._busy.remove(worker)
 
 
-_RESTING: list[Process] = []
-"""Processes that have nothing to do: to start them takes a second, and a search asks for them again and again."""
+class LocalPool(Pool):
+    """Processes on this machine; a single one is this process itself."""
+
+    def begin(self, functions: Sequence[Callable[[], T]]) -> Returned[T]:
+        """Begin to call functions; what is done here begins when its answer is asked for."""
+        if len(functions) > 1 and self.count > 1:
+            return super().begin(functions)
+        return ((place, _answer_of(function)) for place, function in enumerate(functions))
+
+    def worker(self) -> Process:
+        """Return a process that has nothing to do, or a new one."""
+        return Process.resting() or Process()
 
 
-def _rested() -> Process | None:
-    with suppress(IndexError):  # there is none
-        while not (process := _RESTING.pop()).alive:
-            process.end()
-        return process
-    return None
+def _answer_of(function: Callable[[], T]) -> T | Failure:
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - it is the answer
+        return failure_of(error)
 
 
 class DaskPool(Pool):
-    """The workers of a Dask scheduler, or of one that is started here; Dask trains the stack of a dead worker again."""
+    """The workers of a Dask scheduler, or of one that is started here."""
+
+    attempts, shares = 2, False  # Dask gives up a call whose workers die, and those beside it: the second time is alone
 
     def __init__(self, workers: Workers) -> None:
         import dask
@@ -237,50 +242,31 @@ class DaskPool(Pool):
         self._unfinished.callback(self._client.__exit__, None, None, None)
         # Calls that are sent ahead may be begun by workers beyond the number that was asked for.
         limited = workers.address is not None and workers.jobs is not None
-        self._under_way = self.count if limited else CALLS_PER_WORKER * self.count
+        self.ahead = 1 if limited else CALLS_PER_WORKER
 
-    def begin(self, functions: Sequence[Callable[[], T]]) -> Returned[T]:
-        """Send as many functions as may be under way."""
-        waiting = ((self._submit(function), place) for place, function in enumerate(functions))
-        answers = self._answers(functions, dict(islice(waiting, self._under_way)), waiting)
-        self._unfinished.callback(answers.close)
-        return answers
+    def worker(self) -> "_DaskWorker":
+        """Return a worker, which Dask chooses when there is a call."""
+        return _DaskWorker(self._client)
 
-    def _answers(
-        self,
-        functions: Sequence[Callable[[], T]],
-        calls: "dict[distributed.Future, int]",
-        waiting: "Iterator[tuple[distributed.Future, int]]",
-    ) -> Returned[T]:
-        from distributed import wait
 
-        lost = []
+class _DaskWorker:
+    def __init__(self, client: "distributed.Client") -> None:
+        self._client, self._over = client, False
+        self._call: distributed.Future | None = None
+
+    def answer(self, call: PackedCall) -> object:
+        self._call = self._client.submit(_called, call, pure=False)
+        if self._over:
+            self.end()
         try:
-            while calls:
-                done = next(iter(wait(list(calls), return_when="FIRST_COMPLETED").done))
-                place = calls.pop(done)
-                calls.update(islice(waiting, 1))
-                try:
-                    answer: T | Failure = pickle.loads(done.result())  # noqa: S301 - of our workers
-                except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
-                    _warn_of_death(error)
-                    lost.append(place)
-                else:
-                    yield place, answer
-        finally:
-            for call in calls:
-                call.cancel(force=True)
-        for place in lost:  # one at a time, for Dask gives up every call that was sent to workers that died
-            try:
-                yield place, pickle.loads(self._submit(functions[place]).result())  # noqa: S301 - of our workers
-            except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
-                yield place, _lost(error)
+            return pickle.loads(self._call.result())  # noqa: S301 - of our workers
+        except Exception as error:  # calls raise nothing, so it is a worker that died
+            raise DiedError(_first_line(error)) from error
 
-    def _submit(self, function: Callable[[], object]) -> "distributed.Future":
-        """Send a function as bytes, because the arrays that Dask sends on its own cannot be written to."""
-        import cloudpickle
-
-        return self._client.submit(_called, PackedCall(cloudpickle.dumps(function)), pure=False)
+    def end(self) -> None:
+        self._over = True
+        if self._call is not None:
+            self._call.cancel(force=True)
 
 
 def _called(call: PackedCall) -> bytes:
@@ -297,14 +283,6 @@ def _check_port(address: str) -> None:
     host, _, port = place.rpartition(":")
     if scheme in ("", "tcp", "tls") and host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
-
-
-def _warn_of_death(error: BaseException) -> None:
-    warn(f"a worker died ({_first_line(error)}): its stack is trained again")
-
-
-def _lost(error: BaseException) -> Failure:
-    return replace(failure_of(error), reason=f"the worker died: {_first_line(error)}")
 
 
 def _first_line(error: BaseException) -> str:

@@ -17,7 +17,7 @@ def doubled(array: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> f
 
 
 def test_an_array_is_there_once_as_long_as_a_call_needs_it() -> None:
-    arrays, ones, small = SharedArrays(), np.ones((LARGE // 8, 2), order="F"), np.zeros(2)
+    arrays, ones, small = SharedArrays(share=True), np.ones((LARGE // 8, 2), order="F"), np.zeros(2)
     with arrays.packed(partial(doubled, ones, ones)) as first:
         with arrays.packed(partial(doubled, ones, small)) as second:
             assert first.files == second.files == (first.files[0],)
@@ -30,6 +30,6 @@ def test_an_array_is_there_once_as_long_as_a_call_needs_it() -> None:
 
 def test_arrays_that_cannot_be_shared_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "memfd_create")
-    with SharedArrays().packed(partial(doubled, np.ones(LARGE), np.zeros(LARGE))) as call:
+    with SharedArrays(share=True).packed(partial(doubled, np.ones(LARGE), np.zeros(LARGE))) as call:
         assert not call.files
         assert call() == 2 * LARGE

@@ -10,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from nnexp.core.exits import ExitStatus
+from nnexp.sweeps import processes
 from tests.programs.kills.runs import Killed
 from tests.programs.kills.trial import Trial
 
@@ -111,7 +112,7 @@ def hit_by(way: Way, pid: int, *, wait: bool) -> bool:
 
 def is_worker(process: psutil.Process) -> bool:
     """Tell whether a process trains stacks."""
-    return any("popen_loky" in word or "nnexp.sweeps.worker" in word for word in process.cmdline())
+    return any(processes.__name__ in word for word in process.cmdline())
 
 
 def moment_of(work: Path) -> str:

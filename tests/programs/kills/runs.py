@@ -76,7 +76,7 @@ def killed_run(seed: int, scratch: Path) -> Killed:
     trial = Trial(scratch, [*drawn(generator), *shown])
     killed = Killed(trial.words)
     while True:
-        begun = folders(trial.work)
+        begun = [folder for folder in folders(trial.work) if (folder / RECORD).exists()]
         words = [f"resume={begun[-1].relative_to(trial.work)}", *shown] if begun else trial.words
         (kind,) = generator.choices([*SIGNALS], WEIGHTS)
         began, moment, hit = time.time(), "", False

@@ -10,6 +10,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.programs.kills.runs import Killed, killed_run
@@ -52,8 +53,9 @@ def main(words: Sequence[str] | None = None) -> None:
     sound = True
     with ThreadPoolExecutor(chosen.processes) as pool:
         for what, count, killed in (("runs", chosen.runs, killed_run), ("sweeps", chosen.sweeps, killed_sweep)):
-            seeds = range(chosen.seed, chosen.seed + count)
-            sound &= shown(what, pool.map(lambda seed, killed=killed: in_a_folder(killed, seed), seeds))
+            if count:
+                seeds = range(chosen.seed, chosen.seed + count)
+                sound &= shown(what, pool.map(partial(in_a_folder, killed), seeds))
     if not sound:
         sys.exit(1)
 

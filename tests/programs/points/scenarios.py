@@ -196,9 +196,8 @@ class Stage:
             complaints += self._said(ended)
             if fault.lasting and ended.status and self.scenario.trains and point >= self.trained_at:
                 complaints += self._not_kept(ended)
-        died = fault is FAULTS["death"]
-        tolerated = UNNAMED if died or fault.lasting else None
-        if event.name in REMOVING and (died or fault.refuses):
+        tolerated = UNNAMED if fault.lasting or fault is FAULTS["death"] else None
+        if event.name in REMOVING:
             tolerated = HIDDEN
         complaints += self.afterwards(ended, tolerated)
         return f"{event.name} {event.path}", complaints

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.core.files import atomically, folder_atomically, new_folder, remove_temporaries, write_text
+from nnexp.core.files import atomically, folder_atomically, hidden_folder, new_folder, remove_temporaries, write_text
 
 WRITE_AND_DIE = """
 import os, signal, sys
@@ -98,3 +98,9 @@ def test_only_what_is_temporary_is_removed(tmp_path: Path) -> None:
 def test_folders_never_collide(tmp_path: Path) -> None:
     names = [new_folder(tmp_path / "runs", "same").name for _ in range(3)]
     assert names == ["same", "same_2", "same_3"]
+    (tmp_path / "whole").mkdir()
+    for _ in range(2):
+        with hidden_folder(tmp_path / "whole" / "same") as hidden:
+            write_text(hidden / "a", "mine")
+            new_folder(tmp_path / "whole", "same", hidden.rename)
+    assert contents(tmp_path / "whole") == {"same/a": "mine", "same_2/a": "mine"}

@@ -4,10 +4,10 @@ A command is disturbed before one of its changes: it dies, the system refuses th
 user presses Ctrl-C. Then it is gone on with as a user would, and what is left to deliver is delivered. Nothing may be
 lost, there twice, or left behind, and nobody sees a traceback.
 
-What cannot be written where it belongs is in the temporary directory, as a line says, and the status is not 0. Two
-things may stay, both hidden: what had no name yet when its command died, or could remove nothing, for nobody knows
-whether it is still being written; and the halves of files that MLflow was copying, which it never removes. What the
-system does not let be removed stays, too.
+What cannot be written where it belongs is in the temporary directory, as a line says, and the status is not 0. Some
+things may stay, all of them hidden: what had no name yet when its command died, or could remove nothing, for nobody
+knows whether it is still being written; the halves of files that MLflow was copying, which it never removes; and what
+was just to be removed.
 """
 
 import argparse

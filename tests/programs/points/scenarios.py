@@ -197,7 +197,7 @@ class Stage:
             if fault.lasting and ended.status and self.scenario.trains and point >= self.trained_at:
                 complaints += self._not_kept(ended)
         tolerated = UNNAMED if fault.lasting or fault is FAULTS["death"] else None
-        if event.name in REMOVING and fault.refuses:
+        if event.name in REMOVING:
             tolerated = HIDDEN
         complaints += self.afterwards(ended, tolerated)
         return f"{event.name} {event.path}", complaints

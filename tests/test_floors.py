@@ -35,6 +35,7 @@ HEAVY = {
     "threadpoolctl",
     "urllib3",
     "joblib",
+    "cloudpickle",
     "psutil",
     "distributed",
     "optuna",
@@ -50,6 +51,7 @@ HOME = {
     "mnist1d": "data",
     "hydra": ("config", "commands", "sweeps", "_plugins"),
     "joblib": "sweeps",
+    "cloudpickle": "sweeps",
     "distributed": "sweeps",
     "optuna": "sweeps",
 }

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 
 from nnexp.core.errors import UserError, printable, warn
-from nnexp.core.signals import HungUp, Terminated
+from nnexp.core.signals import HungUp, Terminated, no_interrupt_is_lost
 
 
 class ExitStatus(IntEnum):
@@ -30,7 +30,8 @@ def exits() -> Iterator[None]:
     The argument of an interruption is the command that resumes the work, if there is one.
     """
     try:
-        yield
+        with no_interrupt_is_lost():
+            yield
     except UserError as error:
         warn(str(error))
         sys.exit(ExitStatus.MISTAKE)

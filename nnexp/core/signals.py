@@ -9,6 +9,8 @@ from types import FrameType
 
 Handler = Callable[[int, FrameType | None], None]
 
+SECONDS_TO_COME_AGAIN = 0.01
+
 
 class Terminated(KeyboardInterrupt):
     """The process was asked to end with SIGTERM."""
@@ -69,6 +71,27 @@ def waiting_interrupts() -> Iterator[Interruption]:
     with _handled(*KINDS, by=interruption.note):
         yield interruption
     interruption.happen()
+
+
+@contextmanager
+def no_interrupt_is_lost() -> Iterator[None]:
+    """Let an interruption come again if it comes where Python ignores it, as while an object is finalized."""
+    before = sys.unraisablehook
+
+    def again(ignored: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(ignored.exc_value, KeyboardInterrupt):
+            before(ignored)
+            return
+        number = signal.SIGINT if type(ignored.exc_value) is KeyboardInterrupt else signal.SIGTERM  # SIGHUP is ignored
+        timer = threading.Timer(SECONDS_TO_COME_AGAIN, signal.raise_signal, [number])
+        timer.daemon = True
+        timer.start()
+
+    sys.unraisablehook = again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = before
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.core.signals import KINDS, HungUp, sigterm_interrupts, waiting_interrupts
+from nnexp.core.signals import KINDS, HungUp, Terminated, no_interrupt_is_lost, sigterm_interrupts, waiting_interrupts
 from tests.conftest import CommandLine
 
 LONG = ("seed=1", "trainer.epochs=1000000", "figures=false")
@@ -96,3 +96,29 @@ def test_a_handler_is_put_back_unless_the_terminal_is_gone() -> None:
         os.kill(os.getpid(), signal.SIGHUP)
     finally:
         signal.signal(signal.SIGHUP, found)
+
+
+class Interrupted:
+    """Gets a signal while it is finalized, where Python ignores what is raised."""
+
+    def __init__(self, number: int) -> None:
+        self._number = number
+
+    def __del__(self) -> None:
+        signal.raise_signal(self._number)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated), (signal.SIGHUP, Terminated)]
+)
+def test_a_signal_that_comes_while_an_object_is_finalized_is_not_lost(
+    number: signal.Signals, kind: type[KeyboardInterrupt]
+) -> None:
+    before = signal.signal(number, signal.default_int_handler)  # whatever it is where the suite runs, as under nohup
+    try:
+        with pytest.raises(KeyboardInterrupt) as found, sigterm_interrupts(), no_interrupt_is_lost():
+            Interrupted(number)
+            time.sleep(5)
+    finally:
+        signal.signal(number, before)
+    assert found.type is kind

@@ -78,11 +78,6 @@ class Trial:
         shutil.rmtree(self.work)
         self.work.mkdir()
 
-    @property
-    def outputs(self) -> Path:
-        """Return the output folder."""
-        return self.work / "outputs"
-
     @contextmanager
     def started(self, words: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
         """Start a command, and wait for its end after the block."""

@@ -72,10 +72,16 @@ def waiting_interrupts() -> Iterator[Interruption]:
 
 
 @contextmanager
-def ignored_by_new_processes() -> Iterator[None]:
-    """Let processes that the block starts ignore what a terminal sends to all of its processes."""
-    with _handled(*(KINDS.keys() - {signal.SIGTERM}), by=signal.SIG_IGN):  # inherited, where a handler would not be
+def unheard_by_new_processes() -> Iterator[None]:
+    """Let processes that the block starts never hear of what a terminal sends to all of its processes."""
+    if sys.platform == "win32":
         yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, KINDS.keys() - {signal.SIGTERM})  # they inherit it
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kind_of(number: int) -> type[KeyboardInterrupt]:

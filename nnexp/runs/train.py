@@ -4,11 +4,9 @@
 trained; its result comes last, and is then recorded from the folder.
 """
 
-import re
-import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,19 +16,19 @@ from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.core.disk import write_or_rescue
 from nnexp.core.errors import TrackingError, UserError, warn
-from nnexp.core.files import hidden_folder, new_folder, remove_temporaries, writable_folder
-from nnexp.core.locks import held, lock_of
+from nnexp.core.files import writable_folder
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
+from nnexp.runs.claim import claimed
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.runs.record import EXTENDED, finished_run, read_record, record_of, write_error, write_record
+from nnexp.runs.record import finished_run, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import InStore, deliver_command, write_tracked
 from nnexp.runs.write import file_and_links, write_run
 from nnexp.storage.checkpoints import Checkpoints
-from nnexp.storage.run_folder import SUMMARY, files_to_record, write_history
+from nnexp.storage.run_folder import files_to_record, write_history
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import RunRecord, Status, TrackedRun, Tracker
 from nnexp.training.active_runs import Observer
@@ -114,65 +112,6 @@ def _how_far(training: Training, trainer: Trainer, folder: Path) -> str:
     if not training.ended:
         return f"Going on after {how_far} in {folder}"
     return f"Ended before, at {how_far}; its files are written again in {folder}"
-
-
-@contextmanager
-def claimed(
-    ready: Ready, tags: Mapping[str, str], output_dir: Path, *, uri: str, earlier: Resumed | None
-) -> Iterator[tuple[Path, RunRecord]]:
-    """Yield the run's folder, and the record there of what is known before the training; it is locked in the block.
-
-    The store at `uri` is noted there, too, before it is told of the run, so that one whose process dies can be closed.
-
-    Raises UserError if another process is training the run, or the folder cannot be written; no new one is left then.
-    """
-
-    def begun(folder: Path) -> RunRecord:
-        record = record_of(ready, tags, read_record(folder))
-        write_record(folder, record, ready.experiment, durable=True)
-        return record
-
-    def claim(folder: Path) -> None:
-        if not resources.enter_context(held(lock_of(folder), removed=True)):
-            raise UserError(f"resume={folder}: must not be a run that another process is training")
-
-    before, parent = None if earlier is None else earlier.folder, output_dir / ready.data.name
-    name, folder = f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{ready.folder_name}", before
-    with ExitStack() as resources:
-        try:
-            if folder is None:
-                parent.mkdir(exist_ok=True)
-                with hidden_folder(parent / name) as hidden:
-                    record = begun(hidden)
-                    folder = new_folder(parent, name, hidden.rename)
-                claim(folder)
-            else:
-                claim(folder)
-                remove_temporaries(folder)
-                if EXTENDED in tags:
-                    (folder / SUMMARY).unlink(missing_ok=True)  # it is that of the shorter training
-                record = begun(folder)
-                folder = _renamed(folder, ready, claim)
-            if uri:
-                write_tracked(folder, uri, InStore(None if earlier is None else earlier.tracked_as(uri)))
-        except OSError as error:
-            if before is None and folder is not None:
-                rmtree(folder, ignore_errors=True)
-            wanted = f"must be a folder that can be written to ({error.strerror})"
-            raise UserError(f"output_dir={output_dir}: {wanted}") from error
-        yield folder, record
-
-
-def _renamed(folder: Path, ready: Ready, claim: Callable[[Path], None]) -> Path:
-    """Return the folder of a run, renamed if its name has another hash, as that of a run that was extended."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_.*_([0-9a-f]{12})(_\d+)?", folder.name)
-    if match is None or match[2] == ready.config_hash:
-        return folder
-    named = folder.with_name(f"{match[1]}_{ready.folder_name}{match[3] or ''}")
-    if named.exists():
-        return folder
-    claim(named)
-    return folder.rename(named)
 
 
 @contextmanager

@@ -43,12 +43,13 @@ from nnexp.sweeps.check import Loaded, checked
 from nnexp.sweeps.conclusion import SECONDS_TO_END, conclude
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
+from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.recording import RecordingThread
 from nnexp.sweeps.reuse import trained_before
 from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
-from nnexp.sweeps.workers import Failure, Pool, Workers
+from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts, TrackedSweep, Tracking
 from nnexp.training.evaluator import metric_names

@@ -1,60 +1,21 @@
-"""Large arrays that are sent to processes of this machine through files in memory, each of them once.
+"""Calls that are sent to processes of this machine: their large arrays lie in memory that all share, each of them once.
 
-The files of a sweep lie in a folder of its own, beside which it holds a lock: a sweep that was killed leaves both, and
-the next one removes what nobody holds. Numbers of processes would not do, for containers can share the memory.
+The system takes the memory back when no process has it any more, however that comes. Where it has no such memory, the
+arrays are sent as all else is.
 """
 
 import mmap
+import os
 import pickle
-import shutil
-import tempfile
 import threading
-from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar, cast
-from uuid import uuid4
 
 import numpy as np
 
-from nnexp.core.locks import held, lock_of
-
-T = TypeVar("T")
-
-MEMORY = Path("/dev/shm")  # noqa: S108 - the folders in it have names that nobody can guess
-"""Where systems that have it keep files in memory."""
-ROOM = 2_000_000_000
-"""How many bytes must be free there; containers are often given few."""
 LARGE = 1_000_000
-"""Arrays of more bytes are sent through files."""
-PREFIX = "nnexp-sweep-"
-"""How the names of the folders begin."""
-
-
-@contextmanager
-def shared_folder() -> Iterator[Path]:
-    """Yield a new folder for files in memory, and remove it with all in it; remove those of dead sweeps first."""
-    disk = Path(tempfile.gettempdir())
-    for folder in [*MEMORY.glob(f"{PREFIX}*"), *disk.glob(f"{PREFIX}*")]:
-        with suppress(OSError), held(lock_of(folder)) as free:  # OSError: it is another user's
-            if free:
-                _remove(folder)
-    roomy = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM
-    folder = (MEMORY if roomy else disk) / f"{PREFIX}{uuid4().hex}"
-    with held(lock_of(folder)):  # before there is a folder, so that nobody takes it for a dead one
-        folder.mkdir(mode=0o700)
-        try:
-            yield folder
-        finally:
-            _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    with suppress(OSError):  # a system that does not remove open files
-        lock_of(folder).unlink(missing_ok=True)
+"""Arrays of more bytes are shared."""
 
 
 @dataclass(frozen=True)
@@ -67,80 +28,73 @@ class PackedCall:
     """
 
     pickled: bytes
-    files: tuple[Path, ...]
+    files: tuple[str, ...] = ()
 
-    def unpacked(self) -> Callable[[], object]:
-        """Return the function; what it changes in the arrays, nobody else sees."""
-        return cast("Callable[[], object]", pickle.loads(self.pickled, buffers=map(_mapped, self.files)))  # noqa: S301
+    def __call__(self) -> object:
+        """Call the function; what it changes in the arrays, nobody else sees."""
+        return pickle.loads(self.pickled, buffers=map(_mapped, self.files))()  # noqa: S301 - of our own process
 
 
-def _mapped(path: Path) -> mmap.mmap:
-    with path.open("rb") as file:
+def _mapped(path: str) -> mmap.mmap:
+    with open(path, "rb") as file:  # noqa: PTH123 - it is not in a folder
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
 
 
 @dataclass
-class _SharedFile:
-    path: Path
-    buffer: pickle.PickleBuffer
-    """Keeps the array, at whose address there can be no other as long as it lives."""
+class _Shared:
+    """An array, which is kept, so that no other has its address; its copy; and how many calls need that."""
+
+    array: pickle.PickleBuffer
+    descriptor: int
+    calls: int = 0
 
 
 class SharedArrays:
-    """The large arrays of calls, in files that are there as long as a call needs them; threads may share it.
+    """The large arrays of calls, in memory as long as a call needs them; threads may use it at once.
 
     Args:
-        folder: Where the files lie.
+        share: Whether there is such memory; without it the arrays stay in their calls.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._files: dict[tuple[int, int], _SharedFile] = {}
-        self._users: Counter[Path] = Counter()
+    def __init__(self, *, share: bool) -> None:
+        self._share = share and hasattr(os, "memfd_create")
+        self._shared: dict[tuple[int, int], _Shared] = {}
         self._lock = threading.Lock()
 
     @contextmanager
-    def packed(self, function: Callable[[], T]) -> Iterator[PackedCall]:
-        """Yield a function in the form in which it is sent, and keep its files within the block."""
-        files: list[Path] = []
+    def packed(self, function: Callable[[], object]) -> Iterator[PackedCall]:
+        """Yield a function in the form in which it is sent, and keep its arrays within the block."""
+        import cloudpickle  # which also sends what a script defines
 
-        def stays(buffer: pickle.PickleBuffer) -> bool:
-            """Write a large array into a file, or tell that it stays where it is."""
-            path = None if buffer.raw().nbytes <= LARGE else self._file_of(buffer)
-            if path is None:
+        keys: list[tuple[int, int]] = []
+
+        def stays(array: pickle.PickleBuffer) -> bool:
+            raw = array.raw()
+            if raw.nbytes <= LARGE or not self._share:
                 return True
-            files.append(path)
+            key = (np.frombuffer(raw, np.uint8).ctypes.data, raw.nbytes)
+            if key not in self._shared:
+                self._shared[key] = _Shared(array, _copy(raw))
+            self._shared[key].calls += 1
+            keys.append(key)
             return False
 
         try:
             with self._lock:
-                pickled = pickle.dumps(function, protocol=pickle.HIGHEST_PROTOCOL, buffer_callback=stays)
+                pickled = cloudpickle.dumps(function, buffer_callback=stays)
+                files = [f"/proc/{os.getpid()}/fd/{self._shared[key].descriptor}" for key in keys]
             yield PackedCall(pickled, tuple(files))
         finally:
             with self._lock:
-                self._release(files)
+                for key in keys:
+                    self._shared[key].calls -= 1
+                    if not self._shared[key].calls:
+                        os.close(self._shared.pop(key).descriptor)
 
-    def _file_of(self, buffer: pickle.PickleBuffer) -> Path | None:
-        """Return the file of an array, for one more call; None if there is no room for it."""
-        array = np.frombuffer(buffer.raw(), np.uint8)
-        key = (array.ctypes.data, array.nbytes)
-        if key not in self._files:
-            path = self._folder / uuid4().hex
-            try:
-                path.write_bytes(buffer.raw())
-            except OSError:
-                path.unlink(missing_ok=True)
-                return None
-            self._files[key] = _SharedFile(path, buffer)
-        path = self._files[key].path
-        self._users[path] += 1
-        return path
 
-    def _release(self, files: list[Path]) -> None:
-        """Remove the files that no call needs any more."""
-        self._users.subtract(files)
-        for key, file in list(self._files.items()):
-            if self._users[file.path] <= 0:
-                del self._files[key], self._users[file.path]
-                with suppress(OSError):  # a system that does not remove open files: they go with the folder
-                    file.path.unlink()
+def _copy(raw: memoryview) -> int:
+    """Return the descriptor of memory with the same bytes."""
+    descriptor = os.memfd_create("nnexp")
+    with os.fdopen(descriptor, "wb", closefd=False) as file:
+        file.write(raw)
+    return descriptor

@@ -18,8 +18,9 @@ import numpy as np
 
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import HALVING
+from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.stacks import Places
-from nnexp.sweeps.workers import Failure, Pool
+from nnexp.sweeps.workers import Pool
 from nnexp.training.history import History, Outcome
 from nnexp.training.loop import Training
 from nnexp.training.metrics import lower_is_better

@@ -5,46 +5,32 @@ launched it, and no tracker.
 """
 
 import logging
-import os
 import pickle
 import socket
-import threading
-import time
-import traceback
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from functools import partial
-from itertools import islice
-from queue import SimpleQueue
-from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from threading import Lock, Semaphore
+from typing import TYPE_CHECKING, Annotated, Generic, Literal, Self, TypeVar, cast
 
 import annotated_types as at
 
 from nnexp.core.component import Component, Count
 from nnexp.core.errors import UserError, warn
-from nnexp.core.signals import ignored_by_new_processes
+from nnexp.core.signals import unheard_by_new_processes
 from nnexp.core.threads import BLAS_THREADS
-from nnexp.sweeps.shared_memory import PackedCall, SharedArrays, shared_folder
+from nnexp.sweeps.processes import DiedError, Failure, Process, failure_of, pickled_answer_of
+from nnexp.sweeps.shared_memory import PackedCall, SharedArrays
 
 if TYPE_CHECKING:
     import distributed
-    from joblib.externals.loky import ProcessPoolExecutor
 
 T = TypeVar("T")
 
-ATTEMPTS = 2
-"""How often a stack may lose its worker, before it has to wait until it can be trained while nothing else is."""
-ATTEMPTS_ALONE = 2
-"""How often it may lose a worker then, before it is given up."""
-ONE_THREAD = {f"{library}_NUM_THREADS": str(BLAS_THREADS) for library in ("OMP", "OPENBLAS", "MKL", "BLIS")}
-"""Says to the libraries of a worker that each core has a worker."""
-SECONDS_TO_NOTICE = 0.5
-"""How long a worker may live on without the process that started it."""
+ATTEMPTS = 3
+"""How often a stack may lose its worker before it is given up; the last time nothing else is trained beside it."""
 RETRIES = 2
 """How often a cluster that is started here gives the stack of a worker that died to another one."""
 CALLS_PER_WORKER = 2
@@ -55,31 +41,11 @@ MEGABYTE = 1_000_000
 
 
 @dataclass(frozen=True)
-class Failure:
-    """Why a call failed: a sentence, and the traceback."""
-
-    reason: str
-    details: str
-
-
-def answer_of(function: Callable[[], T], place: int) -> tuple[int, T | Failure]:
-    """Call a function, and return its place with what it returns, or with its failure, so that none ends another."""
-    try:
-        return place, function()
-    except Exception as error:  # noqa: BLE001 - it is part of the answer
-        return place, _failure(error)
-
-
-def _failure(error: BaseException) -> Failure:
-    return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
-
-
-@dataclass(frozen=True)
 class Workers(Component):
     """The processes that train stacks: the fields of `hydra.launcher`.
 
     Attributes:
-        backend: Where they run: `loky` is this machine, `dask` a cluster.
+        backend: Where they run: `loky` is this machine, by the name of what it once ran on; `dask` is a cluster.
         jobs: How many there are; null is one for each core, or all that the cluster has.
         address: Of the cluster's scheduler, such as `tcp://10.0.0.1:8786`; null starts one on this machine.
         stack_megabytes: How much memory a stack may work on in one step; more than the cache of a core slows it down.
@@ -110,7 +76,7 @@ class Workers(Component):
                 raise UserError(f"hydra.launcher.backend=dask: {wanted} ({error})") from error
         import joblib
 
-        return LokyPool(self.jobs or joblib.cpu_count())
+        return LocalPool(self.jobs or joblib.cpu_count())
 
 
 Returned = Generator[tuple[int, T | Failure], None, None]
@@ -118,7 +84,15 @@ Returned = Generator[tuple[int, T | Failure], None, None]
 
 
 class Pool(ABC):
-    """Workers that are ready, `count` of them; leaving the context ends their calls and releases them."""
+    """Workers that are ready, `count` of them; leaving the context ends their calls and releases them.
+
+    Attributes:
+        ahead: How many calls are sent to each worker, so that it need not wait for the next one.
+        attempts: How often a call may lose its worker before it is given up.
+        shares: Whether workers have the memory of this machine.
+    """
+
+    ahead, attempts, shares = 1, ATTEMPTS, True
 
     def __init__(self, count: int) -> None:
         self.count = count
@@ -137,175 +111,104 @@ class Pool(ABC):
 
         A call whose worker dies is begun again; one that always kills its worker is given up.
         """
-        answers = self._begin(dict(enumerate(functions)))
-        self._unfinished.callback(answers.close)
-        return answers
+        calls = _Calls(functions, self)
+        self._unfinished.callback(calls.end)
+        return calls.answers()
 
     @abstractmethod
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
-        """Begin to call functions, given by their places, and return the answers as they come."""
+    def worker(self) -> "Process | _DaskWorker":
+        """Return a worker that has nothing to do."""
 
 
-class LokyPool(Pool):
-    """Processes on this machine, by loky; a single one is this process itself."""
+class _Calls(Generic[T]):
+    """Calls that begin at once, each with a thread here that waits for its answer.
 
-    def __init__(self, count: int) -> None:
-        super().__init__(count)
-        self._arrays = SharedArrays(self._unfinished.enter_context(shared_folder()))
-
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
-        if len(functions) <= 1 or self.count == 1:
-            return (answer_of(function, place) for place, function in functions.items())
-        team: _Team[T] = _Team(min(self.count, len(functions)), self._arrays)
-        self._unfinished.callback(team.end)
-        return self._answers(functions, team, {team.call(functions[place], place): place for place in functions})
-
-    def _answers(
-        self,
-        functions: Mapping[int, Callable[[], T]],
-        team: "_Team[T]",
-        calls: dict[Future[tuple[int, T | Failure]], int],
-    ) -> Returned[T]:
-        deaths: Counter[int] = Counter()
-        alone: list[int] = []
-        try:
-            while calls or alone:
-                if not calls:
-                    place = alone.pop()
-                    calls[team.call(functions[place], place)] = place
-                done = team.ended.get()
-                place, error = calls.pop(done), done.exception()
-                if error is None:
-                    yield done.result()
-                    continue
-                team.replace_dead()
-                deaths[place] += 1
-                if deaths[place] == ATTEMPTS + ATTEMPTS_ALONE:
-                    yield place, _lost(error)
-                    continue
-                _warn_of_death(error)
-                if deaths[place] < ATTEMPTS:
-                    calls[team.call(functions[place], place)] = place
-                else:
-                    alone.append(place)
-            team.rest()
-        finally:
-            team.end()
-
-
-class _Team(Generic[T]):
-    """Processes that call functions, each with a thread here that sends it the next call at once.
-
-    Each has an executor of its own: one that dies takes no other with it, and which call was under way is known.
-
-    Args:
-        count: How many there are.
-        arrays: Those that are sent.
-
-    Attributes:
-        ended: The calls that have ended, as they end.
+    A worker that dies takes no other call with it.
     """
 
-    def __init__(self, count: int, arrays: SharedArrays) -> None:
-        self.ended: SimpleQueue[Future[tuple[int, T | Failure]]] = SimpleQueue()
-        self._arrays = arrays
-        self._processes: list[ProcessPoolExecutor] = []
-        self._free: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
-        self._dead: SimpleQueue[ProcessPoolExecutor] = SimpleQueue()
-        self._threads = ThreadPoolExecutor(count)
-        for _ in range(count):
-            self._add()
+    def __init__(self, functions: Sequence[Callable[[], T]], pool: Pool) -> None:
+        self._pool, self._turns = pool, max(1, min(pool.ahead * pool.count, len(functions)))
+        self._free, self._asking = Semaphore(self._turns), Lock()
+        self._arrays, self._busy, self._over = SharedArrays(share=pool.shares), list["Process | _DaskWorker"](), False
+        self._threads = ThreadPoolExecutor(self._turns)
+        self._begun = {self._threads.submit(self._answer, call): place for place, call in enumerate(functions)}
 
-    def call(self, function: Callable[[], T], place: int) -> "Future[tuple[int, T | Failure]]":
-        """Call a function on the next process that is free; the future raises BrokenProcessPool if that dies."""
-        future = self._threads.submit(self._called, function, place)
-        future.add_done_callback(self.ended.put)
-        return future
-
-    def _called(self, function: Callable[[], T], place: int) -> tuple[int, T | Failure]:
-        process = self._free.get()
+    def answers(self) -> Returned[T]:
+        """Yield the answers as they come."""
         try:
-            with self._arrays.packed(function) as call:
-                answer: tuple[int, T | Failure] = process.submit(answer_of, partial(_call, call), place).result()
-        except BrokenProcessPool:
-            self._dead.put(process)
-            raise
-        except Exception as error:  # noqa: BLE001 - the function or what it returned cannot be sent
-            answer = place, _failure(error)
-        self._free.put(process)
-        return answer
-
-    def replace_dead(self) -> None:
-        """Start a process for each that has died."""
-        while not self._dead.empty():
-            dead = self._dead.get()
-            dead.shutdown()
-            self._processes.remove(dead)
-            self._add()
-
-    def rest(self) -> None:
-        """Keep the processes, none of which has anything to do, for the next team."""
-        _RESTING.extend(self._processes)
-        self._processes.clear()
+            for call in as_completed(self._begun):
+                yield self._begun.pop(call), call.result()  # popped, so that nothing keeps the answer
+        finally:
+            self.end()
 
     def end(self) -> None:
-        """End the calls that are not finished, with the processes."""
+        """End the calls that are not finished."""
+        self._over = True
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for process in self._processes:
-            process.shutdown(kill_workers=True)
-            self._free.put(process)  # a thread that waits for one is told that it has ended
+        for worker in [*self._busy]:
+            worker.end()
         self._threads.shutdown()
-        self._processes.clear()
 
-    def _add(self) -> None:
-        process = _resting() or _started()
-        self._processes.append(process)
-        self._free.put(process)
+    def _answer(self, function: Callable[[], T], attempt: int = 1) -> T | Failure:
+        last = attempt == self._pool.attempts
+        try:
+            with self._having(self._turns if last else 1), self._arrays.packed(function) as call:
+                return cast("T | Failure", self._returned(call))
+        except DiedError as error:
+            if last or self._over:
+                return replace(failure_of(error), reason=f"the worker died: {error}")
+            warn(f"a worker died ({error}): its stack is trained again")
+        except Exception as error:  # noqa: BLE001 - the function or what it returned cannot be sent
+            return failure_of(error)
+        return self._answer(function, attempt + 1)
 
+    @contextmanager
+    def _having(self, turns: int) -> Iterator[None]:
+        """Wait for a turn, or for all of them, so that nothing else is done beside the block."""
+        with self._asking:  # else two that want all would wait for each other
+            for _ in range(turns):
+                self._free.acquire()
+        try:
+            yield
+        finally:
+            self._free.release(turns)
 
-_RESTING: "list[ProcessPoolExecutor]" = []
-"""Processes that have nothing to do: to start them takes a second, and a search asks for them again and again."""
-
-
-def _resting() -> "ProcessPoolExecutor | None":
-    while _RESTING:
-        process = _RESTING.pop()
-        with suppress(BrokenProcessPool):  # it died while it rested
-            process.submit(int)
-            return process
-    return None
-
-
-def _started() -> "ProcessPoolExecutor":
-    from joblib.externals.loky import ProcessPoolExecutor
-
-    process = ProcessPoolExecutor(1, initializer=_end_with, initargs=(os.getpid(),), env=ONE_THREAD)
-    with ignored_by_new_processes():
-        process.submit(int)  # the first call starts it
-    return process
-
-
-def _end_with(parent: int) -> None:
-    """Let this process end when the one that started it does, however that ends."""
-    import psutil
-
-    adopter = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == adopter and psutil.pid_exists(parent):  # the second where there is no adoption
-            time.sleep(SECONDS_TO_NOTICE)
-        os._exit(1)
-
-    threading.Thread(target=watch, daemon=True).start()
+    def _returned(self, call: PackedCall) -> object:
+        worker = self._pool.worker()
+        self._busy.append(worker)
+        if self._over:  # the others were ended in the meantime
+            worker.end()
+        try:
+            return worker.answer(call)
+        finally:
+            self._busy.remove(worker)
 
 
-def _call(call: PackedCall) -> object:
-    """Unpack a function and call it; both may fail, the first where a worker lacks a package."""
-    return call.unpacked()()
+class LocalPool(Pool):
+    """Processes on this machine; a single one is this process itself."""
+
+    def begin(self, functions: Sequence[Callable[[], T]]) -> Returned[T]:
+        """Begin to call functions; what is done here begins when its answer is asked for."""
+        if len(functions) > 1 and self.count > 1:
+            return super().begin(functions)
+        return ((place, _answer_of(function)) for place, function in enumerate(functions))
+
+    def worker(self) -> Process:
+        """Return a process that has nothing to do, or a new one."""
+        return Process.resting() or Process()
+
+
+def _answer_of(function: Callable[[], T]) -> T | Failure:
+    try:
+        return function()
+    except Exception as error:  # noqa: BLE001 - it is the answer
+        return failure_of(error)
 
 
 class DaskPool(Pool):
-    """The workers of a Dask scheduler, or of one that is started here; Dask trains the stack of a dead worker again."""
+    """The workers of a Dask scheduler, or of one that is started here."""
+
+    attempts, shares = 2, False  # Dask gives up a call whose workers die, and those beside it: the second time is alone
 
     def __init__(self, workers: Workers) -> None:
         import dask
@@ -319,7 +222,7 @@ class DaskPool(Pool):
         )
         try:
             if workers.address is None:
-                with ignored_by_new_processes():
+                with unheard_by_new_processes():
                     self._client = Client(
                         n_workers=workers.jobs,
                         threads_per_worker=1,
@@ -339,53 +242,39 @@ class DaskPool(Pool):
         self._unfinished.callback(self._client.__exit__, None, None, None)
         # Calls that are sent ahead may be begun by workers beyond the number that was asked for.
         limited = workers.address is not None and workers.jobs is not None
-        self._under_way = self.count if limited else CALLS_PER_WORKER * self.count
+        self.ahead = 1 if limited else CALLS_PER_WORKER
 
-    def _begin(self, functions: Mapping[int, Callable[[], T]]) -> Returned[T]:
-        waiting = ((self._submit(function, place), place) for place, function in functions.items())
-        return self._answers(functions, dict(islice(waiting, self._under_way)), waiting)
+    def worker(self) -> "_DaskWorker":
+        """Return a worker, which Dask chooses when there is a call."""
+        return _DaskWorker(self._client)
 
-    def _answers(
-        self,
-        functions: Mapping[int, Callable[[], T]],
-        calls: "dict[distributed.Future, int]",
-        waiting: "Iterator[tuple[distributed.Future, int]]",
-    ) -> Returned[T]:
-        from distributed import wait
 
-        lost = []
+class _DaskWorker:
+    def __init__(self, client: "distributed.Client") -> None:
+        self._client, self._over = client, False
+        self._call: distributed.Future | None = None
+
+    def answer(self, call: PackedCall) -> object:
+        self._call = self._client.submit(_called, call, pure=False)
+        if self._over:
+            self.end()
         try:
-            while calls:
-                done = next(iter(wait(list(calls), return_when="FIRST_COMPLETED").done))
-                place = calls.pop(done)
-                calls.update(islice(waiting, 1))
-                try:
-                    answer: tuple[int, T | Failure] = pickle.loads(done.result())  # noqa: S301 - of our workers
-                except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
-                    _warn_of_death(error)
-                    lost.append(place)
-                else:
-                    yield answer
-        finally:
-            for call in calls:
-                call.cancel(force=True)
-        for place in lost:  # one at a time, for Dask gives up every call that was sent to workers that died
-            try:
-                yield pickle.loads(self._submit(functions[place], place).result())  # noqa: S301 - of our workers
-            except Exception as error:  # noqa: BLE001 - calls raise nothing, so it is a worker that died
-                yield place, _lost(error)
+            return pickle.loads(self._call.result())  # noqa: S301 - of our workers
+        except Exception as error:  # calls raise nothing, so it is a worker that died
+            raise DiedError(_first_line(error)) from error
 
-    def _submit(self, function: Callable[[], T], place: int) -> "distributed.Future":
-        """Send a function as bytes, because the arrays that Dask sends on its own cannot be written to."""
-        return self._client.submit(_called, pickle.dumps(function), place, pure=False)
+    def end(self) -> None:
+        self._over = True
+        if self._call is not None:
+            self._call.cancel(force=True)
 
 
-def _called(function: bytes, place: int) -> bytes:
-    """Call a function on a worker of a cluster, and return the answer as bytes."""
+def _called(call: PackedCall) -> bytes:
+    """Do a call on a worker of a cluster, and return the answer as bytes."""
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(BLAS_THREADS)  # for good, because other threads of the process may be at work
-    return pickle.dumps(answer_of(partial(_call, PackedCall(function, ())), place))
+    return pickled_answer_of(call)
 
 
 def _check_port(address: str) -> None:
@@ -394,14 +283,6 @@ def _check_port(address: str) -> None:
     host, _, port = place.rpartition(":")
     if scheme in ("", "tcp", "tls") and host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=SECONDS_TO_ANSWER).close()
-
-
-def _warn_of_death(error: BaseException) -> None:
-    warn(f"a worker died ({_first_line(error)}): its stack is trained again")
-
-
-def _lost(error: BaseException) -> Failure:
-    return Failure(f"the worker died: {_first_line(error)}", _failure(error).details)
 
 
 def _first_line(error: BaseException) -> str:

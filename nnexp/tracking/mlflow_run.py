@@ -88,8 +88,9 @@ class MLflowRun(TrackedRun):
     def _deliver(self) -> None:
         """Deliver pending metrics; if one was delivered before with the same time, MLflow keeps one."""
         while self._pending:
-            self._client.log_batch(self.run_id, metrics=self._pending[:MAX_METRICS])
-            del self._pending[:MAX_METRICS]
+            batch = self._pending[:MAX_METRICS]
+            self._client.log_batch(self.run_id, metrics=batch)
+            del self._pending[: len(batch)]  # no more: others have come in the meantime
 
     def finish(
         self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]

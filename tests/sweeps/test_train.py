@@ -20,9 +20,10 @@ from nnexp.data.dataset import Data
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import BinaryCrossEntropy
 from nnexp.runs.prepare import Ready, load, prepare
+from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.train import Halving, train_halving, train_stacks
-from nnexp.sweeps.workers import Failure, LokyPool
+from nnexp.sweeps.workers import LocalPool
 from nnexp.training.history import History, Outcome
 from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe
@@ -216,7 +217,7 @@ def all_of(results: Iterator[tuple[int, T | Failure]], count: int) -> dict[int, 
 @pytest.mark.parametrize("stacked", [[[0, 3, 5], [1, 7], [2, 4, 6]], [[0, 1, 2, 3, 4, 5, 6, 7]]])
 def test_stacks_have_the_bits_of_runs_alone(stacked: list[Places], count: int) -> None:
     runs = runs_of()
-    with LokyPool(count) as pool:
+    with LocalPool(count) as pool:
         found = all_of(train_stacks(runs, stacked, pool), len(runs))
     for place, run in enumerate(runs):
         assert_same_bits(found[place][0], alone(run))
@@ -241,7 +242,7 @@ def test_halving_stops_the_worse_ones_and_changes_no_bit(stacked: list[Places], 
     """Rungs at 2, 4 and 8 of 16 epochs; what is not in a stack was trained before and is ranked among the others."""
     runs = runs_of()
     known = {place: alone(run).history for place, run in enumerate(runs) if not any(place in s for s in stacked)}
-    with LokyPool(count) as pool:
+    with LocalPool(count) as pool:
         found = dict(train_halving(runs, stacked, pool, Halving(0.5, 3, "test/loss"), known))
     assert sorted(found) == sorted(set(range(8)) - known.keys())
     losses = {place: alone(run).history.metrics["test/loss"] for place, run in enumerate(runs)}
@@ -261,7 +262,7 @@ def test_halving_stops_the_worse_ones_and_changes_no_bit(stacked: list[Places], 
 
 def test_halving_goes_by_the_metric_that_is_asked_for() -> None:
     runs = runs_of()
-    with LokyPool(1) as pool:
+    with LocalPool(1) as pool:
         halving = Halving(0.25, 1, "train/accuracy")
         found = all_of(train_halving(runs, [[0, 1, 2, 3], [4, 5, 6, 7]], pool, halving, {}), len(runs))
     accuracies = [float(alone(run).history.metrics["train/accuracy"][3]) for run in runs]
@@ -273,7 +274,7 @@ def test_a_run_that_ends_on_its_own_is_not_ranked() -> None:
     """Two of four diverge at once: of the two that are left, one goes on."""
     scales = ("1e200", "0.1", "1e200", "0.5")
     runs = [ready("architecture.activation=relu", f"initializer.scale={scale}") for scale in scales]
-    with LokyPool(1) as pool:
+    with LocalPool(1) as pool:
         found = all_of(train_halving(runs, [[0, 1], [2], [3]], pool, Halving(0.5, 1, "test/loss"), {}), 4)
     assert [found[place][0].diverged_step for place in range(4)] == [1, None, 1, None]
     assert sorted(str(found[place][0].stopped) for place in (1, 3)) == ["None", "halving at epoch 8"]
@@ -325,7 +326,7 @@ def test_of_a_stack_that_fails_only_one_run_is_given_up(
 ) -> None:
     runs = [make_good(run) for run in runs_of(RATES[:5])]
     runs[2] = make_bad(runs[2])
-    with LokyPool(count) as pool:
+    with LocalPool(count) as pool:
         found = dict(train_stacks(runs, [[0, 1, 2], [3, 4]], pool))
     assert sorted(found) == [0, 1, 2, 3, 4]
     failure = found.pop(2)
@@ -340,7 +341,7 @@ def test_of_a_stack_that_fails_only_one_run_is_given_up(
 def test_a_stack_that_fails_while_halving_is_told_and_the_others_go_on() -> None:
     runs = [with_recipe(run, loss=Fragile(0.1)) for run in runs_of(RATES[:4])]
     runs[0] = with_recipe(runs[0], loss=Fragile(0.125))
-    with LokyPool(1) as pool:
+    with LocalPool(1) as pool:
         found = dict(train_halving(runs, [[0], [1, 2, 3]], pool, Halving(0.5, 1, "test/loss"), {}))
     assert sorted(found) == [0, 1, 2, 3]
     assert isinstance(found[0], Failure)
@@ -351,7 +352,7 @@ def test_a_stack_that_fails_while_halving_is_told_and_the_others_go_on() -> None
 def test_of_a_stack_that_fails_while_halving_only_one_run_is_given_up() -> None:
     runs = [with_recipe(run, loss=Fragile(0.1)) for run in runs_of(RATES[:4])]
     runs[2] = with_recipe(runs[2], loss=Fragile(0.125))
-    with LokyPool(1) as pool:
+    with LocalPool(1) as pool:
         found = dict(train_halving(runs, [[0, 1, 2, 3]], pool, Halving(0.5, 1, "test/loss"), {}))
     assert [isinstance(found[place], Failure) for place in range(4)] == [False, False, True, False]
 
@@ -360,7 +361,7 @@ def test_what_was_known_before_a_rung_may_have_ended_before_it() -> None:
     """A run that ended on its own before the rung is ranked no more, as one that is trained now would not be."""
     runs = runs_of(RATES[:3])
     short = History(np.array([1, 2]), {"test/loss": np.array([0.0, 0.0])})
-    with LokyPool(1) as pool:
+    with LocalPool(1) as pool:
         found = dict(train_halving(runs, [[1, 2]], pool, Halving(0.5, 1, "test/loss"), {0: short}))
     stops = [trained[0].stopped for trained in found.values() if isinstance(trained, tuple)]
     assert sorted(map(str, stops)) == ["None", "halving at epoch 8"]
@@ -370,7 +371,7 @@ def test_a_training_whose_weights_are_large_goes_on_elsewhere() -> None:
     """Arrays of more than a megabyte are not sent but shared through files, and must not be read-only there."""
     wide = ("architecture.hidden=[512,300]", "trainer.epochs=4")
     runs = [ready(*wide, f"seed={seed}") for seed in range(3)]
-    with LokyPool(2) as pool:
+    with LocalPool(2) as pool:
         found = all_of(train_halving(runs, [[0, 1], [2]], pool, Halving(0.5, 2, "test/loss"), {}), 3)
     (last,) = [place for place, trained in found.items() if trained[0].stopped is None]
     assert_same_bits(found[last][0], alone(runs[last]))

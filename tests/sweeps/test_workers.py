@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -23,15 +22,16 @@ import pytest
 from threadpoolctl import threadpool_info
 
 from nnexp.core.errors import UserError
-from nnexp.sweeps.shared_memory import MEMORY, PREFIX
-from nnexp.sweeps.workers import Failure, LokyPool, Pool, Workers
+from nnexp.sweeps import processes
+from nnexp.sweeps.processes import Failure
+from nnexp.sweeps.workers import LocalPool, Pool, Workers
 from tests.conftest import CommandLine, Finished, needs
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
 """How long anything is waited for; nothing takes that long unless something is wrong."""
 LARGE = 300_000
-"""Numbers of an array that joblib shares through a file instead of sending it."""
+"""Numbers of an array that is shared through memory instead of being sent."""
 
 
 def wait_for(condition: Callable[[], bool]) -> bool:
@@ -61,13 +61,22 @@ def kill_always() -> str:
     os._exit(1)
 
 
-def kill_alone(folder: Path) -> int:
-    """End the process thrice, of which the third time is the first that nothing else is under way."""
+def kill_twice(folder: Path) -> int:
+    """End the process twice, and say how many other calls are under way the third time."""
     times = len(list(folder.glob("death*")))
-    if times < 3:
+    if times < 2:
         (folder / f"death{times}").touch()
         os._exit(1)
-    return times
+    return len(list(folder.glob("under way*")))
+
+
+def be_under_way(folder: Path, number: int) -> int:
+    """Leave a file in a folder for a while."""
+    flag = folder / f"under way{number}"
+    flag.touch()
+    time.sleep(0.1)
+    flag.unlink()
+    return number
 
 
 def wait_until_noticed(flag: Path) -> bool:
@@ -87,8 +96,10 @@ def note_and_sleep(folder: Path) -> None:
     time.sleep(SECONDS)
 
 
-def whether_interrupts_are_ignored() -> bool:
-    return signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+def survive_interrupts() -> bool:
+    for kind in (signal.SIGINT, signal.SIGHUP):
+        os.kill(os.getpid(), kind)
+    return True
 
 
 def whereabouts() -> tuple[int, Path, str]:
@@ -136,7 +147,7 @@ def results(pool: Pool, functions: Sequence[Callable[[], Any]]) -> list[Any]:
 @pytest.mark.parametrize("count", [1, 2])
 def test_results_are_those_of_plain_calls(count: int) -> None:
     functions = [partial(power, base, exponent) for base in (2, 3) for exponent in range(5)]
-    with LokyPool(count) as pool:
+    with LocalPool(count) as pool:
         assert results(pool, functions) == [1, 2, 4, 8, 16, 1, 3, 9, 27, 81]
         assert results(pool, functions[3:4]) == [8]
         assert results(pool, []) == []
@@ -144,7 +155,7 @@ def test_results_are_those_of_plain_calls(count: int) -> None:
 
 @pytest.mark.parametrize("count", [1, 2])
 def test_a_call_that_raises_says_why_and_the_others_go_on(count: int) -> None:
-    with LokyPool(count) as pool:
+    with LocalPool(count) as pool:
         first, failure, last = results(pool, [partial(power, 2, 3), partial(complain, "too hot"), partial(power, 2, 4)])
     assert (first, last) == (8, 16)
     assert isinstance(failure, Failure)
@@ -154,7 +165,7 @@ def test_a_call_that_raises_says_why_and_the_others_go_on(count: int) -> None:
 
 def test_a_call_that_loses_its_worker_is_begun_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     others = [partial(power, 2, exponent) for exponent in range(6)]
-    with LokyPool(2) as pool:
+    with LocalPool(2) as pool:
         assert results(pool, [partial(kill_once, tmp_path / "flag"), *others]) == ["survived", 1, 2, 4, 8, 16, 32]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -164,7 +175,7 @@ def test_a_call_that_loses_its_worker_is_begun_again(tmp_path: Path, capsys: pyt
 
 def test_a_call_that_always_kills_its_worker_is_given_up_and_the_others_are_done() -> None:
     others = [partial(power, 2, exponent) for exponent in range(6)]
-    with LokyPool(2) as pool:
+    with LocalPool(2) as pool:
         failure, *rest = results(pool, [kill_always, *others])
         assert results(pool, others) == [1, 2, 4, 8, 16, 32]  # and the pool is as good as before
     assert isinstance(failure, Failure)
@@ -172,17 +183,15 @@ def test_a_call_that_always_kills_its_worker_is_given_up_and_the_others_are_done
     assert rest == [1, 2, 4, 8, 16, 32]
 
 
-def test_a_stack_is_given_up_only_after_it_has_killed_two_workers_while_nothing_else_was_under_way(
-    tmp_path: Path,
-) -> None:
-    others = [partial(power, 2, exponent) for exponent in range(3)]
-    with LokyPool(2) as pool:
-        assert results(pool, [partial(kill_alone, tmp_path), *others]) == [3, 1, 2, 4]
+def test_a_stack_that_lost_two_workers_is_trained_while_nothing_else_is(tmp_path: Path) -> None:
+    others = [partial(be_under_way, tmp_path, number) for number in range(1, 12)]
+    with LocalPool(2) as pool:
+        assert results(pool, [partial(kill_twice, tmp_path), *others]) == [0, *range(1, 12)]
 
 
 def test_a_worker_that_dies_takes_no_other_with_it(tmp_path: Path) -> None:
     """Each stack loses its worker once, one after the other; a third one is under way all the time and begun once."""
-    with LokyPool(2) as pool:
+    with LocalPool(2) as pool:
         calls: list[Callable[[], object]] = [partial(begun_once, tmp_path)]
         calls += [partial(kill_once, tmp_path / f"flag{number}") for number in range(4)]
         begun = begin(pool, calls)
@@ -192,16 +201,60 @@ def test_a_worker_that_dies_takes_no_other_with_it(tmp_path: Path) -> None:
 
 
 def test_a_call_that_cannot_be_sent_fails_alone() -> None:
-    with LokyPool(2) as pool:
-        failure, number = results(pool, [lambda: 1, partial(power, 2, 3)])
+    with LocalPool(2) as pool:
+        failure, number = results(pool, [partial(len, threading.Lock()), partial(power, 2, 3)])  # type: ignore[arg-type]
     assert isinstance(failure, Failure)
     assert "pickle" in failure.reason
     assert number == 8
 
 
+SCRIPT = """
+import sys
+from dataclasses import dataclass
+
+import numpy as np
+
+from nnexp import Array, Number
+from nnexp.optim.optimizers import Optimizer, State
+
+
+@dataclass(frozen=True)
+class SignSGD(Optimizer):
+    def update(self, gradient: Array, state: State, step: Number) -> Array:
+        return np.sign(gradient)
+
+
+from nnexp.__main__ import main
+
+sys.argv = ["nnexp", *sys.argv[1:]]
+main()  # not guarded by __name__, as in a notebook
+"""
+
+
+def test_components_of_a_script_reach_workers_and_come_back(nnexp: CommandLine) -> None:
+    (nnexp.folder / "script.py").write_text(SCRIPT)
+    # Halving sends trainings that have paused, with their components, there and back.
+    options = (
+        "optimizer._target_=__main__.SignSGD",
+        "optimizer.learning_rate=0.01",
+        "sweep.halving=0.99",
+        "sweep.rungs=2",
+    )
+    result = subprocess.run(
+        [sys.executable, "script.py", *SWEEP[:2], *SWEEP[3:], *options, "hydra.launcher.jobs=2"],
+        cwd=nnexp.folder,
+        env=nnexp.environment(NNEXP_PACKAGES="__main__"),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=SECONDS,
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_results_come_as_they_are_done(tmp_path: Path) -> None:
     flag = tmp_path / "noticed"
-    with LokyPool(2) as pool:
+    with LocalPool(2) as pool:
         begun = begin(pool, [partial(wait_until_noticed, flag), partial(power, 2, 3)])
         assert next(begun) == (1, 8)
         flag.touch()
@@ -209,9 +262,9 @@ def test_results_come_as_they_are_done(tmp_path: Path) -> None:
 
 
 def test_large_arrays_can_be_changed_by_a_worker() -> None:
-    """What joblib shares through files must not be read-only: a training that goes on changes its own."""
+    """What is shared must not be read-only: a training that goes on changes its own."""
     arrays = [np.full(LARGE, fill) for fill in (1.0, 2.0)]
-    with LokyPool(2) as pool:
+    with LocalPool(2) as pool:
         ones, twos = results(pool, [partial(doubled, array) for array in arrays])
     assert (ones == 2).all()
     assert (twos == 4).all()
@@ -220,7 +273,7 @@ def test_large_arrays_can_be_changed_by_a_worker() -> None:
 
 def test_an_interrupt_ends_the_workers_without_a_word(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     def ended_by_an_interrupt() -> None:
-        with LokyPool(2) as pool:
+        with LocalPool(2) as pool:
             for _ in begin(pool, [partial(power, 1, 1), *[partial(note_and_sleep, tmp_path)] * 5]):
                 assert wait_for(lambda: len(list(tmp_path.iterdir())) == 2)
                 raise KeyboardInterrupt
@@ -236,17 +289,17 @@ def test_an_interrupt_ends_the_workers_without_a_word(tmp_path: Path, capfd: pyt
 
 
 def test_workers_do_not_hear_of_interrupts_and_this_process_does() -> None:
-    before = signal.getsignal(signal.SIGINT)
-    with LokyPool(3) as pool:  # a number that no other test has, so that its processes are started anew
-        assert results(pool, [whether_interrupts_are_ignored] * 6) == [True] * 6
-    assert signal.getsignal(signal.SIGINT) is before
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    with LocalPool(3) as pool:  # a number that no other test has, so that its processes are started anew
+        assert results(pool, [survive_interrupts] * 6) == [True] * 6
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, []) == before
 
 
 def test_a_thread_can_use_workers() -> None:
     found: list[object] = []
 
     def use() -> None:
-        with LokyPool(2) as pool:
+        with LocalPool(2) as pool:
             found.extend(results(pool, [partial(power, 2, 3), partial(power, 2, 4)]))
 
     thread = threading.Thread(target=use)
@@ -426,7 +479,7 @@ def busy_workers(sweep: subprocess.Popen[str]) -> list[psutil.Process]:
 
 def is_worker(process: psutil.Process) -> bool:
     line = " ".join(process.cmdline()) if process.status() != psutil.STATUS_ZOMBIE else ""
-    return bool(re.search("popen_loky|spawn_main", line))
+    return bool(re.search(f"{processes.__name__}|spawn_main", line))
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -434,10 +487,6 @@ def has_ended(process: psutil.Process) -> bool:
     with suppress(psutil.NoSuchProcess):
         return bool(process.status() == psutil.STATUS_ZOMBIE)
     return True
-
-
-def sweeps_in_memory() -> set[Path]:
-    return {path for root in (MEMORY, Path(tempfile.gettempdir())) for path in root.glob(f"{PREFIX}*")}
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
@@ -454,23 +503,26 @@ def test_workers_that_are_killed_are_replaced_and_nothing_else_is_said(nnexp: Co
 
 @pytest.mark.parametrize("backend", ["loky", pytest.param("dask", marks=needs("distributed"))])
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
-def test_workers_end_with_a_sweep_that_is_killed_and_the_next_one_clears_its_memory(
-    nnexp: CommandLine, backend: str
+def test_workers_end_with_a_sweep_that_is_killed_and_nothing_of_it_stays_in_memory(
+    nnexp: CommandLine, backend: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = sweeps_in_memory()
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setenv("TMPDIR", str(temporary))
     sweep = begin_long_sweep(nnexp, "trainer.epochs=100000", f"hydra.launcher.backend={backend}")
-    busy_workers(sweep)
-    processes = psutil.Process(sweep.pid).children(recursive=True)
+    worker = busy_workers(sweep)[0]
+    children = psutil.Process(sweep.pid).children(recursive=True)
+    if backend == "loky":
+        assert any("memfd:nnexp" in area.path for area in worker.memory_maps()), "its data are shared"
     sweep.kill()
     killed = time.monotonic()
-    assert wait_for(lambda: all(map(has_ended, processes)))
+    assert wait_for(lambda: all(map(has_ended, children)))
     assert time.monotonic() - killed < 2
-    sweep.communicate()
-    left = sweeps_in_memory() - before
+    _, errors = sweep.communicate()
     if backend == "loky":
-        assert any(path.is_file() for folder in left for path in folder.iterdir())
-        with LokyPool(2):
-            assert not left & sweeps_in_memory()
+        assert errors == ""
+        assert not [path for path in Path("/dev/shm").glob("*") if str(sweep.pid) in path.name]  # noqa: S108
+        assert not list(temporary.iterdir())
 
 
 SWEEP = (

@@ -4,7 +4,10 @@ import csv
 import json
 import re
 import shutil
+import sqlite3
+import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +23,7 @@ from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import resolved
 from nnexp.runs.result import Result
-from nnexp.tracking import mlflow_sweep
+from nnexp.tracking import mlflow_run, mlflow_sweep
 from nnexp.tracking.mlflow import MLflowTracking
 from nnexp.tracking.mlflow_sweep import MLflowSweep
 from nnexp.tracking.tracker import IDENTIFIER, DatasetFacts, FinishedRun, RunRecord, Status, SweepFacts, SweepView
@@ -345,3 +348,20 @@ def test_what_a_killed_process_left_of_a_new_store_is_removed(tmp_path: Path) ->
         (tmp_path / name).touch()
     MLflowTracking().open(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {"mlflow.db", ".mlflow.db.lock"}
+
+
+def test_metrics_that_come_while_others_are_delivered_are_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mlflow_run, "DELIVER_SECONDS", 0.0)
+    run = MLflowTracking().open(tmp_path).start(finished().facts, [1, 2, 3])
+    with closing(sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        run.log(1, {"train/loss": 1.0})
+        time.sleep(0.2)  # the delivery has begun, and waits
+        run.log(2, {"train/loss": 2.0})
+        other.execute("ROLLBACK")
+    run.log(3, {"train/loss": 3.0})
+    run.finish({}, {}, "", [])
+    points = MlflowClient(run.uri).get_metric_history(str(run.run_id), "train/loss")
+    assert sorted((point.step, point.value) for point in points) == [(1, 1.0), (2, 2.0), (3, 3.0)]

@@ -49,12 +49,12 @@ def alone(work: Work) -> dict[str, tuple[Callable[[], float], int]]:
 
 def sweep(work: Work, resources: ExitStack) -> dict[str, tuple[Callable[[], float], int]]:
     """Return the same for a sweep: our stacks, JAX's vmap, scikit-learn in a pool of processes, loops one by one."""
-    from nnexp.sweeps.workers import LokyPool
+    from nnexp.sweeps.workers import LocalPool
     from tests.programs.benchmarks import ours
 
     calls: dict[str, tuple[Callable[[], float], int]] = {}
     for name, count in ((OURS, cores()), (ONE_WORKER, 1)):
-        calls[name] = ours.sweep(work, resources.enter_context(LokyPool(count))), len(work.settings)
+        calls[name] = ours.sweep(work, resources.enter_context(LocalPool(count))), len(work.settings)
     for name in ("plain", "eager"):
         with left_out():
             train = [

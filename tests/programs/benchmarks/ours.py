@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from nnexp.runs.prepare import Ready, prepare
+from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.train import train_stacks
-from nnexp.sweeps.workers import Failure, Pool, Workers
+from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.loop import train
 from tests.programs.benchmarks.work import Setting, Work

@@ -6,7 +6,8 @@ lost, there twice, or left behind, and nobody sees a traceback.
 
 What cannot be written where it belongs is in the temporary directory, as a line says, and the status is not 0. Two
 things may stay, both hidden: what had no name yet when its command died, or could remove nothing, for nobody knows
-whether it is still being written; and the halves of files that MLflow was copying, which it never removes.
+whether it is still being written; and the halves of files that MLflow was copying, which it never removes. What the
+system does not let be removed stays, too.
 """
 
 import argparse

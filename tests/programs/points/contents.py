@@ -19,6 +19,8 @@ ONCE = re.compile(r"\d{10,}|[0-9a-f]{32}|(?<=uploading\.)\w+|(?<=^tmp)\w{8}$")
 """Process IDs, times, IDs of runs and random letters in names."""
 UNNAMED = re.compile(r"(outputs/[^/]+/)?\.[^/]+\.tmpID(\.\w+)?(/.*)?")
 """What was to become a folder of a run, or what `predict` makes, and has no name yet: nobody knows whose it is."""
+HIDDEN = re.compile(r"(.*/)?\..*")
+"""What the system did not let be removed; a name without a dot must be that of something whole."""
 UPLOADING = ".artifact.uploading."
 """The beginning of the name of a file that MLflow is copying; it is hidden, and MLflow never removes one."""
 SHOWN = 3

@@ -52,12 +52,14 @@ class Fault:
         lasting: Whether it happens again at every later event.
         events: The events at which it can happen.
         statuses: The exit statuses that a command may have then.
+        refuses: Whether the system refuses the change.
     """
 
     happen: Callable[[str], None]
     statuses: frozenset[int]
     lasting: bool = False
     events: frozenset[str] = frozenset(PATHS)
+    refuses: bool = False
 
 
 def die(_path: str) -> None:
@@ -90,7 +92,7 @@ def _faults() -> dict[str, Fault]:
         events = TAKING_ROOM if number == errno.ENOSPC else frozenset(PATHS)
         for lasting in (False, True):
             happen = partial(fail, number)
-            fault = Fault(happen, frozenset({0, 1, 2}), lasting=lasting, events=events)
+            fault = Fault(happen, frozenset({0, 1, 2}), lasting=lasting, events=events, refuses=True)
             found[f"{name}-lasting" if lasting else name] = fault
     interrupted = frozenset({0, 130})  # 0 where all was done before it was looked at
     return {**found, "interrupt": Fault(interrupt, interrupted), "SIGINT": Fault(signalled, interrupted)}

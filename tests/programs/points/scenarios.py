@@ -8,8 +8,9 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from re import Pattern
 
-from tests.programs.points.contents import ARTIFACTS, UNNAMED, contents, differences
+from tests.programs.points.contents import ARTIFACTS, HIDDEN, UNNAMED, contents, differences
 from tests.programs.points.process import DEAD, FAULTS, Ended, Event, Fault, Place, command, forked
 
 SHORT = ("trainer.epochs=2", "verbose=false", "figures=false")
@@ -19,6 +20,7 @@ SWEEP = ("-m", "seed=1,2,3", "trainer.epochs=20", "hydra.launcher.jobs=1", "hydr
 DELIVER = ("deliver", "outputs")
 FOLDERS = "outputs/*/2*"
 OTHERS, CHECKPOINT = ("sweeps", ARTIFACTS), "checkpoint"
+REMOVING = ("os.remove", "os.rmdir")
 NO_CHECKPOINT = "no checkpoint could be written"
 """What a run says that then goes on."""
 ALONE = 9
@@ -194,15 +196,18 @@ class Stage:
             complaints += self._said(ended)
             if fault.lasting and ended.status and self.scenario.trains and point >= self.trained_at:
                 complaints += self._not_kept(ended)
-        complaints += self.afterwards(ended, cleans=not fault.lasting)
+        tolerated = UNNAMED if fault.lasting or fault is FAULTS["death"] else None
+        if event.name in REMOVING and fault.refuses:
+            tolerated = HIDDEN
+        complaints += self.afterwards(ended, tolerated)
         return f"{event.name} {event.path}", complaints
 
-    def afterwards(self, ended: Ended, *, cleans: bool = True) -> list[str]:
+    def afterwards(self, ended: Ended, tolerated: Pattern[str] | None = UNNAMED) -> list[str]:
         """Do what a user would after a disturbed command, and return what is not as it should be then.
 
         Args:
             ended: The command.
-            cleans: Whether it could remove anything; one that was killed could not.
+            tolerated: The names of what may be left; by default those of a command that was killed.
         """
         complaints, killed = [], ended.status in (DEAD, -signal.SIGKILL)
         for words in (self._again() if ended.status != 0 else (), DELIVER):
@@ -211,9 +216,8 @@ class Stage:
                 said = self._said(after) or ([] if after.status == 0 else [_status(after)])
                 complaints += [f"then {words[0].partition('=')[0]}: {one}" for one in said]
         found = contents(self.place.work)
-        if killed or not cleans:
-            for name in filter(UNNAMED.fullmatch, [*found.files]):
-                del found.files[name]
+        for name in () if tolerated is None else filter(tolerated.fullmatch, [*(found.files - self._expected.files)]):
+            del found.files[name]
         expected = self._expected
         if NO_CHECKPOINT in ended.errors:  # it was the last, and the one before it may be all there is
             expected, found = expected.without_checkpoints(), found.without_checkpoints()

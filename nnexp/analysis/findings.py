@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from nnexp.analysis.results import SEED, Setting, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.verdict import FEWEST, MOST_REPEATS, Measured, Verdict, verdict_on, wins
 from nnexp.config.overrides import command
 from nnexp.core.component import Array
 from nnexp.report.rows import number
@@ -21,6 +22,8 @@ LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
 LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
+MOST_NAMED = 5
+"""How many settings are named in a sentence."""
 LEADING_DRAWS, OUTER_SHARE = 5, 0.1
 """A range ends too early where all but one of the leading draws lie in this outer share of it."""
 
@@ -127,21 +130,81 @@ def incompleteness(results: SweepResults) -> str | None:
 
 
 def verdict(results: SweepResults) -> list[str]:
-    """Return sentences: which setting is best, how far the next one is behind, and how that compares with the seeds."""
+    """Return sentences: whether a setting is best, which could be, how far they are apart, and what would tell them."""
     metric, order = results.metric, ranked(results)
     if metric is None or not order or len(results.settings) == 1:
         return []
-    best, *others = order
-    rivals = [setting for setting in others if setting.halved == best.halved]
-    first = "Best" if results.complete else "Best so far"
-    lines = [f"{first}: {short(best.name)}, {metric} {spread(best.scores(metric))}."]
-    if rivals:
-        gap = _gap(best, rivals[0], metric)
-        lines[0] += f" Next: {short(rivals[0].name)}, {number(gap)} behind."
-        widths = [_width(setting, metric) for setting in (best, rivals[0]) if len(setting.scores(metric)) > 1]
-        if widths:
-            lines.append(f"That is {'more' if gap > max(widths) else 'no more'} than the spread over seeds.")
+    so_far = "" if results.complete else " so far"
+    first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
+    rivals = [setting for setting in order if setting.halved == order[0].halved]
+    found = verdict_on([measured(setting, metric) for setting in rivals], results.sign, results.matters)
+    if found is None:
+        return [f"{first}: {_with_value(measured(order[0], metric), metric)}."]
+    return [_leading(found, results, first, f"Best{so_far}"), *_telling(found, results)]
+
+
+def measured(setting: Setting, metric: str) -> Measured:
+    """Return what the repeats of a setting gave."""
+    return Measured(short(setting.name), tuple(setting.scores(metric)), sum(run.diverged for run in setting.runs))
+
+
+def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> str:
+    """Return which setting is first, and whether it is best, with the next one."""
+    metric, leader = str(results.metric), found.leader
+    if found.equal:
+        line = f"{first}: {_some([leader, *found.equal])} are equal, {metric} {figures(leader.mean)}."
+    elif found.best:
+        line = f"{best}: {_with_value(leader, metric)}, better than every other setting (p < .05 for each)."
+    else:
+        line = f"{first}: {_with_value(leader, metric)}."
+    if found.next is None:
+        return line
+    won = ""
+    if found.repeats >= FEWEST and not found.equal:
+        count, pairs = wins(leader, found.next, results.sign)
+        won = f"; the first wins {'all' if count == pairs else f'{count:g} of'} {pairs} pairs"
+    return f"{line} Next: {found.next.name}, {figures(found.gap)} behind{won}."
+
+
+def _telling(found: Verdict, results: SweepResults) -> list[str]:
+    """Return what the repeats cannot tell, and what it would take."""
+    leader, lines = found.leader, list[str]()
+    if found.more_reliable is not None:
+        one, other = (f"{it.diverged} of {it.diverged + len(it.values)}" for it in (leader, found.more_reliable))
+        lines.append(f"{leader.name} diverged {one} times, {found.more_reliable.name} {other}: it is not called best.")
+    if found.repeats < FEWEST or found.best:
+        return lines
+    if found.alike:
+        return [*lines, f"{_some(found.possible)}: no difference that matters, all within {results.matters:g}."]
+    if len(found.possible) > 1:
+        lines.append(f"Not told apart by {found.repeats} seeds: {_some(found.possible)} could be best.")
+    if found.would_show is not None and found.next in found.possible:
+        shown = f"These seeds would show a difference of {figures(found.would_show)}"
+        if found.needed is None:
+            lines.append(f"{shown}; more than {MOST_REPEATS:,} each would show that of the first two.")
+        else:
+            lines.append(f"{shown}; sweep.repeats={found.needed} would show that of the first two.")
     return lines
+
+
+def _with_value(setting: Measured, metric: str) -> str:
+    value = figures(setting.mean)
+    if len(setting.values) > 1:
+        value += f" ± {figures(setting.deviation)} over {len(setting.values)} seeds"
+    return f"{setting.name}, {metric} {value}"
+
+
+def _some(settings: Sequence[Measured]) -> str:
+    """Return the names of settings, the first few of many."""
+    names = [setting.name for setting in settings]
+    if len(names) > MOST_NAMED:
+        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def figures(value: float) -> str:
+    """Return a number with three significant digits."""
+    return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
 def flags(results: SweepResults) -> list[str]:
@@ -220,15 +283,6 @@ def _ranks(scores: Array) -> Array:
     return mean_ranks[inverse]
 
 
-def _gap(best: Setting, other: Setting, metric: str) -> float:
-    return abs(fmean(other.scores(metric)) - fmean(best.scores(metric)))
-
-
-def _width(setting: Setting, metric: str) -> float:
-    scores = setting.scores(metric)
-    return stdev(scores) if len(scores) > 1 else 0.0
-
-
 def _flags_of_divergence(results: SweepResults) -> list[str]:
     finished = len(results.runs) - len(results.failed)
     if results.diverged and len(results.diverged) == finished:
@@ -303,15 +357,8 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str
     if lost:
         lines.append(f"{lost} of {len(best.runs)} runs of the best setting diverged, which its mean leaves out.")
     rivals = [setting for setting in order if setting.halved == best.halved]
-    if len(rivals) > 1 and all(len(setting.runs) == 1 for setting in results.settings):
-        lines.append(
-            "Only one seed each: repeat the best ones with sweep.repeats=3 before believing a small difference."
-        )
-    close = 1
-    while close < len(rivals) and _gap(best, rivals[close], metric) <= max(
-        _width(best, metric), _width(rivals[close], metric)
-    ):
-        close += 1
-    if close > 2 and len(best.scores(metric)) > 1:
-        lines.append(f"The first {close} are within the spread of the seeds: none of them is shown to be better.")
+    fewest = min(len(setting.scores(metric)) for setting in rivals)
+    if len(rivals) > 1 and fewest < FEWEST:
+        seeds = "One seed" if fewest == 1 else f"{fewest} seeds"
+        lines.append(f"{seeds} each claim nothing: repeat the first ones, with sweep.repeats=5 or more.")
     return lines

@@ -151,6 +151,7 @@ class SweepResults:
         runs: The runs that were trained, failed or were reused, in the order of the sweep.
         missing: How many jobs were not done, because the sweep was interrupted.
         wanted: The metric to rank by; None is the selection loss (validation, else test).
+        matters: Differences below it do not matter; None: every one does.
     """
 
     question: str | None
@@ -158,6 +159,7 @@ class SweepResults:
     runs: tuple[SweepRun, ...]
     missing: int = 0
     wanted: str | None = None
+    matters: float | None = None
 
     @cached_property
     def metrics(self) -> list[str]:

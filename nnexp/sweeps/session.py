@@ -131,6 +131,7 @@ class Session:
             runs=runs,
             missing=max(0, self._total - len(runs)),
             wanted=self._options.metric,
+            matters=self._options.matters,
         )
 
     def discard(self) -> None:
@@ -185,7 +186,7 @@ class Session:
     def _begin(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
-        meant = replace(self._options, plan=False, reuse=True, wait=False)
+        meant = replace(self._options, plan=False, reuse=True, wait=False, matters=None)
         options = {**resolved(meant, identity=True), "parent": None}
         identities = [[run.config_hash, run.dataset.digest] for run in runs]
         meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
@@ -205,6 +206,7 @@ class Session:
             command=self._command,
             question=self._question,
             metric=self._options.metric,
+            matters=self._options.matters,
             total=self._total,
             facts=facts,
         )

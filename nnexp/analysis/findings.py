@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -20,6 +20,8 @@ DEFAULT = "default"
 """The name of the value of a swept key where a run does not set it."""
 LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
+STUCK_SHARE = 0.01
+"""A run whose training loss fell by a smaller share of what it was has learned nothing."""
 LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
 MOST_NAMED = 5
@@ -132,7 +134,7 @@ def incompleteness(results: SweepResults) -> str | None:
 def verdict(results: SweepResults) -> list[str]:
     """Return sentences: whether a setting is best, which could be, how far they are apart, and what would tell them."""
     metric, order = results.metric, ranked(results)
-    if metric is None or not order or len(results.settings) == 1:
+    if metric is None or not order or len(results.settings) == 1 or plateau(results) is not None:
         return []
     so_far = "" if results.complete else " so far"
     first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
@@ -210,13 +212,39 @@ def figures(value: float) -> str:
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
-    order = ranked(results)
+    order, stuck = ranked(results), plateau(results)
+    if stuck is not None:
+        where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"
+        wanted = "ten times the learning rate, ten times the starting weights, or longer trainings"
+        return [f"{where}: try {wanted}.", *lines]
     if order and results.complete:
         lines += [line for swept in results.swept_keys for line in _flags_of_edge(results, swept, order)]
     best = best_run(results)
     if best is not None:
         lines += [*_flags_of_time(best), *_flags_of_baseline(results, best)]
     return [*lines, *_flags_of_seeds(results, order)]
+
+
+def plateau(results: SweepResults) -> float | None:
+    """Return the training loss on which every run stayed, no better than guessing; None if one learned something."""
+    losses = []
+    for run in results.runs:
+        summary, curve = run.summary, None if run.curves is None else run.curves.metrics.get("train/loss")
+        if summary is None or run.diverged:
+            continue
+        if curve is None or not len(curve) or curve[0] - curve[-1] > STUCK_SHARE * abs(curve[0]):
+            return None
+        if not summary.baselines or any(
+            _is_better(summary.end, metric, than) for metric, than in summary.baselines.items()
+        ):
+            return None
+        losses.append(float(curve[-1]))
+    return fmean(losses) if losses else None
+
+
+def _is_better(metrics: Mapping[str, float], metric: str, than: float) -> bool:
+    sign = 1 if lower_is_better(metric) else -1
+    return metric in metrics and sign * metrics[metric] < sign * than
 
 
 def spread(values: Sequence[float]) -> str:

@@ -239,6 +239,17 @@ def test_when_the_best_was_reached(best_time: int, end: float, said: str | None)
     assert flags(results_of([["a=1"]], [out])) == ([] if said is None else [when + said])
 
 
+@pytest.mark.parametrize(("end", "accuracy", "stuck"), [(0.69, 0.5, True), (0.5, 0.5, False), (0.69, 0.6, False)])
+def test_runs_that_stay_on_their_plateau_are_told_what_to_do(end: float, accuracy: float, *, stuck: bool) -> None:
+    """And not to extend a range whose values make no difference, or to train shorter."""
+    outs: list[Out] = [(ended(end, 0.5, accuracy=accuracy), falling(0.6931, end, end)) for _ in range(3)]
+    lines = flags(results_of(grid(rate=[0.1, 1, 10]), outs))
+    assert any(line.startswith("No run left the plateau on which it began, train/loss 0.55") for line in lines) == stuck
+    assert not stuck or (len(lines) == 1 and verdict(results_of(grid(rate=[0.1, 1, 10]), outs)) == [])
+    outs[1] = (diverged(), None)
+    assert (len(flags(results_of(grid(rate=[0.1, 1, 10]), outs))) == 1) == stuck
+
+
 def test_what_is_no_better_than_guessing() -> None:
     said = "The best is no better than the baseline: test/accuracy 0.6000 beside 0.6000."
     assert flags(results_of([["a=1"]], [ended(0.1, 0.6, accuracy=0.6)])) == [said]

@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.results import SEED, Setting, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.analysis.verdict import FEWEST, MOST_REPEATS, Measured, Verdict, verdict_on, wins
 from nnexp.config.overrides import command
 from nnexp.core.component import Array
@@ -141,8 +141,13 @@ def verdict(results: SweepResults) -> list[str]:
     rivals = [setting for setting in order if setting.halved == order[0].halved]
     found = verdict_on([measured(setting, metric) for setting in rivals], results.sign, results.matters)
     if found is None:
-        return [f"{first}: {_with_value(measured(order[0], metric), metric)}."]
+        return [f"{first}: {_with_value(measured(order[0], metric), results)}."]
     return [_leading(found, results, first, f"Best{so_far}"), *_telling(found, results)]
+
+
+def _seeds(results: SweepResults, count: int) -> str:
+    """Return so many repeats in words."""
+    return f"{count} {results.repeats_name if count > 1 else results.repeats_name.removesuffix('s')}"
 
 
 def measured(setting: Setting, metric: str) -> Measured:
@@ -156,9 +161,9 @@ def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> st
     if found.equal:
         line = f"{first}: {_some([leader, *found.equal])} are equal, {metric} {figures(leader.mean)}."
     elif found.best:
-        line = f"{best}: {_with_value(leader, metric)}, better than every other setting (p < .05 for each)."
+        line = f"{best}: {_with_value(leader, results)}, better than every other setting (p < .05 for each)."
     else:
-        line = f"{first}: {_with_value(leader, metric)}."
+        line = f"{first}: {_with_value(leader, results)}."
     if found.next is None:
         return line
     won = ""
@@ -179,21 +184,21 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
     if found.alike:
         return [*lines, f"{_some(found.possible)}: no difference that matters, all within {results.matters:g}."]
     if len(found.possible) > 1:
-        lines.append(f"Not told apart by {found.repeats} seeds: {_some(found.possible)} could be best.")
+        lines.append(f"Not told apart by {_seeds(results, found.repeats)}: {_some(found.possible)} could be best.")
     if found.would_show is not None and found.next in found.possible:
-        shown = f"These seeds would show a difference of {figures(found.would_show)}"
+        shown = f"These {results.repeats_name} would show a difference of {figures(found.would_show)}"
         if found.needed is None:
             lines.append(f"{shown}; more than {MOST_REPEATS:,} each would show that of the first two.")
         else:
-            lines.append(f"{shown}; sweep.repeats={found.needed} would show that of the first two.")
+            lines.append(f"{shown}; {found.needed} each would show that of the first two (sweep.repeats).")
     return lines
 
 
-def _with_value(setting: Measured, metric: str) -> str:
+def _with_value(setting: Measured, results: SweepResults) -> str:
     value = figures(setting.mean)
     if len(setting.values) > 1:
-        value += f" ± {figures(setting.deviation)} over {len(setting.values)} seeds"
-    return f"{setting.name}, {metric} {value}"
+        value += f" ± {figures(setting.deviation)} over {_seeds(results, len(setting.values))}"
+    return f"{setting.name}, {results.metric} {value}"
 
 
 def _some(settings: Sequence[Measured]) -> str:
@@ -269,7 +274,7 @@ def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]
             for value, group in levels(swept, runs).items()
         ]
         for swept in results.swept_keys
-        if swept.key != SEED
+        if swept.key not in REPEATS
     }
 
 
@@ -337,7 +342,7 @@ def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest
     A range that begins at 0, or at 1 of whole numbers, cannot be extended downwards.
     """
     numbers = swept.numbers
-    if swept.key == SEED or numbers is None or len(set(numbers)) < 3:
+    if swept.key in REPEATS or numbers is None or len(set(numbers)) < 3:
         return None
     scale = math.log if swept.logarithmic else float
     low, high = scale(numbers[0]), scale(numbers[-1])
@@ -387,6 +392,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str
     rivals = [setting for setting in order if setting.halved == best.halved]
     fewest = min(len(setting.scores(metric)) for setting in rivals)
     if len(rivals) > 1 and fewest < FEWEST:
-        seeds = "One seed" if fewest == 1 else f"{fewest} seeds"
-        lines.append(f"{seeds} each claim nothing: repeat the first ones, with sweep.repeats=5 or more.")
+        verb = "claims" if fewest == 1 else "claim"
+        seeds = _seeds(results, fewest)
+        lines.append(f"{seeds} each {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")
     return lines

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from nnexp import __version__
 from nnexp.analysis.report import report_files, write_report
-from nnexp.analysis.results import KEPT_EVALUATIONS, SEED, SweepResults, SweepRun, swept_keys_of
+from nnexp.analysis.results import KEPT_EVALUATIONS, REPEATS, SweepResults, SweepRun, swept_keys_of
 from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug
@@ -356,6 +356,8 @@ def is_gone(run: SweepRun, path: Path) -> bool:
 
 
 def sweep_name(jobs: Sequence[Job]) -> str:
-    """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; `seed` only if alone."""
+    """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; seeds only if alone."""
     names = {swept.key: swept.name for swept in swept_keys_of(jobs)}
-    return " x ".join(name for key, name in names.items() if key != SEED) or (SEED if names else "one run")
+    return (
+        " x ".join(name for key, name in names.items() if key not in REPEATS) or " x ".join(names.values()) or "one run"
+    )

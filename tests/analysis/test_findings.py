@@ -25,7 +25,7 @@ from nnexp.analysis.findings import (
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import LENGTH, Out, computed, diverged, ended, falling, grid, results_of, summary
 
-SEEDS = "One seed each claim nothing: repeat the first ones, with sweep.repeats=5 or more."
+SEEDS = "1 seed each claims nothing: repeat the first ones, with sweep.repeats=5 or more."
 
 
 def quiet(best: float = 0.1) -> Out:
@@ -50,7 +50,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
         [
             "Lowest: x=b, test/loss 1.03 ± 0.153 over 3 seeds. Next: x=a, 0.0667 behind; the first wins 6 of 9 pairs.",
             "Not told apart by 3 seeds: x=b and x=a could be best.",
-            "These seeds would show a difference of 0.396; sweep.repeats=60 would show that of the first two.",
+            "These seeds would show a difference of 0.396; 60 each would show that of the first two (sweep.repeats).",
         ],
     ),
     (
@@ -259,7 +259,7 @@ def test_what_is_no_better_than_guessing() -> None:
 CLOSE: list[tuple[list[list[float]], list[str]]] = [
     ([[0.1, 0.3], [0.21, 0.31]], ["2 seeds each claim nothing"]),
     ([[0.1, 0.11, 0.12], [0.2, 0.21, 0.22]], []),
-    ([[0.1], [0.2]], ["One seed each claim nothing"]),
+    ([[0.1], [0.2]], ["1 seed each claims nothing"]),
     ([[0.1]], []),
 ]
 

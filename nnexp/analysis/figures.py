@@ -8,7 +8,7 @@ from statistics import fmean
 import numpy as np
 
 from nnexp.analysis.findings import DEFAULT, chance, importance, levels, ranked, short
-from nnexp.analysis.results import SEED, Setting, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.config.overrides import slug
 from nnexp.core.component import Array
 from nnexp.plots.run import Figures
@@ -82,7 +82,7 @@ def _figures_of_keys(results: SweepResults, order: Sequence[Setting], measure: M
 def pairs(results: SweepResults) -> list[tuple[SweptKey, SweptKey]]:
     """Return the pairs of swept keys that get a map: those that always matter, then numbers by their importance."""
     shares = importance(results)
-    varied = [one for one in results.swept_keys if one.key != SEED and len(one.values) > 1]
+    varied = [one for one in results.swept_keys if one.key not in REPEATS and len(one.values) > 1]
     varied.sort(key=lambda one: (one.numbers is None, -shares.get(one.key, 0.0)))
     named = {one.name: one for one in varied}
     found = [(named[x], named[y]) for x, y in ALWAYS_PAIRED if x in named and y in named]

@@ -2,13 +2,14 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.results import SEED, Setting, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.verdict import FEWEST, MOST_REPEATS, Measured, Verdict, verdict_on, wins
 from nnexp.config.overrides import command
 from nnexp.core.component import Array
 from nnexp.report.rows import number
@@ -19,8 +20,12 @@ DEFAULT = "default"
 """The name of the value of a swept key where a run does not set it."""
 LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
+STUCK_SHARE = 0.01
+"""A run whose training loss fell by a smaller share of what it was has learned nothing."""
 LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
+MOST_NAMED = 5
+"""How many settings are named in a sentence."""
 LEADING_DRAWS, OUTER_SHARE = 5, 0.1
 """A range ends too early where all but one of the leading draws lie in this outer share of it."""
 
@@ -127,33 +132,124 @@ def incompleteness(results: SweepResults) -> str | None:
 
 
 def verdict(results: SweepResults) -> list[str]:
-    """Return sentences: which setting is best, how far the next one is behind, and how that compares with the seeds."""
+    """Return sentences: whether a setting is best, which could be, how far they are apart, and what would tell them."""
     metric, order = results.metric, ranked(results)
-    if metric is None or not order or len(results.settings) == 1:
+    if metric is None or not order or len(results.settings) == 1 or plateau(results) is not None:
         return []
-    best, *others = order
-    rivals = [setting for setting in others if setting.halved == best.halved]
-    first = "Best" if results.complete else "Best so far"
-    lines = [f"{first}: {short(best.name)}, {metric} {spread(best.scores(metric))}."]
-    if rivals:
-        gap = _gap(best, rivals[0], metric)
-        lines[0] += f" Next: {short(rivals[0].name)}, {number(gap)} behind."
-        widths = [_width(setting, metric) for setting in (best, rivals[0]) if len(setting.scores(metric)) > 1]
-        if widths:
-            lines.append(f"That is {'more' if gap > max(widths) else 'no more'} than the spread over seeds.")
+    so_far = "" if results.complete else " so far"
+    first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
+    rivals = [setting for setting in order if setting.halved == order[0].halved]
+    found = verdict_on([measured(setting, metric) for setting in rivals], results.sign, results.matters)
+    if found is None:
+        return [f"{first}: {_with_value(measured(order[0], metric), results)}."]
+    return [_leading(found, results, first, f"Best{so_far}"), *_telling(found, results)]
+
+
+def _seeds(results: SweepResults, count: int) -> str:
+    """Return so many repeats in words."""
+    return f"{count} {results.repeats_name if count > 1 else results.repeats_name.removesuffix('s')}"
+
+
+def measured(setting: Setting, metric: str) -> Measured:
+    """Return what the repeats of a setting gave."""
+    return Measured(short(setting.name), tuple(setting.scores(metric)), sum(run.diverged for run in setting.runs))
+
+
+def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> str:
+    """Return which setting is first, and whether it is best, with the next one."""
+    metric, leader = str(results.metric), found.leader
+    if found.equal:
+        line = f"{first}: {_some([leader, *found.equal])} are equal, {metric} {figures(leader.mean)}."
+    elif found.best:
+        line = f"{best}: {_with_value(leader, results)}, better than every other setting (p < .05 for each)."
+    else:
+        line = f"{first}: {_with_value(leader, results)}."
+    if found.next is None:
+        return line
+    won = ""
+    if found.repeats >= FEWEST and not found.equal:
+        count, pairs = wins(leader, found.next, results.sign)
+        won = f"; the first wins {'all' if count == pairs else f'{count:g} of'} {pairs} pairs"
+    return f"{line} Next: {found.next.name}, {figures(found.gap)} behind{won}."
+
+
+def _telling(found: Verdict, results: SweepResults) -> list[str]:
+    """Return what the repeats cannot tell, and what it would take."""
+    leader, lines = found.leader, list[str]()
+    if found.more_reliable is not None:
+        one, other = (f"{it.diverged} of {it.diverged + len(it.values)}" for it in (leader, found.more_reliable))
+        lines.append(f"{leader.name} diverged {one} times, {found.more_reliable.name} {other}: it is not called best.")
+    if found.repeats < FEWEST or found.best:
+        return lines
+    if found.alike:
+        return [*lines, f"{_some(found.possible)}: no difference that matters, all within {results.matters:g}."]
+    if len(found.possible) > 1:
+        lines.append(f"Not told apart by {_seeds(results, found.repeats)}: {_some(found.possible)} could be best.")
+    if found.would_show is not None and found.next in found.possible:
+        shown = f"These {results.repeats_name} would show a difference of {figures(found.would_show)}"
+        if found.needed is None:
+            lines.append(f"{shown}; more than {MOST_REPEATS:,} each would show that of the first two.")
+        else:
+            lines.append(f"{shown}; {found.needed} each would show that of the first two (sweep.repeats).")
     return lines
+
+
+def _with_value(setting: Measured, results: SweepResults) -> str:
+    value = figures(setting.mean)
+    if len(setting.values) > 1:
+        value += f" ± {figures(setting.deviation)} over {_seeds(results, len(setting.values))}"
+    return f"{setting.name}, {results.metric} {value}"
+
+
+def _some(settings: Sequence[Measured]) -> str:
+    """Return the names of settings, the first few of many."""
+    names = [setting.name for setting in settings]
+    if len(names) > MOST_NAMED:
+        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def figures(value: float) -> str:
+    """Return a number with three significant digits."""
+    return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
-    order = ranked(results)
+    order, stuck = ranked(results), plateau(results)
+    if stuck is not None:
+        where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"
+        wanted = "ten times the learning rate, ten times the starting weights, or longer trainings"
+        return [f"{where}: try {wanted}.", *lines]
     if order and results.complete:
         lines += [line for swept in results.swept_keys for line in _flags_of_edge(results, swept, order)]
     best = best_run(results)
     if best is not None:
         lines += [*_flags_of_time(best), *_flags_of_baseline(results, best)]
     return [*lines, *_flags_of_seeds(results, order)]
+
+
+def plateau(results: SweepResults) -> float | None:
+    """Return the training loss on which every run stayed, no better than guessing; None if one learned something."""
+    losses = []
+    for run in results.runs:
+        summary, curve = run.summary, None if run.curves is None else run.curves.metrics.get("train/loss")
+        if summary is None or run.diverged:
+            continue
+        if curve is None or not len(curve) or curve[0] - curve[-1] > STUCK_SHARE * abs(curve[0]):
+            return None
+        if not summary.baselines or any(
+            _is_better(summary.end, metric, than) for metric, than in summary.baselines.items()
+        ):
+            return None
+        losses.append(float(curve[-1]))
+    return fmean(losses) if losses else None
+
+
+def _is_better(metrics: Mapping[str, float], metric: str, than: float) -> bool:
+    sign = 1 if lower_is_better(metric) else -1
+    return metric in metrics and sign * metrics[metric] < sign * than
 
 
 def spread(values: Sequence[float]) -> str:
@@ -178,7 +274,7 @@ def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]
             for value, group in levels(swept, runs).items()
         ]
         for swept in results.swept_keys
-        if swept.key != SEED
+        if swept.key not in REPEATS
     }
 
 
@@ -220,15 +316,6 @@ def _ranks(scores: Array) -> Array:
     return mean_ranks[inverse]
 
 
-def _gap(best: Setting, other: Setting, metric: str) -> float:
-    return abs(fmean(other.scores(metric)) - fmean(best.scores(metric)))
-
-
-def _width(setting: Setting, metric: str) -> float:
-    scores = setting.scores(metric)
-    return stdev(scores) if len(scores) > 1 else 0.0
-
-
 def _flags_of_divergence(results: SweepResults) -> list[str]:
     finished = len(results.runs) - len(results.failed)
     if results.diverged and len(results.diverged) == finished:
@@ -255,7 +342,7 @@ def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest
     A range that begins at 0, or at 1 of whole numbers, cannot be extended downwards.
     """
     numbers = swept.numbers
-    if swept.key == SEED or numbers is None or len(set(numbers)) < 3:
+    if swept.key in REPEATS or numbers is None or len(set(numbers)) < 3:
         return None
     scale = math.log if swept.logarithmic else float
     low, high = scale(numbers[0]), scale(numbers[-1])
@@ -303,15 +390,9 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str
     if lost:
         lines.append(f"{lost} of {len(best.runs)} runs of the best setting diverged, which its mean leaves out.")
     rivals = [setting for setting in order if setting.halved == best.halved]
-    if len(rivals) > 1 and all(len(setting.runs) == 1 for setting in results.settings):
-        lines.append(
-            "Only one seed each: repeat the best ones with sweep.repeats=3 before believing a small difference."
-        )
-    close = 1
-    while close < len(rivals) and _gap(best, rivals[close], metric) <= max(
-        _width(best, metric), _width(rivals[close], metric)
-    ):
-        close += 1
-    if close > 2 and len(best.scores(metric)) > 1:
-        lines.append(f"The first {close} are within the spread of the seeds: none of them is shown to be better.")
+    fewest = min(len(setting.scores(metric)) for setting in rivals)
+    if len(rivals) > 1 and fewest < FEWEST:
+        verb = "claims" if fewest == 1 else "claim"
+        seeds = _seeds(results, fewest)
+        lines.append(f"{seeds} each {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")
     return lines

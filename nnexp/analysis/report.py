@@ -18,7 +18,7 @@ from nnexp.analysis.findings import (
     verdict,
     where_diverged,
 )
-from nnexp.analysis.results import SEED, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
 from nnexp.core.files import write_text
@@ -71,19 +71,21 @@ def sweep_report(results: SweepResults, figures: Sequence[str]) -> str:
 
 
 def _title(results: SweepResults) -> str:
-    names = [name for key, name in results.titles.items() if key != SEED] or list(results.titles.values())
+    names = [name for key, name in results.titles.items() if key not in REPEATS] or list(results.titles.values())
     return f"Sweep over {_listed(names)}" if names else "Sweep of one run"
 
 
 def _usual_question(results: SweepResults) -> str:
-    names = [name for key, name in results.titles.items() if key != SEED]
+    names = [name for key, name in results.titles.items() if key not in REPEATS]
     if names:
         return f"Which {_listed(names)} is best?"
     return "How much do results depend on the seed?" if results.titles else "What does this run learn?"
 
 
 def _varied(results: SweepResults) -> str:
-    rows = [(f"`{one.key}`", "nuisance" if one.key == SEED else "studied", _values(one)) for one in results.swept_keys]
+    rows = [
+        (f"`{one.key}`", "nuisance" if one.key in REPEATS else "studied", _values(one)) for one in results.swept_keys
+    ]
     for override in results.fixed:
         key, value = split(override)
         rows.append((f"`{key}`", "fixed", f"`{value}`"))

@@ -15,6 +15,8 @@ from nnexp.training.history import History, chosen_by
 from nnexp.training.metrics import lower_is_better
 
 SEED = "seed"
+REPEATS = (SEED, "dataset.split_seed", "dataset.seed")
+"""The keys whose values are repeats of a setting: none of them is better, and what counts is the mean over them."""
 KEPT_EVALUATIONS = 200
 """How many evaluations of a run a sweep keeps in memory; the run's folder has all."""
 MOST_LISTED = 12
@@ -60,6 +62,11 @@ class SweepRun:
     def value(self, key: str) -> str | None:
         """Return the value that an override gave to a key, as it was written; None where none did."""
         return dict(split(override) for override in self.job).get(key)
+
+    @property
+    def repeat(self) -> tuple[str | None, ...]:
+        """Return which repeat of its setting it is."""
+        return tuple(self.value(key) for key in REPEATS)
 
     def score(self, metric: str) -> float | None:
         """Return the best value of a metric over the training; None if it failed, diverged or was not evaluated."""
@@ -108,11 +115,11 @@ class SweptKey:
 
 @dataclass(frozen=True)
 class Setting:
-    """Runs that differ in nothing but their seed.
+    """Runs that differ in nothing but what repeats them, such as the seed.
 
     Attributes:
         name: What sets it apart from other settings; empty where there is only one.
-        runs: One for each seed.
+        runs: One for each repeat.
     """
 
     name: str
@@ -151,6 +158,7 @@ class SweepResults:
         runs: The runs that were trained, failed or were reused, in the order of the sweep.
         missing: How many jobs were not done, because the sweep was interrupted.
         wanted: The metric to rank by; None is the selection loss (validation, else test).
+        matters: Differences below it do not matter; None: every one does.
     """
 
     question: str | None
@@ -158,6 +166,7 @@ class SweepResults:
     runs: tuple[SweepRun, ...]
     missing: int = 0
     wanted: str | None = None
+    matters: float | None = None
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -208,10 +217,36 @@ class SweepResults:
         names = dict.fromkeys(name for baselines in known for name in baselines)
         return {name: sorted({baselines[name] for baselines in known if name in baselines}) for name in names}
 
-    @property
+    @cached_property
+    def losses_differ(self) -> bool:
+        """Tell whether losses are of another kind, factor, weight or smoothing: their values mean other things."""
+        return any(swept.key.partition(".")[0] == "loss" for swept in self.swept_keys)
+
+    @cached_property
     def comparable(self) -> bool:
-        """Tell whether values can be compared between runs, as far as the baselines of their data tell."""
-        return all(len(values) == 1 for values in self.baselines.values())
+        """Tell whether the metric that ranks can be compared between settings.
+
+        A loss can where neither losses nor data differ, other metrics where their own baseline is the same.
+        """
+        loss = self.metric is None or self.metric.endswith("/loss")
+        if loss and self.losses_differ:
+            return False
+        names = [*self.baselines] if loss else [str(self.metric)]
+        return all(self._is_one_for_each_repeat(name) for name in names)
+
+    def _is_one_for_each_repeat(self, name: str) -> bool:
+        """Tell whether all settings have the same baseline, in each of their repeats."""
+        found: dict[tuple[str | None, ...], set[float]] = {}
+        for run in self.runs:
+            if run.summary is not None and name in run.summary.baselines:
+                found.setdefault(run.repeat, set()).add(run.summary.baselines[name])
+        return all(len(values) == 1 for values in found.values())
+
+    @property
+    def repeats_name(self) -> str:
+        """Return what its repeats are called: seeds, splits, or repeats where they are of several kinds."""
+        varied = [swept.key for swept in self.swept_keys if swept.key in REPEATS]
+        return {(): "seeds", (SEED,): "seeds", (REPEATS[1],): "splits"}.get(tuple(varied), "repeats")
 
     @cached_property
     def fixed(self) -> list[str]:
@@ -233,8 +268,8 @@ class SweepResults:
 
     @cached_property
     def settings(self) -> list[Setting]:
-        """Return the runs by what they differ in, seeds apart, in the order of the sweep."""
-        keys = [swept.key for swept in self.swept_keys if swept.key != SEED]
+        """Return the runs by what they differ in, repeats apart, in the order of the sweep."""
+        keys = [swept.key for swept in self.swept_keys if swept.key not in REPEATS]
         groups: dict[tuple[str | None, ...], list[SweepRun]] = {}
         for run in self.runs:
             groups.setdefault(tuple(run.value(key) for key in keys), []).append(run)

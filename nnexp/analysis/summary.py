@@ -72,6 +72,10 @@ def title(name: str) -> str:
 
 def baseline(results: SweepResults) -> list[str]:
     """Return the sentence with the baselines, or the one that the settings have different ones."""
+    if not results.comparable and results.losses_differ:
+        other = next((name for name in results.listed if not name.endswith("/loss")), None)
+        how = "" if other is None else f": rank by another metric, as sweep.metric={other}"
+        return [f"The losses differ, so their values are not compared{how}."]
     if not results.comparable:
         return ["The settings differ in their data: compare each with its baseline."]
     known = [f"{name} {number(value)}" for name, (value, *_) in results.baselines.items()]

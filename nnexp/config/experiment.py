@@ -57,6 +57,8 @@ class Experiment(Component):
         names = metric_names(data, self.trainer.metrics)
         if self.trainer.early_stopping is not None:
             watched_metric(self.trainer.early_stopping, names)
+        if self.trainer.stop is not None and self.trainer.stop.metric not in names:
+            raise UserError(f"trainer.stop.metric={self.trainer.stop.metric}: must be one of {', '.join(names)}")
         self._check_batches(layers, len(data.train))
         base_width = self.architecture.base_width if self.architecture.parametrization == "maximal_update" else None
         if base_width is not None:

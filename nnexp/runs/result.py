@@ -28,7 +28,7 @@ class Result:
             numbers, or embeddings. None if the run diverged.
         parameters: The trained parameters by name, such as `0.weight`.
         diverged_step: The step at which the loss was no longer finite, or None.
-        stopped: Why the run ended early, `early stopping` or `time limit`; or None.
+        stopped: Why the run ended early, as `early stopping`, `time limit` or `test/loss below 0.2`; or None.
         snapshots: The parameters at the times of `trainer.snapshots`.
         folder: The folder with the run's files.
         rescued: Whether that is in the temporary directory, since the files could not be written where they belong.

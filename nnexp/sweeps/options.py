@@ -30,6 +30,7 @@ class SweepOptions(Component):
     plan: bool = False
     reuse: bool = True
     wait: bool = added(default=False)
+    matters: Annotated[float, at.Gt(0)] | None = added(default=None)
 
 
 def sweep_options(config: DictConfig) -> SweepOptions:

@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from nnexp import __version__
 from nnexp.analysis.report import report_files, write_report
-from nnexp.analysis.results import KEPT_EVALUATIONS, SEED, SweepResults, SweepRun, swept_keys_of
+from nnexp.analysis.results import KEPT_EVALUATIONS, REPEATS, SweepResults, SweepRun, swept_keys_of
 from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug
@@ -131,6 +131,7 @@ class Session:
             runs=runs,
             missing=max(0, self._total - len(runs)),
             wanted=self._options.metric,
+            matters=self._options.matters,
         )
 
     def discard(self) -> None:
@@ -185,7 +186,7 @@ class Session:
     def _begin(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
-        meant = replace(self._options, plan=False, reuse=True, wait=False)
+        meant = replace(self._options, plan=False, reuse=True, wait=False, matters=None)
         options = {**resolved(meant, identity=True), "parent": None}
         identities = [[run.config_hash, run.dataset.digest] for run in runs]
         meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
@@ -205,6 +206,7 @@ class Session:
             command=self._command,
             question=self._question,
             metric=self._options.metric,
+            matters=self._options.matters,
             total=self._total,
             facts=facts,
         )
@@ -354,6 +356,8 @@ def is_gone(run: SweepRun, path: Path) -> bool:
 
 
 def sweep_name(jobs: Sequence[Job]) -> str:
-    """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; `seed` only if alone."""
+    """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; seeds only if alone."""
     names = {swept.key: swept.name for swept in swept_keys_of(jobs)}
-    return " x ".join(name for key, name in names.items() if key != SEED) or (SEED if names else "one run")
+    return (
+        " x ".join(name for key, name in names.items() if key not in REPEATS) or " x ".join(names.values()) or "one run"
+    )

@@ -38,7 +38,8 @@ class SweepRecord:
 
     Attributes:
         key: A hash of the jobs and options; a command with the same one goes on with the sweep.
-        command, question, metric: The command that was given, its question, and the metric to rank by, if it says so.
+        command, question: The command that was given, and its question.
+        metric, matters: The metric to rank by, and the difference that matters, if it says so.
         total: How many jobs there are in all batches.
         facts: What a tracker records of it; nothing in a folder of an earlier version.
         status, process: How it ended, and the process that had it last.
@@ -49,6 +50,7 @@ class SweepRecord:
     command: str
     question: str | None = None
     metric: str | None = None
+    matters: float | None = None
     total: int = 0
     facts: SweepFacts = field(default_factory=lambda: SweepFacts("", "", "", {}))
     status: Literal[Status, "RUNNING"] = "RUNNING"
@@ -185,6 +187,7 @@ def results_in(folder: Path, record: SweepRecord) -> SweepResults:
         runs=tuple(runs),
         missing=max(0, record.total - len(runs)),
         wanted=record.metric,
+        matters=record.matters,
     )
 
 

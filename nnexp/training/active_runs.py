@@ -40,7 +40,7 @@ class ActiveRuns:
         self._runs = np.arange(runs)
         self._histories = HistoryBuilder(runs, trainer.evaluations(), names, trainer.unit)
         self._patience = Patience(trainer.early_stopping, runs, names) if trainer.early_stopping else None
-        self._began, self._most = time.monotonic(), trainer.max_seconds
+        self._began, self._most, self._stop = time.monotonic(), trainer.max_seconds, trainer.stop
         self._observe = observe
 
     def after_round(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
@@ -72,6 +72,9 @@ class ActiveRuns:
             learned = [partial(stack.learned, index) for index in staying.tolist()]
             over = self._patience.over(self._runs[staying], row, learned)
             staying = self._leave(stack, staying, over, "early stopping")
+            row = {name: values[~over] for name, values in row.items()}
+        if this.evaluated and self._stop is not None:
+            staying = self._leave(stack, staying, self._stop.reached(row), self._stop.reason)
         if self._most is not None and self.seconds > self._most:
             staying = self._leave(stack, staying, np.full(len(staying), fill_value=True), "time limit")
         self._runs = self._runs[staying]

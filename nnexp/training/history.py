@@ -118,7 +118,7 @@ class Outcome:
         history: Its metrics, up to the last evaluation at which all of them were finite.
         learned: Its parameters when it ended.
         diverged_step: The step, counted from 1, at which its loss was no longer finite; None if it did not diverge.
-        stopped: Why it ended before its time: `early stopping` or `time limit`; None if it did not.
+        stopped: Why it ended before its time, as `early stopping`, `time limit` or `test/loss below 0.2`; else None.
         snapshots: Its parameters at the times of `trainer.snapshots`.
         layers: The sizes within its layers, if they were watched.
     """

@@ -201,9 +201,9 @@ class Training:
         outcome = next(iter(self.outcomes().values()))
         if outcome.diverged_step is not None:
             return f"it diverged at step {outcome.diverged_step}, as a longer one does"
-        if outcome.stopped == "early stopping":
-            return f"early stopping ended it at {earlier.unit} {self.time}, as it ends a longer one"
-        return f"its {outcome.stopped} ended it, at a moment that cannot be repeated"
+        if outcome.stopped == "time limit":
+            return "its time limit ended it, at a moment that cannot be repeated"
+        return f"{outcome.stopped} ended it at {earlier.unit} {self.time}, as it ends a longer one"
 
     def _restore(self, saved: Saved, *, longer: bool) -> None:
         self._number = saved.whole("round", len(self._rounds) + 1)

@@ -1,13 +1,23 @@
 """The settings of the training loop: its length, batches, evaluations and early stopping."""
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from nnexp.core.component import Component, Count, NonNegative, Positive
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.core.component import Component, Count, InvalidFieldError, NonNegative, Number, Positive, added
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule
-from nnexp.training.history import Unit
+from nnexp.training.history import Row, Unit
 from nnexp.training.metrics import MetricName
+
+LOGARITHMIC = re.compile("log:([2-9]|[1-9][0-9]+)", re.ASCII)
+"""What `evaluate_at` looks like."""
+LARGEST_COUNT = 1_000_000
+"""More log-spaced times than these differ in no training that ends."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,32 @@ class EarlyStopping(Component):
 
 
 @dataclass(frozen=True)
+class Stop(Component):
+    """Ends a run at the first evaluation in which `metric` is below, or above, a number."""
+
+    metric: str
+    below: Number | None = None
+    above: Number | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InvalidFieldError unless there is one number."""
+        super().__post_init__()
+        if (self.below is None) == (self.above is None):
+            raise InvalidFieldError("below", self.below, f"a number, or null beside another in above={self.above}")
+
+    @property
+    def reason(self) -> str:
+        """Return why a run ends, such as `test/loss below 0.2`."""
+        return f"{self.metric} above {self.above}" if self.below is None else f"{self.metric} below {self.below}"
+
+    def reached(self, row: Row) -> npt.NDArray[np.bool_]:
+        """Return which runs end, given the metrics of an evaluation."""
+        below, above = -np.inf if self.below is None else self.below, np.inf if self.above is None else self.above
+        reached: npt.NDArray[np.bool_] = (row[self.metric] < below) | (row[self.metric] > above)
+        return reached
+
+
+@dataclass(frozen=True)
 class Trainer(Component):
     """The settings of the training loop.
 
@@ -55,12 +91,22 @@ class Trainer(Component):
     batch_size: Literal["full"] | Count = "full"
     sampling: Literal["shuffled", "order", "replacement"] = "shuffled"
     evaluate_every: Count = 1
+    evaluate_at: str | None = added(default=None)
     metrics: tuple[MetricName, ...] | None = None
     snapshots: tuple[Count, ...] = ()
     early_stopping: EarlyStopping | None = None
+    stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field
     checkpoint_every: Count | None = None
     max_seconds: Positive | None = None
     regularization: Regularization = field(default_factory=Regularization)
+
+    def __post_init__(self) -> None:
+        """Raise InvalidFieldError if the times of the evaluations are not said, or said twice."""
+        super().__post_init__()
+        if self.evaluate_at is not None and LOGARITHMIC.fullmatch(self.evaluate_at) is None:
+            raise InvalidFieldError("evaluate_at", self.evaluate_at, "as log:200, a number of times from 2 on, or null")
+        if self.evaluate_at is not None and self.evaluate_every != 1:
+            raise InvalidFieldError("evaluate_every", self.evaluate_every, f"1 beside evaluate_at={self.evaluate_at}")
 
     @property
     def unit(self) -> Unit:
@@ -85,9 +131,13 @@ class Trainer(Component):
         return replace(self, epochs=length) if self.iterations is None else replace(self, iterations=length)
 
     def evaluations(self) -> list[int]:
-        """Return the times at which metrics are taken: regular ones, snapshots, the first and the last."""
+        """Return the times of evaluations: regular or log-spaced ones, snapshots, the first and the last."""
         snapshots = [time for time in self.snapshots if time <= self.length]
-        return sorted({1, *range(self.evaluate_every, self.length, self.evaluate_every), *snapshots, self.length})
+        regular: Iterable[int] = range(self.evaluate_every, self.length, self.evaluate_every)
+        if self.evaluate_at is not None:
+            count = int(self.evaluate_at.partition(":")[2])
+            regular = np.geomspace(1, self.length, min(count, LARGEST_COUNT)).round().astype(int).tolist()
+        return sorted({1, *regular, *snapshots, self.length})
 
     def why_not_longer(self, earlier: "Trainer", schedule: Schedule) -> str | None:
         """Return why a training with these settings is not an earlier one that goes on, bit for bit; None if it is.
@@ -99,6 +149,8 @@ class Trainer(Component):
             return f"a longer training differs from the earlier one in trainer.{earlier.unit}s alone"
         if self.length <= earlier.length:
             return f"the earlier training had trainer.{earlier.unit}s={earlier.length}, which is not less"
+        if self.evaluate_at is not None:
+            return f"the times of its evaluations, evaluate_at={self.evaluate_at}, depend on the length of the training"
         if schedule.depends_on_length:
             return "the learning rates of its schedule depend on the length of the training, from the first step on"
         return None

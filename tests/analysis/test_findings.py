@@ -1,6 +1,7 @@
 """What is said about the results of a sweep: ranks, importance, warnings and the verdict."""
 
 import random
+from dataclasses import replace
 from itertools import pairwise
 from math import log10, nan
 from statistics import fmean, mean, stdev
@@ -24,7 +25,7 @@ from nnexp.analysis.findings import (
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import LENGTH, Out, computed, diverged, ended, falling, grid, results_of, summary
 
-SEEDS = "Only one seed each: repeat the best ones with sweep.repeats=3 before believing a small difference."
+SEEDS = "1 seed each claims nothing: repeat the first ones, with sweep.repeats=5 or more."
 
 
 def quiet(best: float = 0.1) -> Out:
@@ -38,24 +39,66 @@ def test_a_spread_is_the_mean_and_the_standard_deviation(values: list[float]) ->
     assert numbers == pytest.approx([mean(values), stdev(values)] if len(values) > 1 else values, rel=0.05)
 
 
-VERDICTS: list[tuple[dict[str, list[float]], str, str | None]] = [
-    ({"a": [0.1, 0.3], "b": [1.0, 1.2]}, "Best: x=a, test/loss 0.2000 ± 0.1414. Next: x=b, 0.9000 behind.", "more"),
-    ({"a": [1.0, 1.2], "b": [0.9, 1.1]}, "Best: x=b, test/loss 1.0000 ± 0.1414. Next: x=a, 0.1000 behind.", "no more"),
-    ({"a": [0.1, 0.1], "b": [0.1, 9.0]}, "Best: x=a, test/loss 0.1000 ± 0.0000. Next: x=b, 4.4500 behind.", "no more"),
-    ({"c": [0.3], "a": [0.1], "b": [0.2]}, "Best: x=a, test/loss 0.1000. Next: x=b, 0.1000 behind.", None),
-    ({"a": [nan, nan], "b": [5.0, 7.0]}, "Best: x=b, test/loss 6.0000 ± 1.4142.", None),
-    ({"a": [nan, 1.0], "b": [2.0, 2.5]}, "Best: x=a, test/loss 1.0000. Next: x=b, 1.2500 behind.", "more"),
-    ({"a": [1.0, 1.1]}, "", None),
+BETTER = "better than every other setting (p < .05 for each). Next: x=b, 0.990 behind; the first wins all 9 pairs."
+VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
+    (
+        {"a": [0.10, 0.11, 0.12], "b": [1.0, 1.1, 1.2]},
+        [f"Best: x=a, test/loss 0.110 ± 0.0100 over 3 seeds, {BETTER}"],
+    ),
+    (
+        {"a": [1.0, 1.1, 1.2], "b": [0.9, 1.0, 1.2], "c": [9.0, 9.1, 9.2]},
+        [
+            "Lowest: x=b, test/loss 1.03 ± 0.153 over 3 seeds. Next: x=a, 0.0667 behind; the first wins 6 of 9 pairs.",
+            "Not told apart by 3 seeds: x=b and x=a could be best.",
+            "These seeds would show a difference of 0.396; 60 each would show that of the first two (sweep.repeats).",
+        ],
+    ),
+    (
+        {"a": [1.0, 1.5, 2.0], "b": [1.001, 1.501, 2.001]},
+        [
+            "Lowest: x=a, test/loss 1.50 ± 0.500 over 3 seeds. Next: x=b, 0.00100 behind; the first wins 6 of 9 pairs.",
+            "Not told apart by 3 seeds: x=a and x=b could be best.",
+            "These seeds would show a difference of 1.54; more than 1,000 each would show that of the first two.",
+        ],
+    ),
+    (
+        {"a": [0.5, 0.5, 0.5], "b": [0.5, 0.5, 0.5], "c": [0.6, 0.6, 0.6]},
+        [
+            "Lowest: x=a and x=b are equal, test/loss 0.500. Next: x=c, 0.100 behind.",
+            "Not told apart by 3 seeds: x=a and x=b could be best.",
+        ],
+    ),
+    (
+        {"a": [0.1, 0.3], "b": [1.0, 1.2]},
+        ["Lowest: x=a, test/loss 0.200 ± 0.141 over 2 seeds. Next: x=b, 0.900 behind."],
+    ),
+    ({"c": [0.3], "a": [0.1], "b": [0.2]}, ["Lowest: x=a, test/loss 0.100. Next: x=b, 0.100 behind."]),
+    ({"a": [nan, nan], "b": [5.0, 7.0]}, ["Lowest: x=b, test/loss 6.00 ± 1.41 over 2 seeds."]),
+    (
+        {"a": [*[nan] * 9, 1.0, 1.1, 1.2], "b": [2.0, 2.1, 2.2]},
+        [
+            "Lowest: x=a, test/loss 1.10 ± 0.100 over 3 seeds. Next: x=b, 1.00 behind; the first wins all 9 pairs.",
+            "x=a diverged 9 of 12 times, x=b 0 of 3: it is not called best.",
+        ],
+    ),
+    ({"a": [1.0, 1.1]}, []),
 ]
-"""The best losses of settings by seed, nan where a run diverged; what is best; and how the gap is beside the spread."""
+"""The best losses of settings by seed, nan where a run diverged; and what is said."""
 
 
-@pytest.mark.parametrize(("losses", "best", "beside"), VERDICTS, ids=str)
-def test_the_verdict(losses: dict[str, list[float]], best: str, beside: str | None) -> None:
+@pytest.mark.parametrize(("losses", "said"), VERDICTS, ids=str)
+def test_the_verdict(losses: dict[str, list[float]], said: list[str]) -> None:
     jobs = [[f"x={name}", f"seed={seed}"] for name, values in losses.items() for seed in range(len(values))]
     outs = [diverged() if v != v else summary(v, 99.0) for values in losses.values() for v in values]  # noqa: PLR0124
-    lines = [best] if beside is None else [best, f"That is {beside} than the spread over seeds."]
-    assert verdict(results_of(jobs, outs)) == [line for line in lines if line]
+    assert verdict(results_of(jobs, outs)) == said
+
+
+def test_differences_that_do_not_matter_are_called_so() -> None:
+    jobs = grid(x=["a", "b"], seed=[0, 1, 2])
+    outs = [summary(value) for value in (1.0, 1.01, 1.02, 1.001, 1.011, 1.021)]
+    said = "x=a and x=b: no difference that matters, all within 0.1."
+    assert verdict(replace(results_of(jobs, outs), matters=0.1))[1:] == [said]
+    assert "x=a and x=b could be best." in " ".join(verdict(replace(results_of(jobs, outs), matters=0.01)))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +114,7 @@ def test_the_winner_is_among_those_that_went_to_the_end() -> None:
     halved = summary(0.1, stopped="halving at epoch 25")
     results = results_of(grid(x=["a", "b", "c"]), [halved, ended(0.3), ended(0.2)])
     assert [setting.name for setting in ranked(results)] == ["x=c", "x=b", "x=a"]
-    assert verdict(results) == ["Best: x=c, test/loss 0.2000. Next: x=b, 0.1000 behind."]
+    assert verdict(results) == ["Lowest: x=c, test/loss 0.200. Next: x=b, 0.100 behind."]
     assert best_command(results) == "python -m nnexp x=c"
 
 
@@ -196,6 +239,17 @@ def test_when_the_best_was_reached(best_time: int, end: float, said: str | None)
     assert flags(results_of([["a=1"]], [out])) == ([] if said is None else [when + said])
 
 
+@pytest.mark.parametrize(("end", "accuracy", "stuck"), [(0.69, 0.5, True), (0.5, 0.5, False), (0.69, 0.6, False)])
+def test_runs_that_stay_on_their_plateau_are_told_what_to_do(end: float, accuracy: float, *, stuck: bool) -> None:
+    """And not to extend a range whose values make no difference, or to train shorter."""
+    outs: list[Out] = [(ended(end, 0.5, accuracy=accuracy), falling(0.6931, end, end)) for _ in range(3)]
+    lines = flags(results_of(grid(rate=[0.1, 1, 10]), outs))
+    assert any(line.startswith("No run left the plateau on which it began, train/loss 0.55") for line in lines) == stuck
+    assert not stuck or (len(lines) == 1 and verdict(results_of(grid(rate=[0.1, 1, 10]), outs)) == [])
+    outs[1] = (diverged(), None)
+    assert (len(flags(results_of(grid(rate=[0.1, 1, 10]), outs))) == 1) == stuck
+
+
 def test_what_is_no_better_than_guessing() -> None:
     said = "The best is no better than the baseline: test/accuracy 0.6000 beside 0.6000."
     assert flags(results_of([["a=1"]], [ended(0.1, 0.6, accuracy=0.6)])) == [said]
@@ -203,10 +257,10 @@ def test_what_is_no_better_than_guessing() -> None:
 
 
 CLOSE: list[tuple[list[list[float]], list[str]]] = [
-    ([[0.1, 0.3], [0.21, 0.31], [0.29, 0.31], [5.0, 5.1]], ["The first 3 are within the spread of the seeds"]),
-    ([[0.1, 0.11], [0.2, 0.21], [0.3, 0.31]], []),
-    ([[0.1, 0.3], [0.21, 0.31], [5.0, 5.1]], []),
-    ([[0.1], [0.2]], ["Only one seed each"]),
+    ([[0.1, 0.3], [0.21, 0.31]], ["2 seeds each claim nothing"]),
+    ([[0.1, 0.11, 0.12], [0.2, 0.21, 0.22]], []),
+    ([[0.1], [0.2]], ["1 seed each claims nothing"]),
+    ([[0.1]], []),
 ]
 
 
@@ -264,7 +318,9 @@ def test_what_is_missing_is_named(outs: list[RunSummary | str], missing: int, sa
     assert (text is None) == (said is None)
     assert (text or "").startswith(said or "")
     if missing:
-        assert [line for line in verdict(results) if line.startswith("Best so far: a=x")] == verdict(results)[:1] != []
+        assert (
+            [line for line in verdict(results) if line.startswith("Lowest so far: a=x")] == verdict(results)[:1] != []
+        )
 
 
 def test_drawn_digits_are_shortened() -> None:

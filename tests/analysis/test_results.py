@@ -1,8 +1,11 @@
 """The data model of a sweep: settings, what is varied, what is fixed, and what a run returns."""
 
+from dataclasses import replace
+
 import pytest
 
 from nnexp.analysis.results import SweptKey
+from nnexp.analysis.summary import baseline
 from tests.analysis.made import diverged, ended, grid, results_of, summary
 
 GROUPS: list[tuple[list[list[str]], dict[str, list[int]]]] = [
@@ -11,7 +14,7 @@ GROUPS: list[tuple[list[list[str]], dict[str, list[int]]]] = [
     ([["trainer.epochs=3", "a.b=1"], ["trainer.epochs=3", "a.b=2"]], {"b=1": [0], "b=2": [1]}),
     ([["experiment=x", "++seed=0"], ["experiment=y", "++seed=1"]], {"x": [0], "y": [1]}),
     ([["figures=true", "a=1"], ["figures=false", "a=1"], ["a=2", "figures=true"]], {"a=1": [0, 1], "a=2": [2]}),
-    ([["dataset.seed=0"], ["dataset.seed=1"]], {"seed=0": [0], "seed=1": [1]}),
+    ([["dataset.seed=0"], ["dataset.seed=1"]], {"": [0, 1]}),
     (
         [["optimizer=sgd"], ["optimizer=adam", "optimizer.beta1=0.5"]],
         {"optimizer=sgd": [0], "optimizer=adam beta1=0.5": [1]},
@@ -79,6 +82,27 @@ def test_settings_can_be_compared_while_their_baselines_agree() -> None:
     differing = results_of(jobs, [ended(1, 0.6), diverged(), ended(1, 0.5)])
     assert not differing.comparable
     assert differing.baselines == {"test/accuracy": [0.5, 0.6]}
+
+
+def test_losses_of_another_kind_are_not_compared_and_other_metrics_are() -> None:
+    outs = [replace(ended(1, r2=0.5), baselines={"test/loss": value}) for value in (0.8, 0.4)]
+    for key in ("loss=mse,huber", "loss.factor=1,0.01"):
+        name, _, values = key.partition("=")
+        jobs = [[f"{name}={value}"] for value in values.split(",")]
+        assert (results_of(jobs, outs).comparable, results_of(jobs, outs).losses_differ) == (False, True)
+        assert results_of(jobs, outs, wanted="test/r2").comparable
+        assert "as sweep.metric=test/r2." in " ".join(baseline(results_of(jobs, outs)))
+
+
+def test_splits_and_seeds_of_the_data_are_repeats() -> None:
+    """Their baselines may differ, from repeat to repeat."""
+    jobs = grid(dataset__split_seed=[0, 1, 2], seed=[0, 1], rate=[1, 2])
+    outs = [ended(1, 0.5 + 0.1 * (place // 4)) for place in range(12)]
+    results = results_of(jobs, outs)
+    assert results.comparable
+    assert [(one.name, len(one.runs)) for one in results.settings] == [("rate=1", 6), ("rate=2", 6)]
+    assert results.repeats_name == "repeats"
+    assert results_of(grid(dataset__split_seed=[0, 1]), outs[:2]).repeats_name == "splits"
 
 
 def test_a_setting_is_halved_if_none_of_its_runs_went_to_the_end() -> None:

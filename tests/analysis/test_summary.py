@@ -29,7 +29,7 @@ def of(
 
 def test_one_setting_alone_is_not_compared(capsys: pytest.CaptureFixture[str]) -> None:
     lines = of(capsys, [["seed=0"], ["seed=1"]], [ended(0.2), ended(0.4)])
-    assert not any("Best:" in line or "Next" in line for line in lines)
+    assert not any("Lowest:" in line or "Next" in line for line in lines)
     assert re.search(r"all +2 +0\.3000 ± 0\.1414", "\n".join(lines))
 
 
@@ -37,24 +37,24 @@ def test_the_validation_part_chooses_where_every_run_has_one(capsys: pytest.Capt
     jobs = [["a=1"], ["a=2"]]
     both = [summary({"train/loss": x, "test/loss": x, "validation/loss": 3 * x * x}) for x in (0.5, 0.6)]
     swapped = [summary({**both[i].best, "validation/loss": both[1 - i].best["validation/loss"]}) for i in (0, 1)]
-    assert "Best: a=2, validation/loss 0.7500. Next: a=1, 0.3300 behind." in of(capsys, jobs, swapped)
-    assert "Best: a=1, test/loss 0.5000. Next: a=2, 0.1000 behind." in of(capsys, jobs, [swapped[0], ended(0.6)])
+    assert "Lowest: a=2, validation/loss 0.750. Next: a=1, 0.330 behind." in of(capsys, jobs, swapped)
+    assert "Lowest: a=1, test/loss 0.500. Next: a=2, 0.100 behind." in of(capsys, jobs, [swapped[0], ended(0.6)])
 
 
 def test_the_metric_that_is_asked_for_chooses_where_every_run_has_it(capsys: pytest.CaptureFixture[str]) -> None:
     jobs, outs = [["a=1"], ["a=2"]], [ended(0.1, accuracy=0.7), ended(0.2, accuracy=0.9)]
     lines = of(capsys, jobs, outs, wanted="test/accuracy")
     assert lines[0] == "Why?"
-    assert "Best: a=2, test/accuracy 0.9000. Next: a=1, 0.2000 behind." in lines
+    assert "Highest: a=2, test/accuracy 0.900. Next: a=1, 0.200 behind." in lines
     assert lines[-1] == "Best run: python -m nnexp a=2"
-    assert not any("Best" in line for line in of(capsys, jobs, [outs[0], ended(0.2)], wanted="test/accuracy"))
+    assert not any("Highest" in line for line in of(capsys, jobs, [outs[0], ended(0.2)], wanted="test/accuracy"))
 
 
 def test_the_best_value_stands_beside_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     text = "\n".join(of(capsys, [["a=1"], ["a=2"]], [summary(0.1, 0.4), summary(0.2, 0.3)]))
     assert re.search(r"setting +train loss +test loss +best test loss\n", text)
     assert re.search(r"a=1 +0\.1000 +0\.4000 +0\.1000\n", text)
-    assert "Best: a=1, test/loss 0.1000. Next: a=2, 0.1000 behind." in text
+    assert "Lowest: a=1, test/loss 0.100. Next: a=2, 0.100 behind." in text
 
 
 def test_diverged_and_failed_runs_are_counted_and_take_no_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,7 +76,7 @@ def test_diverged_and_failed_runs_are_counted_and_take_no_part(capsys: pytest.Ca
     assert re.search(r"a=3 +2 \(2 diverged\)( +diverged){3}\n", text)
     assert re.search(r"a=4 +2 \(1 failed\)( +3\.0000){3}\n", text)
     assert "Incomplete: 1 of 8 runs failed;" in text
-    assert "Best so far: a=1, test/loss 0.5000. Next: a=2, 0.3000 behind." in text
+    assert "Lowest so far: a=1, test/loss 0.500. Next: a=2, 0.300 behind." in text
     assert "Failed: a=4 seed=0: KeyError: x" in text
     assert "Diverged: 3 of 7 runs; 1 of 2 with a=1, 2 of 2 with a=3." in text
     assert text.endswith("Best run so far: python -m nnexp a=1 seed=1")
@@ -119,7 +119,7 @@ def test_a_list_in_a_name_is_not_taken_for_markup(capsys: pytest.CaptureFixture[
 def test_what_halving_stopped_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
     text = "\n".join(of(capsys, grid(a=[1, 2]), [summary(0.1, stopped="halving at epoch 9"), ended(0.5)]))
     assert re.search(r"a=1 \(halved\)( +0\.1000){3}\n", text)
-    assert "Best: a=2, test/loss 0.5000." in text
+    assert "Lowest: a=2, test/loss 0.500." in text
 
 
 def test_baselines_are_a_line_where_they_agree_and_else_a_column(capsys: pytest.CaptureFixture[str]) -> None:
@@ -131,7 +131,7 @@ def test_baselines_are_a_line_where_they_agree_and_else_a_column(capsys: pytest.
     assert "Baseline" not in text
     assert "test accuracy by" in text
     assert "The settings differ in their data: compare each with its baseline." in text
-    assert "Best:" not in text
+    assert "Lowest:" not in text
     assert re.search(r"a=1 .* 0\.6000\n", text)
     assert re.search(r"a=2 .* 0\.7000\n", text)
 
@@ -145,6 +145,6 @@ def test_the_answer_fits_the_terminal(
     lines = answer(capsys, computed(jobs, lambda job: 0.1 + float(job["initializer.scale"])))
     assert max(len(line) for line in lines if not line.startswith("Best run:")) <= width
     text = "\n".join(lines)
-    assert text.count("learning_rate=0.001") == 2 + text.partition("Best:")[2].count("learning_rate=0.001")
+    assert text.count("learning_rate=0.001") == 2 + text.partition("Lowest:")[2].count("learning_rate=0.001")
     assert ("train loss" in text) == (width == 110)
     assert "best" in text

@@ -79,7 +79,7 @@ def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
         try:
             wait_for_server(address)
             pages = {title: link.replace("http://127.0.0.1:5000", address) for title, link in found.items()}
-            yield {**pages, "best": re.findall(r"Best: ([^,]+),", result.stdout)[0]}
+            yield {**pages, "best": re.findall(r"(?:Best|Lowest): ([^,]+),", result.stdout)[0]}
         finally:
             os.killpg(process.pid, 15)
 

@@ -286,7 +286,7 @@ def test_a_sweep_of_jobs_goes_on_after_a_diverged_one(nnexp: CommandLine) -> Non
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert any(line.split()[:2] == ["scale=1e+200", "diverged"] for line in lines)
-    assert any(line.startswith("Best: scale=0.1, test/loss ") for line in lines)
+    assert any(line.startswith("Lowest: scale=0.1, test/loss ") for line in lines)
     assert "Diverged: 1 of 2 runs; 1 of 1 with scale=1e+200." in lines
     written = {path.relative_to(nnexp.folder).parts[0] for path in nnexp.folder.rglob("*")}
     assert written == {"outputs"}

@@ -1,11 +1,13 @@
 """When and how runs end, and what is kept of them."""
 
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from nnexp.core.component import Array
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data
 from nnexp.nn.activations import Tanh
@@ -18,7 +20,7 @@ from nnexp.optim.schedules import Constant, Plateau
 from nnexp.training.history import Outcome
 from nnexp.training.loop import train
 from nnexp.training.stack import Recipe
-from nnexp.training.trainer import EarlyStopping, Trainer
+from nnexp.training.trainer import EarlyStopping, Stop, Trainer
 from tests.conftest import make_data
 
 DATA = make_data(30, 5, 3)
@@ -137,3 +139,53 @@ def test_example_weights_weigh() -> None:
     weighted = replace(DATA, train=replace(part, weights=weights))
     few = replace(DATA, train=replace(part, x=part.x[:10], targets=part.targets[:10]))
     np.testing.assert_allclose(solo(Trainer(epochs=5), weighted).theta, solo(Trainer(epochs=5), few).theta, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("stop", "at"),
+    [
+        (Stop("train/loss", below=0.8), lambda metrics: metrics["train/loss"] < 0.8),
+        (Stop("train/accuracy", above=0.9), lambda metrics: metrics["train/accuracy"] > 0.9),
+        (Stop("test/loss", below=0.0), lambda metrics: metrics["test/loss"] < 0.0),
+    ],
+    ids=lambda one: one.reason if isinstance(one, Stop) else "",
+)
+def test_a_run_stops_where_it_is_good_enough(stop: Stop, at: Callable[[Mapping[str, Array]], Array]) -> None:
+    """Also beside another in a stack, which learns more slowly."""
+    rates = (0.5, 0.05)
+    whole = [solo(Trainer(epochs=100), chosen=recipe(rate)) for rate in rates]
+    stopped = train([recipe(rate) for rate in rates], DATA, Trainer(epochs=100, stop=stop), "float64")
+    lengths = []
+    for rate, one, other in zip(rates, whole, stopped, strict=True):
+        reached = np.flatnonzero(at(one.history.metrics)).tolist()
+        lengths.append(length := reached[0] + 1 if reached else 100)
+        assert other.history.times.tolist() == [*range(1, length + 1)]
+        assert other.stopped == (stop.reason if reached else None)
+        np.testing.assert_array_equal(other.theta, solo(Trainer(epochs=length), chosen=recipe(rate)).theta)
+    assert lengths[0] < lengths[1] or stop.below == 0.0
+
+
+def test_a_stop_and_times_that_say_nothing_are_refused() -> None:
+    for changes in ({}, {"below": 1.0, "above": 2.0}):
+        with pytest.raises(UserError, match="must be a number, or null beside another"):
+            Stop("test/loss", **changes)
+    for text in ("log", "log:1", "log:-3", "linear:7", "log:3.5"):
+        with pytest.raises(UserError, match=r"evaluate_at=.*: must be as log:200"):
+            Trainer(evaluate_at=text)
+    with pytest.raises(UserError, match=r"evaluate_every=5: must be 1 beside evaluate_at=log:20"):
+        Trainer(evaluate_at="log:20", evaluate_every=5)
+
+
+@pytest.mark.parametrize(
+    ("trainer", "times"),
+    [
+        (Trainer(epochs=1000, evaluate_at="log:4"), [1, 10, 100, 1000]),
+        (Trainer(epochs=1000, evaluate_at="log:2", snapshots=(30,)), [1, 30, 1000]),
+        (Trainer(iterations=8, evaluate_at="log:200"), [*range(1, 9)]),
+        (Trainer(epochs=1, evaluate_at="log:200"), [1]),
+    ],
+    ids=str,
+)
+def test_evaluations_are_spread_over_orders_of_magnitude(trainer: Trainer, times: list[int]) -> None:
+    assert trainer.evaluations() == times
+    assert solo(trainer).history.times.tolist() == times

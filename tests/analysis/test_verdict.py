@@ -1,0 +1,146 @@
+"""What is said of settings: as often right as the rule promises, and nothing that repeats cannot tell."""
+
+from itertools import permutations
+from math import inf
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from nnexp.analysis.verdict import (
+    Measured,
+    detectable,
+    diverges_oftener,
+    farthest,
+    holm,
+    repeats_for,
+    verdict_on,
+    wins,
+    worse,
+)
+from nnexp.core.component import Array
+
+SWEEPS = 2000
+
+
+def settings_of(values: Array) -> list[Measured]:
+    return [Measured(f"x={place}", tuple(row)) for place, row in enumerate(values.tolist())]
+
+
+def claimed(sweeps: Array) -> tuple[Array, Array]:
+    """Return for every sweep whether a setting is called best, and the place of the first one."""
+    found = [verdict_on(settings_of(values), 1) for values in sweeps]
+    assert None not in found
+    best = [one is not None and one.best for one in found]
+    return np.array(best), np.array([-1 if one is None else int(one.leader.name[2:]) for one in found])
+
+
+@pytest.mark.parametrize("unequal", [False, True])
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_of_two_equal_best_ones_none_is_called_best(seeds: int, unequal: bool) -> None:  # noqa: FBT001
+    generator = np.random.default_rng(seeds)
+    spreads = np.exp(generator.normal(0, 0.5, (SWEEPS, 8, 1))) if unequal else 1.0
+    means = np.array([0.0, 0.0, *[8.0] * 6])[:, None]
+    best, _ = claimed(means + spreads * generator.standard_normal((SWEEPS, 8, seeds)))
+    assert best.mean() <= 0.06
+
+
+@pytest.mark.parametrize(("seeds", "often"), [(5, 0.20), (10, 0.89)])
+def test_a_best_one_that_is_two_deviations_ahead_of_nineteen_is_found(seeds: int, often: float) -> None:
+    """As often as the same rule finds it in simulations of its own."""
+    generator = np.random.default_rng(seeds)
+    means = np.array([0.0, *[2.0] * 19])[:, None]
+    best, leader = claimed(means + generator.standard_normal((SWEEPS, 20, seeds)))
+    assert (best & (leader == 0)).mean() >= often - 0.03
+    assert (best & (leader != 0)).mean() <= 0.005
+
+
+@pytest.mark.filterwarnings("ignore:Precision loss")
+@given(st.lists(st.lists(st.floats(-5, 5).map(lambda x: round(x, 2)), min_size=2, max_size=6), min_size=2, max_size=5))
+def test_worse_is_the_test_of_welch(values: list[list[float]]) -> None:
+    leader, *others = [Measured(str(place), tuple(row)) for place, row in enumerate(values)]
+    for sign in (1, -1):
+        for p, other in zip(worse(leader, others, sign=sign), others, strict=True):
+            if leader.deviation or other.deviation:
+                expected = stats.ttest_ind(
+                    sign * np.array(other.values),
+                    sign * np.array(leader.values),
+                    equal_var=False,
+                    alternative="greater",
+                )
+                assert p == pytest.approx(expected.pvalue, abs=1e-6)
+            else:
+                assert p in (0.0, 0.5)
+
+
+def test_the_order_of_settings_decides_nothing_and_ties_are_ties() -> None:
+    settings = [Measured("a", (1.0, 1.0, 1.0)), Measured("b", (1.0, 1.0, 1.0)), Measured("c", (2.0, 2.1, 2.0))]
+    found = {verdict_on(order, 1) for order in permutations(settings)}
+    (one,) = found
+    assert one is not None
+    assert (one.leader.name, [tied.name for tied in one.equal], one.best) == ("a", ["b"], False)
+    assert one.next == settings[2]
+    assert [possible.name for possible in one.possible] == ["a", "b"]
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_one_and_two_seeds_claim_nothing(seeds: int) -> None:
+    found = verdict_on([Measured("a", (0.1,) * seeds), Measured("b", (0.9,) * seeds), Measured("c", (0.5,) * 9)], 1)
+    assert found is not None
+    assert (found.best, found.would_show, found.needed, len(found.possible)) == (False, None, None, 3)
+    assert verdict_on([Measured("a", (0.1,)), Measured("b", (), 3)], 1) is None
+
+
+def test_settings_that_do_not_vary_are_told_apart() -> None:
+    found = verdict_on([Measured("a", (0.9,) * 3), Measured("b", (0.8,) * 3)], -1)
+    assert found is not None
+    assert (found.leader.name, found.best, found.needed) == ("a", True, 3)
+    assert not np.isnan(worse(found.leader, found.possible[:1], sign=-1)).any()
+
+
+def test_differences_that_do_not_matter_are_those_that_are_surely_small() -> None:
+    close = [Measured("a", (1.0, 1.01, 0.99, 1.0)), Measured("b", (1.001, 1.011, 0.991, 1.0))]
+    for matters, alike in ((0.1, True), (0.01, False), (None, False)):
+        found = verdict_on(close, 1, matters)
+        assert found is not None
+        assert found.alike == alike
+    interval = stats.ttest_ind(close[1].values, close[0].values, equal_var=False).confidence_interval()
+    assert farthest(*close) == pytest.approx(interval.high)
+
+
+def test_a_setting_that_diverges_oftener_is_not_called_best() -> None:
+    values = (0.1, 0.11, 0.12)
+    for diverged, best in ((0, True), (1, True), (30, False)):
+        found = verdict_on([Measured("a", values, diverged), Measured("b", (0.5, 0.51, 0.52))], 1)
+        assert found is not None
+        assert found.best == best
+    table = [[30, 3], [0, 3]]
+    expected = stats.fisher_exact(table, alternative="greater").pvalue < 0.05
+    assert diverges_oftener(Measured("a", values, 30), Measured("b", values)) == expected
+
+
+def test_what_repeats_show_is_the_power_of_the_test() -> None:
+    assert [round(detectable(repeats), 2) for repeats in (3, 5, 10, 20)] == [3.07, 2.02, 1.32, 0.91]
+    generator = np.random.default_rng(0)
+    one, other = generator.standard_normal((2, 20_000, 5))
+    shown = stats.ttest_ind(one, other + detectable(5), axis=1).pvalue < 0.05
+    assert shown.mean() == pytest.approx(0.8, abs=0.01)
+    for gap in (4.0, 2.0, 0.5, 0.2):
+        repeats = repeats_for(gap)
+        assert repeats is not None
+        assert detectable(repeats) <= gap
+        assert repeats == 3 or detectable(repeats - 1) > gap
+    assert (repeats_for(0.01), repeats_for(inf)) == (None, 3)
+
+
+def test_wins_count_ties_as_halves() -> None:
+    assert wins(Measured("a", (1.0, 2.0)), Measured("b", (2.0, 3.0)), 1) == (3.5, 4)
+    assert wins(Measured("a", (1.0, 2.0)), Measured("b", (2.0, 3.0)), -1) == (0.5, 4)
+
+
+def test_holm_rejects_step_by_step() -> None:
+    assert holm(np.array([0.01, 0.04, 0.02])) == [True, True, True]
+    assert holm(np.array([0.03, 0.04, 0.01])) == [False, False, True]
+    assert holm(np.array([0.9])) == [False]

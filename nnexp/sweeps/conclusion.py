@@ -1,29 +1,20 @@
 """The end of a sweep, in its folder and in its tracker: the report, and what a tracker shows of it first."""
 
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 
 from nnexp.analysis.findings import flags, incompleteness, verdict
 from nnexp.analysis.results import SweepResults
-from nnexp.core.timeout import call_within
 from nnexp.tracking.tracker import Status, SweepView, TrackedSweep
 from nnexp.training.history import chosen_by
 
-SECONDS_TO_END = 0.5
-"""How long an interrupted sweep may go on to record."""
-
 
 def conclude(tracked: TrackedSweep, results: SweepResults, files: Sequence[Path], status: Status) -> None:
-    """Close a sweep in its tracker, with its results and the files of its report; quickly if it did not finish.
+    """Close a sweep in its tracker, with its results and the files of its report.
 
     Raises TrackingError if that fails.
     """
-    finish = partial(tracked.finish, view_of(results), description_of(results), files, status)
-    if status == "FINISHED":
-        finish()
-    else:
-        call_within(SECONDS_TO_END, finish)
+    tracked.finish(view_of(results), description_of(results), files, status)
 
 
 def description_of(results: SweepResults) -> str:

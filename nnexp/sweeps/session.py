@@ -32,6 +32,7 @@ from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, writable_folder
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
+from nnexp.core.timeout import call_within
 from nnexp.report import terminal
 from nnexp.runs.prepare import Ready
 from nnexp.runs.record import RECORD, UNKNOWN_CODE, record_of, write_error, write_record
@@ -40,7 +41,7 @@ from nnexp.runs.tracked import InStore, deliver_command, tracked_as, write_track
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
 from nnexp.sweeps.check import Loaded, checked
-from nnexp.sweeps.conclusion import SECONDS_TO_END, conclude
+from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
 from nnexp.sweeps.processes import Failure
@@ -56,6 +57,8 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
 KEY_LENGTH = 8
+SECONDS_TO_END = 0.5
+"""How long an interrupted sweep may go on to record."""
 
 
 class Session:
@@ -337,8 +340,12 @@ def closed(
     if tracked is None:
         return []
     if refusal is None:
+        finish = partial(conclude, tracked, results, files, status)
         try:
-            conclude(tracked, results, files, status)
+            if status == "FINISHED":
+                finish()
+            else:
+                call_within(SECONDS_TO_END, finish)
         except TrackingError as error:
             refusal = error
     errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]

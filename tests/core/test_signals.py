@@ -83,19 +83,21 @@ def test_a_sighup_that_is_ignored_as_under_nohup_ends_nothing(nnexp: CommandLine
 
 
 def test_a_handler_is_put_back_unless_the_terminal_is_gone() -> None:
-    found = signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whatever it is where the suite runs, as under nohup
+    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    found = {number: signal.signal(number, handler) for number, handler in usual.items()}  # of a script, or of nohup
     before = {number: signal.getsignal(number) for number in KINDS}
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with pytest.raises(KINDS[number]), sigterm_interrupts(), waiting_interrupts() as interruption:
-            os.kill(os.getpid(), number)
-            assert interruption.asked
-        assert {number: signal.getsignal(number) for number in KINDS} == before
     try:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with pytest.raises(KINDS[number]), sigterm_interrupts(), waiting_interrupts() as interruption:
+                os.kill(os.getpid(), number)
+                assert interruption.asked
+            assert {number: signal.getsignal(number) for number in KINDS} == before
         with pytest.raises(HungUp), sigterm_interrupts(), waiting_interrupts():
             os.kill(os.getpid(), signal.SIGHUP)
         os.kill(os.getpid(), signal.SIGHUP)
     finally:
-        signal.signal(signal.SIGHUP, found)
+        for number, handler in found.items():
+            signal.signal(number, handler)
 
 
 class Interrupted:

@@ -83,8 +83,11 @@ def test_a_sighup_that_is_ignored_as_under_nohup_ends_nothing(nnexp: CommandLine
 
 
 def test_a_handler_is_put_back_unless_the_terminal_is_gone() -> None:
-    usual = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
-    found = {number: signal.signal(number, handler) for number, handler in usual.items()}  # of a script, or of nohup
+    found = {
+        number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)
+    }  # as a script or nohup set it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     before = {number: signal.getsignal(number) for number in KINDS}
     try:
         for number in (signal.SIGINT, signal.SIGTERM):

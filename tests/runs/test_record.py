@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nnexp.core.locks import lock_of
 from tests.conftest import CommandLine, Finished
 
 Typed = Callable[..., Finished]
@@ -110,6 +111,27 @@ def test_a_resumed_run_whose_files_are_rescued_is_unsuccessful_and_recorded(type
     shutil.rmtree(Path(line.rpartition(" is in ")[2]).parent)
     assert typed("deliver", "outputs").stdout.startswith("Nothing is left")
     assert statuses(tmp_path / "outputs") == ["FINISHED"]
+
+
+def test_a_note_or_a_lock_that_cannot_be_made_is_one_line(typed: Typed, tmp_path: Path) -> None:
+    assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
+    folder = the_run(tmp_path / "outputs")
+    note = folder / "tracked.json"
+    text = note.read_text(encoding="utf-8")
+    note.unlink()
+    note.mkdir()  # no file takes its place
+    again = typed(f"resume={folder}", "figures=false", "verbose=false")
+    assert (again.returncode, again.stderr.count("\n")) == (2, 1)
+    assert "must be a folder that can be written to" in again.stderr
+    note.rmdir()
+    note.write_text(text.replace("true", "false"), encoding="utf-8")
+    lock_of(folder).mkdir()
+    delivered = typed("deliver", "outputs")
+    assert (delivered.returncode, delivered.stderr.count("\n")) == (1, 1)
+    assert delivered.stderr.startswith("nnexp: not delivered: outputs/")
+    lock_of(folder).rmdir()
+    assert typed("deliver", "outputs").stdout.startswith("Delivered outputs/")
+    assert [*folder.parent.iterdir()] == [folder]
 
 
 def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.analysis.verdict import FEWEST, MOST_REPEATS, Measured, Verdict, verdict_on, wins
-from nnexp.config.overrides import command
+from nnexp.config.overrides import command, key_of
 from nnexp.core.component import Array
 from nnexp.report.rows import number
 from nnexp.training.history import chosen_by
@@ -57,10 +57,20 @@ def best_run(results: SweepResults) -> SweepRun | None:
     return min(order[0].scored(metric), key=lambda scored: (scored[1].halved, results.sign * scored[0]))[1]
 
 
-def best_command(results: SweepResults) -> str | None:
-    """Return the command that repeats the best run, or None where none is best."""
+def first_command(results: SweepResults) -> tuple[str, str] | None:
+    """Return what the first setting is called, the best one only where that is shown, and the command that trains it.
+
+    Of several repeats the command names none: a lucky one is not better. None where nothing is ranked.
+    """
     run = best_run(results)
-    return None if run is None else command(*run.job)
+    if run is None:
+        return None
+    found = _verdict_of(results)
+    title = "Best setting" if found is not None and found.best else "First setting"
+    dropped = {swept.key for swept in results.swept_keys if swept.key in REPEATS}
+    alone = len(ranked(results)[0].runs) == 1
+    job = run.job if alone else [override for override in run.job if key_of(override) not in dropped]
+    return f"{title}{'' if results.complete else ' so far'}", command(*job)
 
 
 def importance(results: SweepResults) -> dict[str, float]:
@@ -138,11 +148,19 @@ def verdict(results: SweepResults) -> list[str]:
         return []
     so_far = "" if results.complete else " so far"
     first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
-    rivals = [setting for setting in order if setting.halved == order[0].halved]
-    found = verdict_on([measured(setting, metric) for setting in rivals], results.sign, results.matters)
+    found = _verdict_of(results)
     if found is None:
         return [f"{first}: {_with_value(measured(order[0], metric), results)}."]
     return [_leading(found, results, first, f"Best{so_far}"), *_telling(found, results)]
+
+
+def _verdict_of(results: SweepResults) -> Verdict | None:
+    """Return the verdict on the settings that went as far as the first; None if there are no others."""
+    metric, order = results.metric, ranked(results)
+    if metric is None or not order:
+        return None
+    rivals = [setting for setting in order if setting.halved == order[0].halved]
+    return verdict_on([measured(setting, metric) for setting in rivals], results.sign, results.matters)
 
 
 def _seeds(results: SweepResults, count: int) -> str:

@@ -8,8 +8,8 @@ from pathlib import Path
 from nnexp.analysis.figures import sweep_figures
 from nnexp.analysis.findings import (
     all_by_rank,
-    best_command,
     divergence,
+    first_command,
     flags,
     importance,
     incompleteness,
@@ -106,10 +106,10 @@ def _answer(results: SweepResults) -> list[str]:
     lines += [" ".join(sentences)] if sentences else []
     warnings = [*flags(results), *failures(results)]
     lines += ["\n".join(f"- {line}" for line in warnings)] if warnings else []
-    command = best_command(results)
-    if command is not None:
-        first = "The best run" if results.complete else "The best run so far"
-        lines += [f"{first}:", f"    {command}"]
+    first = first_command(results)
+    if first is not None:
+        name, command = first
+        lines += [f"{name}:", f"    {command}"]
     return lines or ["Nothing was evaluated."]
 
 

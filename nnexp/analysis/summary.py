@@ -2,7 +2,16 @@
 
 from collections.abc import Sequence
 
-from nnexp.analysis.findings import all_by_rank, best_command, divergence, flags, incompleteness, short, spread, verdict
+from nnexp.analysis.findings import (
+    all_by_rank,
+    divergence,
+    first_command,
+    flags,
+    incompleteness,
+    short,
+    spread,
+    verdict,
+)
 from nnexp.analysis.results import Setting, SweepResults
 from nnexp.report import terminal
 from nnexp.report.rows import number
@@ -37,9 +46,10 @@ def show_answer(results: SweepResults) -> None:
     terminal.show_sentences([*verdict(results), *flags(results), *baseline(results), *failures(results)])
     where = divergence(results)
     terminal.show_sentences([where] if where else [])
-    command = best_command(results)
-    if command is not None:
-        terminal.show_lines([f"{'Best run' if results.complete else 'Best run so far'}: {command}"])
+    first = first_command(results)
+    if first is not None:
+        name, command = first
+        terminal.show_lines([f"{name}: {command}"])
 
 
 def settings_table(results: SweepResults, settings: Sequence[Setting]) -> HeaderAndRows:

@@ -9,9 +9,10 @@ from statistics import fmean, mean, stdev
 import pytest
 
 from nnexp.analysis.findings import (
-    best_command,
+    best_run,
     chance,
     divergence,
+    first_command,
     flags,
     importance,
     incompleteness,
@@ -115,24 +116,34 @@ def test_the_winner_is_among_those_that_went_to_the_end() -> None:
     results = results_of(grid(x=["a", "b", "c"]), [halved, ended(0.3), ended(0.2)])
     assert [setting.name for setting in ranked(results)] == ["x=c", "x=b", "x=a"]
     assert verdict(results) == ["Lowest: x=c, test/loss 0.200. Next: x=b, 0.100 behind."]
-    assert best_command(results) == "python -m nnexp x=c"
+    assert first_command(results) == ("First setting", "python -m nnexp x=c")
 
 
 def test_the_best_run_of_a_setting_went_to_the_end() -> None:
     outs = [summary(0.1, stopped="halving at epoch 25"), ended(0.2), ended(0.3)]
-    assert best_command(results_of(grid(seed=[0, 1, 2]), outs)) == "python -m nnexp seed=1"
+    best = best_run(results_of(grid(seed=[0, 1, 2]), outs))
+    assert best is not None
+    assert best.job == ("seed=1",)
 
 
 def test_settings_of_different_data_are_not_ranked() -> None:
     results = results_of(grid(x=[1, 2, 3]), [ended(0.1, 0.5, accuracy=0.9), ended(0.2, 0.6, accuracy=0.9), ended(0.3)])
-    said = ranked(results), verdict(results), importance(results), best_command(results), flags(results)
+    said = ranked(results), verdict(results), importance(results), first_command(results), flags(results)
     assert said == ([], [], {}, None, [])
 
 
 def test_the_command_of_the_best_run_is_quoted_for_a_shell() -> None:
     jobs = [["architecture.hidden=[8,4]", f"seed={seed}"] for seed in (0, 1)]
     results = results_of(jobs, [ended(0.2), ended(0.1)])
-    assert best_command(results) == "python -m nnexp 'architecture.hidden=[8,4]' seed=1"
+    assert first_command(results) == ("First setting", "python -m nnexp 'architecture.hidden=[8,4]'")
+    alone = results_of(jobs[:1], [ended(0.2)])
+    assert first_command(alone) == ("First setting", "python -m nnexp 'architecture.hidden=[8,4]' seed=0")
+
+
+def test_a_setting_that_is_shown_to_be_best_is_called_so() -> None:
+    outs = [ended(value) for value in (0.1, 0.11, 0.12, 0.9, 0.91, 0.92)]
+    results = results_of(grid(rate=[1, 2], seed=[0, 1, 2]), outs)
+    assert first_command(results) == ("Best setting", "python -m nnexp rate=1")
 
 
 def loop_importance(jobs: list[list[str]], scores: list[float], key: int) -> float:

@@ -46,7 +46,7 @@ def test_the_metric_that_is_asked_for_chooses_where_every_run_has_it(capsys: pyt
     lines = of(capsys, jobs, outs, wanted="test/accuracy")
     assert lines[0] == "Why?"
     assert "Highest: a=2, test/accuracy 0.900. Next: a=1, 0.200 behind." in lines
-    assert lines[-1] == "Best run: python -m nnexp a=2"
+    assert lines[-1] == "First setting: python -m nnexp a=2"
     assert not any("Highest" in line for line in of(capsys, jobs, [outs[0], ended(0.2)], wanted="test/accuracy"))
 
 
@@ -79,7 +79,7 @@ def test_diverged_and_failed_runs_are_counted_and_take_no_part(capsys: pytest.Ca
     assert "Lowest so far: a=1, test/loss 0.500. Next: a=2, 0.300 behind." in text
     assert "Failed: a=4 seed=0: KeyError: x" in text
     assert "Diverged: 3 of 7 runs; 1 of 2 with a=1, 2 of 2 with a=3." in text
-    assert text.endswith("Best run so far: python -m nnexp a=1 seed=1")
+    assert text.endswith("First setting so far: python -m nnexp a=1")
 
 
 def test_a_sweep_of_nothing_but_diverged_runs_says_so(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +143,7 @@ def test_the_answer_fits_the_terminal(
     monkeypatch.setattr(terminal, "console", lambda: Console(width=width, highlight=False))
     jobs = grid(optimizer__learning_rate=[0.001, 0.01, 0.1], initializer__scale=[0.1, 1], seed=[0, 1])
     lines = answer(capsys, computed(jobs, lambda job: 0.1 + float(job["initializer.scale"])))
-    assert max(len(line) for line in lines if not line.startswith("Best run:")) <= width
+    assert max(len(line) for line in lines if not re.match("(Best|First) setting:", line)) <= width
     text = "\n".join(lines)
     assert text.count("learning_rate=0.001") == 2 + text.partition("Lowest:")[2].count("learning_rate=0.001")
     assert ("train loss" in text) == (width == 110)

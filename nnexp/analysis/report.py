@@ -97,19 +97,14 @@ def _answer(results: SweepResults) -> list[str]:
     lines = []
     if results.metric is not None and ranked(results):
         best = "lowest" if results.sign > 0 else "highest"
-        part = results.metric.partition("/")[0]
-        lines.append(
-            f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds."
-            + (" The test part chooses here, so the best value is a little too good." if part == "test" else "")
-        )
+        lines.append(f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds.")
     sentences = [*verdict(results), *baseline(results)]
     lines += [" ".join(sentences)] if sentences else []
     warnings = [*flags(results), *failures(results)]
     lines += ["\n".join(f"- {line}" for line in warnings)] if warnings else []
-    command = best_command(results)
-    if command is not None:
-        first = "The best run" if results.complete else "The best run so far"
-        lines += [f"{first}:", f"    {command}"]
+    run = best_command(results)
+    if run is not None:
+        lines += [f"{run[0]}:", f"    {run[1]}"]
     return lines or ["Nothing was evaluated."]
 
 

@@ -37,9 +37,9 @@ def show_answer(results: SweepResults) -> None:
     terminal.show_sentences([*verdict(results), *flags(results), *baseline(results), *failures(results)])
     where = divergence(results)
     terminal.show_sentences([where] if where else [])
-    command = best_command(results)
-    if command is not None:
-        terminal.show_lines([f"{'Best run' if results.complete else 'Best run so far'}: {command}"])
+    run = best_command(results)
+    if run is not None:
+        terminal.show_lines([": ".join(run)])
 
 
 def settings_table(results: SweepResults, settings: Sequence[Setting]) -> HeaderAndRows:

@@ -64,7 +64,7 @@ def test_what_is_varied_and_fixed_has_its_role() -> None:
 
 
 def test_the_best_run_is_commanded_and_importance_is_left_out_of_what_is_incomplete() -> None:
-    command = r"The best run( so far)?:\n\n    python -m nnexp (.*)\n"
+    command = r"Best run( so far)?:\n\n    python -m nnexp (.*)\n"
     whole, part = (sweep_report(SWEEPS[name], []) for name in ("grid", "incomplete"))
     best = "optimizer.learning_rate=0.1 initializer.scale=0.1 seed=0 trainer.epochs=100"
     assert re.findall(command, whole) == [("", best)]

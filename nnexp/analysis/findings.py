@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
-from nnexp.analysis.verdict import FEWEST, MOST_REPEATS, Measured, Verdict, verdict_on, wins
+from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, verdict_on, wins
 from nnexp.config.overrides import command, key_of
 from nnexp.core.component import Array
 from nnexp.report.rows import number
@@ -24,6 +24,8 @@ STUCK_SHARE = 0.01
 """A run whose training loss fell by a smaller share of what it was has learned nothing."""
 LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
+FEW_EXAMPLES = 30
+"""A part of the data with fewer examples chooses by chance."""
 MOST_NAMED = 5
 """How many settings are named in a sentence."""
 LEADING_DRAWS, OUTER_SHARE = 5, 0.1
@@ -33,13 +35,16 @@ LEADING_DRAWS, OUTER_SHARE = 5, 0.1
 def ranked(results: SweepResults) -> list[Setting]:
     """Return the settings from best to worst by their mean score over seeds, those that halving stopped at the end.
 
-    Settings of which every run failed or diverged are left out, and all are where they cannot be compared.
+    Equal ones come by their names, so that the order of the sweep decides nothing. Settings of which every run
+    failed or diverged are left out, and all are where they cannot be compared.
     """
     metric = results.metric
     if metric is None or not results.comparable:
         return []
     scored = [setting for setting in results.settings if setting.scores(metric)]
-    return sorted(scored, key=lambda setting: (setting.halved, results.sign * fmean(setting.scores(metric))))
+    return sorted(
+        scored, key=lambda setting: (setting.halved, results.sign * fmean(setting.scores(metric)), setting.name)
+    )
 
 
 def all_by_rank(results: SweepResults) -> list[Setting]:
@@ -54,7 +59,7 @@ def best_run(results: SweepResults) -> SweepRun | None:
     metric, order = results.metric, ranked(results)
     if metric is None or not order:
         return None
-    return min(order[0].scored(metric), key=lambda scored: (scored[1].halved, results.sign * scored[0]))[1]
+    return min(order[0].scored(metric), key=lambda one: (one[1].halved, results.sign * one[0], one[1].name))[1]
 
 
 def first_command(results: SweepResults) -> tuple[str, str] | None:
@@ -62,11 +67,12 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
 
     Of several repeats the command names none: a lucky one is not better. None where nothing is ranked.
     """
-    run = best_run(results)
-    if run is None:
+    run, found = best_run(results), _verdict_of(results)
+    if run is None or plateau(results) is not None:
         return None
-    found = _verdict_of(results)
     title = "Best setting" if found is not None and found.best else "First setting"
+    if found is not None and found.equal:
+        title = "One of the first settings"
     dropped = {swept.key for swept in results.swept_keys if swept.key in REPEATS}
     alone = len(ranked(results)[0].runs) == 1
     job = run.job if alone else [override for override in run.job if key_of(override) not in dropped]
@@ -179,13 +185,14 @@ def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> st
     if found.equal:
         line = f"{first}: {_some([leader, *found.equal])} are equal, {metric} {figures(leader.mean)}."
     elif found.best:
-        line = f"{best}: {_with_value(leader, results)}, better than every other setting (p < .05 for each)."
+        others = "setting" if found.compared == len(results.settings) else "one that went to the end"
+        line = f"{best}: {_with_value(leader, results)}, better than every other {others} (p < .05 for each)."
     else:
         line = f"{first}: {_with_value(leader, results)}."
     if found.next is None:
         return line
     won = ""
-    if found.repeats >= FEWEST and not found.equal:
+    if found.thin is None and not found.equal:
         count, pairs = wins(leader, found.next, results.sign)
         won = f"; the first wins {'all' if count == pairs else f'{count:g} of'} {pairs} pairs"
     return f"{line} Next: {found.next.name}, {figures(found.gap)} behind{won}."
@@ -193,22 +200,20 @@ def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> st
 
 def _telling(found: Verdict, results: SweepResults) -> list[str]:
     """Return what the repeats cannot tell, and what it would take."""
-    leader, lines = found.leader, list[str]()
+    leader, lines, seeds = found.leader, list[str](), results.repeats_name
     if found.more_reliable is not None:
-        one, other = (f"{it.diverged} of {it.diverged + len(it.values)}" for it in (leader, found.more_reliable))
+        one, other = (f"{it.diverged} of {it.repeats}" for it in (leader, found.more_reliable))
         lines.append(f"{leader.name} diverged {one} times, {found.more_reliable.name} {other}: it is not called best.")
-    if found.repeats < FEWEST or found.best:
+    if found.thin is not None or found.best:
         return lines
     if found.alike:
-        return [*lines, f"{_some(found.possible)}: no difference that matters, all within {results.matters:g}."]
+        return [*lines, f"{_some(found.alike)}: no difference that matters, all within {results.matters:g}."]
     if len(found.possible) > 1:
-        lines.append(f"Not told apart by {_seeds(results, found.repeats)}: {_some(found.possible)} could be best.")
-    if found.would_show is not None and found.next in found.possible:
-        shown = f"These {results.repeats_name} would show a difference of {figures(found.would_show)}"
-        if found.needed is None:
-            lines.append(f"{shown}; more than {MOST_REPEATS:,} each would show that of the first two.")
-        else:
-            lines.append(f"{shown}; {found.needed} each would show that of the first two (sweep.repeats).")
+        lines.append(f"Not told apart by these {seeds}: {_some(found.possible)} could be best.")
+    if found.would_show is not None:
+        more = f"about {found.needed}" if found.needed is not None else f"more than {MOST_REPEATS:,}"
+        first_two = "" if found.equal else f"; that of the first two takes {more} each"
+        lines.append(f"They would show a difference of {figures(found.would_show)}{first_two}.")
     return lines
 
 
@@ -235,17 +240,18 @@ def figures(value: float) -> str:
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
-    order, stuck = ranked(results), plateau(results)
+    order, stuck, found = ranked(results), plateau(results), _verdict_of(results)
     if stuck is not None:
         where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"
         wanted = "ten times the learning rate, ten times the starting weights, or longer trainings"
         return [f"{where}: try {wanted}.", *lines]
-    if order and results.complete:
+    tied = [] if found is None else [*found.equal]
+    if order and results.complete and not tied:
         lines += [line for swept in results.swept_keys for line in _flags_of_edge(results, swept, order)]
     best = best_run(results)
     if best is not None:
-        lines += [*_flags_of_time(best), *_flags_of_baseline(results, best)]
-    return [*lines, *_flags_of_seeds(results, order)]
+        lines += [*([] if tied else _flags_of_time(best)), *_flags_of_baseline(results, best)]
+    return [*lines, *_flags_of_seeds(results, order, found), *_flags_of_choice(results, order)]
 
 
 def plateau(results: SweepResults) -> float | None:
@@ -271,11 +277,12 @@ def _is_better(metrics: Mapping[str, float], metric: str, than: float) -> bool:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return a mean, with the standard deviation of several values."""
+    """Return a mean, with the standard deviation of several values; four decimals, or more where those are all 0."""
     if not values:
         return ""
-    mean = number(fmean(values))
-    return f"{mean} ± {number(stdev(values))}" if len(values) > 1 else mean
+    mean, deviation = number(fmean(values)), stdev(values) if len(values) > 1 else 0.0
+    written = number(deviation) if deviation == 0 or float(number(deviation)) else f"{deviation:.0e}"
+    return f"{mean} ± {written}" if len(values) > 1 else mean
 
 
 def short(name: str) -> str:
@@ -399,18 +406,32 @@ def _flags_of_baseline(results: SweepResults, best: SweepRun) -> list[str]:
     return lines
 
 
-def _flags_of_seeds(results: SweepResults, order: Sequence[Setting]) -> list[str]:
-    metric = results.metric
-    if metric is None or not order:
-        return []
-    best, lines = order[0], []
-    lost = sum(run.diverged for run in best.runs)
+def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verdict | None) -> list[str]:
+    lines = []
+    lost = sum(run.diverged for run in order[0].runs) if order else 0
     if lost:
-        lines.append(f"{lost} of {len(best.runs)} runs of the best setting diverged, which its mean leaves out.")
-    rivals = [setting for setting in order if setting.halved == best.halved]
-    fewest = min(len(setting.scores(metric)) for setting in rivals)
-    if len(rivals) > 1 and fewest < FEWEST:
-        verb = "claims" if fewest == 1 else "claim"
-        seeds = _seeds(results, fewest)
-        lines.append(f"{seeds} each {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")
+        lines.append(f"{lost} of {len(order[0].runs)} runs of the first setting diverged, which its mean leaves out.")
+    if found is not None and found.thin is not None:
+        count = len(found.thin.values)
+        whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {found.thin.name}"
+        verb = "claims" if count == 1 else "claim"
+        seeds = _seeds(results, count)
+        lines.append(f"{seeds} {whose} {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")
+    return lines
+
+
+def _flags_of_choice(results: SweepResults, order: Sequence[Setting]) -> list[str]:
+    """Return what the part of the data that chooses does to the choice."""
+    part = str(results.metric).partition("/")[0]
+    if len(order) < 2:
+        return []
+    lines = []
+    if part == "test":
+        lines.append(
+            "Chosen by the test part: the value of the first is a little too good, which a validation part avoids."
+        )
+    examples = [run.summary.examples.get(part) for run in results.runs if run.summary is not None]
+    fewest = min((count for count in examples if count is not None), default=FEW_EXAMPLES)
+    if fewest < FEW_EXAMPLES:
+        lines.append(f"The {part} part has {fewest} examples only: what is best on them need not be so on others.")
     return lines

@@ -97,11 +97,7 @@ def _answer(results: SweepResults) -> list[str]:
     lines = []
     if results.metric is not None and ranked(results):
         best = "lowest" if results.sign > 0 else "highest"
-        part = results.metric.partition("/")[0]
-        lines.append(
-            f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds."
-            + (" The test part chooses here, so the best value is a little too good." if part == "test" else "")
-        )
+        lines.append(f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds.")
     sentences = [*verdict(results), *baseline(results)]
     lines += [" ".join(sentences)] if sentences else []
     warnings = [*flags(results), *failures(results)]

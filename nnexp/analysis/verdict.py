@@ -13,9 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
-from math import sqrt
+from math import isclose, sqrt
+from statistics import fmean, stdev
 
 import numpy as np
+import numpy.typing as npt
 
 from nnexp.core.component import Array
 
@@ -25,6 +27,8 @@ FEWEST = 3
 """Fewer repeats than these claim nothing."""
 MOST_REPEATS = 1000
 """More repeats than these are not asked for."""
+ROUNDING = 1e-12
+"""Means that differ by a smaller share of themselves are equal."""
 
 
 @dataclass(frozen=True)
@@ -43,35 +47,71 @@ class Measured:
 
     @property
     def mean(self) -> float:
-        """Return the mean of the values."""
-        return float(np.mean(self.values))
+        """Return the mean of the values, whatever their order."""
+        return fmean(self.values)
 
     @property
     def deviation(self) -> float:
         """Return their standard deviation; 0 of a single one."""
-        return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else 0.0
+        return stdev(self.values) if len(self.values) > 1 else 0.0
+
+    @property
+    def repeats(self) -> int:
+        """Return how many repeats there were, diverged ones included."""
+        return len(self.values) + self.diverged
+
+    @property
+    def lost(self) -> bool:
+        """Tell whether it has diverged in so many of its repeats that their values cannot be compared."""
+        return len(self.values) < 2 and self.repeats >= FEWEST
+
+    def equals(self, other: "Measured") -> bool:
+        """Tell whether the means are the same."""
+        return isclose(self.mean, other.mean, rel_tol=ROUNDING, abs_tol=0.0)
 
 
 @dataclass(frozen=True)
+class Moments:
+    """Means, standard deviations and numbers of values, of one setting or many: arrays that broadcast."""
+
+    mean: Array
+    deviation: Array
+    count: Array
+
+    @classmethod
+    def of(cls, settings: Sequence[Measured], sign: int = 1) -> "Moments":
+        """Return those of settings, whose means are turned so that lower ones are better."""
+        return cls(
+            mean=sign * np.array([one.mean for one in settings]),
+            deviation=np.array([one.deviation for one in settings]),
+            count=np.array([len(one.values) for one in settings], float),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Verdict:
     """What can be said of settings.
 
     Attributes:
+        compared: How many settings were compared.
         leader: The first by its mean.
         equal: The others with the same mean.
         next: The best of those that are behind; None if there is none.
-        best: Whether the leader is shown to be better than every other.
+        thin: The one with the fewest repeats, if that are too few to claim anything.
+        best: Whether the leader is shown to be better than every other, by a difference that matters.
         possible: The settings that could be best, the leader first; all of them where too few repeats say nothing.
-        alike: Whether all of these differ from the leader by less than what matters.
+        alike: The leader and all that is surely closer to it than what matters; empty if another one could be best.
         more_reliable: One that diverges less often than the leader, as far as that is shown; None if there is none.
     """
 
+    compared: int
     leader: Measured
     equal: tuple[Measured, ...]
     next: Measured | None
+    thin: Measured | None
     best: bool
     possible: tuple[Measured, ...]
-    alike: bool
+    alike: tuple[Measured, ...]
     more_reliable: Measured | None
 
     @property
@@ -80,92 +120,101 @@ class Verdict:
         return 0.0 if self.next is None else abs(self.leader.mean - self.next.mean)
 
     @property
-    def repeats(self) -> int:
-        """Return how many repeats the leader and the next one have at least."""
-        others = (self.leader, *self.equal, *([] if self.next is None else [self.next]))
-        return min(len(one.values) for one in others)
-
-    @property
     def would_show(self) -> float | None:
-        """Return the difference that these repeats show four times of five; None where they show none."""
-        if self.next is None or self.repeats < FEWEST:
+        """Return the difference to the closest rival that these repeats show four times of five; None if it is told."""
+        rival = (*self.equal, self.next)[0]
+        if rival is None or rival not in self.possible or self.thin is not None:
             return None
-        return detectable(self.repeats) * pooled(self.leader, self.next)
+        repeats = min(len(self.leader.values), len(rival.values))
+        return detectable(repeats, balance(self.leader, rival)) * pooled(self.leader, rival) or None
 
     @property
     def needed(self) -> int | None:
         """Return how many repeats tell the leader from the next one four times of five; None if that is too many."""
-        if self.next is None or self.repeats < FEWEST or self.gap == 0:
+        if self.equal or self.next is None or not (deviation := pooled(self.leader, self.next)):
             return None
-        return repeats_for(self.gap / deviation) if (deviation := pooled(self.leader, self.next)) else FEWEST
+        enough = repeats_for(self.gap / deviation, balance(self.leader, self.next))
+        return None if enough is None else max(enough, len(self.leader.values) + 1)
 
 
 def verdict_on(settings: Sequence[Measured], sign: int, matters: float | None = None) -> Verdict | None:
     """Return what can be said of settings; None if there is nothing to compare.
+
+    Settings that mostly diverged are left out, unless what is left of one leads.
 
     Args:
         settings: In any order: it decides nothing.
         sign: 1 where lower values are better, else -1.
         matters: Differences below it do not matter; None: every one does.
     """
-    measured = sorted((one for one in settings if one.values), key=lambda one: (sign * one.mean, one.name))
-    if len(measured) < 2:
+    order = sorted((one for one in settings if one.values), key=lambda one: (sign * one.mean, one.name))
+    others = [one for one in order[1:] if not one.lost]
+    if not others:
         return None
-    leader, others = measured[0], measured[1:]
-    equal = tuple(one for one in others if one.mean == leader.mean)
-    behind = [one for one in others if one.mean != leader.mean]
-    telling = min(len(one.values) for one in measured) >= FEWEST
-    two_sided = worse(leader, others, sign=sign) * 2
+    leader = order[0]
+    few = [one for one in others if one.repeats < FEWEST] + [leader] * (len(leader.values) < FEWEST)
+    thin = min(few, key=lambda one: (len(one.values), one.name), default=None)
+    equal = tuple(one for one in others if one.equals(leader))
     more_reliable = next((one for one in others if diverges_oftener(leader, one)), None)
-    possible = [one for one, out in zip(others, holm(worse(leader, others, sign=sign)), strict=True) if not out]
-    possible = possible if telling else [*others]
+    shown, possible, near = False, others, list[Measured]()
+    if thin is None:
+        first, rest = Moments.of([leader], sign), Moments.of(others, sign)
+        shown = not equal and bool(better_than_all(first, rest))
+        out = ruled_out(worse(first, rest))
+        possible = [one for one, is_out in zip(others, out, strict=True) if one in equal or not is_out]
+        near = [one for one in others if matters is not None and farthest(leader, one) < matters]
     return Verdict(
+        compared=1 + len(others),
         leader=leader,
         equal=equal,
-        next=behind[0] if behind else None,
-        best=bool(telling and not equal and more_reliable is None and (two_sided < SIGNIFICANT).all()),
+        next=next((one for one in others if one not in equal), None),
+        thin=thin,
+        best=shown and more_reliable is None and not near,
         possible=(leader, *possible),
-        alike=bool(
-            telling and matters is not None and possible and all(farthest(leader, one) < matters for one in possible)
-        ),
+        alike=(leader, *near) if near and (shown or all(one in near for one in possible)) else (),
         more_reliable=more_reliable,
     )
 
 
-def worse(leader: Measured, others: Sequence[Measured], *, sign: int) -> Array:
+def better_than_all(leader: Moments, others: Moments) -> npt.NDArray[np.bool_]:
+    """Tell whether leaders, chosen for having the lowest means, are better than all others, on their last axis."""
+    return np.asarray((2 * worse(leader, others) < SIGNIFICANT).all(axis=-1))
+
+
+def worse(leader: Moments, others: Moments) -> Array:
     """Return for each of the others how likely it would seem so much worse than the leader if it were not: Welch's p.
 
-    It is one-sided, and 1/2 for equal ones.
+    It is one-sided, and 1/2 for equal ones. Values that do not vary are told apart: of three and three that are drawn
+    alike, all of the first are one number and all of the others another one in at most one case of 32.
     """
     from scipy.stats import ttest_ind_from_stats
 
-    means, deviations, counts = (
-        np.array([attribute(one) for one in others], float)
-        for attribute in (lambda one: one.mean, lambda one: one.deviation, lambda one: len(one.values))
-    )
     with np.errstate(invalid="ignore", divide="ignore"):
         p: Array = ttest_ind_from_stats(
-            mean1=sign * means,
-            std1=deviations,
-            nobs1=counts,
-            mean2=sign * leader.mean,
+            mean1=others.mean,
+            std1=others.deviation,
+            nobs1=others.count,
+            mean2=leader.mean,
             std2=leader.deviation,
-            nobs2=len(leader.values),
+            nobs2=leader.count,
             equal_var=False,
             alternative="greater",
         ).pvalue
-    exact = np.where(sign * means > sign * leader.mean, 0.0, 0.5)  # none of them varies
-    return np.where((deviations == 0) & (leader.deviation == 0), exact, p)
+    exact = np.where(others.mean > leader.mean, 0.0, 0.5)  # none of them varies
+    return np.where((others.deviation == 0) & (leader.deviation == 0), exact, p)
 
 
-def holm(p: Array) -> list[bool]:
-    """Return which hypotheses are rejected at 5 % for all of them together."""
-    rejected = [False] * len(p)
+def ruled_out(p: Array) -> list[bool]:
+    """Return which settings are not best, by Holm's test at 5 % for all of them together.
+
+    None of them is as long as Welch's test, with both sides as for calling one best, does not tell it from the leader.
+    """
+    out = [False] * len(p)
     for rank, place in enumerate(np.argsort(p, kind="stable").tolist()):
-        if p[place] * (len(p) - rank) >= SIGNIFICANT:
+        if p[place] * max(len(p) - rank, 2) >= SIGNIFICANT:
             break
-        rejected[place] = True
-    return rejected
+        out[place] = True
+    return out
 
 
 def farthest(one: Measured, other: Measured) -> float:
@@ -196,27 +245,33 @@ def pooled(one: Measured, other: Measured) -> float:
     return sqrt((one.deviation**2 + other.deviation**2) / 2)
 
 
+def balance(one: Measured, other: Measured) -> float:
+    """Return the freedom of Welch's test a repeat: 2 where both settings vary alike, 1 where only one does."""
+    parts = one.deviation**2, other.deviation**2
+    return sum(parts) ** 2 / sum(part**2 for part in parts) if any(parts) else 2.0
+
+
 @cache
-def detectable(repeats: int) -> float:
-    """Return the difference, in standard deviations, that a t test of so many repeats each shows four times of five."""
+def detectable(repeats: int, balance: float = 2.0) -> float:
+    """Return the difference, in standard deviations, that a test of so many repeats each shows four times of five."""
     from scipy.optimize import brentq
     from scipy.stats import nct, t
 
-    freedom = 2 * (repeats - 1)
+    freedom = balance * (repeats - 1)
     critical = t.ppf(1 - SIGNIFICANT / 2, freedom)
-    return float(brentq(lambda gap: nct.sf(critical, freedom, gap * sqrt(repeats / 2)) - POWER, 1e-3, 20.0))
+    return float(brentq(lambda gap: nct.sf(critical, freedom, gap * sqrt(repeats / 2)) - POWER, 1e-3, 100.0))
 
 
-def repeats_for(gap: float) -> int | None:
+def repeats_for(gap: float, balance: float = 2.0) -> int | None:
     """Return how many repeats show a difference, in standard deviations, four times of five; None if too many."""
     low, high = FEWEST - 1, FEWEST
-    while detectable(high) > gap:
+    while detectable(high, balance) > gap:
         if high >= MOST_REPEATS:
             return None
         low, high = high, min(2 * high, MOST_REPEATS)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if detectable(middle) > gap else (low, middle)
+        low, high = (middle, high) if detectable(middle, balance) > gap else (low, middle)
     return high
 
 

@@ -100,4 +100,5 @@ def _summary(ready: Ready, outcome: Outcome, predictions: Predictions | None, se
         diverged_step=outcome.diverged_step,
         stopped=outcome.stopped,
         seconds=seconds,
+        examples={name: len(part) for name, part in ready.data.parts().items()},
     )

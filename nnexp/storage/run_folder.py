@@ -4,7 +4,7 @@ import csv
 import io
 from array import array
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -41,6 +41,7 @@ class RunSummary:
         baselines: The values to compare metrics with.
         diverged_step, stopped: The step at which it diverged and the reason why it ended early, or None.
         seconds: The time of the training; of a stack, the run's share.
+        examples: How many the test and validation part have; nothing in a file of an earlier version.
     """
 
     config_hash: str
@@ -56,6 +57,7 @@ class RunSummary:
     diverged_step: int | None
     stopped: str | None
     seconds: float
+    examples: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def halved(self) -> bool:

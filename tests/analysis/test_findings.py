@@ -1,8 +1,9 @@
 """What is said about the results of a sweep: ranks, importance, warnings and the verdict."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, permutations
 from math import log10, nan
 from statistics import fmean, mean, stdev
 
@@ -27,6 +28,7 @@ from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import LENGTH, Out, computed, diverged, ended, falling, grid, results_of, summary
 
 SEEDS = "1 seed each claims nothing: repeat the first ones, with sweep.repeats=5 or more."
+CHOSEN = "Chosen by the test part: the value of the first is a little too good, which a validation part avoids."
 
 
 def quiet(best: float = 0.1) -> Out:
@@ -40,6 +42,11 @@ def test_a_spread_is_the_mean_and_the_standard_deviation(values: list[float]) ->
     assert numbers == pytest.approx([mean(values), stdev(values)] if len(values) > 1 else values, rel=0.05)
 
 
+def test_a_spread_is_0_only_where_nothing_varies() -> None:
+    assert spread([0.1, 0.1, 0.1]) == "0.1000 ± 0.0000"
+    assert spread([0.69315, 0.69316]) == "0.6932 ± 7e-06"
+
+
 BETTER = "better than every other setting (p < .05 for each). Next: x=b, 0.990 behind; the first wins all 9 pairs."
 VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     (
@@ -50,24 +57,56 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
         {"a": [1.0, 1.1, 1.2], "b": [0.9, 1.0, 1.2], "c": [9.0, 9.1, 9.2]},
         [
             "Lowest: x=b, test/loss 1.03 ± 0.153 over 3 seeds. Next: x=a, 0.0667 behind; the first wins 6 of 9 pairs.",
-            "Not told apart by 3 seeds: x=b and x=a could be best.",
-            "These seeds would show a difference of 0.396; 60 each would show that of the first two (sweep.repeats).",
+            "Not told apart by these seeds: x=b and x=a could be best.",
+            "They would show a difference of 0.420; that of the first two takes about 60 each.",
         ],
     ),
     (
         {"a": [1.0, 1.5, 2.0], "b": [1.001, 1.501, 2.001]},
         [
             "Lowest: x=a, test/loss 1.50 ± 0.500 over 3 seeds. Next: x=b, 0.00100 behind; the first wins 6 of 9 pairs.",
-            "Not told apart by 3 seeds: x=a and x=b could be best.",
-            "These seeds would show a difference of 1.54; more than 1,000 each would show that of the first two.",
+            "Not told apart by these seeds: x=a and x=b could be best.",
+            "They would show a difference of 1.54; that of the first two takes more than 1,000 each.",
         ],
     ),
     (
         {"a": [0.5, 0.5, 0.5], "b": [0.5, 0.5, 0.5], "c": [0.6, 0.6, 0.6]},
         [
             "Lowest: x=a and x=b are equal, test/loss 0.500. Next: x=c, 0.100 behind.",
-            "Not told apart by 3 seeds: x=a and x=b could be best.",
+            "Not told apart by these seeds: x=a and x=b could be best.",
         ],
+    ),
+    (
+        {"a": [0.4, 0.5, 0.6], "b": [0.6, 0.4, 0.5], "c": [0.45, 0.55, 0.65]},
+        [
+            "Lowest: x=a and x=b are equal, test/loss 0.500. Next: x=c, 0.0500 behind.",
+            "Not told apart by these seeds: x=a, x=b and x=c could be best.",
+            "They would show a difference of 0.307.",
+        ],
+    ),
+    (
+        {"a": [1.0, 1.1, 1.2], "b": [1.2, 1.3, 1.42]},  # p = .03 on one side, .06 on both
+        [
+            "Lowest: x=a, test/loss 1.10 ± 0.100 over 3 seeds. Next: x=b, 0.207 behind; the first wins 8.5 of 9 pairs.",
+            "Not told apart by these seeds: x=a and x=b could be best.",
+            "They would show a difference of 0.324; that of the first two takes about 6 each.",
+        ],
+    ),
+    (
+        {"a": [1.0, 1.0, 1.0], "b": [2.4, 3.4, 4.4]},  # told by 3 seeds if both varied alike
+        [
+            "Lowest: x=a, test/loss 1.00 ± 0 over 3 seeds. Next: x=b, 2.40 behind; the first wins all 9 pairs.",
+            "Not told apart by these seeds: x=a and x=b could be best.",
+            "They would show a difference of 3.26; that of the first two takes about 4 each.",
+        ],
+    ),
+    (
+        {"a": [0.10, 0.11, 0.12], "b": [1.0, 1.1, 1.2], "c": [5.0, nan, nan], "d": [nan, nan, nan]},
+        [f"Best: x=a, test/loss 0.110 ± 0.0100 over 3 seeds, {BETTER}".replace("setting", "one that went to the end")],
+    ),
+    (
+        {"a": [0.10, 0.11, 0.12], "c": [0.05, nan, nan]},
+        ["Lowest: x=c, test/loss 0.0500. Next: x=a, 0.0600 behind."],
     ),
     (
         {"a": [0.1, 0.3], "b": [1.0, 1.2]},
@@ -100,6 +139,49 @@ def test_differences_that_do_not_matter_are_called_so() -> None:
     said = "x=a and x=b: no difference that matters, all within 0.1."
     assert verdict(replace(results_of(jobs, outs), matters=0.1))[1:] == [said]
     assert "x=a and x=b could be best." in " ".join(verdict(replace(results_of(jobs, outs), matters=0.01)))
+
+
+def test_differences_that_are_shown_and_do_not_matter_make_no_best() -> None:
+    outs = [summary(value) for value in (1.0, 1.0001, 1.0002, 1.001, 1.0011, 1.0012, 2.0, 2.1, 2.2)]
+    results = results_of(grid(x=["a", "b", "c"], seed=[0, 1, 2]), outs)
+    assert verdict(results)[0].startswith("Best: x=a, ")
+    assert verdict(replace(results, matters=0.0001))[0].startswith("Best: x=a, ")
+    assert verdict(replace(results, matters=0.005)) == [
+        "Lowest: x=a, test/loss 1.00 ± 0.000100 over 3 seeds. Next: x=b, 0.00100 behind; the first wins all 9 pairs.",
+        "x=a and x=b: no difference that matters, all within 0.005.",
+    ]
+
+
+def test_equal_settings_get_the_same_answer_in_every_order() -> None:
+    """And no advice that only one of them asks for: neither its place nor its time is that of the best."""
+
+    def answer(rates: Sequence[int]) -> tuple[list[str], list[str], tuple[str, str] | None]:
+        outs = [summary({"test/loss": 1.0, "test/accuracy": 0.1 + 0.2}, best_time=33 * rate) for rate in rates]
+        results = results_of(grid(rate=rates), outs, wanted="test/accuracy")
+        return verdict(results), flags(results), first_command(results)
+
+    said, *others = [answer(rates) for rates in permutations((1, 2, 3))]
+    assert [said] * len(others) == others
+    assert said == (
+        ["Highest: rate=1, rate=2 and rate=3 are equal, test/accuracy 0.300."],
+        [SEEDS, CHOSEN],
+        ("One of the best runs", "python -m nnexp rate=1"),
+    )
+
+
+@pytest.mark.parametrize(("metric", "said"), [("test/loss", True), ("validation/loss", False), ("train/loss", False)])
+def test_what_the_test_part_chooses_is_too_good(metric: str, *, said: bool) -> None:
+    outs = [summary({"train/loss": value, "validation/loss": value, "test/loss": value}) for value in (0.1, 0.2)]
+    assert (CHOSEN in flags(results_of(grid(x=["a", "b"]), outs, wanted=metric))) == said
+    assert CHOSEN not in flags(results_of(grid(seed=[0, 1]), outs, wanted=metric))
+
+
+@pytest.mark.parametrize(("examples", "said"), [({"test": 8}, True), ({"test": 30}, False), ({"validation": 8}, False)])
+def test_few_examples_choose_by_chance(examples: dict[str, int], *, said: bool) -> None:
+    outs = [replace(ended(value), examples=examples) for value in (0.1, 0.2)]
+    sentence = "The test part has 8 examples only: what is best on them need not be so on others."
+    assert (sentence in flags(results_of(grid(x=["a", "b"]), outs))) == said
+    assert sentence not in flags(results_of(grid(seed=[0, 1]), outs))
 
 
 @pytest.mark.parametrize(
@@ -219,8 +301,8 @@ def test_the_best_at_an_edge(values: list[str], best: str, end: str | None) -> N
 
     sentence = f"The best lies at the edge of rate (its {end} value, {best}): extend it."
     expected = [] if end is None else [sentence]
-    assert results_with("optimizer.rate") == [*expected, SEEDS]
-    assert results_with("optimizer.rate", missing=1) == [SEEDS]
+    assert results_with("optimizer.rate") == [*expected, SEEDS, CHOSEN]
+    assert results_with("optimizer.rate", missing=1) == [SEEDS, CHOSEN]
     assert not any("edge" in line for line in results_with("seed"))
 
 
@@ -272,6 +354,8 @@ CLOSE: list[tuple[list[list[float]], list[str]]] = [
     ([[0.1, 0.11, 0.12], [0.2, 0.21, 0.22]], []),
     ([[0.1], [0.2]], ["1 seed each claims nothing"]),
     ([[0.1]], []),
+    ([[0.1, 0.11, 0.12], [0.2]], ["1 seed of x=b claims nothing"]),
+    ([[0.1, 0.11, 0.12], [0.2, nan, nan]], []),
 ]
 
 
@@ -280,8 +364,9 @@ def test_what_seeds_allow_to_say(losses: list[list[float]], said: list[str]) -> 
     jobs = [
         [f"x={name}", f"seed={seed}"] for name, row in zip("abcd", losses, strict=False) for seed in range(len(row))
     ]
-    lines = flags(results_of(jobs, [quiet(value) for row in losses for value in row]))
-    assert [line.partition(":")[0] for line in lines] == said
+    outs = [diverged() if value != value else quiet(value) for row in losses for value in row]  # noqa: PLR0124
+    lines = flags(results_of(jobs, outs))
+    assert [line.partition(":")[0] for line in lines if line != CHOSEN] == said
 
 
 LOST: dict[str, tuple[list[float | None], str]] = {
@@ -310,7 +395,7 @@ def test_where_runs_diverged_is_said_by_the_key_that_differs_most() -> None:
 
 def test_diverged_seeds_of_the_best_are_told() -> None:
     lines = flags(results_of(grid(seed=[0, 1, 2]), [quiet(), quiet(), diverged()]))
-    assert lines == ["1 of 3 runs of the best setting diverged, which its mean leaves out."]
+    assert lines == ["1 of 3 runs of the first setting diverged, which its mean leaves out."]
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,12 @@ def test_the_answer_fits_the_terminal(
     monkeypatch.setattr(terminal, "console", lambda: Console(width=width, highlight=False))
     jobs = grid(optimizer__learning_rate=[0.001, 0.01, 0.1], initializer__scale=[0.1, 1], seed=[0, 1])
     lines = answer(capsys, computed(jobs, lambda job: 0.1 + float(job["initializer.scale"])))
-    assert max(len(line) for line in lines if not re.match("(Best|First) setting:", line)) <= width
+    assert (
+        max(
+            len(line) for line in lines if not re.match("(Best setting|First setting|One of the first settings):", line)
+        )
+        <= width
+    )
     text = "\n".join(lines)
     assert text.count("learning_rate=0.001") == 2 + text.partition("Lowest:")[2].count("learning_rate=0.001")
     assert ("train loss" in text) == (width == 110)

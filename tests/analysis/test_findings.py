@@ -165,7 +165,7 @@ def test_equal_settings_get_the_same_answer_in_every_order() -> None:
     assert said == (
         ["Highest: rate=1, rate=2 and rate=3 are equal, test/accuracy 0.300."],
         [SEEDS, CHOSEN],
-        ("One of the best runs", "python -m nnexp rate=1"),
+        ("One of the first settings", "python -m nnexp rate=1"),
     )
 
 

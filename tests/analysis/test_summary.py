@@ -11,6 +11,7 @@ from nnexp.analysis.summary import show_answer
 from nnexp.report import terminal
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import Out, computed, diverged, ended, grid, results_of, summary
+from tests.conftest import CommandLine
 
 
 def answer(capsys: pytest.CaptureFixture[str], results: SweepResults) -> list[str]:
@@ -153,3 +154,15 @@ def test_the_answer_fits_the_terminal(
     assert text.count("learning_rate=0.001") == 2 + text.partition("Lowest:")[2].count("learning_rate=0.001")
     assert ("train loss" in text) == (width == 110)
     assert "best" in text
+
+
+def test_a_sweep_of_the_command_line_is_told_of_its_few_examples_and_of_what_matters(nnexp: CommandLine) -> None:
+    iris = ("dataset=iris", "loss=categorical_cross_entropy", "dataset.validation_size=0.055", "tracking=none")
+    jobs = ("architecture=logistic", "optimizer.learning_rate=0.1,0.2", "sweep.repeats=3", "trainer.epochs=20")
+    result = nnexp("-m", *iris, *jobs, "sweep.matters=10")
+    assert result.returncode == 0, result.stderr
+    assert ": no difference that matters, all within 10." in result.stdout
+    few = "The validation part has 9 examples only: what is best on them need not be so on others."
+    (report,) = nnexp.folder.glob("outputs/sweeps/*/report.md")
+    assert few in result.stdout
+    assert few in report.read_text(encoding="utf-8")

@@ -195,8 +195,13 @@ def resume_command(folder: Path, overrides: Sequence[str]) -> str:
 
 
 def _folder(name: str, output_dir: Path) -> Path | None:
-    """Return a name as a path if it exists, or the folder of the run with this ID in MLflow, or None."""
+    """Return a name as a path if it exists, or the folder of the run with this ID in MLflow, or None.
+
+    Raises UserError if it is a path, and not there.
+    """
     path = Path(os.path.normpath(absolute(name)))
+    if not is_there(path) and ("/" in name or os.sep in name):
+        raise UserError(f"{KEY}={name}: must be the folder of a run or its ID in MLflow; there is no such folder")
     return path if is_there(path) else folder_of_run_id(name, output_dir)
 
 

@@ -69,8 +69,6 @@ class MLflowTracking(Tracking):
     @contextmanager
     def _client_of(self, output_dir: Path, run_id: str) -> Iterator["MlflowClient"]:
         """Yield a client of an existing store; an error of the store becomes a user's mistake."""
-        if "/" in run_id or os.sep in run_id:
-            raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow; there is no such folder")
         uri = self._configured_uri()
         if uri is None and not is_there(output_dir / DATABASE):
             raise UserError(

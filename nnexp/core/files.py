@@ -181,5 +181,10 @@ def writable_folder(path: str) -> Path:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise UserError(f"output_dir={path}: must be a folder that can be written to ({error.strerror})") from error
+        raise unwritable(path, error) from error
     return folder
+
+
+def unwritable(output_dir: str | Path, error: OSError) -> UserError:
+    """Return the mistake that an output folder cannot be written to."""
+    return UserError(f"output_dir={output_dir}: must be a folder that can be written to ({error.strerror})")

@@ -60,7 +60,7 @@ def sigterm_interrupts() -> Iterator[None]:
     def interrupt(number: int, _frame: FrameType | None) -> None:
         raise _kind_of(number)
 
-    with _handled(*KINDS, by=interrupt):
+    with _handled(interrupt):
         yield
 
 
@@ -68,7 +68,7 @@ def sigterm_interrupts() -> Iterator[None]:
 def waiting_interrupts() -> Iterator[Interruption]:
     """Let the first signal wait within the block, until the block calls `happen` or ends."""
     interruption = Interruption()
-    with _handled(*KINDS, by=interruption.note):
+    with _handled(interruption.note):
         yield interruption
     interruption.happen()
 
@@ -116,18 +116,18 @@ def _kind_of(number: int) -> type[KeyboardInterrupt]:
 
 
 @contextmanager
-def _handled(*signals: signal.Signals, by: Handler | signal.Handlers) -> Iterator[None]:
-    """Handle signals within the block; those that are ignored stay so, as under nohup or after a SIGHUP."""
+def _handled(handler: Handler) -> Iterator[None]:
+    """Handle all signals within the block; those that are ignored stay so, as under nohup or after a SIGHUP."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in signals}
-    handled = {number: handler for number, handler in before.items() if handler not in (signal.SIG_IGN, None)}
+    before = {number: signal.getsignal(number) for number in KINDS}
+    handled = {number: own for number, own in before.items() if own not in (signal.SIG_IGN, None)}
     for number in handled:
-        signal.signal(number, by)
+        signal.signal(number, handler)
     try:
         yield
     finally:
-        for number, handler in handled.items():
-            if by is signal.SIG_IGN or signal.getsignal(number) is not signal.SIG_IGN:
-                signal.signal(number, handler)
+        for number, own in handled.items():
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, own)

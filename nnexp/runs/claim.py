@@ -8,7 +8,7 @@ from pathlib import Path
 from shutil import rmtree
 
 from nnexp.core.errors import UserError
-from nnexp.core.files import hidden_folder, new_folder, remove_temporaries
+from nnexp.core.files import hidden_folder, new_folder, remove_temporaries, unwritable
 from nnexp.core.locks import held, lock_of
 from nnexp.runs.prepare import Ready
 from nnexp.runs.record import EXTENDED, read_record, record_of, write_record
@@ -60,8 +60,7 @@ def claimed(
         except OSError as error:
             if before is None and folder is not None:
                 rmtree(folder, ignore_errors=True)
-            wanted = f"must be a folder that can be written to ({error.strerror})"
-            raise UserError(f"output_dir={output_dir}: {wanted}") from error
+            raise unwritable(output_dir, error) from error
         yield folder, record
 
 

@@ -29,7 +29,7 @@ from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.exits import ExitStatus
-from nnexp.core.files import absolute, writable_folder
+from nnexp.core.files import absolute, unwritable, writable_folder
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
@@ -217,8 +217,7 @@ class Session:
         try:
             return SweepFolder.begin(self._output_dir, slug(name), record, again=again, wait=wait)
         except OSError as error:
-            wanted = f"must be a folder that can be written to ({error.strerror})"
-            raise UserError(f"output_dir={self._output_dir}: {wanted}") from error
+            raise unwritable(self._output_dir, error) from error
 
     def _trained_before(self, runs: Sequence[Ready], places: Iterable[int], own: Path | None) -> dict[int, SweepRun]:
         """Return the runs that an earlier command has trained, by their places; they are given a record."""

@@ -106,12 +106,12 @@ def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Path, Cal
     """Yield the folders with something left to deliver, the lock of each, and a function that delivers it."""
     sweeps = sorted(path.parent for path in output_dir.glob(f"{SWEEPS}/*/{TRACKED}"))
     runs = sorted(path.parent for path in output_dir.glob(f"*/*/{TRACKED}") if path.parent.parent.name != SWEEPS)
-    for folder in [*sweeps, *runs]:
+    ways = [(folder, folder / LOCK, _deliver_sweep) for folder in sweeps]
+    ways += [(folder, lock_of(folder), _deliver_run) for folder in runs]
+    for folder, lock, hand_over in ways:
         for uri, there in read_tracked(folder).items():
-            if not there.complete and folder in sweeps:
-                yield folder, folder / LOCK, partial(_deliver_sweep, folder, uri, there, stores)
-            elif not there.complete:
-                yield folder, lock_of(folder), partial(_deliver_run, folder, uri, there, stores)
+            if not there.complete:
+                yield folder, lock, partial(hand_over, folder, uri, there, stores)
 
 
 def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None:

@@ -15,7 +15,7 @@ from nnexp.core.json_files import read_json, write_json
 from nnexp.storage.run_folder import MAX_FILE_BYTES, TRACKED
 from nnexp.tracking.mlflow import default_uri
 from nnexp.tracking.mlflow_store import SQLITE, database_file
-from nnexp.tracking.tracker import FinishedRun, Status, SweepFacts, SweepView
+from nnexp.tracking.tracker import FinishedRun, Status, SweepFacts, SweepView, Tracked
 
 PARENTS = 4
 """How many folders above its own a run is at most in the output folder: outputs/sweeps/SWEEP/runs/RUN."""
@@ -76,6 +76,12 @@ def write_tracked(folder: Path, uri: str, there: InStore) -> None:
     """Note what a store has of a run; what is noted of other stores stays."""
     stores = {**read_tracked(folder), uri: there}
     write_json(folder / TRACKED, {"stores": {name_of(uri, folder): asdict(one) for uri, one in stores.items()}})
+
+
+def note(folder: Path, tracked: Tracked, *, complete: bool) -> None:
+    """Note what the store of a tracked run or sweep has of it, if there is a store."""
+    if tracked.run_id is not None:
+        write_tracked(folder, tracked.uri, InStore(tracked.run_id, complete=complete))
 
 
 def name_of(uri: str, folder: Path) -> str:

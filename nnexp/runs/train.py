@@ -16,16 +16,16 @@ from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.core.disk import write_or_rescue
 from nnexp.core.errors import TrackingError, UserError, warn
-from nnexp.core.files import writable_folder
+from nnexp.core.files import is_there, writable_folder
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs.claim import claimed
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.runs.record import finished_run, write_error, write_record
+from nnexp.runs.record import RECORD, finished_run, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
-from nnexp.runs.tracked import InStore, deliver_command, write_tracked
+from nnexp.runs.tracked import deliver_command, note
 from nnexp.runs.write import file_and_links, write_run
 from nnexp.storage.checkpoints import Checkpoints
 from nnexp.storage.run_folder import files_to_record, write_history
@@ -89,7 +89,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
             with _closed_if_it_fails(tracked, training, folder):
                 content = facts(experiment, ready.overrides, ready.dataset.digest)
                 every = trainer.checkpoint_every and trainer.steps(trainer.checkpoint_every, len(ready.data.train))
-                checkpoints = Checkpoints(lambda: folder, content, every, kept=earlier is not None)
+                checkpoints = Checkpoints(folder, content, every, kept=earlier is not None)
                 train(training, ready, checkpoints, tracked=tracked, observers=observers)
                 try:
                     result = write(training, ready, record, folder=folder, tracked=tracked)
@@ -137,7 +137,7 @@ def _begin_to_track(
             rmtree(folder, ignore_errors=True)
         raise UserError(f"tracking.uri={tracker.uri}: must be a store that takes the run ({error})") from error
     with suppress(OSError):
-        _note(tracked, folder, complete=False)
+        note(folder, tracked, complete=False)
     return tracked
 
 
@@ -158,7 +158,7 @@ def _closed_if_it_fails(tracked: TrackedRun, training: Training, folder: Path) -
             warn(f"the run was not closed where it is recorded: {refusal}")
         else:
             with suppress(OSError):
-                _note(tracked, folder, complete=True)
+                note(folder, tracked, complete=True)
         raise
 
 
@@ -191,7 +191,8 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
 
     def write_to(folder: Path) -> Result:
         result = result_of(ready, outcome, folder, seconds=training.seconds, links=tracked.links())
-        write_record(folder, record, experiment)
+        if not is_there(folder / RECORD):  # the folder was removed, or is another one
+            write_record(folder, record, experiment)
         served, figures = tracked.run_id is not None, experiment.figures is not False
         write_run(ready, outcome, result, figures=figures, served=served, durable=True)
         return result
@@ -211,12 +212,7 @@ def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path
     else:
         for place in {folder, own}:
             with suppress(OSError):  # it is then delivered again, which finds everything there
-                _note(tracked, place, complete=True)
-
-
-def _note(tracked: TrackedRun, folder: Path, *, complete: bool) -> None:
-    if tracked.run_id is not None:
-        write_tracked(folder, tracked.uri, InStore(tracked.run_id, complete=complete))
+                note(place, tracked, complete=True)
 
 
 def _tell(observers: Sequence[Observer], moment: int, runs: Sequence[int], row: Row) -> None:

@@ -1,7 +1,7 @@
 """The checkpoints of a run: when they are written, where they are, and how the latest is read."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from nnexp.core.errors import DamagedError, UserError, warn
@@ -20,13 +20,13 @@ class Checkpoints:
     """Writes the checkpoints of a run, and keeps the last two.
 
     Args:
-        folder: Returns the run's folder, which is made at the first call.
+        folder: The run's folder.
         facts: The content of a checkpoint beside the state of the training.
         every: The steps between two of them; None for a time between them.
         kept: Whether the training went on from a checkpoint.
     """
 
-    def __init__(self, folder: Callable[[], Path], facts: Mapping[str, Tree], every: int | None, *, kept: bool) -> None:
+    def __init__(self, folder: Path, facts: Mapping[str, Tree], every: int | None, *, kept: bool) -> None:
         self._folder, self._facts, self._every, self.kept = folder, facts, every, kept
         self._steps, self._next = -1, time.monotonic() + SECONDS_BETWEEN
         self._failing = False
@@ -46,7 +46,7 @@ class Checkpoints:
         """Write a checkpoint of a training that has paused or ended; if that fails, warn and go on."""
         begun = time.monotonic()
         try:
-            folder = self._folder() / FOLDER
+            folder = self._folder / FOLDER
             folder.mkdir(exist_ok=True)
             with atomically(folder / LATEST) as new:
                 write_checkpoint(new, {**self._facts, "training": training.state()})

@@ -38,7 +38,6 @@ class RecordingThread(Thread):
         self._start_sweep, self._known = start, dict[str, str]()
         self._queue: SimpleQueue[SweepRun | None] = SimpleQueue()
         self._left: deque[SweepRun] = deque()
-        self._failed: list[SweepRun] = []
         self._abandoned = False
         self._failure: Exception | None = None
         self._known_is_complete = False
@@ -89,7 +88,7 @@ class RecordingThread(Thread):
     @property
     def left(self) -> int:
         """Return how many trained runs are not recorded."""
-        return len(self._failed) + len(self._left) + self._queue.qsize()
+        return len(self.errors) + len(self._left) + self._queue.qsize()
 
     def _record_left(self, tracked: TrackedSweep) -> None:
         """Record the waiting runs, until the store fails."""
@@ -104,7 +103,6 @@ class RecordingThread(Thread):
                 except (TrackingError, DamagedError, OSError) as error:
                     self._look_up(tracked)  # if the store answers, it was this run's fault
                     self.errors.append(str(error))
-                    self._failed.append(self._left[0])
                 self._left.popleft()
         except TrackingError as error:
             if self.refusal is None:

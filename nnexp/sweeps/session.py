@@ -37,7 +37,7 @@ from nnexp.report import terminal
 from nnexp.runs.prepare import Ready
 from nnexp.runs.record import RECORD, UNKNOWN_CODE, record_of, write_error, write_record
 from nnexp.runs.result import result_of
-from nnexp.runs.tracked import InStore, deliver_command, tracked_as, write_tracked
+from nnexp.runs.tracked import InStore, deliver_command, note, tracked_as, write_tracked
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
 from nnexp.sweeps.check import Loaded, checked
@@ -245,14 +245,15 @@ class Session:
             tracker = tracking.open(self._output_dir)
             parent = tracked_as(path, tracker.uri, complete=False) or earlier
             if tracker.uri:
-                note_sweep(path, tracker.uri, parent)
+                with suppress(OSError):  # the store finds it by its identifier, too
+                    write_tracked(path, tracker.uri, InStore(parent))
             try:
                 tracked = tracker.start_sweep(facts, parent)
             except TrackingError as error:
                 wanted = "must be a store that takes the sweep"
                 raise UserError(f"tracking.uri={tracker.uri}: {wanted} ({error})") from error
-            if tracked.run_id is not None:
-                note_sweep(path, tracker.uri, tracked.run_id)
+            with suppress(OSError):
+                note(path, tracked, complete=False)
             return tracked
 
         return RecordingThread(start)
@@ -325,12 +326,6 @@ def write_swept(run: Ready, result: tuple[Outcome, float] | Failure, tags: Mappi
     return replace(written, summary=whole.summary, curves=whole.history.thinned(KEPT_EVALUATIONS))
 
 
-def note_sweep(folder: Path, uri: str, run_id: str | None, *, complete: bool = False) -> None:
-    """Note what a store has of a sweep; where that fails, the store finds it by its identifier."""
-    with suppress(OSError):
-        write_tracked(folder, uri, InStore(run_id, complete=complete))
-
-
 def closed(
     recording: RecordingThread, results: SweepResults, folder: Path, status: Status, *, files: Sequence[Path]
 ) -> list[str]:
@@ -348,9 +343,8 @@ def closed(
         except TrackingError as error:
             refusal = error
     errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]
-    if tracked.run_id is not None:
-        complete = not errors and not (recording.left and status == "FINISHED")
-        note_sweep(folder, tracked.uri, tracked.run_id, complete=complete)
+    with suppress(OSError):
+        note(folder, tracked, complete=not errors and not (recording.left and status == "FINISHED"))
     return errors
 
 

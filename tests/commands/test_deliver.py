@@ -145,14 +145,19 @@ def test_a_sweep_is_delivered_once(
     assert len(runs_in(outputs)) == len(runs)
 
 
-def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -> None:
-    """With SIGKILL, of which it can tell nobody; MLflow gets its checkpoints, too."""
-    process = nnexp.start("trainer.epochs=1000000", "trainer.checkpoint_every=100", *SHORT[1:])
-    while not list(nnexp.folder.rglob("latest.npz")):
+def kill_once_there(nnexp: CommandLine, pattern: str, *arguments: str) -> None:
+    """Start a process, and kill it as soon as there is a file of this name."""
+    process = nnexp.start(*arguments)
+    while not list(nnexp.folder.rglob(pattern)):
         assert process.poll() is None
         time.sleep(0.1)
     process.kill()
     process.communicate()
+
+
+def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -> None:
+    """With SIGKILL, of which it can tell nobody; MLflow gets its checkpoints, too."""
+    kill_once_there(nnexp, "latest.npz", "trainer.epochs=1000000", "trainer.checkpoint_every=100", *SHORT[1:])
     outputs = nnexp.folder / "outputs"
     (killed,) = runs_in(outputs)
     assert runs_in(outputs)[killed].info.status == "RUNNING"
@@ -165,12 +170,7 @@ def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -
 def test_a_sweep_whose_process_was_killed_is_concluded_from_its_folder(deliver: Deliver, nnexp: CommandLine) -> None:
     """With the report that its runs give so far."""
     command = ("-m", "architecture.hidden=[4],[300,300]", "trainer.epochs=3000", "hydra.launcher.jobs=1")
-    process = nnexp.start(*command, "figures=false")
-    while not list(nnexp.folder.rglob("runs/*/tracked.json")):
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.kill()
-    process.communicate()
+    kill_once_there(nnexp, "runs/*/tracked.json", *command, "figures=false")
     outputs = nnexp.folder / "outputs"
     (folder,) = (outputs / "sweeps").iterdir()
     parent = "hidden (2 runs)"

@@ -1,6 +1,5 @@
 """Claims the folder of a run: one process has it, and what is known of the run is written there first."""
 
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -10,7 +9,7 @@ from shutil import rmtree
 from nnexp.core.errors import UserError
 from nnexp.core.files import hidden_folder, new_folder, remove_temporaries, unwritable
 from nnexp.core.locks import held, lock_of
-from nnexp.runs.prepare import Ready
+from nnexp.runs.prepare import FOLDER_NAME, Ready
 from nnexp.runs.record import EXTENDED, read_record, record_of, write_record
 from nnexp.runs.resume import Resumed
 from nnexp.runs.tracked import InStore, write_tracked
@@ -66,10 +65,10 @@ def claimed(
 
 def _renamed(folder: Path, ready: Ready, claim: Callable[[Path], None]) -> Path:
     """Return the folder of a run, renamed if its name has another hash, as that of a run that was extended."""
-    match = re.fullmatch(r"(\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_.*_([0-9a-f]{12})(_\d+)?", folder.name)
-    if match is None or match[2] == ready.config_hash:
+    match = FOLDER_NAME.fullmatch(folder.name)
+    if match is None or match["time"] is None or match["hash"] == ready.config_hash:
         return folder
-    named = folder.with_name(f"{match[1]}_{ready.folder_name}{match[3] or ''}")
+    named = folder.with_name(f"{match['time']}_{ready.folder_name}{match['number'] or ''}")
     if named.exists():
         return folder
     claim(named)

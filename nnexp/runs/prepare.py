@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,9 @@ from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
+
+FOLDER_NAME = re.compile(r"(?:(?P<time>\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_)?.*_(?P<hash>[0-9a-f]{12})(?P<number>_\d+)?")
+"""The name of a run's folder: the time where it is a run alone, `Ready.folder_name`, a number where that was taken."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Runs that were trained before, found by config hash in the folders of earlier runs and sweeps."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -8,13 +7,11 @@ from pathlib import Path
 from nnexp import __version__
 from nnexp.analysis.results import KEPT_EVALUATIONS, SweepRun
 from nnexp.config.code import code_fingerprint, has_foreign_components
-from nnexp.runs.prepare import Ready
+from nnexp.runs.prepare import FOLDER_NAME, Ready
 from nnexp.runs.record import UNKNOWN_CODE, read_record
 from nnexp.storage.run_folder import RunSummary, read_history
 
 SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
-FOLDER_NAME = re.compile(r".*_([0-9a-f]{12})(_\d+)?")
-"""The name of a run's folder, which ends in its config hash, numbered where the name was taken."""
 
 
 def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]:
@@ -25,7 +22,7 @@ def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]
         for folder in parent.iterdir() if parent.is_dir() else ():
             match = FOLDER_NAME.fullmatch(folder.name)
             if match is not None:
-                found.setdefault(match[1], []).append(folder)
+                found.setdefault(match["hash"], []).append(folder)
     return found
 
 

@@ -120,14 +120,7 @@ class MLflowTracker(Tracker):
     @tracking_errors()
     def start(self, record: RunRecord, epochs: Sequence[int], run_id: str | None = None) -> "MLflowRun":
         """Create the run with its params, tags and data set, or open an existing one."""
-        run = None if run_id is None else active_run(self._client, run_id, restored=True)
-        if run is None:
-            experiment = self._experiment_id(self._experiment or record.group)
-            run = self._begun(experiment, record) or self._client.create_run(
-                experiment, tags=source_tags(record.tags), run_name=record.name
-            )
-        if run.info.status != "RUNNING":
-            self._client.update_run(run.info.run_id, status="RUNNING")
+        run = self._opened(record, source_tags(record.tags), run_id)
         if not run.data.params or run.inputs is None or not run.inputs.dataset_inputs:
             self._client.log_batch(run.info.run_id, params=params_of(record))
             self._client.log_inputs(run.info.run_id, inputs_of(record))
@@ -136,14 +129,19 @@ class MLflowTracker(Tracker):
     @tracking_errors()
     def start_sweep(self, facts: SweepFacts, run_id: str | None = None) -> "MLflowSweep":
         """Create the parent run of a sweep, or open an existing one."""
+        tags = {**source_tags(facts.tags), "mlflow.note.content": cut(facts.description)}
+        run = self._opened(facts, tags, run_id)
+        return MLflowSweep(self._client, self.uri, run.info.experiment_id, run.info.run_id)
+
+    def _opened(self, facts: RunRecord | SweepFacts, tags: dict[str, str], run_id: str | None) -> "Run":
+        """Return a run or a sweep that is running: the one with this ID, one that was begun before, or a new one."""
         run = None if run_id is None else active_run(self._client, run_id, restored=True)
         if run is None:
             experiment = self._experiment_id(self._experiment or facts.group)
-            tags = {**source_tags(facts.tags), "mlflow.note.content": cut(facts.description)}
             run = self._begun(experiment, facts) or self._client.create_run(experiment, tags=tags, run_name=facts.name)
         if run.info.status != "RUNNING":
             self._client.update_run(run.info.run_id, status="RUNNING")
-        return MLflowSweep(self._client, self.uri, run.info.experiment_id, run.info.run_id)
+        return run
 
     def _begun(self, experiment: str, facts: RunRecord | SweepFacts) -> "Run | None":
         """Return the run or sweep that was begun here by a process that died before it noted its ID, or None."""

@@ -7,7 +7,7 @@ from statistics import fmean
 
 import numpy as np
 
-from nnexp.analysis.findings import DEFAULT, chance, importance, levels, ranked, short
+from nnexp.analysis.findings import DEFAULT, chance, importance, levels, short
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.config.overrides import slug
 from nnexp.core.component import Array
@@ -49,7 +49,7 @@ def sweep_figures(results: SweepResults) -> Figures:
     if metric is None:
         return {}
     measure = Measure(metric, lower=results.sign > 0)
-    order, figures = ranked(results), Figures()
+    order, figures = results.ranked, Figures()
     if order:
         figures |= _figures_of_keys(results, order, measure)
     if any(_curve(run, metric) is not None for run in results.runs):

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
-from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, verdict_on, wins
+from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
 from nnexp.config.overrides import command, key_of
 from nnexp.core.component import Array
 from nnexp.report.rows import number
@@ -32,31 +32,16 @@ LEADING_DRAWS, OUTER_SHARE = 5, 0.1
 """A range ends too early where all but one of the leading draws lie in this outer share of it."""
 
 
-def ranked(results: SweepResults) -> list[Setting]:
-    """Return the settings from best to worst by their mean score over seeds, those that halving stopped at the end.
-
-    Equal ones come by their names, so that the order of the sweep decides nothing. Settings of which every run
-    failed or diverged are left out, and all are where they cannot be compared.
-    """
-    metric = results.metric
-    if metric is None or not results.comparable:
-        return []
-    scored = [setting for setting in results.settings if setting.scores(metric)]
-    return sorted(
-        scored, key=lambda setting: (setting.halved, results.sign * fmean(setting.scores(metric)), setting.name)
-    )
-
-
 def all_by_rank(results: SweepResults) -> list[Setting]:
     """Return all settings from best to worst, those without a rank at the end."""
-    order = ranked(results)
+    order = results.ranked
     known = {id(setting) for setting in order}
     return [*order, *(setting for setting in results.settings if id(setting) not in known)]
 
 
 def best_run(results: SweepResults) -> SweepRun | None:
     """Return the best run of the best setting, if possible one that went to the end."""
-    metric, order = results.metric, ranked(results)
+    metric, order = results.metric, results.ranked
     if metric is None or not order:
         return None
     return min(order[0].scored(metric), key=lambda one: (one[1].halved, results.sign * one[0], one[1].name))[1]
@@ -67,14 +52,14 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
 
     Of several repeats the command names none: a lucky one is not better. None where nothing is ranked.
     """
-    run, found = best_run(results), _verdict_of(results)
+    run, found = best_run(results), results.verdict
     if run is None or plateau(results) is not None:
         return None
     title = "Best setting" if found is not None and found.best else "First setting"
     if found is not None and found.equal:
         title = "One of the first settings"
     dropped = {swept.key for swept in results.swept_keys if swept.key in REPEATS}
-    alone = len(ranked(results)[0].runs) == 1
+    alone = len(results.ranked[0].runs) == 1
     job = run.job if alone else [override for override in run.job if key_of(override) not in dropped]
     return f"{title}{'' if results.complete else ' so far'}", command(*job)
 
@@ -149,34 +134,20 @@ def incompleteness(results: SweepResults) -> str | None:
 
 def verdict(results: SweepResults) -> list[str]:
     """Return sentences: whether a setting is best, which could be, how far they are apart, and what would tell them."""
-    metric, order = results.metric, ranked(results)
+    metric, order = results.metric, results.ranked
     if metric is None or not order or len(results.settings) == 1 or plateau(results) is not None:
         return []
     so_far = "" if results.complete else " so far"
     first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
-    found = _verdict_of(results)
+    found = results.verdict
     if found is None:
-        return [f"{first}: {_with_value(measured(order[0], metric), results)}."]
+        return [f"{first}: {_with_value(order[0].measured(metric), results)}."]
     return [_leading(found, results, first, f"Best{so_far}"), *_telling(found, results)]
-
-
-def _verdict_of(results: SweepResults) -> Verdict | None:
-    """Return the verdict on the settings that went as far as the first; None if there are no others."""
-    metric, order = results.metric, ranked(results)
-    if metric is None or not order:
-        return None
-    rivals = [setting for setting in order if setting.halved == order[0].halved]
-    return verdict_on([measured(setting, metric) for setting in rivals], results.sign, results.matters)
 
 
 def _seeds(results: SweepResults, count: int) -> str:
     """Return so many repeats in words."""
     return f"{count} {results.repeats_name if count > 1 else results.repeats_name.removesuffix('s')}"
-
-
-def measured(setting: Setting, metric: str) -> Measured:
-    """Return what the repeats of a setting gave."""
-    return Measured(short(setting.name), tuple(setting.scores(metric)), sum(run.diverged for run in setting.runs))
 
 
 def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> str:
@@ -195,7 +166,7 @@ def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> st
     if found.thin is None and not found.equal:
         count, pairs = wins(leader, found.next, results.sign)
         won = f"; the first wins {'all' if count == pairs else f'{count:g} of'} {pairs} pairs"
-    return f"{line} Next: {found.next.name}, {figures(found.gap)} behind{won}."
+    return f"{line} Next: {short(found.next.name)}, {figures(found.gap)} behind{won}."
 
 
 def _telling(found: Verdict, results: SweepResults) -> list[str]:
@@ -203,7 +174,8 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
     leader, lines, seeds = found.leader, list[str](), results.repeats_name
     if found.more_reliable is not None:
         one, other = (f"{it.diverged} of {it.repeats}" for it in (leader, found.more_reliable))
-        lines.append(f"{leader.name} diverged {one} times, {found.more_reliable.name} {other}: it is not called best.")
+        first, second = short(leader.name), short(found.more_reliable.name)
+        lines.append(f"{first} diverged {one} times, {second} {other}: it is not called best.")
     if found.thin is not None or found.best:
         return lines
     if found.alike:
@@ -221,12 +193,12 @@ def _with_value(setting: Measured, results: SweepResults) -> str:
     value = figures(setting.mean)
     if len(setting.values) > 1:
         value += f" ± {figures(setting.deviation)} over {_seeds(results, len(setting.values))}"
-    return f"{setting.name}, {results.metric} {value}"
+    return f"{short(setting.name)}, {results.metric} {value}"
 
 
 def _some(settings: Sequence[Measured]) -> str:
     """Return the names of settings, the first few of many."""
-    names = [setting.name for setting in settings]
+    names = [short(setting.name) for setting in settings]
     if len(names) > MOST_NAMED:
         return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
@@ -240,7 +212,7 @@ def figures(value: float) -> str:
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
-    order, stuck, found = ranked(results), plateau(results), _verdict_of(results)
+    order, stuck, found = results.ranked, plateau(results), results.verdict
     if stuck is not None:
         where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"
         wanted = "ten times the learning rate, ten times the starting weights, or longer trainings"
@@ -413,7 +385,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
         lines.append(f"{lost} of {len(order[0].runs)} runs of the first setting diverged, which its mean leaves out.")
     if found is not None and found.thin is not None:
         count = len(found.thin.values)
-        whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {found.thin.name}"
+        whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"
         verb = "claims" if count == 1 else "claim"
         seeds = _seeds(results, count)
         lines.append(f"{seeds} {whose} {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")

@@ -13,7 +13,6 @@ from nnexp.analysis.findings import (
     flags,
     importance,
     incompleteness,
-    ranked,
     short,
     verdict,
     where_diverged,
@@ -95,7 +94,7 @@ def _varied(results: SweepResults) -> str:
 
 def _answer(results: SweepResults) -> list[str]:
     lines = []
-    if results.metric is not None and ranked(results):
+    if results.metric is not None and results.ranked:
         best = "lowest" if results.sign > 0 else "highest"
         lines.append(f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds.")
     sentences = [*verdict(results), *baseline(results)]

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from math import log
 from pathlib import Path
-from statistics import median
+from statistics import fmean, median
 
+from nnexp.analysis.verdict import Measured, Verdict, verdict_on
 from nnexp.config.identity import without_effect
 from nnexp.config.overrides import Job, key_of, run_name, split
 from nnexp.plots.style import FARTHEST
@@ -143,6 +144,10 @@ class Setting:
         """Return the best value of a metric over the training of every finished run."""
         return [score for score, _ in self.scored(metric)]
 
+    def measured(self, metric: str) -> Measured:
+        """Return what its repeats gave."""
+        return Measured(self.name, tuple(self.scores(metric)), sum(run.diverged for run in self.runs))
+
     def scored(self, metric: str) -> list[tuple[float, SweepRun]]:
         """Return the finished runs that have a metric, with its best value over the training."""
         return [(score, run) for run in self.finished if (score := run.score(metric)) is not None]
@@ -277,6 +282,28 @@ class SweepResults:
             Setting(run_name([f"{key}={value}" for key, value in zip(keys, values, strict=True) if value]), tuple(runs))
             for values, runs in groups.items()
         ]
+
+    @cached_property
+    def ranked(self) -> list[Setting]:
+        """Return the settings from best to worst by their mean score over seeds, those that halving stopped at the end.
+
+        Equal ones come by their names, so that the order of the sweep decides nothing. Settings of which every run
+        failed or diverged are left out, and all are where they cannot be compared.
+        """
+        metric = self.metric
+        if metric is None or not self.comparable:
+            return []
+        scored = [(fmean(scores), setting) for setting in self.settings if (scores := setting.scores(metric))]
+        return [one for _, one in sorted(scored, key=lambda it: (it[1].halved, self.sign * it[0], it[1].name))]
+
+    @cached_property
+    def verdict(self) -> Verdict | None:
+        """Return the verdict on the settings that went as far as the first; None if there are no others."""
+        metric, order = self.metric, self.ranked
+        if metric is None or not order:
+            return None
+        rivals = [setting for setting in order if setting.halved == order[0].halved]
+        return verdict_on([setting.measured(metric) for setting in rivals], self.sign, self.matters)
 
 
 def names_of(jobs: Sequence[Job]) -> list[str]:

@@ -18,7 +18,6 @@ from nnexp.analysis.findings import (
     importance,
     incompleteness,
     levels,
-    ranked,
     short,
     spread,
     verdict,
@@ -190,13 +189,13 @@ def test_few_examples_choose_by_chance(examples: dict[str, int], *, said: bool) 
 def test_the_best_is_the_lowest_loss_or_the_highest_score(metric: str, order: str) -> None:
     outs = [ended(value, accuracy=value, log_loss=value, r2=value) for value in (1.0, 2.0)]
     results = results_of([["x=a"], ["x=b"]], outs, wanted=f"test/{metric}")
-    assert "".join(setting.name[-1] for setting in ranked(results)) == order
+    assert "".join(setting.name[-1] for setting in results.ranked) == order
 
 
 def test_the_winner_is_among_those_that_went_to_the_end() -> None:
     halved = summary(0.1, stopped="halving at epoch 25")
     results = results_of(grid(x=["a", "b", "c"]), [halved, ended(0.3), ended(0.2)])
-    assert [setting.name for setting in ranked(results)] == ["x=c", "x=b", "x=a"]
+    assert [setting.name for setting in results.ranked] == ["x=c", "x=b", "x=a"]
     assert verdict(results) == ["Lowest: x=c, test/loss 0.200. Next: x=b, 0.100 behind."]
     assert first_command(results) == ("First setting", "python -m nnexp x=c")
 
@@ -210,7 +209,7 @@ def test_the_best_run_of_a_setting_went_to_the_end() -> None:
 
 def test_settings_of_different_data_are_not_ranked() -> None:
     results = results_of(grid(x=[1, 2, 3]), [ended(0.1, 0.5, accuracy=0.9), ended(0.2, 0.6, accuracy=0.9), ended(0.3)])
-    said = ranked(results), verdict(results), importance(results), first_command(results), flags(results)
+    said = results.ranked, verdict(results), importance(results), first_command(results), flags(results)
     assert said == ([], [], {}, None, [])
 
 

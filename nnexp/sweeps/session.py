@@ -70,9 +70,15 @@ class Session:
     """
 
     def __init__(self, config: DictConfig, total: int) -> None:
-        self._command, self._total = command(*sys.argv[1:]), total
-        self._question: str | None = config.question
-        self._options = sweep_options(config)
+        options = self._options = sweep_options(config)
+        self._record = SweepRecord(
+            key="",  # of its first jobs
+            command=command(*sys.argv[1:]),
+            question=config.question,
+            metric=options.metric,
+            matters=options.matters,
+            total=total,
+        )
         self._loaded: Loaded = {}
         self._swept: list[SweepRun | None] = []
         self._trained: set[str] = set()
@@ -90,7 +96,7 @@ class Session:
         firsts = [same[0] for same in places.values()]
         if self._options.plan:
             reused = self._trained_before(runs, firsts, None)
-            show_plan(jobs, [runs[place] for place in firsts if place not in reused], self._total, workers)
+            show_plan(jobs, [runs[place] for place in firsts if place not in reused], self._record.total, workers)
             return []
         folder = self._folder = self._folder or self._begin(jobs, runs)
         reused = self._trained_before(runs, firsts, folder.runs)
@@ -127,15 +133,7 @@ class Session:
 
     def results(self) -> SweepResults:
         """Return all runs so far."""
-        runs = tuple(run for run in self._swept if run is not None)
-        return SweepResults(
-            question=self._question,
-            command=self._command,
-            runs=runs,
-            missing=max(0, self._total - len(runs)),
-            wanted=self._options.metric,
-            matters=self._options.matters,
-        )
+        return self._record.results([run for run in self._swept if run is not None])
 
     def discard(self) -> None:
         """End a sweep that could not begin, and leave nothing behind."""
@@ -180,7 +178,7 @@ class Session:
             lines.append(f"Not in {path}: {len(gone)} runs")
         complete = results.complete and not gone and written == path
         if not complete:
-            lines.append(f"To go on: {self._command}")
+            lines.append(f"To go on: {self._record.command}")
         elif errors and tracked is not None:
             lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
@@ -192,7 +190,7 @@ class Session:
         meant = replace(self._options, plan=False, reuse=True, wait=False, matters=None)
         options = {**resolved(meant, identity=True), "parent": None}
         identities = [[run.config_hash, run.dataset.digest] for run in runs]
-        meaning = json.dumps([list(jobs), identities, __version__, options, self._total])
+        meaning = json.dumps([list(jobs), identities, __version__, options, self._record.total])
         key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
         self._output_dir = writable_folder(runs[0].experiment.output_dir)
         with one_thread():
@@ -200,19 +198,11 @@ class Session:
         name = sweep_name(jobs)
         facts = SweepFacts(
             group=runs[0].data.name,
-            name=f"{name} ({self._total} runs)",
-            description=f"{self._question or ''}\n\n    {self._command}",
+            name=f"{name} ({self._record.total} runs)",
+            description=f"{self._record.question or ''}\n\n    {self._record.command}",
             tags={**self._tags, "sweep_key": key, IDENTIFIER: uuid4().hex},
         )
-        record = SweepRecord(
-            key=key,
-            command=self._command,
-            question=self._question,
-            metric=self._options.metric,
-            matters=self._options.matters,
-            total=self._total,
-            facts=facts,
-        )
+        record = replace(self._record, key=key, facts=facts)
         again, wait = self._options.reuse, self._options.wait
         try:
             return SweepFolder.begin(self._output_dir, slug(name), record, again=again, wait=wait)

@@ -70,6 +70,17 @@ class SweepRecord:
         facts = replace(self.facts, tags={**self.facts.tags, **known})
         return replace(self, facts=facts, parent=earlier.parent)
 
+    def results(self, runs: Sequence[SweepRun]) -> SweepResults:
+        """Return the results of the sweep, given the runs that have ended or failed."""
+        return SweepResults(
+            question=self.question,
+            command=self.command,
+            runs=tuple(runs),
+            missing=max(0, self.total - len(runs)),
+            wanted=self.metric,
+            matters=self.matters,
+        )
+
 
 @dataclass(frozen=True)
 class _Planned:
@@ -181,14 +192,7 @@ def results_in(folder: Path, record: SweepRecord) -> SweepResults:
         batch = read_json(folder / BATCHES / f"{number}.json", _Batch, MAX_BATCH_BYTES)
         found = [] if batch is None else [_run_in(folder / one.folder, one) for one in batch.runs]
         runs += [run for run in found if run is not None]
-    return SweepResults(
-        question=record.question,
-        command=record.command,
-        runs=tuple(runs),
-        missing=max(0, record.total - len(runs)),
-        wanted=record.metric,
-        matters=record.matters,
-    )
+    return record.results(runs)
 
 
 def _run_in(folder: Path, planned: _Planned) -> SweepRun | None:

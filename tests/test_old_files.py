@@ -15,6 +15,7 @@ import pytest
 
 from nnexp.core.component import resolved
 from nnexp.core.old_names import OLD_NAMES
+from nnexp.runs.record import UNKNOWN_CODE, read_record
 from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.storage.saved_model import Affine
 from nnexp.sweeps.options import SweepOptions
@@ -79,3 +80,7 @@ def test_a_run_that_paused_in_the_middle_of_a_round_still_resumes(written: Path,
     summary = RunSummary.read(written / "paused")
     assert summary is not None
     assert summary.config_hash == "abc4f6827ed6"
+    record = read_record(written / "paused")
+    assert record is not None
+    assert record.config_hash == summary.config_hash
+    assert record.code.startswith(f"{UNKNOWN_CODE}+"), "nobody has noted the code that began it"

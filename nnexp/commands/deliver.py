@@ -22,7 +22,7 @@ from nnexp.runs.tracked import InStore, read_old_note, read_tracked, write_track
 from nnexp.storage.run_folder import TRACKED, files_to_record
 from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.reuse import RUNS, SWEEPS
-from nnexp.sweeps.sweep_folder import LOCK, STATE, SweepRecord, results_in
+from nnexp.sweeps.sweep_folder import STATE, SweepRecord, results_in
 from nnexp.tracking.mlflow import default_uri, existing_tracker
 from nnexp.tracking.mlflow_store import absolute_uri
 from nnexp.tracking.tracker import FinishedRun, Tracker
@@ -84,9 +84,9 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")
     stores, delivered, left = Stores(uris), 0, 0
-    for folder, lock, hand_over in _left_in(output_dir, stores):
+    for folder, hand_over in _left_in(output_dir, stores):
         try:
-            with held(lock, removed=lock == lock_of(folder)) as ours:
+            with held(lock_of(folder)) as ours:
                 if not ours:  # somebody is at work there
                     continue
                 remove_temporaries(folder)
@@ -102,16 +102,15 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     return left == 0
 
 
-def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Path, Callable[[], None]]]:
-    """Yield the folders with something left to deliver, the lock of each, and a function that delivers it."""
+def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[[], None]]]:
+    """Yield the folders with something left to deliver, each with a function that delivers it."""
     sweeps = sorted(path.parent for path in output_dir.glob(f"{SWEEPS}/*/{TRACKED}"))
     runs = sorted(path.parent for path in output_dir.glob(f"*/*/{TRACKED}") if path.parent.parent.name != SWEEPS)
-    ways = [(folder, folder / LOCK, _deliver_sweep) for folder in sweeps]
-    ways += [(folder, lock_of(folder), _deliver_run) for folder in runs]
-    for folder, lock, hand_over in ways:
+    ways = [*((folder, _deliver_sweep) for folder in sweeps), *((folder, _deliver_run) for folder in runs)]
+    for folder, hand_over in ways:
         for uri, there in read_tracked(folder).items():
             if not there.complete:
-                yield folder, lock, partial(hand_over, folder, uri, there, stores)
+                yield folder, partial(hand_over, folder, uri, there, stores)
 
 
 def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import TypeVar
 
-from nnexp.core.errors import UserError, warn
+from nnexp.core.errors import warn
 
 T = TypeVar("T")
 
@@ -17,14 +17,14 @@ PATIENCE_SECONDS = 600.0
 """How long a trained run waits for space on the disk."""
 
 
-def retry_while_disk_full(write: Callable[[], T], output_dir: Path, patience: float = PATIENCE_SECONDS) -> T:
+def retry_while_disk_full(write: Callable[[], T], place: Path, patience: float = PATIENCE_SECONDS) -> T:
     """Call a function that writes files; while the disk is full, call it again every second.
 
-    Raises UserError if the disk stays full.
+    Raises OSError if the disk stays full.
 
     Args:
         write: Writes the files, each time from the beginning.
-        output_dir: The folder, for messages.
+        place: Where it writes, for messages.
         patience: How long to wait, in seconds.
     """
     end = time.monotonic() + patience
@@ -33,12 +33,10 @@ def retry_while_disk_full(write: Callable[[], T], output_dir: Path, patience: fl
         try:
             return write()
         except OSError as error:
-            if error.errno not in DISK_FULL_ERRORS:
+            if error.errno not in DISK_FULL_ERRORS or time.monotonic() > end:
                 raise
-            if time.monotonic() > end:
-                raise UserError(f"output_dir={output_dir}: must have room for the files of a run") from error
             if not warned:
-                warn(f"no space left in {output_dir}; what is trained waits for room")
+                warn(f"no space left in {place}; what is trained waits for room")
             warned = True
         time.sleep(1)
 
@@ -53,11 +51,10 @@ def write_or_rescue(write: Callable[[Path], T], folder: Path, patience: float = 
     """
     try:
         return retry_while_disk_full(partial(_written, write, folder), folder.parent, patience)
-    except (OSError, UserError) as error:
+    except OSError as error:
         rescue = Path(mkdtemp(prefix="nnexp_")) / folder.name
         written = _written(write, rescue)
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        warn(f"{folder} cannot be written ({reason}); what was trained is in {rescue}")
+        warn(f"{folder} cannot be written ({error.strerror}); what was trained is in {rescue}")
         return written
 
 

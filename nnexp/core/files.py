@@ -14,6 +14,8 @@ from nnexp.core.errors import UserError
 
 TEMPORARY = re.compile(r"\..+\.tmp\d+(\.\w+)?")
 """The names of files and folders that are being written."""
+SECONDS_TO_WRITE = 3600.0
+"""More than a folder takes from its first file until it has its name."""
 TAKEN = (errno.EEXIST, errno.ENOTEMPTY)
 """The errors of making a folder, or renaming one, where the name is taken."""
 UNKNOWN_HOW = (errno.EACCES, errno.EBADF, errno.EINVAL)
@@ -87,8 +89,8 @@ def _sync(path: Path, access: int) -> None:
 
 
 def sync_all(folder: Path) -> None:
-    """Wait until a folder, with its name, and everything below it are on the disk."""
-    for path in (*folder.rglob("*"), folder, folder.parent):
+    """Wait until a folder, with its name, and everything below it are on the disk, but for hidden files."""
+    for path in (*folder.rglob("[!.]*"), folder, folder.parent):
         sync(path)
 
 
@@ -102,6 +104,14 @@ def remove_temporaries(folder: Path) -> None:
     """Remove the temporary files and folders that a killed process left in a folder or below."""
     for path in [path for path in folder.rglob(".*") if TEMPORARY.fullmatch(path.name)]:
         _remove(path)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Remove what killed processes have left in a folder, if it is so old that nobody can be writing it."""
+    for path in [path for path in folder.glob(".*") if TEMPORARY.fullmatch(path.name)]:
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > SECONDS_TO_WRITE:
+                _remove(path)
 
 
 def _remove(path: Path) -> None:
@@ -122,8 +132,9 @@ def expanded(path: str) -> Path:
 
 
 def absolute(path: str) -> Path:
-    """Return the absolute path, with ~ replaced."""
-    return expanded(path).absolute()
+    """Return the absolute path, with ~ and .. replaced, so that one place has one name."""
+    whole = expanded(path).absolute()
+    return whole.resolve() if ".." in whole.parts else whole
 
 
 def is_there(path: Path) -> bool:

@@ -1,17 +1,22 @@
-"""A lock file beside a folder: one process at a time works in it."""
+"""A lock file in a folder: one process at a time works there.
+
+The file is never removed, since another process could have opened it just before.
+"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
+LOCK = ".lock"
+
 
 def lock_of(folder: Path) -> Path:
     """Return the lock file of a folder."""
-    return folder.with_name(f".{folder.name}.lock")
+    return folder / LOCK
 
 
 def locked(path: Path) -> "BaseFileLock | None":
@@ -27,14 +32,11 @@ def locked(path: Path) -> "BaseFileLock | None":
 
 
 @contextmanager
-def held(path: Path, *, removed: bool = False) -> Iterator[bool]:
-    """Yield whether the lock could be taken, and hold it within the block if so; its file may be removed then."""
+def held(path: Path) -> Iterator[bool]:
+    """Yield whether the lock could be taken, and hold it within the block if so."""
     lock = locked(path)
     try:
         yield lock is not None
     finally:
         if lock is not None:
             lock.release()
-            if removed:
-                with suppress(OSError):  # a file that is left locks nothing
-                    path.unlink(missing_ok=True)

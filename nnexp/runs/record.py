@@ -3,7 +3,6 @@
 Whoever needs to know something of a run reads it there: a tracker, a sweep, `deliver`, `resume`.
 """
 
-import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -43,14 +42,17 @@ def read_record(folder: Path) -> RunRecord | None:
     return read_json(folder / RECORD, RunRecord, MAX_FILE_BYTES)
 
 
-def record_of(ready: Ready, environment: Mapping[str, str], earlier: RunRecord | None = None) -> RunRecord:
-    """Return the record of a run that begins now, or goes on from an earlier time.
+def record_of(
+    ready: Ready, environment: Mapping[str, str], earlier: RunRecord | None = None, code: str | None = None
+) -> RunRecord:
+    """Return the record of a run that begins now, or goes on.
 
-    The code of one that goes on after its code has changed is both, so that it is not taken for a run of either.
+    Args:
+        ready: The run.
+        environment: The tags of its environment.
+        earlier: Its record, if it goes on.
+        code: The fingerprint of the code that trains it; None: of the code of today.
     """
-    code = code_fingerprint(ready.experiment)
-    if earlier is not None and not earlier.code.endswith(code):
-        code = f"{earlier.code}+{code}"
     identifier = uuid4().hex if earlier is None else earlier.identifier
     extended = {} if earlier is None else {key: text for key, text in earlier.tags.items() if key == EXTENDED}
     parameters = flat(resolved(ready.experiment))
@@ -63,16 +65,22 @@ def record_of(ready: Ready, environment: Mapping[str, str], earlier: RunRecord |
         identifier=identifier,
         overrides=[*ready.overrides],
         config_hash=ready.config_hash,
-        code=code,
-        began=time.strftime("%Y-%m-%d %H:%M:%S") if earlier is None else earlier.began,
+        code=code or code_fingerprint(ready.experiment),
     )
 
 
 def write_record(folder: Path, record: RunRecord, config: Experiment, *, durable: bool = False) -> None:
     """Write what is known of a run before it is trained, its config and its record, and forget an earlier failure."""
-    (folder / ERROR).unlink(missing_ok=True)
     write_yaml(folder / CONFIG, resolved(config))
     write_json(folder / RECORD, asdict(record), durable=durable)
+    (folder / ERROR).unlink(missing_ok=True)
+
+
+def summary_in(folder: Path) -> RunSummary | None:
+    """Return the result of the run in a folder; None if it has not ended, also if a shorter one has that goes on."""
+    record, summary = read_record(folder), RunSummary.read(folder)
+    same = summary is None or record is None or record.config_hash in ("", summary.config_hash)
+    return summary if same else None
 
 
 def write_error(folder: Path, reason: str, details: str) -> None:
@@ -85,7 +93,7 @@ def finished_run(folder: Path) -> FinishedRun:
 
     Raises DamagedError if there is no run, or its files are damaged.
     """
-    record, summary = read_record(folder), RunSummary.read(folder)
+    record, summary = read_record(folder), summary_in(folder)
     if record is None:
         raise DamagedError(f"{folder} has no {RECORD}, or a damaged one")
     error = failure(folder) if summary is None else None

@@ -12,7 +12,7 @@ from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.core.component import flat
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there, read_text
-from nnexp.runs.record import RECORD, read_record
+from nnexp.runs.record import RECORD, read_record, summary_in
 from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import CONFIG, HISTORY, MAX_FILE_BYTES, SUMMARY, TRACKED, RunSummary, read_history
 from nnexp.tracking.tracker import RunRecord
@@ -47,7 +47,7 @@ def recorded_run(run: str, output_dir: Path) -> RecordedRun:
     Raises UserError if there is no such run, or its files are damaged.
     """
     with files_of(run, output_dir, (CONFIG, HISTORY, SUMMARY)) as folder:
-        config, summary = read_config(folder, f"run={run}"), RunSummary.read(folder)
+        config, summary = read_config(folder, f"run={run}"), summary_in(folder)
         try:
             history = read_history(folder)
         except (OSError, ValueError) as error:

@@ -16,13 +16,14 @@ from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError, warn
 from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.state import Saved, Tree
-from nnexp.runs.record import EXTENDED, read_record
+from nnexp.runs.record import EXTENDED, RECORD, UNKNOWN_CODE, read_record
 from nnexp.runs.recorded_run import folder_of_run_id, read_config
 from nnexp.runs.tracked import read_tracked, tracked_as
 from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
 from nnexp.storage.run_folder import RunSummary
 from nnexp.tracking.mlflow import MLflowTracking, default_uri
 from nnexp.tracking.mlflow_store import DATABASE
+from nnexp.tracking.tracker import RunRecord
 from nnexp.training.loop import Training
 from nnexp.training.trainer import Trainer
 
@@ -36,7 +37,7 @@ class Resumed:
     Attributes:
         experiment, overrides: Its config, and the overrides with which it began.
         data_digest: The digest of the data that it was trained on.
-        code: The fingerprint of the code that it was trained by; None if it is not known.
+        record: Its record; None if it has none, as one of an earlier version, or a damaged one.
         training: The saved state of the training; None before the first checkpoint.
         folder: Its folder; None if only MLflow has its files.
         run_id: Its ID in MLflow, if it has no folder.
@@ -46,7 +47,7 @@ class Resumed:
     experiment: Experiment
     overrides: Sequence[str]
     data_digest: str
-    code: str | None
+    record: RunRecord | None
     training: Saved | None
     folder: Path | None
     run_id: str | None
@@ -59,8 +60,9 @@ class Resumed:
         """
         if data_digest != self.data_digest:
             raise UserError(f"dataset: must be what it was, with the digest {self.data_digest}, not {data_digest}")
-        if self.code not in (None, code_fingerprint(self.experiment)):
-            warn("the code has changed since the run began: it goes on, but may not be the same as in one go")
+        if self.code != code_fingerprint(self.experiment):
+            known = "is not known" if self.record is None else "has changed"
+            warn(f"the code that began the run {known}: it goes on, but may not be the same as in one go")
         try:
             if self.training is not None and self.shorter is not None:
                 reason = training.lengthen(self.training, self.shorter)
@@ -70,6 +72,14 @@ class Resumed:
                 training.restore(self.training)
         except DamagedError as error:
             raise UserError(f"{KEY}: must have a checkpoint of this run ({error})") from error
+
+    @property
+    def code(self) -> str:
+        """Return the fingerprint of its code: if that has changed, of both, so that it is no run of either."""
+        before, today = UNKNOWN_CODE if self.record is None else self.record.code, code_fingerprint(self.experiment)
+        if self.training is None:
+            return today
+        return before if before.endswith(today) else f"{before}+{today}"
 
     @property
     def tags(self) -> dict[str, str]:
@@ -112,8 +122,9 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
             record = None if folder is None else read_record(folder)
         else:
             with TemporaryDirectory() as fetched:
-                MLflowTracking().fetch(output_dir, name, [FOLDER], Path(fetched))
+                MLflowTracking().fetch(output_dir, name, [FOLDER], Path(fetched), optional=[RECORD])
                 saved, _ = read_latest(name, Path(fetched))
+                record = read_record(Path(fetched))
             run_id = name
         try:
             config, digest = saved.mapping("config"), saved.text("data_digest")
@@ -124,7 +135,7 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
     chosen = _chosen(experiment, before, overrides)
     if folder is not None and record is not None and record.config_hash != config_hash(before):
         noted = build(read_config(folder, f"{KEY}={name}"), Experiment).trainer.length
-        if chosen.trainer.length == before.trainer.length:  # as noted when it was to become longer
+        if key_of(_length(chosen.trainer)) not in map(key_of, overrides):  # as noted when it was to become longer
             chosen = replace(chosen, trainer=chosen.trainer.with_length(noted))
     shorter = None if chosen.trainer.length == before.trainer.length else before.trainer
     if shorter is not None:
@@ -142,7 +153,7 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
         experiment=chosen,
         overrides=first,
         data_digest=digest,
-        code=None if record is None else record.code,
+        record=record,
         training=training,
         folder=folder,
         run_id=run_id,
@@ -184,7 +195,7 @@ def check_store(earlier: Resumed | None, uri: str, overrides: Sequence[str], out
 
 def _output_dir(folder: Path, default: str) -> str:
     """Return the output folder that a run lies in, if its store is there, too, else the default."""
-    above = folder.absolute().parents[1]
+    above = folder.absolute().parent.parent
     return str(above) if default_uri(above) in read_tracked(folder) and is_there(above / DATABASE) else default
 
 
@@ -199,7 +210,7 @@ def _folder(name: str, output_dir: Path) -> Path | None:
 
     Raises UserError if it is a path, and not there.
     """
-    path = Path(os.path.normpath(absolute(name)))
+    path = absolute(name)
     if not is_there(path) and ("/" in name or os.sep in name):
         raise UserError(f"{KEY}={name}: must be the folder of a run or its ID in MLflow; there is no such folder")
     return path if is_there(path) else folder_of_run_id(name, output_dir)

@@ -6,7 +6,7 @@ on as it was.
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from nnexp.config.overrides import command
@@ -28,7 +28,7 @@ class InStore:
     Attributes:
         run_id: The ID of the run there; None if it is not there yet.
         parent: The ID of the sweep that trained the run, or None.
-        complete: Whether the store has all of it.
+        complete: Whether nothing is left to record there, or to close.
     """
 
     run_id: str | None
@@ -74,14 +74,25 @@ def read_old_note(folder: Path) -> OldNote | None:
 
 def write_tracked(folder: Path, uri: str, there: InStore) -> None:
     """Note what a store has of a run; what is noted of other stores stays."""
-    stores = {**read_tracked(folder), uri: there}
+    _write(folder, {**read_tracked(folder), uri: there})
+
+
+def _write(folder: Path, stores: Mapping[str, InStore]) -> None:
     write_json(folder / TRACKED, {"stores": {name_of(uri, folder): asdict(one) for uri, one in stores.items()}})
 
 
 def note(folder: Path, tracked: Tracked, *, complete: bool) -> None:
     """Note what the store of a tracked run or sweep has of it, if there is a store."""
     if tracked.run_id is not None:
-        write_tracked(folder, tracked.uri, InStore(tracked.run_id, complete=complete))
+        known = read_tracked(folder).get(tracked.uri, InStore(None))
+        write_tracked(folder, tracked.uri, replace(known, run_id=tracked.run_id, complete=complete))
+
+
+def note_beginning(folder: Path, uri: str, run_id: str | None = None) -> None:
+    """Note, before a run begins or goes on, that no store has all of it, also not the one at `uri`, if there is one."""
+    stores = {**({uri: InStore(run_id)} if uri else {}), **read_tracked(folder)}
+    if stores:
+        _write(folder, {name: replace(there, complete=False) for name, there in stores.items()})
 
 
 def name_of(uri: str, folder: Path) -> str:

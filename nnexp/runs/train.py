@@ -19,10 +19,11 @@ from nnexp.core.errors import TrackingError, UserError, warn
 from nnexp.core.files import is_there, writable_folder
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
+from nnexp.core.timeout import call_within
 from nnexp.report import terminal
-from nnexp.runs.claim import claimed
+from nnexp.runs.claim import claimed, go_on
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.runs.record import RECORD, finished_run, write_error, write_record
+from nnexp.runs.record import RECORD, finished_run, summary_in, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import deliver_command, note
@@ -35,6 +36,9 @@ from nnexp.training.active_runs import Observer
 from nnexp.training.history import Row
 from nnexp.training.loop import Training
 from nnexp.training.trainer import Trainer
+
+SECONDS_TO_END = 1.2
+"""How long a run that is interrupted or fails waits for its tracker."""
 
 
 def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
@@ -52,8 +56,9 @@ def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> 
 def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
-    Raises UserError before anything is trained, if data, loss, output folder or tracking do not fit together. Raises
-    KeyboardInterrupt after Ctrl-C, SIGTERM or SIGHUP; its argument is the command that resumes the run.
+    Raises UserError before anything is trained, if data, loss, output folder or tracking do not fit together; then
+    nothing is left of a new run, and an earlier one is unchanged. Raises KeyboardInterrupt after Ctrl-C, SIGTERM or
+    SIGHUP; its argument is the command that resumes the run.
 
     Args:
         experiment: The config; its `resume` names a run to go on with.
@@ -80,13 +85,14 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
         check_store(earlier, tracker.uri, overrides, output_dir)
         tags = environment() if earlier is None else {**environment(), **earlier.tags}
         with (
-            claimed(ready, tags, output_dir, uri=tracker.uri, earlier=earlier) as (folder, record),
-            _saying_how_to_go_on(folder, overrides),
+            claimed(ready, tags, output_dir, uri=tracker.uri, earlier=earlier) as (place, record),
+            _saying_how_to_go_on(place, overrides),
         ):
+            tracked = _begin_to_track(tracker, record, folder=place, earlier=earlier, times=trainer.evaluations())
+            folder = place if earlier is None else go_on(place, record, ready)
             if earlier is not None:
                 terminal.show_lines([_how_far(training, trainer, folder)])
-            tracked = _begin_to_track(tracker, record, folder=folder, earlier=earlier, times=trainer.evaluations())
-            with _closed_if_it_fails(tracked, training, folder):
+            with _saying_how_to_go_on(folder, overrides), _closed_if_it_fails(tracked, training, folder):
                 content = facts(experiment, ready.overrides, ready.dataset.digest)
                 every = trainer.checkpoint_every and trainer.steps(trainer.checkpoint_every, len(ready.data.train))
                 checkpoints = Checkpoints(folder, content, every, kept=earlier is not None)
@@ -120,6 +126,8 @@ def _saying_how_to_go_on(folder: Path, overrides: Sequence[str]) -> Iterator[Non
     try:
         yield
     except KeyboardInterrupt as interrupt:
+        if interrupt.args:  # it says so already
+            raise
         raise type(interrupt)(resume_command(folder, overrides)) from interrupt
 
 
@@ -128,12 +136,12 @@ def _begin_to_track(
 ) -> TrackedRun:
     """Return the run in its tracker, and note its ID; the store finds it by its identifier where that fails.
 
-    Raises UserError if the tracker does not take the run; nothing is left of a new one.
+    Raises UserError if the tracker does not take the run; nothing is left of a new one, an earlier one is unchanged.
     """
     try:
         tracked = tracker.start(record, times, None if earlier is None else earlier.tracked_as(tracker.uri))
     except TrackingError as error:
-        if earlier is None:
+        if earlier is None or earlier.folder is None:
             rmtree(folder, ignore_errors=True)
         raise UserError(f"tracking.uri={tracker.uri}: must be a store that takes the run ({error})") from error
     with suppress(OSError):
@@ -143,17 +151,23 @@ def _begin_to_track(
 
 @contextmanager
 def _closed_if_it_fails(tracked: TrackedRun, training: Training, folder: Path) -> Iterator[None]:
-    """Close the run in its tracker if the block raises an error; what could not be closed can be delivered."""
+    """Close the run in its tracker if the block raises an error; what could not be closed can be delivered.
+
+    One that has its result is not: what is left of it can be delivered, too.
+    """
     try:
         yield
     except BaseException as error:
+        if summary_in(folder) is not None:
+            raise
         status: Status = "KILLED" if isinstance(error, KeyboardInterrupt) else "FAILED"
         with suppress(OSError):
             write_history(folder, training.history(0))
             if status == "FAILED":
                 write_error(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
         try:
-            tracked.end(status, files_to_record(folder) if folder.is_dir() else ())
+            files = files_to_record(folder) if folder.is_dir() else ()
+            call_within(SECONDS_TO_END, partial(tracked.end, status, files))
         except TrackingError as refusal:
             warn(f"the run was not closed where it is recorded: {refusal}")
         else:

@@ -1,6 +1,7 @@
 """Writes the files of a run."""
 
 from pathlib import Path
+from shutil import rmtree
 
 from nnexp.core.errors import UserError, warn
 from nnexp.core.files import write_text
@@ -9,8 +10,8 @@ from nnexp.plots.style import save_figures
 from nnexp.runs.prepare import Ready
 from nnexp.runs.report import run_report
 from nnexp.runs.result import Result
-from nnexp.storage.run_folder import PARAMETERS, write_history, write_parameters
-from nnexp.storage.saved_model import write_model
+from nnexp.storage.run_folder import FIGURES, PARAMETERS, SUMMARY, RunSummary, write_history, write_parameters
+from nnexp.storage.saved_model import MODEL, write_model
 from nnexp.storage.served_model import SERVED, write_served_model
 from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
@@ -24,6 +25,7 @@ def write_run(
     If durable, all of it lasts even if the machine dies.
     """
     folder = result.folder
+    _remove_shorter(folder, result.summary)
     write_history(folder, result.history)
     write_parameters(folder / PARAMETERS, result.parameters)
     if outcome.diverged_step is None:
@@ -32,9 +34,19 @@ def write_run(
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
     if figures:
-        drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / "figures")
+        drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / FIGURES)
     write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn))
     result.summary.write(folder, durable=durable)
+
+
+def _remove_shorter(folder: Path, summary: RunSummary) -> None:
+    """Remove what came out of a shorter training that this one has gone on from."""
+    shorter = RunSummary.read(folder)
+    if shorter is not None and shorter.config_hash != summary.config_hash:
+        for name in (SUMMARY, MODEL):
+            (folder / name).unlink(missing_ok=True)
+        for name in (SERVED, FIGURES):
+            rmtree(folder / name, ignore_errors=True)
 
 
 def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:

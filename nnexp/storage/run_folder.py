@@ -13,14 +13,14 @@ import numpy as np
 import yaml
 
 from nnexp.core.component import Array
-from nnexp.core.files import TEMPORARY, atomically, read_text, sync_all, write_text
+from nnexp.core.files import atomically, read_text, sync_all, write_text
 from nnexp.core.json_files import read_json, write_json
 from nnexp.training.history import History, Unit
 
 HALVING = "halving"
 """The first word of the reason with which successive halving stops a run."""
 CONFIG, SUMMARY, HISTORY, TRACKED = "config.yaml", "result.json", "history.csv", "tracked.json"
-PARAMETERS = "parameters.npz"
+PARAMETERS, FIGURES = "parameters.npz", "figures"
 TIME_UNITS: tuple[Unit, ...] = get_args(Unit)
 MAX_FILE_BYTES, MAX_HISTORY_BYTES = 2**20, 2**28
 """The largest files that are read: one from a stranger could be made to take all memory."""
@@ -80,8 +80,8 @@ class RunSummary:
 
 
 def files_to_record(folder: Path) -> list[Path]:
-    """Return the files and folders of a run, without the note about its tracking and what is half written."""
-    return sorted(path for path in folder.iterdir() if path.name != TRACKED and not TEMPORARY.fullmatch(path.name))
+    """Return the files and folders of a run, without the note about its tracking and what is hidden."""
+    return sorted(path for path in folder.iterdir() if path.name != TRACKED and not path.name.startswith("."))
 
 
 def write_yaml(path: Path, config: Mapping[str, object]) -> None:

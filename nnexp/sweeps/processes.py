@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from subprocess import PIPE, Popen
 
+from nnexp.core.output import let_no_print_fail
 from nnexp.core.signals import unheard_by_new_processes
 from nnexp.core.threads import BLAS_THREADS
 from nnexp.sweeps.shared_memory import PackedCall
@@ -113,6 +114,7 @@ _RESTING: list[Process] = []
 def serve() -> None:
     """Do the calls that come from the standard input, until it ends."""
     calls: SimpleQueue[PackedCall] = SimpleQueue()
+    let_no_print_fail()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a call prints is no answer
         threading.Thread(target=_receive, args=[calls], daemon=True).start()

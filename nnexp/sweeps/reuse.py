@@ -9,9 +9,9 @@ from nnexp.analysis.results import KEPT_EVALUATIONS, SweepRun
 from nnexp.config.code import code_fingerprint, has_foreign_components
 from nnexp.runs.prepare import FOLDER_NAME, Ready
 from nnexp.runs.record import UNKNOWN_CODE, read_record
-from nnexp.storage.run_folder import RunSummary, read_history
+from nnexp.storage.run_folder import FIGURES, RunSummary, read_history
 
-SWEEPS, RUNS, FIGURES = "sweeps", "runs", "figures"
+SWEEPS, RUNS = "sweeps", "runs"
 
 
 def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]:

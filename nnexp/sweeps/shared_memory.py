@@ -74,7 +74,11 @@ class SharedArrays:
                 return True
             key = (np.frombuffer(raw, np.uint8).ctypes.data, raw.nbytes)
             if key not in self._shared:
-                self._shared[key] = _Shared(array, _copy(raw))
+                try:
+                    self._shared[key] = _Shared(array, _copy(raw))
+                except OSError:  # the system has it, but not for us
+                    self._share = False
+                    return True
             self._shared[key].calls += 1
             keys.append(key)
             return False
@@ -82,7 +86,7 @@ class SharedArrays:
         try:
             with self._lock:
                 pickled = cloudpickle.dumps(function, buffer_callback=stays)
-                files = [f"/proc/{os.getpid()}/fd/{self._shared[key].descriptor}" for key in keys]
+                files = [_path_of(self._shared[key].descriptor) for key in keys]
             yield PackedCall(pickled, tuple(files))
         finally:
             with self._lock:
@@ -93,8 +97,21 @@ class SharedArrays:
 
 
 def _copy(raw: memoryview) -> int:
-    """Return the descriptor of memory with the same bytes."""
+    """Return the descriptor of memory with the same bytes.
+
+    Raises OSError if there is none, or other processes cannot open it.
+    """
     descriptor = os.memfd_create("nnexp")
-    with os.fdopen(descriptor, "wb", closefd=False) as file:
-        file.write(raw)
+    try:
+        with os.fdopen(descriptor, "wb", closefd=False) as file:
+            file.write(raw)
+        os.stat(_path_of(descriptor))  # noqa: PTH116 - it is not in a folder
+    except OSError:
+        os.close(descriptor)
+        raise
     return descriptor
+
+
+def _path_of(descriptor: int) -> str:
+    """Return the path by which other processes open a file of this one."""
+    return f"/proc/{os.getpid()}/fd/{descriptor}"

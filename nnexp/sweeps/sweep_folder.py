@@ -26,7 +26,7 @@ from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-STATE, LOCK, BATCHES = "sweep.json", ".lock", "batches"
+STATE, BATCHES = "sweep.json", "batches"
 MAX_BATCH_BYTES = 2**30
 SECONDS_BETWEEN_LOOKS = 0.5
 """How often a sweep that waits for another one looks whether it has ended."""
@@ -128,10 +128,10 @@ class SweepFolder:
         sweeps = output_dir / SWEEPS
         sweeps.mkdir(parents=True, exist_ok=True)
         while True:
-            with FileLock(lock_of(sweeps)):  # two commands that come at once do not both make a folder
+            with FileLock(sweeps.with_name(f".{SWEEPS}.lock")):  # of two commands at once, one makes a folder
                 newest = max(sweeps.glob(f"*_{record.key}*"), default=None) if again else None
                 path = newest or new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{record.key}")
-                lock, earlier = locked(path / LOCK), SweepRecord.read(path)
+                lock, earlier = locked(lock_of(path)), SweepRecord.read(path)
                 if lock is not None:
                     folder = cls(path, record.after(earlier), lock)
                     folder._remove_unfinished()

@@ -11,7 +11,6 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from nnexp.core.errors import TrackingError, warn
-from nnexp.core.timeout import call_within
 from nnexp.tracking import mlflow_view as view
 from nnexp.tracking.mlflow_entities import MAX_METRICS, cut
 from nnexp.tracking.mlflow_store import log_files, tracking_errors
@@ -28,8 +27,6 @@ DELIVER_SECONDS = 5.0
 """Time between two deliveries while a run trains."""
 LONGEST_WAIT = 300.0
 """The longest time between two deliveries, after several have failed."""
-SECONDS_TO_END = 1.2
-"""How long an interrupted run waits for its store."""
 
 
 class MLflowRun(TrackedRun):
@@ -110,16 +107,12 @@ class MLflowRun(TrackedRun):
             self._client.set_terminated(self.run_id, "FINISHED")
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
-        """Close an unfinished run, within about a second."""
-
-        def close() -> None:
-            self._stop_delivering()
-            self._deliver()
-            with tracking_errors():
-                self._client.set_terminated(self.run_id, status)
-                log_files(self._client, self.run_id, files)
-
-        call_within(SECONDS_TO_END, close)
+        """Close an unfinished run; its status comes before its files, since there may be no time for them."""
+        self._stop_delivering()
+        self._deliver()
+        with tracking_errors():
+            self._client.set_terminated(self.run_id, status)
+            log_files(self._client, self.run_id, files)
 
     def _stop_delivering(self) -> None:
         if self._delivery is not None:

@@ -39,7 +39,6 @@ class RunRecord:
         overrides: The overrides with which it began.
         config_hash: The run's identity; `config.yaml` beside it has the whole config.
         code: A fingerprint of the code that its numbers depend on.
-        began: When it began, in local time.
     """
 
     group: str
@@ -51,7 +50,6 @@ class RunRecord:
     overrides: Sequence[str] = ()
     config_hash: str = ""
     code: str = ""
-    began: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +124,7 @@ class TrackedRun(Tracked):
         """
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
-        """Close an unfinished run, with files and folders, within two seconds.
+        """Close an unfinished run, with files and folders.
 
         Raises TrackingError if that fails.
         """

@@ -1,11 +1,23 @@
+import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from nnexp.core.files import atomically, folder_atomically, hidden_folder, new_folder, remove_temporaries, write_text
+from nnexp.core.files import (
+    SECONDS_TO_WRITE,
+    absolute,
+    atomically,
+    folder_atomically,
+    hidden_folder,
+    new_folder,
+    remove_abandoned,
+    remove_temporaries,
+    write_text,
+)
 
 WRITE_AND_DIE = """
 import os, signal, sys
@@ -37,6 +49,24 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     write_text(path, "new")
     assert path.read_text() == "new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_nobody_can_be_writing_any_more_is_removed(tmp_path: Path) -> None:
+    old, new, others = tmp_path / ".run.tmp1", tmp_path / ".run.tmp2", tmp_path / ".run"
+    for folder in (old, new, others):
+        folder.mkdir()
+        before = time.time() - (0 if folder == new else SECONDS_TO_WRITE + 60)
+        os.utime(folder, (before, before))
+    remove_abandoned(tmp_path)
+    assert {*tmp_path.iterdir()} == {new, others}
+
+
+def test_a_place_has_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "far" / "away").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "away")
+    monkeypatch.chdir(tmp_path / "far")
+    for name in ("out", "../far/out", "./away/../out", "../link/../out", str(tmp_path / "far" / "away" / ".." / "out")):
+        assert absolute(name) == tmp_path / "far" / "out"
 
 
 def contents(folder: Path) -> dict[str, str]:

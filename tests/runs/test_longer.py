@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.runs.record import read_record
+from nnexp.runs.record import read_record, summary_in
+from nnexp.storage.run_folder import FIGURES, SUMMARY, TRACKED
 from tests.conftest import CommandLine, Finished
 from tests.runs.test_resume import assert_same_files, refusal
 
@@ -73,6 +74,41 @@ def test_a_process_that_dies_while_it_makes_a_run_longer_is_gone_on_with(nnexp: 
     assert (again.returncode, again.stderr) == (0, "")
     assert re.search(r"Going on after epoch \d+ of 5000", again.stdout)
     assert (the_run(outputs) / "history.csv").read_text().splitlines()[-1].startswith("5000,")
+
+
+def test_the_shorter_run_stays_until_the_longer_one_has_ended(nnexp: CommandLine) -> None:
+    """Its store may refuse, or its process die; and in the end nothing of the shorter one is left."""
+    assert nnexp("trainer.epochs=40", *KEPT, "figures=true").returncode == 0
+    outputs = nnexp.folder / "outputs"
+    first = the_run(outputs)
+    files = {path: path.read_bytes() for path in first.rglob("*") if path.is_file() and path.name != TRACKED}
+    with closing(sqlite3.connect(outputs / "mlflow.db")) as store, store:
+        store.execute("create trigger refusing before update on runs begin select raise(abort, 'full'); end")
+    refused = nnexp(f"resume={first}", "trainer.epochs=80", "verbose=false")
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert {path: path.read_bytes() for path in files} == files
+    with closing(sqlite3.connect(outputs / "mlflow.db")) as store, store:
+        store.execute("drop trigger refusing")
+    more = ("figures=false", "verbose=false", "trainer.checkpoint_every=1000")
+    process = nnexp.start(f"resume={first}", "trainer.epochs=5000", *more)
+    while first.is_dir():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    folder = the_run(outputs)
+    assert (folder / SUMMARY).read_bytes() == files[first / SUMMARY]
+    assert summary_in(folder) is None, "the run that the folder now is has not ended"
+    delivered = nnexp("deliver", "outputs")
+    assert (delivered.returncode, delivered.stderr) == (0, "")
+    shorter = nnexp(f"resume={folder}", "trainer.epochs=40", *more, "tracking=none")  # as nobody wants more any longer
+    assert shorter.stdout.startswith("Ended before, at epoch 40 of 40")
+    again = nnexp(f"resume={the_run(outputs)}", "trainer.epochs=50", *more)
+    assert (again.returncode, again.stderr) == (0, "")
+    ended = summary_in(the_run(outputs))
+    assert ended is not None
+    assert ended.length == 50
+    assert not (the_run(outputs) / FIGURES).exists()
 
 
 @pytest.mark.parametrize(

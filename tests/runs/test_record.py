@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import sqlite3
+import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from nnexp.core.locks import lock_of
+from nnexp.runs.tracked import read_tracked
+from nnexp.storage.run_folder import SUMMARY
 from tests.conftest import CommandLine, Finished
 
 Typed = Callable[..., Finished]
@@ -47,7 +51,7 @@ def test_a_run_that_has_ended_and_is_resumed_stays_one_run(typed: Typed, tmp_pat
         assert again.stdout.startswith("Ended before, at epoch 20 of 20; its files are written again in ")
     assert {name: (folder / name).read_bytes() for name in NUMBERS} == before
     assert statuses(tmp_path / "outputs") == ["FINISHED"]
-    assert not list(folder.rglob(".*"))
+    assert [*folder.rglob(".*")] == [lock_of(folder)]
 
 
 def test_a_run_without_checkpoints_says_that_it_has_ended(typed: Typed, tmp_path: Path) -> None:
@@ -80,6 +84,46 @@ def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume:
         assert nnexp("deliver", "outputs").returncode == 0
         assert statuses(outputs) == ["KILLED"]
         assert "Nothing is left" in nnexp("deliver", "outputs").stdout
+
+
+def test_a_run_that_is_interrupted_while_it_is_recorded_has_ended(nnexp: CommandLine) -> None:
+    """What is left of it is delivered: it is neither lost nor killed."""
+    process = nnexp.start("trainer.epochs=3000", *LONG[1:])
+    assert process.stdout is not None
+    next(line for line in process.stdout if line.startswith("epoch"))
+    outputs = nnexp.folder / "outputs"
+    while not (the_run(outputs) / SUMMARY).exists():
+        assert process.poll() is None
+        time.sleep(0.001)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert (process.returncode, errors.count("to go on: python -m nnexp resume=outputs/digits_binary/")) == (130, 1)
+    assert statuses(outputs) == ["RUNNING"]
+    assert nnexp("deliver", "outputs").stdout.startswith("Delivered outputs/digits_binary/")
+    assert statuses(outputs) == ["FINISHED"]
+
+
+def test_a_run_that_goes_on_elsewhere_is_delivered_where_it_began(typed: Typed, tmp_path: Path) -> None:
+    assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
+    folder = the_run(tmp_path / "outputs")
+    assert typed(f"resume={folder}", "trainer.epochs=25", "tracking=none", "verbose=false").returncode == 0
+    assert typed("deliver", "outputs").stdout.startswith("Delivered outputs/")
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as store:
+        assert store.execute("select max(step) from metrics").fetchone() == (25,)
+    assert statuses(tmp_path / "outputs") == ["FINISHED"]
+
+
+def test_one_output_folder_has_one_name(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    quick = (*SHORT, "figures=false", "output_dir=../outputs")
+    assert typed(*quick, "trainer.checkpoint_every=5").returncode == 0
+    folder = the_run(tmp_path / "outputs")
+    assert len(read_tracked(folder)) == 1
+    again = typed(f"resume=../outputs/digits_binary/{folder.name}", "output_dir=../outputs", "verbose=false")
+    assert (again.returncode, again.stderr) == (0, "")
+    assert "Reused: 1 of 2" in typed("-m", *quick, "seed=0,1").stdout
+    assert sorted(statuses(tmp_path / "outputs")) == ["FINISHED"] * 3, "the run, another and their sweep"
 
 
 def test_what_cannot_be_written_is_kept_in_the_temporary_directory(nnexp: CommandLine) -> None:
@@ -125,6 +169,7 @@ def test_a_note_or_a_lock_that_cannot_be_made_is_one_line(typed: Typed, tmp_path
     assert "must be a folder that can be written to" in again.stderr
     note.rmdir()
     note.write_text(text.replace("true", "false"), encoding="utf-8")
+    lock_of(folder).unlink()
     lock_of(folder).mkdir()
     delivered = typed("deliver", "outputs")
     assert (delivered.returncode, delivered.stderr.count("\n")) == (1, 1)
@@ -184,6 +229,6 @@ def test_runs_of_a_component_that_was_edited_are_trained_again(nnexp: CommandLin
     (folder / "mine.py").write_text(OWN.replace("pass", "other = 1"))
     assert "Reused" not in run("-m", "seed=0,1").stdout
     again = run(f"resume={the_run(folder / 'outputs')}", "figures=false", words=())
-    assert (again.returncode, again.stderr.count("the code has changed since the run began")) == (0, 1)
+    assert (again.returncode, again.stderr.count("the code that began the run has changed")) == (0, 1)
     shutil.rmtree(folder / "outputs" / "sweeps")
     assert "Reused" not in run("-m", "seed=0,1").stdout, "it is neither of the old code nor of the new one alone"

@@ -9,14 +9,16 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
 from nnexp import run
 from nnexp.core.errors import UserError
-from nnexp.core.locks import locked
+from nnexp.core.locks import lock_of, locked
 from nnexp.core.npz import read_arrays, write_arrays
 from nnexp.core.state import STATE, _checksum
+from nnexp.runs.record import RECORD, UNKNOWN_CODE, read_record
 from nnexp.storage import checkpoints
 from nnexp.storage.checkpoints import FOLDER, LATEST, PREVIOUS
 from tests.conftest import CommandLine, Finished
@@ -39,7 +41,8 @@ def halfway(whole: Path, tmp_path: Path) -> Path:
     folder = tmp_path / "outputs" / "digits" / "a_run=1"
     (folder / FOLDER).mkdir(parents=True)
     shutil.copy(whole / FOLDER / PREVIOUS, folder / FOLDER / LATEST)
-    shutil.copy(whole / "config.yaml", folder)
+    for name in ("config.yaml", RECORD):
+        shutil.copy(whole / name, folder)
     return folder
 
 
@@ -129,6 +132,7 @@ def test_without_a_sound_checkpoint_nothing_is_done(
     damage: Callable[[Path], None], typed: Typed, halfway: Path
 ) -> None:
     damage(halfway / FOLDER / LATEST)
+    (halfway / RECORD).unlink()  # else it would begin again where there is no checkpoint
     before = sorted(halfway.parent.rglob("*"))
     line = refusal(typed(f"resume={halfway}", *QUIET))
     assert line.startswith(f"nnexp: resume={halfway}: must be a run with a checkpoint that nobody has changed (")
@@ -143,8 +147,26 @@ def test_what_is_no_run_is_refused(typed: Typed, tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {"empty", "text"}
 
 
+def test_a_run_without_a_record_is_not_taken_for_one_of_the_code_of_today(typed: Typed, halfway: Path) -> None:
+    (halfway / RECORD).write_text("damaged")
+    result = typed(f"resume={halfway}", *QUIET)
+    line = "the code that began the run is not known: it goes on, but may not be the same as in one go"
+    assert (result.returncode, result.stderr) == (0, f"nnexp: {line}\n")
+    record = read_record(halfway)
+    assert record is not None
+    assert record.code.startswith(f"{UNKNOWN_CODE}+")
+
+
+@pytest.mark.skipif(not os.access("/", os.W_OK), reason="needs to write there")
+def test_a_run_goes_on_directly_below_the_root(typed: Typed, halfway: Path) -> None:
+    with TemporaryDirectory(dir="/") as folder:
+        shutil.copytree(halfway, folder, dirs_exist_ok=True)
+        result = typed(f"resume={folder}", *QUIET)
+        assert (result.returncode, result.stderr) == (0, "")
+
+
 def test_a_run_that_is_being_trained_is_refused(typed: Typed, halfway: Path) -> None:
-    lock = locked(halfway.with_name(f".{halfway.name}.lock"))
+    lock = locked(lock_of(halfway))
     assert lock is not None
     assert "another process" in refusal(typed(f"resume={halfway}", *QUIET))
     lock.release()

@@ -41,4 +41,4 @@ def test_what_must_last_is_on_the_disk_before_it_has_its_name(tmp_path: Path) ->
         assert synced.get(place + 1) == renamed[place][1].parent, "and then its name"
     earlier = max(place for place in renamed if place < summary)
     between = {path for place, path in synced.items() if earlier < place < summary}
-    assert between >= {*folder.rglob("*"), folder, folder.parent}
+    assert between >= {*folder.rglob("[!.]*"), folder, folder.parent}

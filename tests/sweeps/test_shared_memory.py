@@ -1,6 +1,7 @@
 """Arrays in memory: one copy for an array however many calls have it, and none that is not needed."""
 
 import os
+from errno import EPERM
 from functools import partial
 from pathlib import Path
 
@@ -28,8 +29,15 @@ def test_an_array_is_there_once_as_long_as_a_call_needs_it() -> None:
     assert (ones == 1).all()
 
 
-def test_arrays_that_cannot_be_shared_are_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def refused(_: str) -> int:
+    raise PermissionError(EPERM, "as in some containers")
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_arrays_that_cannot_be_shared_are_sent(monkeypatch: pytest.MonkeyPatch, *, there: bool) -> None:
     monkeypatch.delattr(os, "memfd_create")
+    if there:
+        monkeypatch.setattr(os, "memfd_create", refused, raising=False)
     with SharedArrays(share=True).packed(partial(doubled, np.ones(LARGE), np.zeros(LARGE))) as call:
         assert not call.files
         assert call() == 2 * LARGE

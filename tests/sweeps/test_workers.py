@@ -501,6 +501,14 @@ def test_workers_that_are_killed_are_replaced_and_nothing_else_is_said(nnexp: Co
     assert [line.rpartition(": ")[2] for line in errors.splitlines()] == ["its stack is trained again"] * 3
 
 
+def test_workers_need_no_standard_error(nnexp: CommandLine) -> None:
+    """It is closed where a command ends in `2>&-`."""
+    sweep = nnexp.start(*SWEEP, "hydra.launcher.jobs=2", before=partial(os.close, 2))
+    output, _ = sweep.communicate(timeout=SECONDS)
+    assert sweep.returncode == 0, output
+    assert len([*nnexp.folder.glob("outputs/sweeps/*/runs/*/result.json")]) == 4
+
+
 @pytest.mark.parametrize("backend", ["loky", pytest.param("dask", marks=needs("distributed"))])
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
 def test_workers_end_with_a_sweep_that_is_killed_and_nothing_of_it_stays_in_memory(

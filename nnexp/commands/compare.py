@@ -1,9 +1,11 @@
-"""Compares runs side by side: `nnexp compare RUN RUN ...`."""
+"""Compares runs, `nnexp compare RUN RUN ...`, or two settings by many seeds, `nnexp compare A B --seeds 20`."""
 
+import json
 import string
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
 from nnexp.commands.arguments import parser
@@ -18,6 +20,8 @@ from nnexp.runs.recorded_run import RecordedRun, recorded_run
 MAX_LABEL = 60
 """The most characters of the differing values in the name of a curve."""
 LETTERS = string.ascii_uppercase
+STATUSES = {"A": 0, None: ExitStatus.NOT_SHOWN, "B": ExitStatus.WORSE}
+"""The exit status by which of two settings is better, so that a program can ask."""
 
 
 def main(words: Sequence[str]) -> None:
@@ -27,11 +31,47 @@ def main(words: Sequence[str]) -> None:
         "Print what differs in the configs of runs and their metrics side by side, and draw their curves, into the "
         "folder comparisons of the output folder.",
     )
-    arguments.add_argument("runs", metavar="RUN", nargs="+", help="the folder of a run, or its ID in MLflow")
+    arguments.add_argument(
+        "runs", metavar="RUN", nargs="+", help="the folder of a run, its ID in MLflow, or, with --seeds, overrides"
+    )
+    arguments.add_argument(
+        "--seeds",
+        metavar="N",
+        type=int,
+        help="train two of them with N seeds each, where that was not done before, "
+        "and say which is better; status 0 if the first is, 10 if that is not shown, 11 if the second is",
+    )
+    arguments.add_argument("--metric", metavar="METRIC", help="with --seeds: what decides, such as test/accuracy")
+    arguments.add_argument("--matters", metavar="D", help="with --seeds: smaller differences do not matter")
+    arguments.add_argument(
+        "--json", action="store_true", help="with --seeds: print the verdict as JSON and nothing else"
+    )
     chosen = arguments.parse_args(words)
+    if chosen.seeds is not None:
+        options = [f"sweep.{key}={value}" for key in ("metric", "matters") if (value := vars(chosen)[key]) is not None]
+        sys.exit(referee(chosen.runs, chosen.seeds, writable_folder(chosen.output_dir), options, as_json=chosen.json))
     show(chosen.runs, writable_folder(chosen.output_dir))
     if not is_all_printed():
         sys.exit(ExitStatus.UNSUCCESSFUL)
+
+
+def referee(
+    texts: Sequence[str], seeds: int, output_dir: Path, options: Sequence[str], *, as_json: bool
+) -> ExitStatus | int:
+    """Print which of two settings is better, and return the exit status that says so.
+
+    Raises UserError if there are not two of them, or too few seeds to tell anything.
+    """
+    from nnexp.analysis.pair import Pair
+    from nnexp.analysis.verdict import FEWEST
+    from nnexp.sweeps.pair import train_pair
+
+    if len(texts) != len(STATUSES) - 1 or seeds < FEWEST:
+        raise UserError(f"--seeds {seeds}: must be {FEWEST} or more, and stand beside two runs or texts of overrides")
+    with redirect_stdout(sys.stderr) if as_json else nullcontext():
+        pair = Pair.of(train_pair(texts, seeds, output_dir, options))
+    terminal.show_lines([json.dumps(pair.as_json()) if as_json else pair.line])
+    return STATUSES[pair.better]
 
 
 def show(names: Sequence[str], output_dir: Path) -> None:

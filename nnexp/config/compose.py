@@ -1,14 +1,16 @@
 """Composes configs outside of the command line, and checks and builds the experiments they describe."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from pathlib import Path
 from typing import cast
 
 from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.object_type import ObjectType
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -56,6 +58,24 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
                 raise
             raise mistake from error
         return check(config)
+
+
+@contextmanager
+def sweep_config(options: Sequence[str]) -> Iterator[tuple[ConfigLoader, DictConfig]]:
+    """Yield Hydra's loader of configs, and the config of a sweep with these overrides, as the command line has them.
+
+    An error of Hydra about what the user has typed becomes a UserError.
+    """
+    register()
+    with _initialized():
+        loader = GlobalHydra.instance().config_loader()
+        try:
+            yield loader, loader.load_configuration("config", overrides=[*options], run_mode=RunMode.MULTIRUN)
+        except Exception as error:
+            mistake = None if isinstance(error, UserError) else refusal(error, options)
+            if mistake is None:
+                raise
+            raise mistake from error
 
 
 @cache

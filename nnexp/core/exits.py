@@ -14,6 +14,8 @@ class ExitStatus(IntEnum):
 
     UNSUCCESSFUL = 1  # a run diverged or came out differently, runs failed, something is still to be delivered
     MISTAKE = 2
+    NOT_SHOWN = 10  # which of two settings is better,
+    WORSE = 11  # or shown that the first is not
     HUNG_UP = 129  # what a shell reports of a process that a closed terminal ended,
     INTERRUPTED = 130  # Ctrl-C
     TERMINATED = 143  # or SIGTERM

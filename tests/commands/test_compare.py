@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,58 @@ def test_curves_of_each_run_and_part() -> None:
     drawn = [line for line in axes.lines if len(line.get_xdata(orig=True))]  # type: ignore[arg-type]
     assert len(drawn) == 6
     assert len({tuple(line.get_color()) for line in drawn}) == 3
+
+
+A, B = "trainer.epochs=3 optimizer.learning_rate=0.5 tracking=none", "trainer.epochs=300"
+"""Settings of which the second is better."""
+
+
+@pytest.mark.parametrize(
+    ("texts", "status", "better"),
+    [((A, B), 11, "B"), ((B, A), 0, "A"), ((A, f"seed=7 {A}"), 10, None)],
+)
+def test_two_settings_are_compared_by_many_seeds(
+    typed: Callable[..., Finished], texts: tuple[str, str], status: int, better: str | None
+) -> None:
+    asked = ("compare", *texts, "--seeds", "4", "--metric", "train/loss")
+    result = typed(*asked, "--json")
+    verdict = json.loads(result.stdout)
+    assert (result.returncode, verdict["better"], verdict["metric"]) == (status, better, "train/loss")
+    assert len(verdict["A"]["values"]) == len(verdict["B"]["values"]) == 4
+    again = typed(*asked)
+    assert again.returncode == status
+    assert "Reused: " in again.stdout
+    assert again.stdout.splitlines()[-1].startswith(f"{better} is better" if better else "Not shown which is better")
+
+
+def test_a_run_is_compared_with_an_edit_of_it(typed: Callable[..., Finished], tmp_path: Path) -> None:
+    assert typed(*SHORT, "tracking=none").returncode == 0
+    (run,) = (tmp_path / "outputs" / "digits_binary").iterdir()
+    result = typed("compare", str(run), "trainer.epochs=3 initializer.scale=1 tracking=none", "--seeds", "3")
+    assert result.returncode in (0, 10, 11)
+    assert "Reused: 1 of 6 runs" in result.stdout
+    (run / "run.json").write_text((run / "run.json").read_text().replace('epochs=3"', 'epochs=4"'))
+    refused = typed("compare", str(run), A, "--seeds", "3")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "must be what its overrides make" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((A, B, "--seeds", "2"), "--seeds 2: must be 3 or more, and stand beside two runs or texts of overrides"),
+        ((A, "--seeds", "4"), "--seeds 4: must be 3 or more, and stand beside two runs or texts of overrides"),
+        ((A, "trainer.epochs=2,3", "--seeds", "4"), "trainer.epochs=2,3: must be one value"),
+        ((A, "trainer.epochs='2", "--seeds", "4"), "trainer.epochs='2: must have its quotes in pairs"),
+        ((A, "trainer.epohs=2", "--seeds", "4"), "trainer.epohs: no such key, did you mean epochs?"),
+        ((A, "nothing", "--seeds", "4"), "run=nothing: must be the folder of a run"),
+        ((A, B, "--seeds", "4", "--metric", "x"), "sweep.metric=x: must be train/loss or"),
+    ],
+)
+def test_a_mistake_about_settings_is_one_line(
+    typed: Callable[..., Finished], tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    result = typed("compare", *words)
+    assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
+    assert result.stderr.startswith(f"nnexp: {said}")
+    assert not [*tmp_path.glob("outputs/*")]

@@ -38,9 +38,14 @@ class History:
         """Return the parts of the data that were evaluated, `train` first."""
         return list(dict.fromkeys(name.partition("/")[0] for name in self.metrics))
 
+    @property
+    def first(self) -> int:
+        """Return the index of the first evaluation after the start, 1 where it was evaluated at time 0, too."""
+        return int(len(self) > 0 and self.times[0] == 0)
+
     def best(self) -> int:
         """Return the index of the first evaluation with the lowest selection loss (validation, else test)."""
-        return int(np.argmin(self.metrics[chosen_by(self.metrics)]))
+        return self.first + int(np.argmin(self.metrics[chosen_by(self.metrics)][self.first :]))
 
     def thinned(self, most: int) -> "History":
         """Return `most` evaluations or fewer, evenly spread, and the best one."""

@@ -127,17 +127,17 @@ def failure(folder: Path) -> str | None:
 
 def _description(record: RunRecord, summary: RunSummary | None, history: History, folder: Path) -> str:
     """Return a run in a few lines of Markdown."""
-    diverged_step = None if summary is None else summary.diverged_step
-    lines = [f"    {command(*record.overrides)}", in_words(history, diverged_step), f"Files: `{folder}`"]
-    return "\n\n".join(lines if summary is not None else [lines[0], lines[2]])
+    came_out = [] if summary is None else [in_words(history, summary.diverged_step, summary.final_time)]
+    return "\n\n".join([f"    {command(*record.overrides)}", *came_out, f"Files: `{folder}`"])
 
 
 def best_metrics(summary: RunSummary) -> dict[str, float]:
-    """Return the metrics of the best epoch, named `best/...`."""
+    """Return the metrics of the parameters that the run leaves, `final/...`, and of the best epoch, `best/...`."""
+    final = {f"final/{name}": value for name, value in summary.final.items()}
     if summary.best_time is None:
-        return {}
+        return final
     metrics = {f"best/{name}": value for name, value in summary.at_best.items()}
-    return {**metrics, f"best/{summary.unit}": float(summary.best_time)}
+    return {**final, **metrics, f"best/{summary.unit}": float(summary.best_time)}
 
 
 def outcome_tags(summary: RunSummary) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -144,7 +145,13 @@ class ActiveRuns:
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""
-        return self._histories.outcomes()
+        outcomes, patience = self._histories.outcomes(), self._patience
+        if patience is None:
+            return outcomes
+        return {
+            run: one if one.diverged_step is not None else replace(one, final=patience.final(run, one.history))
+            for run, one in outcomes.items()
+        }
 
     def _leave(self, stack: Stack, indices: Indices, leaving: npt.NDArray[np.bool_], reason: str) -> Indices:
         for index in indices[leaving].tolist():

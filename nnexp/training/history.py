@@ -47,6 +47,10 @@ class History:
         """Return the index of the first evaluation with the lowest selection loss (validation, else test)."""
         return self.first + int(np.argmin(self.metrics[chosen_by(self.metrics)][self.first :]))
 
+    def place(self, time: int | None) -> int:
+        """Return the index of the evaluation at a time, -1 for the last where there is none."""
+        return next(iter(np.flatnonzero(self.times == time).tolist()), -1)
+
     def thinned(self, most: int) -> "History":
         """Return `most` evaluations or fewer, evenly spread, and the best one."""
         places = evenly(len(self), most)
@@ -126,6 +130,7 @@ class Outcome:
         stopped: Why it ended before its time, as `early stopping`, `time limit` or `test/loss below 0.2`; else None.
         snapshots: Its parameters at the times of `trainer.snapshots`.
         layers: The sizes within its layers, if they were watched.
+        final: The index of the evaluation of its parameters: the last, or the one that early stopping restored.
     """
 
     history: History
@@ -134,6 +139,7 @@ class Outcome:
     stopped: str | None = None
     snapshots: dict[int, Parameters] = field(default_factory=dict)
     layers: LayerHistory | None = None
+    final: int = -1
 
     @property
     def theta(self) -> Array:

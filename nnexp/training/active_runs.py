@@ -126,9 +126,11 @@ class ActiveRuns:
             self._runs = in_stack
         return in_stack
 
-    def latest(self, metric: str) -> dict[int, float]:
-        """Return a metric of every run that is still training, at its last evaluation."""
-        return {run: self._histories.latest(run, metric) for run in self._runs.tolist()}
+    @property
+    def numbers(self) -> list[int]:
+        """Return the runs that are still training."""
+        numbers: list[int] = self._runs.tolist()
+        return numbers
 
     def stop(self, stack: Stack, runs: Sequence[int], reason: str) -> Indices:
         """End some of the runs that are still training, and return which of the stack stay, as indices into it."""

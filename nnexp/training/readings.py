@@ -80,7 +80,8 @@ def _trainability(curve: Curve) -> float | None:
 
         -(l_1 + ... + l_T) if the mean of the last 20 is below 1, else 1 / l_1 + ... + 1 / l_T.
 
-    None if nothing was evaluated. The first value is that of time 0, or else of the first evaluation.
+    None if nothing was evaluated. The first value is that of time 0, or else of the first evaluation. It is for maps of
+    what trains and what does not; in a ranking, what trains comes first, but not the fastest of it, as by `sum`.
 
     References:
         Sohl-Dickstein, The Boundary of Neural Network Trainability Is Fractal, 2024, arXiv 2402.06184.

@@ -30,6 +30,7 @@ from nnexp.storage.run_folder import (
 )
 from nnexp.tracking.tracker import IDENTIFIER, FinishedRun, RunRecord
 from nnexp.training.history import NOTHING, History
+from nnexp.training.readings import TIME_TO, Reading
 
 RECORD, ERROR = "run.json", "error.txt"
 EXTENDED = "extended_to"
@@ -80,10 +81,14 @@ def write_error(folder: Path, reason: str, details: str) -> None:
     write_text(folder / ERROR, f"{reason}\n\n{details}")
 
 
-def finished_run(folder: Path) -> FinishedRun:
+def finished_run(folder: Path, wanted: str | None = None) -> FinishedRun:
     """Return everything that a tracker records of the run in a folder; one without a result was killed, or failed.
 
     Raises DamagedError if there is no run, or its files are damaged.
+
+    Args:
+        folder: The folder.
+        wanted: The path of a reading that is recorded, too; a tag says where a level was never reached.
     """
     record, summary = read_record(folder), RunSummary.read(folder)
     if record is None:
@@ -91,10 +96,16 @@ def finished_run(folder: Path) -> FinishedRun:
     error = failure(folder) if summary is None else None
     history = history_of(folder)
     tags = outcome_tags(summary) if summary is not None else {} if error is None else {"error": error}
+    metrics = {} if summary is None else best_metrics(summary)
+    if summary is not None and wanted is not None:
+        path = Reading.of(wanted).path
+        value = summary.readings(history, wanted)[path]
+        metrics |= {} if value is None else {path: value}
+        tags |= {path: "never reached"} if value is None and Reading.of(wanted).kind == TIME_TO else {}
     changed = ("config_hash", EXTENDED) if EXTENDED in record.tags else ()
     return FinishedRun(
         facts=record,
-        metrics={} if summary is None else best_metrics(summary),
+        metrics=metrics,
         tags={**{key: record.tags[key] for key in changed}, **tags},
         description=_description(record, summary, history, folder),
         seconds=0.0 if summary is None else summary.seconds,

@@ -248,7 +248,7 @@ class Session:
                 note(path, tracked, complete=False)
             return tracked
 
-        return RecordingThread(start)
+        return RecordingThread(start, self._options.metric)
 
 
 @contextmanager

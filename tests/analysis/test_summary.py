@@ -1,8 +1,11 @@
 """The answer of a sweep, as it stands in the terminal."""
 
 import csv
+import json
 import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 from rich.console import Console
@@ -176,6 +179,7 @@ def test_a_sweep_of_the_command_line_is_told_of_its_few_examples_and_of_what_mat
     assert few in report.read_text(encoding="utf-8")
 
 
+SHOWN = ("final/test/loss", "mean/train/loss")
 IRIS = ("dataset=iris", "loss=categorical_cross_entropy", "architecture=logistic", "tracking=none")
 
 
@@ -189,10 +193,15 @@ def test_a_run_that_ends_badly_is_not_called_best(nnexp: CommandLine) -> None:
 def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_asked_for(nnexp: CommandLine) -> None:
     rates, early = "optimizer.learning_rate=1,3", "trainer.early_stopping={patience: 5}"
     data = ("dataset=moons", "dataset.points=40", "dataset.noise=0.5", "architecture.activation=tanh", "optimizer=adam")
-    result = nnexp("-m", *data, rates, early, "trainer.epochs=60", "sweep.metric=mean/train/loss", "tracking=none")
+    result = nnexp("-m", *data, rates, early, "trainer.epochs=60", "sweep.metric=mean/train/loss")
     assert result.returncode == 0, result.stderr
     assert "Lowest: learning_rate=1, mean train/loss " in result.stdout
     (table,) = nnexp.folder.glob("outputs/sweeps/*/runs.csv")
+    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+        query = "select value from latest_metrics where key = '{}'"
+        recorded = {key: {value for (value,) in store.execute(query.format(key))} for key in SHOWN}
+        ((view,),) = store.execute("select value from experiment_tags where key like 'mlflow.sharedViewState%'")
+    assert json.loads(view)["orderByKey"] == "metrics.`mean/train/loss`"
     for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
         folder = table.parent / "runs" / row["folder"]
         summary, history = RunSummary.read(folder), read_history(folder)
@@ -201,6 +210,7 @@ def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_
         assert float(row["final/test/loss"]) == summary.final["test/loss"] == losses[kept] == losses.min()
         assert number(losses[kept]) in result.stdout
         assert float(row["mean/train/loss"]) == pytest.approx(history.metrics["train/loss"].mean())
+        assert all(float(row[key]) in recorded[key] for key in SHOWN)
         assert losses[-1] > losses[kept]
 
 

@@ -161,7 +161,7 @@ def _runs(results: SweepResults) -> str:
         for run in runs[:MAX_ROWS]
     ]
     left = f"The best {MAX_ROWS} of {len(runs)} runs; " if len(runs) > MAX_ROWS else ""
-    return f"{left}`runs.csv` has all runs and all their metrics.\n\n{table(header, rows)}"
+    return f"{left}`runs.csv` has all runs and more of their readings.\n\n{table(header, rows)}"
 
 
 def caption(name: str) -> str:

@@ -5,8 +5,8 @@ They are written as paths, and are what ranks runs, what stands in tables and wh
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from math import isfinite
+from dataclasses import dataclass, replace
+from math import isfinite, nan
 
 import numpy as np
 
@@ -198,22 +198,10 @@ class Reading:
             final: The index of the evaluation whose parameters the run leaves.
             diverged: Whether it diverged.
         """
-        kind, first = READINGS[self.kind], history.first
-        if self.metric not in history.metrics or (not kind.of_diverged and (diverged or len(history) == first)):
+        if self.metric not in history.metrics:
             return None
-        values = history.metrics[self.metric]
-        curve = Curve(
-            times=history.times[first:].astype(np.float64),
-            values=values[first:],
-            start=float(values[0]) if first else None,
-            final=final if final < 0 else final - first,
-            best=history.best() - first if len(history) > first else -1,
-            lower=lower_is_better(self.metric),
-            level=self.level,
-            length=length,
-            diverged=diverged,
-        )
-        return kind.compute(curve)
+        curve = _curve(history, self.metric, length, final=final, diverged=diverged)
+        return _read(READINGS[self.kind], replace(curve, level=self.level))
 
 
 def all_readings(
@@ -225,10 +213,33 @@ def all_readings(
         history, length, final, diverged: As in `Reading.read`.
         wanted: The path of one more.
     """
-    kinds = [kind for kind in READINGS if kind != TIME_TO]
-    known = [Reading(kind, metric) for metric in history.metrics for kind in kinds]
-    known += [] if wanted is None else [Reading.of(wanted)]
-    return {one.path: one.read(history, length, final=final, diverged=diverged) for one in known}
+    found: dict[str, float | None] = {}
+    for metric in history.metrics:
+        curve = _curve(history, metric, length, final=final, diverged=diverged)
+        found |= {f"{name}/{metric}": _read(kind, curve) for name, kind in READINGS.items() if name != TIME_TO}
+    if wanted is not None and (one := Reading.of(wanted)).path not in found:
+        found[one.path] = one.read(history, length, final=final, diverged=diverged)
+    return found
+
+
+def _curve(history: History, metric: str, length: int, *, final: int, diverged: bool) -> Curve:
+    first, values = history.first, history.metrics[metric]
+    return Curve(
+        times=history.times[first:].astype(np.float64),
+        values=values[first:],
+        start=float(values[0]) if first else None,
+        final=final if final < 0 else final - first,
+        best=history.best() - first if len(history) > first else -1,
+        lower=lower_is_better(metric),
+        level=nan,
+        length=length,
+        diverged=diverged,
+    )
+
+
+def _read(kind: Kind, curve: Curve) -> float | None:
+    none = not kind.of_diverged and (curve.diverged or not len(curve.values))
+    return None if none else kind.compute(curve)
 
 
 def check_reading(path: str, metrics: Sequence[str], key: str) -> None:

@@ -62,6 +62,9 @@ def test_a_run_still_predicts(written: Path, nnexp: CommandLine) -> None:
 def test_a_run_still_replays(written: Path, nnexp: CommandLine) -> None:
     done = nnexp("replay", str(written / "finished"))
     assert done.stderr == ""
+    summary = RunSummary.read(written / "finished")
+    assert summary is not None
+    assert summary.final == summary.end, "what it left was not said"
     assert "config is another" not in done.stdout
     assert "data is another" not in done.stdout
     if done.returncode != 0:  # another processor may give other last bits

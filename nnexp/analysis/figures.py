@@ -27,6 +27,7 @@ from nnexp.plots.sweep import (
     scatter_map,
     seed_bands,
 )
+from nnexp.training.readings import Reading
 
 BEST_SETTINGS = 5
 """How many of the best settings get a colour of their own."""
@@ -206,6 +207,7 @@ def _curves(results: SweepResults, order: Sequence[Setting], measure: Measure) -
 
 
 def _curve(run: SweepRun, metric: str) -> Curve | None:
+    metric = Reading.of(metric).metric
     if run.curves is None or not len(run.curves) or metric not in run.curves.metrics:
         return None
     return run.curves.times.astype(np.float64), np.clip(run.curves.metrics[metric], -FARTHEST, FARTHEST)

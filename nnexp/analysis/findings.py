@@ -152,11 +152,12 @@ def _seeds(results: SweepResults, count: int) -> str:
 
 def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> str:
     """Return which setting is first, and whether it is best, with the next one."""
-    metric, leader = str(results.metric), found.leader
+    leader = found.leader
     if found.equal:
-        line = f"{first}: {_some([leader, *found.equal])} are equal, {metric} {figures(leader.mean)}."
+        line = f"{first}: {_some([leader, *found.equal])} are equal, {called(results)} {figures(leader.mean)}."
     elif found.best:
-        others = "setting" if found.compared == len(results.settings) else "one that went to the end"
+        way = "one that always got there" if results.timed else "one that went to the end"
+        others = "setting" if found.compared == len(results.settings) else way
         line = f"{best}: {_with_value(leader, results)}, better than every other {others} (p < .05 for each)."
     else:
         line = f"{first}: {_with_value(leader, results)}."
@@ -193,7 +194,12 @@ def _with_value(setting: Measured, results: SweepResults) -> str:
     value = figures(setting.mean)
     if len(setting.values) > 1:
         value += f" ± {figures(setting.deviation)} over {_seeds(results, len(setting.values))}"
-    return f"{short(setting.name)}, {results.metric} {value}"
+    return f"{short(setting.name)}, {called(results)} {value}"
+
+
+def called(results: SweepResults) -> str:
+    """Return what the reading is called that ranks the runs."""
+    return "" if results.reading is None else results.reading.name
 
 
 def _some(settings: Sequence[Measured]) -> str:
@@ -236,7 +242,7 @@ def plateau(results: SweepResults) -> float | None:
         if curve is None or not len(curve) or curve[0] - curve[-1] > STUCK_SHARE * abs(curve[0]):
             return None
         if not summary.baselines or any(
-            _is_better(summary.end, metric, than) for metric, than in summary.baselines.items()
+            _is_better(summary.final, metric, than) for metric, than in summary.baselines.items()
         ):
             return None
         losses.append(float(curve[-1]))
@@ -293,16 +299,15 @@ def divergence(results: SweepResults) -> str | None:
 
 
 def _measured(results: SweepResults) -> list[SweepRun]:
-    """Return the runs that have a rank: those with a score, and those that diverged."""
-    metric = results.metric
-    if metric is None or not results.comparable:
+    """Return the runs that have a rank: all that ended."""
+    if results.metric is None or not results.comparable:
         return []
-    return [run for run in results.runs if run.diverged or run.score(metric) is not None]
+    return [run for run in results.runs if run.summary is not None]
 
 
 def _scores(results: SweepResults, runs: Sequence[SweepRun]) -> Array:
-    """Return scores of which lower ones are better; a run that diverged is infinitely bad."""
-    scores = [None if results.metric is None else run.score(results.metric) for run in runs]
+    """Return scores of which lower ones are better; a run without the reading is infinitely bad."""
+    scores = [None if results.metric is None else run.reading(results.metric) for run in runs]
     return np.array([math.inf if score is None else results.sign * score for score in scores])
 
 
@@ -354,7 +359,7 @@ def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest
 
 def _flags_of_time(run: SweepRun) -> list[str]:
     summary = run.summary
-    if summary is None or summary.best_time is None or run.halved:
+    if summary is None or summary.best_time is None or run.diverged or run.halved:
         return []
     loss, unit = chosen_by(summary.best), summary.unit
     when = f"The best run has its lowest {loss} at {unit} {summary.best_time} of {summary.length}"
@@ -362,7 +367,7 @@ def _flags_of_time(run: SweepRun) -> list[str]:
         return [f"{when}, in the last 5 % of its training: train longer."]
     curve = None if run.curves is None else run.curves.metrics.get(loss)
     begun = summary.end[loss] if curve is None or not len(curve) else float(curve[0])
-    gained, lost = begun - summary.best[loss], summary.end[loss] - summary.best[loss]
+    gained, lost = begun - summary.best[loss], summary.final[loss] - summary.best[loss]
     if lost > LOST_SHARE * max(gained, lost):
         return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
     return []
@@ -371,7 +376,7 @@ def _flags_of_time(run: SweepRun) -> list[str]:
 def _flags_of_baseline(results: SweepResults, best: SweepRun) -> list[str]:
     lines = []
     for metric, (value, *_) in results.baselines.items():
-        score = best.score(metric)
+        score = best.reading(metric)
         sign = 1 if lower_is_better(metric) else -1
         if score is not None and sign * score >= sign * value:
             lines.append(f"The best is no better than the baseline: {metric} {number(score)} beside {number(value)}.")
@@ -380,9 +385,10 @@ def _flags_of_baseline(results: SweepResults, best: SweepRun) -> list[str]:
 
 def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verdict | None) -> list[str]:
     lines = []
-    lost = sum(run.diverged for run in order[0].runs) if order else 0
+    lost = order[0].without(str(results.metric)) if order else 0
     if lost:
-        lines.append(f"{lost} of {len(order[0].runs)} runs of the first setting diverged, which its mean leaves out.")
+        how = "never got there" if results.timed else "diverged"
+        lines.append(f"{lost} of {len(order[0].runs)} runs of the first setting {how}, which its mean leaves out.")
     if found is not None and found.thin is not None:
         count = len(found.thin.values)
         whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"
@@ -394,7 +400,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
 
 def _flags_of_choice(results: SweepResults, order: Sequence[Setting]) -> list[str]:
     """Return what the part of the data that chooses does to the choice."""
-    part = str(results.metric).partition("/")[0]
+    part = "" if results.reading is None else results.reading.metric.partition("/")[0]
     if len(order) < 2:
         return []
     lines = []

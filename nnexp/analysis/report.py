@@ -8,6 +8,7 @@ from pathlib import Path
 from nnexp.analysis.figures import sweep_figures
 from nnexp.analysis.findings import (
     all_by_rank,
+    called,
     divergence,
     first_command,
     flags,
@@ -25,13 +26,15 @@ from nnexp.plots.style import save_figures
 from nnexp.report.html import page
 from nnexp.report.markdown import table
 from nnexp.report.rows import number
+from nnexp.training.metrics import lower_is_better
+from nnexp.training.readings import FINAL, Reading
 
 REPORT_FILES = ("report.html", "report.md", "runs.csv", "figures")
 """The files and the folder of a report."""
 MAX_ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
 CAPTIONS = {
-    "parameters": "The best value of every run, a panel for each parameter; the line joins the best of each value over "
+    "parameters": "Every run, a panel for each parameter; the line joins the best of each value over "
     "all other parameters. A line that still falls (or, of an accuracy, rises) where it ends asks for a wider range.",
     "map": "The best value for two parameters, over all others; the frame is the best of all, a cross where all "
     "diverged.",
@@ -96,7 +99,8 @@ def _answer(results: SweepResults) -> list[str]:
     lines = []
     if results.metric is not None and results.ranked:
         best = "lowest" if results.sign > 0 else "highest"
-        lines.append(f"Ranked by the {best} {title(results.metric)} over the training, the mean over seeds.")
+        whose = " of the parameters that runs leave" if results.metric in results.metrics else ""
+        lines.append(f"Ranked by the {best} {title(called(results))}{whose}, the mean over seeds.")
     sentences = [*verdict(results), *baseline(results)]
     lines += [" ".join(sentences)] if sentences else []
     warnings = [*flags(results), *failures(results)]
@@ -136,19 +140,18 @@ def _settings(results: SweepResults) -> list[str]:
     header, rows = settings_table(results, settings[:MAX_ROWS])
     more = len(settings) - len(rows)
     note = [f"... and {more} more."] if more > 0 else []
-    return ["## Settings", "Metrics at the end, mean ± standard deviation over seeds.", table(header, rows), *note]
+    what = "Metrics of the parameters that runs leave, mean ± standard deviation over seeds."
+    return ["## Settings", what, table(header, rows), *note]
 
 
 def _runs(results: SweepResults) -> str:
     runs = _by_rank(results)
-    names = results.listed
-    scored = [results.metric] if results.metric is not None else []
-    header = ("run", *[f"best {title(name)}" for name in scored], *map(title, names), "best at", "ended", "folder")
+    names = results.shown
+    header = ("run", *[title(Reading.of(name).name) for name in names], "best at", "ended", "folder")
     rows = [
         (
             short(run.name),
-            *[_cell(run.score(name)) for name in scored],
-            *[_cell(None if run.summary is None else run.summary.end.get(name)) for name in names],
+            *[_cell(run.reading(name)) for name in names],
             ""
             if run.summary is None or run.summary.best_time is None
             else f"{run.summary.unit} {run.summary.best_time}",
@@ -158,7 +161,7 @@ def _runs(results: SweepResults) -> str:
         for run in runs[:MAX_ROWS]
     ]
     left = f"The best {MAX_ROWS} of {len(runs)} runs; " if len(runs) > MAX_ROWS else ""
-    return f"{left}`runs.csv` has all runs and all their metrics.\n\n{table(header, rows)}"
+    return f"{left}`runs.csv` has all runs and more of their readings.\n\n{table(header, rows)}"
 
 
 def caption(name: str) -> str:
@@ -167,24 +170,32 @@ def caption(name: str) -> str:
 
 
 def runs_csv(results: SweepResults) -> str:
-    """Return a table with one row for every run, in the order of the sweep."""
+    """Return a table with one row for every run, in the order of the sweep.
+
+    It has the final value of every metric, its value where the selection loss was lowest, and its lowest or highest;
+    and the reading by which runs are ranked.
+    """
     summaries = [run.summary for run in results.runs if run.summary is not None]
-    metrics = list(dict.fromkeys(name for summary in summaries for name in (*summary.best, *summary.end)))
+    metrics = list(dict.fromkeys(name for summary in summaries for name in summary.best))
+    paths = [f"{kind}/{name}" for kind in (FINAL, "best") for name in metrics]
+    paths += [f"{'min' if lower_is_better(name) else 'max'}/{name}" for name in metrics]
+    if results.reading is not None and results.reading.path not in paths:
+        paths.append(results.reading.path)
     keys = [swept.key for swept in results.swept_keys]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    header = ["name", *keys, *[f"best {name}" for name in metrics], *[f"end {name}" for name in metrics]]
-    writer.writerow([*header, "best_time", "diverged_step", "stopped", "error", "reused", "hash", "folder"])
+    header = ["name", *keys, *paths, "best_time", "final_time", "diverged_step"]
+    writer.writerow([*header, "stopped", "error", "reused", "hash", "folder"])
     for run in results.runs:
         summary = run.summary
-        best, end = ({}, {}) if summary is None else (summary.best, summary.end)
+        times = [] if summary is None else [summary.best_time, summary.final_time, summary.diverged_step]
         writer.writerow(
             [
                 run.name,
                 *[run.value(key) for key in keys],
-                *[best.get(name) for name in metrics],
-                *[end.get(name) for name in metrics],
-                *([None] * 3 if summary is None else [summary.best_time, summary.diverged_step, summary.stopped]),
+                *[run.reading(path) for path in paths],
+                *(times or [None] * 3),
+                None if summary is None else summary.stopped,
                 run.error,
                 str(run.reused).lower(),
                 None if summary is None else summary.config_hash,
@@ -216,7 +227,7 @@ def _by_rank(results: SweepResults) -> list[SweepRun]:
         return list(results.runs)
 
     def rank(run: SweepRun) -> tuple[int, float]:
-        score = run.score(metric)
+        score = run.reading(metric)
         return (2 + (run.summary is None), 0.0) if score is None else (int(run.halved), results.sign * score)
 
     return sorted(results.runs, key=rank)

@@ -1,7 +1,7 @@
 """The results of a sweep: its runs, each reduced to what the answer, the report and the figures need."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from math import log
 from pathlib import Path
@@ -13,7 +13,7 @@ from nnexp.config.overrides import Job, key_of, run_name, split
 from nnexp.plots.style import FARTHEST
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
-from nnexp.training.metrics import lower_is_better
+from nnexp.training.readings import FINAL, TIME_TO, Reading
 
 SEED = "seed"
 REPEATS = (SEED, "dataset.split_seed", "dataset.seed")
@@ -34,6 +34,7 @@ class SweepRun:
         config_hash: Its identity; jobs with the same one are one run.
         summary: What came out; None if it failed.
         curves: Its history, thinned to a few hundred evaluations; None if it failed.
+        readings: By their paths, those of its whole history.
         error: Why it failed; None if it did not.
         reused: Whether it was trained by an earlier command.
         folder: Where its files are.
@@ -44,16 +45,28 @@ class SweepRun:
     config_hash: str = ""
     summary: RunSummary | None = None
     curves: History | None = None
+    readings: Mapping[str, float | None] = field(default_factory=dict)
     error: str | None = None
     reused: bool = False
     folder: Path | None = None
+
+    def ended(self, summary: RunSummary, history: History, wanted: str | None) -> "SweepRun":
+        """Return the run with what came out of it, and with the readings that a sweep may rank by.
+
+        Args:
+            summary, history: What came out.
+            wanted: The path of the reading that the sweep asks for, beside those that need no level.
+        """
+        readings = summary.readings(history, wanted)
+        return replace(self, summary=summary, curves=history.thinned(KEPT_EVALUATIONS), readings=readings)
 
     @property
     def diverged(self) -> bool:
         """Tell whether its loss was no longer finite at some step, or ended so far out that no figure has room."""
         if self.summary is None:
             return False
-        return self.summary.diverged_step is not None or any(abs(end) > FARTHEST for end in self.summary.end.values())
+        far_out = any(abs(value) > FARTHEST for value in self.summary.final.values())
+        return self.summary.diverged_step is not None or far_out
 
     @property
     def halved(self) -> bool:
@@ -70,8 +83,16 @@ class SweepRun:
         return tuple(self.value(key) for key in REPEATS)
 
     def score(self, metric: str) -> float | None:
-        """Return the best value of a metric over the training; None if it failed, diverged or was not evaluated."""
-        return None if self.summary is None or self.diverged else self.summary.best.get(metric)
+        """Return a reading by which runs are ranked, as `reading` does."""
+        return self.reading(metric)
+
+    def reading(self, path: str) -> float | None:
+        """Return a reading such as `mean/train/loss`; a metric alone is its final one.
+
+        None if the run failed or never reached the level, or if it diverged and the reading is none that it then has.
+        """
+        wanted = Reading.of(path)
+        return None if self.diverged and not wanted.of_diverged else self.readings.get(wanted.path)
 
 
 @dataclass(frozen=True)
@@ -133,24 +154,24 @@ class Setting:
 
     @property
     def halved(self) -> bool:
-        """Tell whether none of its finished runs went to the end."""
-        return all(run.halved for run in self.finished)
+        """Tell whether it has finished runs, and none of them went to the end."""
+        return bool(self.finished) and all(run.halved for run in self.finished)
 
-    def ends(self, metric: str) -> list[float]:
-        """Return a metric at the end of every finished run."""
-        return [run.summary.end[metric] for run in self.finished if run.summary and metric in run.summary.end]
+    def scores(self, path: str) -> list[float]:
+        """Return a reading of every run that has it."""
+        return [score for score, _ in self.scored(path)]
 
-    def scores(self, metric: str) -> list[float]:
-        """Return the best value of a metric over the training of every finished run."""
-        return [score for score, _ in self.scored(metric)]
-
-    def measured(self, metric: str) -> Measured:
+    def measured(self, path: str) -> Measured:
         """Return what its repeats gave."""
-        return Measured(self.name, tuple(self.scores(metric)), sum(run.diverged for run in self.runs))
+        return Measured(self.name, tuple(self.scores(path)), self.without(path))
 
-    def scored(self, metric: str) -> list[tuple[float, SweepRun]]:
-        """Return the finished runs that have a metric, with its best value over the training."""
-        return [(score, run) for run in self.finished if (score := run.score(metric)) is not None]
+    def scored(self, path: str) -> list[tuple[float, SweepRun]]:
+        """Return the runs that have a reading, and the reading of each."""
+        return [(score, run) for run in self.runs if (score := run.reading(path)) is not None]
+
+    def without(self, path: str) -> int:
+        """Return how many of its runs ended without a reading: they diverged, or never reached a level."""
+        return sum(run.summary is not None and run.reading(path) is None for run in self.runs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +183,7 @@ class SweepResults:
         command: The command that does the same.
         runs: The runs that were trained, failed or were reused, in the order of the sweep.
         missing: How many jobs were not done, because the sweep was interrupted.
-        wanted: The metric to rank by; None is the selection loss (validation, else test).
+        wanted: The path of the reading to rank by; None is the final selection loss (validation, else test).
         matters: Differences below it do not matter; None: every one does.
     """
 
@@ -181,9 +202,21 @@ class SweepResults:
 
     @property
     def metric(self) -> str | None:
-        """Return the metric that ranks the runs; None where not all runs have it."""
-        metric = self.wanted or chosen_by(self.metrics)
-        return metric if metric in self.metrics else None
+        """Return the path of the reading that ranks the runs, a metric alone for its final one, or None."""
+        if self.reading is None:
+            return None
+        return self.reading.metric if self.reading.kind == FINAL else self.reading.path
+
+    @property
+    def timed(self) -> bool:
+        """Tell whether runs are ranked by the time to a level, which some may never have reached."""
+        return self.reading is not None and self.reading.kind == TIME_TO
+
+    @cached_property
+    def reading(self) -> Reading | None:
+        """Return the reading that ranks the runs; None where not all runs have its metric."""
+        reading = Reading.of(self.wanted or chosen_by(self.metrics))
+        return reading if reading.metric in self.metrics else None
 
     @property
     def listed(self) -> list[str]:
@@ -191,9 +224,14 @@ class SweepResults:
         return [name for name in self.metrics if name == "train/loss" or not name.startswith("train/")]
 
     @property
+    def shown(self) -> list[str]:
+        """Return the readings that have a column in tables: the final ones of these metrics, and the one that ranks."""
+        return [*dict.fromkeys([*self.listed, *([] if self.metric is None else [self.metric])])]
+
+    @property
     def sign(self) -> int:
-        """Return 1 where a lower value of the metric is better, else -1."""
-        return 1 if self.metric is None or lower_is_better(self.metric) else -1
+        """Return 1 where a lower value of the reading is better, else -1."""
+        return 1 if self.reading is None or self.reading.lower_is_better else -1
 
     @property
     def total(self) -> int:
@@ -233,10 +271,10 @@ class SweepResults:
 
         A loss can where neither losses nor data differ, other metrics where their own baseline is the same.
         """
-        loss = self.metric is None or self.metric.endswith("/loss")
+        loss = self.reading is None or self.reading.metric.endswith("/loss")
         if loss and self.losses_differ:
             return False
-        names = [*self.baselines] if loss else [str(self.metric)]
+        names = [*self.baselines] if loss or self.reading is None else [self.reading.metric]
         return all(self._is_one_for_each_repeat(name) for name in names)
 
     def _is_one_for_each_repeat(self, name: str) -> bool:
@@ -285,24 +323,29 @@ class SweepResults:
 
     @cached_property
     def ranked(self) -> list[Setting]:
-        """Return the settings from best to worst by their mean score over seeds, those that halving stopped at the end.
+        """Return the settings from best to worst by their mean reading, those that halving stopped at the end.
 
-        Equal ones come by their names, so that the order of the sweep decides nothing. Settings of which every run
-        failed or diverged are left out, and all are where they cannot be compared.
+        Of times to a level, those come first of which the fewest repeats never reached it. Equal ones come by their
+        names, so that the order of the sweep decides nothing. Settings without the reading are left out, and all are
+        where they cannot be compared.
         """
         metric = self.metric
         if metric is None or not self.comparable:
             return []
         scored = [(fmean(scores), setting) for setting in self.settings if (scores := setting.scores(metric))]
-        return [one for _, one in sorted(scored, key=lambda it: (it[1].halved, self.sign * it[0], it[1].name))]
+        return [one for _, one in sorted(scored, key=lambda it: (self._class(it[1]), self.sign * it[0], it[1].name))]
+
+    def _class(self, setting: Setting) -> tuple[bool, int]:
+        """Return what counts before the reading: whether halving stopped it, how often it never reached the level."""
+        return setting.halved, setting.without(str(self.metric)) if self.timed else 0
 
     @cached_property
     def verdict(self) -> Verdict | None:
-        """Return the verdict on the settings that went as far as the first; None if there are no others."""
+        """Return the verdict on the settings that got as far as the first; None if there are no others."""
         metric, order = self.metric, self.ranked
         if metric is None or not order:
             return None
-        rivals = [setting for setting in order if setting.halved == order[0].halved]
+        rivals = [setting for setting in order if self._class(setting) == self._class(order[0])]
         return verdict_on([setting.measured(metric) for setting in rivals], self.sign, self.matters)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from nnexp.analysis.findings import (
     all_by_rank,
+    called,
     divergence,
     first_command,
     flags,
@@ -15,6 +16,7 @@ from nnexp.analysis.findings import (
 from nnexp.analysis.results import Setting, SweepResults
 from nnexp.report import terminal
 from nnexp.report.rows import number
+from nnexp.training.readings import Reading
 
 MOST_SETTINGS, BEST_SETTINGS = 20, 15
 """The most settings of which all are shown; and how many are of a sweep that has more."""
@@ -39,8 +41,9 @@ def show_answer(results: SweepResults) -> None:
     else:
         few = len(results.settings) <= MOST_SETTINGS
         header, rows = settings_table(results, results.settings if few else all_by_rank(results)[:BEST_SETTINGS])
-        spare = [title(name) for name in results.metrics if title(name) in header]
-        terminal.show_fitting_table(header, rows, spare if results.metric is not None else spare[:-1])
+        ranking = title(called(results))
+        spare = [title(name) for name in results.metrics if title(name) in header and title(name) != ranking]
+        terminal.show_fitting_table(header, rows, spare if ranking else spare[:-1])
         if not few:
             terminal.show_sentences([f"... and {len(results.settings) - BEST_SETTINGS} more, in report.md", ""])
     terminal.show_sentences([*verdict(results), *flags(results), *baseline(results), *failures(results)])
@@ -53,21 +56,19 @@ def show_answer(results: SweepResults) -> None:
 
 
 def settings_table(results: SweepResults, settings: Sequence[Setting]) -> HeaderAndRows:
-    """Return a row for every setting: metrics at the end, and the best value over training of the one that ranks."""
-    names = results.listed
+    """Return a row for every setting: the metrics of what its runs leave, and the reading that ranks them."""
+    names = results.shown
     several = any(len(setting.runs) > 1 for setting in results.settings)
-    ranks = [results.metric] if results.metric is not None else []
     differing = [name for name, values in results.baselines.items() if len(values) > 1]
-    header = ["setting", *(["runs"] if several else []), *map(title, names), *[f"best {title(name)}" for name in ranks]]
+    header = ["setting", *(["runs"] if several else []), *[title(Reading.of(name).name) for name in names]]
     header += [f"{title(name)} by baseline" for name in differing]
     rows = []
     for setting in settings:
-        cells = [_ended(setting, spread(setting.ends(name))) for name in names]
-        cells += [_ended(setting, spread(setting.scores(name))) for name in ranks]
+        cells = [_ended(setting, spread(setting.scores(name))) for name in names]
         cells += [spread(_baselines(setting, name)[:1]) for name in differing]
         rows.append(
             [
-                short(setting.name) + (" (halved)" if setting.finished and setting.halved else ""),
+                short(setting.name) + (" (halved)" if setting.halved else ""),
                 *([_count(setting)] if several else []),
                 *cells,
             ],
@@ -76,7 +77,7 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Header
 
 
 def title(name: str) -> str:
-    """Return the name of a metric, such as `test/loss`, in words."""
+    """Return the name of a metric or a reading, such as `test/loss`, in words."""
     return name.replace("/", " ").replace("_", " ")
 
 
@@ -109,7 +110,7 @@ def _baselines(setting: Setting, metric: str) -> list[float]:
 
 
 def _ended(setting: Setting, cell: str) -> str:
-    if setting.finished:
+    if setting.finished or cell:
         return cell
     return "diverged" if any(run.diverged for run in setting.runs) else "failed"
 

@@ -103,10 +103,13 @@ def differences(configs: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]
 
 
 def metric_rows(runs: Sequence[RecordedRun]) -> list[tuple[str, ...]]:
-    """Return the metrics of runs at the end and at their best, each with its difference from the first run."""
+    """Return the metrics of runs at their ends and their best, each with its difference from the first run.
+
+    Those of `final` are of the parameters that a run left.
+    """
     rows: list[tuple[str, ...]] = []
-    names = dict.fromkeys(name for run in runs for name in run.summary.end)
-    for kind in ("end", "best"):
+    names = dict.fromkeys(name for run in runs for name in run.summary.best)
+    for kind in ("final", "best"):
         for name in names:
             values: list[Mapping[str, float]] = [getattr(run.summary, kind) for run in runs]
             first = values[0].get(name)

@@ -126,11 +126,11 @@ def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None
     write_tracked(folder, uri, InStore(run.run_id, there.parent, complete=True))
 
 
-def _recorded(folder: Path) -> FinishedRun:
-    """Return a run, also one of an earlier version, of which the note has what is left."""
+def _recorded(folder: Path, wanted: str | None = None) -> FinishedRun:
+    """Return a run, with the reading that is wanted; of one of an earlier version, a note may have what is left."""
     note = None if is_there(folder / RECORD) else read_old_note(folder)
     if note is None or note.left is None:
-        return finished_run(folder)
+        return finished_run(folder, wanted)
     return replace(note.left, history=history_of(folder), files=files_to_record(folder))
 
 
@@ -146,7 +146,7 @@ def _deliver_sweep(folder: Path, uri: str, there: InStore, stores: Stores) -> No
         of_run = read_tracked(path).get(uri)
         known_here = is_there(path / RECORD) or of_run is not None
         if known_here and (of_run is None or not of_run.complete):
-            left = _recorded(path)
+            left = _recorded(path, record.metric)
             if left.status != "KILLED":  # else it was being written when the sweep ended
                 run_id = known.get(left.facts.tags.get("config_hash", "")) or tracked.record(left)
                 write_tracked(path, uri, InStore(run_id, tracked.run_id, complete=True))

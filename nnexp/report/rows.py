@@ -7,22 +7,34 @@ DECIMALS_MATTER = 10_000
 """A number below this is written with four decimals."""
 
 
-def summary(history: History, diverged_step: int | None) -> str:
-    """Return the result of a run in one line."""
+def summary(history: History, diverged_step: int | None, final_time: int | None) -> str:
+    """Return the result of a run in one line: the metrics of the parameters that it leaves."""
     end = f", diverged at step {diverged_step}" if diverged_step is not None else ""
     if not len(history):
         return f"nothing evaluated{end}"
-    last = history.at(-1)
-    return ", ".join(f"{name} {number(value)}" for name, value in last.items()) + end
+    left = history.at(history.place(final_time))
+    if final_time not in (None, history.times[-1]):
+        end = f", restored from {history.unit} {final_time}"
+    return ", ".join(f"{name} {number(value)}" for name, value in left.items()) + end
 
 
-def metric_rows(history: History, predictions: Predictions | None) -> list[tuple[str, ...]]:
-    """Return a row for each metric at the end and at the best time, a column for each part, then the baselines."""
+def metric_rows(history: History, predictions: Predictions | None, final_time: int | None) -> list[tuple[str, ...]]:
+    """Return a row for each metric of the parameters that are left, then at the end and the best time, and baselines.
+
+    There is a column for each part of the data.
+    """
     parts = history.parts()
     metrics = list(dict.fromkeys(name.partition("/")[2] for name in history.metrics))
-    best, unit = history.best(), history.unit
+    best, last, unit = history.best(), len(history) - 1, history.unit
+    final = history.place(final_time)
+    moments = {f"{unit} {history.times[last]}": last, f"best {unit} {history.times[best]}": best}
+    if final not in (-1, last):
+        moments = {
+            f"restored {unit} {final_time}": final,
+            **{title: at for title, at in moments.items() if at != final},
+        }
     rows: list[tuple[str, ...]] = []
-    for title, index in ((f"{unit} {history.times[-1]}", -1), (f"best {unit} {history.times[best]}", best)):
+    for title, index in moments.items():
         values = history.at(index)
         rows += [
             (f"{metric.replace('_', ' ')}, {title}", *[number(values[f"{part}/{metric}"]) for part in parts])

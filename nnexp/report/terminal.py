@@ -108,15 +108,18 @@ def _counting(what: str) -> "Bars":
     return Bars(*columns, transient=True)
 
 
-def show_line(name: str, history: History, diverged_step: int | None) -> None:
+def show_line(name: str, history: History, diverged_step: int | None, final_time: int | None) -> None:
     """Print the result of a run in one line."""
-    console().print(printable(f"{name}: {summary(history, diverged_step)}"), soft_wrap=True, markup=False)
+    line = f"{name}: {summary(history, diverged_step, final_time)}"
+    console().print(printable(line), soft_wrap=True, markup=False)
 
 
 def show_results(
     history: History,
     predictions: Predictions | None,
     diverged_step: int | None,
+    final_time: int | None,
+    *,
     notes: Sequence[str],
     lines: Sequence[str],
 ) -> None:
@@ -125,7 +128,7 @@ def show_results(
     if diverged_step is not None:
         out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
     if len(history):
-        out.print(_table(("", *history.parts()), metric_rows(history, predictions)))
+        out.print(_table(("", *history.parts()), metric_rows(history, predictions, final_time)))
     if isinstance(predictions, ClassPredictions):
         out.print(_table(("true \\ predicted", *predictions.classes), _confusion_rows(predictions)))
         out.print(_table(("class", "precision", "recall", "F1", "examples"), class_rows(predictions)))

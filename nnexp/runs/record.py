@@ -29,6 +29,7 @@ from nnexp.storage.run_folder import (
 )
 from nnexp.tracking.tracker import IDENTIFIER, FinishedRun, RunRecord
 from nnexp.training.history import NOTHING, History
+from nnexp.training.readings import TIME_TO, Reading
 
 RECORD, ERROR = "run.json", "error.txt"
 EXTENDED = "extended_to"
@@ -88,10 +89,14 @@ def write_error(folder: Path, reason: str, details: str) -> None:
     write_text(folder / ERROR, f"{reason}\n\n{details}")
 
 
-def finished_run(folder: Path) -> FinishedRun:
+def finished_run(folder: Path, wanted: str | None = None) -> FinishedRun:
     """Return everything that a tracker records of the run in a folder; one without a result was killed, or failed.
 
     Raises DamagedError if there is no run, or its files are damaged.
+
+    Args:
+        folder: The folder.
+        wanted: The path of a reading that is recorded, too; a tag says where a level was never reached.
     """
     record, summary = read_record(folder), summary_in(folder)
     if record is None:
@@ -99,10 +104,16 @@ def finished_run(folder: Path) -> FinishedRun:
     error = failure(folder) if summary is None else None
     history = history_of(folder)
     tags = outcome_tags(summary) if summary is not None else {} if error is None else {"error": error}
+    metrics = {} if summary is None else best_metrics(summary)
+    if summary is not None and wanted is not None:
+        path = Reading.of(wanted).path
+        value = summary.readings(history, wanted)[path]
+        metrics |= {} if value is None else {path: value}
+        tags |= {path: "never reached"} if value is None and Reading.of(wanted).kind == TIME_TO else {}
     changed = ("config_hash", EXTENDED) if EXTENDED in record.tags else ()
     return FinishedRun(
         facts=record,
-        metrics={} if summary is None else best_metrics(summary),
+        metrics=metrics,
         tags={**{key: record.tags[key] for key in changed}, **tags},
         description=_description(record, summary, history, folder),
         seconds=0.0 if summary is None else summary.seconds,
@@ -135,17 +146,17 @@ def failure(folder: Path) -> str | None:
 
 def _description(record: RunRecord, summary: RunSummary | None, history: History, folder: Path) -> str:
     """Return a run in a few lines of Markdown."""
-    diverged_step = None if summary is None else summary.diverged_step
-    lines = [f"    {command(*record.overrides)}", in_words(history, diverged_step), f"Files: `{folder}`"]
-    return "\n\n".join(lines if summary is not None else [lines[0], lines[2]])
+    came_out = [] if summary is None else [in_words(history, summary.diverged_step, summary.final_time)]
+    return "\n\n".join([f"    {command(*record.overrides)}", *came_out, f"Files: `{folder}`"])
 
 
 def best_metrics(summary: RunSummary) -> dict[str, float]:
-    """Return the metrics of the best epoch, named `best/...`."""
+    """Return the metrics of the parameters that the run leaves, `final/...`, and of the best epoch, `best/...`."""
+    final = {f"final/{name}": value for name, value in summary.final.items()}
     if summary.best_time is None:
-        return {}
+        return final
     metrics = {f"best/{name}": value for name, value in summary.at_best.items()}
-    return {**metrics, f"best/{summary.unit}": float(summary.best_time)}
+    return {**final, **metrics, f"best/{summary.unit}": float(summary.best_time)}
 
 
 def outcome_tags(summary: RunSummary) -> dict[str, str]:

@@ -60,7 +60,8 @@ def _ending(result: Result) -> list[str]:
 def _numbers(result: Result) -> str:
     if not len(result.history):
         return "Nothing was evaluated."
-    return table(("", *result.history.parts()), metric_rows(result.history, result.predictions))
+    rows = metric_rows(result.history, result.predictions, result.summary.final_time)
+    return table(("", *result.history.parts()), rows)
 
 
 def _predictions(predictions: Predictions | None) -> list[str]:

@@ -83,6 +83,7 @@ def result_of(
 
 def _summary(ready: Ready, outcome: Outcome, predictions: Predictions | None, seconds: float) -> RunSummary:
     history, known = outcome.history, {} if predictions is None else predictions.baselines()
+    left = len(history) > 0 and outcome.diverged_step is None
     return RunSummary(
         config_hash=ready.config_hash,
         data_digest=ready.dataset.digest,
@@ -101,4 +102,6 @@ def _summary(ready: Ready, outcome: Outcome, predictions: Predictions | None, se
         stopped=outcome.stopped,
         seconds=seconds,
         examples={name: len(part) for name, part in ready.data.parts().items()},
+        final=history.at(outcome.final) if left else {},
+        final_time=int(history.times[outcome.final]) if left else None,
     )

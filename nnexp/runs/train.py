@@ -103,12 +103,12 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                 except KeyboardInterrupt:
                     checkpoints.write(training)
                     raise
+    history, diverged_step, final_time = result.history, result.diverged_step, result.summary.final_time
     if experiment.verbose is not False:
-        terminal.show_results(
-            result.history, result.predictions, result.diverged_step, notes=result.notes, lines=file_and_links(result)
-        )
+        predictions, lines = result.predictions, file_and_links(result)
+        terminal.show_results(history, predictions, diverged_step, final_time, notes=result.notes, lines=lines)
     else:
-        terminal.show_line(result.name, result.history, result.diverged_step)
+        terminal.show_line(result.name, history, diverged_step, final_time)
     return result
 
 

@@ -4,7 +4,7 @@ import csv
 import io
 from array import array
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import get_args
@@ -16,6 +16,7 @@ from nnexp.core.component import Array
 from nnexp.core.files import atomically, read_text, sync_all, write_text
 from nnexp.core.json_files import read_json, write_json
 from nnexp.training.history import History, Unit
+from nnexp.training.readings import all_readings
 
 HALVING = "halving"
 """The first word of the reason with which successive halving stops a run."""
@@ -42,6 +43,9 @@ class RunSummary:
         diverged_step, stopped: The step at which it diverged and the reason why it ended early, or None.
         seconds: The time of the training; of a stack, the run's share.
         examples: How many the test and validation part have; nothing in a file of an earlier version.
+        final: Every metric of the parameters that it leaves, those of the end or those that early stopping restored;
+            empty if it diverged.
+        final_time: When these were evaluated; None if they were not.
     """
 
     config_hash: str
@@ -58,6 +62,8 @@ class RunSummary:
     stopped: str | None
     seconds: float
     examples: Mapping[str, int] = field(default_factory=dict)
+    final: Mapping[str, float] = field(default_factory=dict)
+    final_time: int | None = None
 
     @property
     def halved(self) -> bool:
@@ -75,8 +81,19 @@ class RunSummary:
 
     @classmethod
     def read(cls, folder: Path) -> "RunSummary | None":
-        """Return the summary in a run's folder; None if there is none, or it is damaged."""
-        return read_json(folder / SUMMARY, cls, MAX_FILE_BYTES)
+        """Return the summary in a run's folder; None if there is none, or it is damaged.
+
+        Of an earlier version, the end is taken to be what the run left.
+        """
+        summary = read_json(folder / SUMMARY, cls, MAX_FILE_BYTES)
+        if summary is None or summary.final_time is not None or summary.diverged_step is not None:
+            return summary
+        return replace(summary, final=summary.end)
+
+    def readings(self, history: History, wanted: str | None = None) -> dict[str, float | None]:
+        """Return by their paths the readings of the run's whole history, and the wanted one."""
+        final, diverged = history.place(self.final_time), self.diverged_step is not None
+        return all_readings(history, self.length, wanted, final=final, diverged=diverged)
 
 
 def files_to_record(folder: Path) -> list[Path]:

@@ -13,6 +13,7 @@ from nnexp.runs.prepare import Ready, load, prepare
 from nnexp.sweeps.options import SweepOptions
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.evaluator import metric_names
+from nnexp.training.readings import check_reading
 
 Loaded = dict[str, tuple[Data, DatasetFacts]]
 """Data by the configs it was loaded from."""
@@ -36,9 +37,9 @@ def checked(
         if (run.experiment.output_dir, run.experiment.tracking) != (first.output_dir, first.tracking):
             raise UserError("output_dir, tracking: must be the same for all runs of a sweep")
     for run in {run.dataset.source: run for run in runs}.values():
-        names = metric_names(run.data, run.experiment.trainer.metrics)
-        if options.metric is not None and options.metric not in names:
-            raise UserError(f"sweep.metric={options.metric}: must be {' or '.join(names)}")
+        if options.metric is not None:
+            metrics = metric_names(run.data, run.experiment.trainer.metrics)
+            check_reading(options.metric, metrics, "sweep.metric")
     if options.halving is not None:
         check_halving(runs, options)
     first.tracking.check()

@@ -7,6 +7,7 @@ from nnexp.analysis.findings import flags, incompleteness, verdict
 from nnexp.analysis.results import SweepResults
 from nnexp.tracking.tracker import Status, SweepView, TrackedSweep
 from nnexp.training.history import chosen_by
+from nnexp.training.readings import Reading
 
 
 def conclude(tracked: TrackedSweep, results: SweepResults, files: Sequence[Path], status: Status) -> None:
@@ -29,7 +30,7 @@ def view_of(results: SweepResults) -> SweepView:
     numbers = {"runs": len(results.runs), "failed": len(results.failed), "diverged": len(results.diverged)}
     return SweepView(
         parameters=[swept.key.replace("/", ".") for swept in results.swept_keys],
-        metric=results.metric or chosen_by(results.metrics),
+        metric=(results.reading or Reading.of(chosen_by(results.metrics))).path,
         metrics=sorted(results.metrics, key=lambda name: not name.startswith("test/")),
         numbers={name: float(value) for name, value in numbers.items()},
     )

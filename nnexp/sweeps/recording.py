@@ -28,14 +28,15 @@ class RecordingThread(Thread):
 
     Args:
         start: Opens the tracker, which takes seconds, and begins the sweep.
+        wanted: The path of the reading that ranks the runs, if it is asked for.
     """
 
-    def __init__(self, start: Callable[[], TrackedSweep]) -> None:
+    def __init__(self, start: Callable[[], TrackedSweep], wanted: str | None = None) -> None:
         super().__init__(daemon=True)
         self.tracked: TrackedSweep | None = None
         self.refusal: TrackingError | None = None
         self.errors: list[str] = []
-        self._start_sweep, self._known = start, dict[str, str]()
+        self._start_sweep, self._wanted, self._known = start, wanted, dict[str, str]()
         self._queue: SimpleQueue[SweepRun | None] = SimpleQueue()
         self._left: deque[SweepRun] = deque()
         self._abandoned = False
@@ -123,7 +124,7 @@ class RecordingThread(Thread):
             if earlier is None:
                 _note(tracked, self._known[run.config_hash], run.folder)
         elif earlier is None or not tracked.reuse(earlier):
-            run_id = tracked.record(finished_run(run.folder))
+            run_id = tracked.record(finished_run(run.folder, self._wanted))
             if run_id is not None and run.summary is not None:
                 _note(tracked, run_id, run.folder)
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nnexp import __version__
-from nnexp.analysis.results import KEPT_EVALUATIONS, SweepRun
+from nnexp.analysis.results import SweepRun
 from nnexp.config.code import code_fingerprint, has_foreign_components
 from nnexp.runs.prepare import FOLDER_NAME, Ready
 from nnexp.runs.record import UNKNOWN_CODE, read_record
@@ -27,15 +27,20 @@ def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]
 
 
 def trained_before(
-    runs: Sequence[Ready], places: Iterable[int], output_dir: Path, own: Path | None
+    runs: Sequence[Ready], places: Iterable[int], output_dir: Path, own: Path | None, *, wanted: str | None = None
 ) -> dict[int, SweepRun]:
-    """Return the runs that an earlier command has trained, by their places; `own` are those of the sweep itself."""
+    """Return the runs that an earlier command has trained, by their places, with the reading that is wanted.
+
+    `own` are those of the sweep itself.
+    """
     folders = folders_by_hash(output_dir, own)
-    found = ((place, finished(runs[place], folders, own)) for place in places)
+    found = ((place, finished(runs[place], folders, own, wanted)) for place in places)
     return {place: run for place, run in found if run is not None}
 
 
-def finished(run: Ready, folders: Mapping[str, list[Path]], own: Path | None) -> SweepRun | None:
+def finished(
+    run: Ready, folders: Mapping[str, list[Path]], own: Path | None, wanted: str | None = None
+) -> SweepRun | None:
     """Return a run that was trained before, if it was.
 
     It has to be trained by the same code on the same data, and to have figures if they are asked for. One that halving
@@ -51,15 +56,10 @@ def finished(run: Ready, folders: Mapping[str, list[Path]], own: Path | None) ->
             and (folder.parent == own or not summary.halved)
         ):
             with suppress(OSError, ValueError, KeyError):  # a damaged history: the run is trained again
-                return SweepRun(
-                    job=tuple(run.overrides),
-                    name=run.name,
-                    config_hash=run.config_hash,
-                    summary=summary,
-                    curves=read_history(folder).thinned(KEPT_EVALUATIONS),
-                    reused=True,
-                    folder=folder,
+                known = SweepRun(
+                    job=tuple(run.overrides), name=run.name, config_hash=run.config_hash, reused=True, folder=folder
                 )
+                return known.ended(summary, read_history(folder), wanted)
     return None
 
 

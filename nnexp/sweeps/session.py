@@ -21,7 +21,7 @@ from omegaconf import DictConfig
 
 from nnexp import __version__
 from nnexp.analysis.report import report_files, write_report
-from nnexp.analysis.results import KEPT_EVALUATIONS, REPEATS, SweepResults, SweepRun, swept_keys_of
+from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
 from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug
@@ -212,7 +212,8 @@ class Session:
     def _trained_before(self, runs: Sequence[Ready], places: Iterable[int], own: Path | None) -> dict[int, SweepRun]:
         """Return the runs that an earlier command has trained, by their places; they are given a record."""
         output_dir = absolute(runs[0].experiment.output_dir)
-        found = trained_before(runs, places, output_dir, own) if self._options.reuse else {}
+        wanted = self._options.metric
+        found = trained_before(runs, places, output_dir, own, wanted=wanted) if self._options.reuse else {}
         for place, run in found.items():
             if run.folder is not None and own is not None and not (run.folder / RECORD).exists():
                 with suppress(OSError):  # of an earlier version, and elsewhere
@@ -225,7 +226,8 @@ class Session:
         for place, result in trained:
             self._trained.add(runs[place].config_hash)
             folder = parent / runs[place].folder_name
-            yield place, write_or_rescue(partial(write_swept, runs[place], result, self._tags), folder)
+            write = partial(write_swept, runs[place], result, self._tags, wanted=self._options.metric)
+            yield place, write_or_rescue(write, folder)
 
     def _start_recording(self, tracking: Tracking, folder: SweepFolder) -> RecordingThread:
         """Return the thread that records runs; it opens the tracker, and notes the sweep before and after it begins."""
@@ -246,7 +248,7 @@ class Session:
                 note(path, tracked, complete=False)
             return tracked
 
-        return RecordingThread(start)
+        return RecordingThread(start, self._options.metric)
 
 
 @contextmanager
@@ -303,8 +305,15 @@ def begin_training(
     return train_halving(runs, stacks, pool, halving=halving, known=known)
 
 
-def write_swept(run: Ready, result: tuple[Outcome, float] | Failure, tags: Mapping[str, str], folder: Path) -> SweepRun:
-    """Write the files of a run into a folder, and return it."""
+def write_swept(
+    run: Ready,
+    result: tuple[Outcome, float] | Failure,
+    tags: Mapping[str, str],
+    folder: Path,
+    *,
+    wanted: str | None = None,
+) -> SweepRun:
+    """Write the files of a run into a folder, and return it, with the reading that is wanted."""
     write_record(folder, record_of(run, tags), run.experiment)
     written = planned(run, folder.parent)
     if isinstance(result, Failure):
@@ -313,7 +322,7 @@ def write_swept(run: Ready, result: tuple[Outcome, float] | Failure, tags: Mappi
     outcome, seconds = result
     whole = result_of(run, outcome, folder, seconds)
     write_run(run, outcome, whole, figures=run.experiment.figures is True)
-    return replace(written, summary=whole.summary, curves=whole.history.thinned(KEPT_EVALUATIONS))
+    return written.ended(whole.summary, whole.history, wanted)
 
 
 def closed(

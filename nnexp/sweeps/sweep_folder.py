@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nnexp.analysis.results import KEPT_EVALUATIONS, SweepResults, SweepRun
+from nnexp.analysis.results import SweepResults, SweepRun
 from nnexp.core.errors import DamagedError, UserError
 from nnexp.core.files import new_folder, remove_temporaries
 from nnexp.core.json_files import read_json, write_json
@@ -190,28 +190,24 @@ def results_in(folder: Path, record: SweepRecord) -> SweepResults:
     runs: list[SweepRun] = []
     for number in range(len([*folder.glob(f"{BATCHES}/*.json")])):
         batch = read_json(folder / BATCHES / f"{number}.json", _Batch, MAX_BATCH_BYTES)
-        found = [] if batch is None else [_run_in(folder / one.folder, one) for one in batch.runs]
+        found = [] if batch is None else [_run_in(folder / one.folder, one, record.metric) for one in batch.runs]
         runs += [run for run in found if run is not None]
     return record.results(runs)
 
 
-def _run_in(folder: Path, planned: _Planned) -> SweepRun | None:
+def _run_in(folder: Path, planned: _Planned, wanted: str | None) -> SweepRun | None:
     """Return a run with what its folder says of it; None if it has neither ended nor failed."""
-    summary, error, curves = RunSummary.read(folder), None, None
-    if summary is None:
-        error = failure(folder)
-    else:
-        with suppress(DamagedError):
-            curves = history_of(folder).thinned(KEPT_EVALUATIONS)
-    if error is None and curves is None:
-        return None
-    return SweepRun(
+    run = SweepRun(
         job=tuple(planned.job),
         name=planned.name,
         config_hash=planned.config_hash,
-        summary=summary,
-        curves=curves,
-        error=error,
         reused=planned.reused,
         folder=folder,
     )
+    summary = RunSummary.read(folder)
+    if summary is None:
+        error = failure(folder)
+        return None if error is None else replace(run, error=error)
+    with suppress(DamagedError):
+        return run.ended(summary, history_of(folder), wanted)
+    return None

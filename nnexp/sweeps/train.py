@@ -1,6 +1,6 @@
 """Training the stacks of a sweep on workers: all to the end at once, or from rung to rung with fewer and fewer runs.
 
-Successive halving ranks the runs at every rung by a metric; a share of them goes on, the others stop. Those that go on
+Successive halving ranks the runs at every rung by a reading; a share of them goes on, the others stop. Those that go on
 continue where they were, so their numbers are those of a run alone.
 
 References:
@@ -11,10 +11,8 @@ from bisect import bisect_left
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from math import ceil
+from math import ceil, inf
 from typing import Self
-
-import numpy as np
 
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import HALVING
@@ -23,7 +21,7 @@ from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.workers import Pool
 from nnexp.training.history import History, Outcome
 from nnexp.training.loop import Training
-from nnexp.training.metrics import lower_is_better
+from nnexp.training.readings import Reading
 from nnexp.training.trainer import Trainer
 from nnexp.training.worker import Begin, train_to_the_end, train_until
 
@@ -68,12 +66,17 @@ class Halving:
     Attributes:
         share: The share of the runs that goes on at a rung.
         rungs: How many rungs there are.
-        metric: The metric that ranks the runs.
+        metric: The path of the reading that ranks the runs, as of what they have trained so far.
     """
 
     share: float
     rungs: int
     metric: str
+
+    @property
+    def reading(self) -> Reading:
+        """Return the reading that ranks the runs."""
+        return Reading.of(self.metric)
 
     def times(self, trainer: Trainer) -> list[int]:
         """Return the times of the rungs, at length * share^rungs, ..., length * share, or the next evaluation."""
@@ -81,10 +84,11 @@ class Halving:
         wanted = [round(trainer.length * self.share ** (self.rungs - rung), DECIMALS) for rung in range(self.rungs)]
         return sorted({evaluations[bisect_left(evaluations, time)] for time in wanted} - {trainer.length})
 
-    def going_on(self, values: Mapping[int, float]) -> set[int]:
-        """Return the places of the runs that go on, given the metric of each; of equal ones the first."""
-        sign = 1 if lower_is_better(self.metric) else -1
-        ranked = sorted(values, key=lambda place: (sign * values[place], place))
+    def going_on(self, values: Mapping[int, float | None]) -> set[int]:
+        """Return the places of the runs that go on, given the reading of each, last where None; of equals the first."""
+        sign = 1 if self.reading.lower_is_better else -1
+        scores = {place: inf if value is None else sign * value for place, value in values.items()}
+        ranked = sorted(scores, key=lambda place: (scores[place], place))
         return set(ranked[: ceil(round(self.share * len(ranked), DECIMALS))])
 
 
@@ -139,10 +143,14 @@ class _PausedStack:
         """Return the stack at the next rung, to which it took some seconds."""
         return replace(self, training=training, seconds=self.seconds + seconds)
 
-    def latest(self, metric: str) -> dict[int, float]:
-        """Return a metric at the last evaluation of every run that has not ended, by its place."""
-        found = {} if self.training is None else self.training.latest(metric)
-        return {self.places[index]: value for index, value in found.items()}
+    def readings(self, reading: Reading) -> dict[int, float | None]:
+        """Return a reading of every run that has not ended, by its place."""
+        training = self.training
+        if training is None:
+            return {}
+        return {
+            self.places[index]: reading.read(training.history(index), training.time) for index in training.active_runs
+        }
 
     def stop(self, places: Collection[int], reason: str) -> None:
         """End some of the runs before their time."""
@@ -182,20 +190,15 @@ def _halve(
     going: Sequence[_PausedStack], known: Mapping[int, History], halving: Halving, moment: int, reason: str
 ) -> dict[int, History]:
     """End the worse of all runs at a rung; of those that were trained before, return the ones that would go on."""
-    earlier = {place: _metric_at(history, moment, halving.metric) for place, history in known.items()}
-    values = {place: value for place, value in earlier.items() if value is not None}
-    for stack in going:
-        values |= stack.latest(halving.metric)
+    there = {place: history for place, history in known.items() if moment in history.times}
+    values = {place: halving.reading.read(history.until(moment), moment) for place, history in there.items()}
+    training = [stack.readings(halving.reading) for stack in going]
+    for readings in training:
+        values |= readings
     staying = halving.going_on(values)
-    for stack in going:
-        stack.stop(stack.latest(halving.metric).keys() - staying, reason)
+    for stack, readings in zip(going, training, strict=True):
+        stack.stop(readings.keys() - staying, reason)
     return {place: history for place, history in known.items() if place in staying}
-
-
-def _metric_at(history: History, time: int, metric: str) -> float | None:
-    """Return the metric of a run at a time, None if it ended before."""
-    found = np.flatnonzero(history.times == time)
-    return float(history.metrics[metric][found[0]]) if len(found) else None
 
 
 def beginning(runs: Sequence[Ready], stack: Places) -> Begin:

@@ -111,7 +111,7 @@ class MLflowSweep(TrackedSweep):
             tags=[RunTag("mlflow.note.content", cut(description))],
         )
         if shown is not None:
-            state = view.shared_view(self.run_id, shown.parameters, f"best/{shown.metric}", shown.metrics)
+            state = view.shared_view(self.run_id, shown.parameters, shown.metric, shown.metrics)
             self._client.set_experiment_tag(self.experiment_id, view.tag_name(self.run_id), state)
         log_files(self._client, self.run_id, files)
         self._client.set_terminated(self.run_id, status)

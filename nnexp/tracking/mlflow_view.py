@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
 from nnexp.tracking.mlflow_store import is_server
-from nnexp.training.metrics import lower_is_better
+from nnexp.training.readings import Reading
 
 MAX_VIEW_LENGTH = 20_000
 """The longest value of an experiment's tag in MLflow 3.17, which refuses longer ones."""
@@ -35,7 +35,7 @@ def shared_view(sweep: str, parameters: Sequence[str], metric: str, metrics: Seq
     Args:
         sweep: The ID of the sweep; its runs have the tag `sweep.<sweep>`, also reused ones.
         parameters, metric: The varied parameters, the most interesting first, and the metric that ranks the runs, such
-            as `best/test/loss`. The last parameters are left out if the tag would be too long.
+            as `final/test/loss`. The last parameters are left out if the tag would be too long.
         metrics: The curves to draw, the most interesting first; MLflow itself adds all others.
     """
     for count in range(len(parameters), -1, -1):
@@ -74,7 +74,7 @@ def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence
     return {
         "searchFilter": f"tags.`sweep.{sweep}` = 'yes'",
         "orderByKey": f"metrics.`{metric}`",
-        "orderByAsc": lower_is_better(metric),
+        "orderByAsc": Reading.of(metric).lower_is_better,
         "runsHiddenMode": "SHOW_ALL",
         "selectedColumns": [f"metrics.`{metric}`", *(f"params.`{name}`" for name in parameters)],
         # Without it the groups of charts are sorted by name, and those of single metrics may come first.

@@ -155,7 +155,7 @@ class SweepView:
 
     Attributes:
         parameters: The keys that were varied.
-        metric: The metric that ranks the runs.
+        metric: The path of the reading that ranks the runs.
         metrics: All metrics.
         numbers: Numbers about the sweep as a whole, such as how many runs it has.
     """

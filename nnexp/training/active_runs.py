@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -125,9 +126,11 @@ class ActiveRuns:
             self._runs = in_stack
         return in_stack
 
-    def latest(self, metric: str) -> dict[int, float]:
-        """Return a metric of every run that is still training, at its last evaluation."""
-        return {run: self._histories.latest(run, metric) for run in self._runs.tolist()}
+    @property
+    def numbers(self) -> list[int]:
+        """Return the runs that are still training."""
+        numbers: list[int] = self._runs.tolist()
+        return numbers
 
     def stop(self, stack: Stack, runs: Sequence[int], reason: str) -> Indices:
         """End some of the runs that are still training, and return which of the stack stay, as indices into it."""
@@ -144,7 +147,13 @@ class ActiveRuns:
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""
-        return self._histories.outcomes()
+        outcomes, patience = self._histories.outcomes(), self._patience
+        if patience is None:
+            return outcomes
+        return {
+            run: one if one.diverged_step is not None else replace(one, final=patience.final(run, one.history))
+            for run, one in outcomes.items()
+        }
 
     def _leave(self, stack: Stack, indices: Indices, leaving: npt.NDArray[np.bool_], reason: str) -> Indices:
         for index in indices[leaving].tolist():

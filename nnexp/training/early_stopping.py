@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from nnexp.core.errors import UserError
 from nnexp.core.state import Saved, Tree
-from nnexp.training.history import Parameters, Row, chosen_by
+from nnexp.training.history import History, Parameters, Row, chosen_by
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.trainer import EarlyStopping
 
@@ -68,3 +68,10 @@ class Patience:
     def best(self, run: int) -> Parameters | None:
         """Return the parameters of a run's best evaluation, if they are to be restored."""
         return self._parameters[run]
+
+    def final(self, run: int, history: History) -> int:
+        """Return the index of the evaluation of these parameters, the last if none are to be restored."""
+        if self._parameters[run] is None:
+            return -1
+        values = self._sign * history.metrics[self._metric][history.first :]
+        return history.first + int(np.argmax(values == self._best[run]))

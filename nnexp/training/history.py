@@ -38,15 +38,31 @@ class History:
         """Return the parts of the data that were evaluated, `train` first."""
         return list(dict.fromkeys(name.partition("/")[0] for name in self.metrics))
 
+    @property
+    def first(self) -> int:
+        """Return the index of the first evaluation after the start, 1 where it was evaluated at time 0, too."""
+        return int(len(self) > 0 and self.times[0] == 0)
+
     def best(self) -> int:
         """Return the index of the first evaluation with the lowest selection loss (validation, else test)."""
-        return int(np.argmin(self.metrics[chosen_by(self.metrics)]))
+        return self.first + int(np.argmin(self.metrics[chosen_by(self.metrics)][self.first :]))
+
+    def until(self, time: int) -> "History":
+        """Return the evaluations up to a time."""
+        return self._at(np.flatnonzero(self.times <= time).tolist())
+
+    def _at(self, places: Sequence[int]) -> "History":
+        chosen = np.array(places, np.intp)
+        return History(self.times[chosen], {name: values[chosen] for name, values in self.metrics.items()}, self.unit)
+
+    def place(self, time: int | None) -> int:
+        """Return the index of the evaluation at a time, -1 for the last where there is none."""
+        return next(iter(np.flatnonzero(self.times == time).tolist()), -1)
 
     def thinned(self, most: int) -> "History":
         """Return `most` evaluations or fewer, evenly spread, and the best one."""
         places = evenly(len(self), most)
-        chosen = sorted({*places, self.best()}) if places else []
-        return History(self.times[chosen], {name: values[chosen] for name, values in self.metrics.items()}, self.unit)
+        return self._at(sorted({*places, self.best()}) if places else [])
 
     def evaluations(self) -> Iterator[tuple[int, dict[str, float]]]:
         """Yield the time and the metrics of every evaluation."""
@@ -121,6 +137,7 @@ class Outcome:
         stopped: Why it ended before its time, as `early stopping`, `time limit` or `test/loss below 0.2`; else None.
         snapshots: Its parameters at the times of `trainer.snapshots`.
         layers: The sizes within its layers, if they were watched.
+        final: The index of the evaluation of its parameters: the last, or the one that early stopping restored.
     """
 
     history: History
@@ -129,6 +146,7 @@ class Outcome:
     stopped: str | None = None
     snapshots: dict[int, Parameters] = field(default_factory=dict)
     layers: LayerHistory | None = None
+    final: int = -1
 
     @property
     def theta(self) -> Array:
@@ -158,10 +176,6 @@ class HistoryBuilder:
         """Add the next evaluation of the runs that are still training."""
         self._metrics[:, self._evaluations, runs] = [row[name] for name in self._names]
         self._evaluations += 1
-
-    def latest(self, run: int, name: str) -> float:
-        """Return a metric of a run that is still training, at the last evaluation."""
-        return float(self._metrics[self._names.index(name), self._evaluations - 1, run])
 
     def snapshot(self, run: int, time: int, learned: Parameters) -> None:
         """Add a snapshot: the parameters of a run at a time."""

@@ -266,9 +266,10 @@ class Training:
         """Return the times of all rounds, between which it can pause."""
         return [this.time for this in self._rounds]
 
-    def latest(self, metric: str) -> dict[int, float]:
-        """Return a metric of every run that has not ended, at its last evaluation."""
-        return self._active.latest(metric)
+    @property
+    def active_runs(self) -> list[int]:
+        """Return the runs that have not ended."""
+        return self._active.numbers
 
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""

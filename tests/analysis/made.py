@@ -1,6 +1,7 @@
 """Results of sweeps made by hand: every number in them is known."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -39,6 +40,7 @@ def summary(
         diverged_step=diverged_step,
         stopped=stopped,
         seconds=0.5,
+        final=end if diverged_step is None else {},
     )
 
 
@@ -73,7 +75,8 @@ def results_of(
         what, curves = out if isinstance(out, tuple) else (out, None)
         came_out, error = (None, what) if isinstance(what, str) else (what, None)
         folder = Path("outputs") / f"run_{number}"
-        runs.append(SweepRun(job=tuple(job), name=name, summary=came_out, curves=curves, error=error, folder=folder))
+        known = SweepRun(job=tuple(job), name=name, error=error, folder=folder)
+        runs.append(known if came_out is None else of_summary(known, came_out, curves))
     return SweepResults(
         question=more.get("question"),
         command="python -m nnexp -m made",
@@ -81,6 +84,14 @@ def results_of(
         missing=missing,
         wanted=more.get("wanted"),
     )
+
+
+def of_summary(run: SweepRun, summary: RunSummary, curves: History | None) -> SweepRun:
+    """Return a run with what came out of it, as far as a summary has its readings."""
+    kinds = {"final": summary.final, "end": summary.end, "best": summary.at_best}
+    readings = {f"{kind}/{name}": value for kind, known in kinds.items() for name, value in known.items()}
+    readings |= {f"{kind}/{name}": value for kind in ("min", "max") for name, value in summary.best.items()}
+    return replace(run, summary=summary, curves=curves, readings=readings)
 
 
 def grid(**values: Sequence[object]) -> list[list[str]]:

@@ -128,7 +128,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
 @pytest.mark.parametrize(("losses", "said"), VERDICTS, ids=str)
 def test_the_verdict(losses: dict[str, list[float]], said: list[str]) -> None:
     jobs = [[f"x={name}", f"seed={seed}"] for name, values in losses.items() for seed in range(len(values))]
-    outs = [diverged() if v != v else summary(v, 99.0) for values in losses.values() for v in values]  # noqa: PLR0124
+    outs = [diverged() if v != v else summary(0.001, v) for values in losses.values() for v in values]  # noqa: PLR0124
     assert verdict(results_of(jobs, outs)) == said
 
 

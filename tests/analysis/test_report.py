@@ -118,11 +118,14 @@ def test_the_table_of_runs_has_every_number() -> None:
         "name": "a=[1,2]",
         "a": "[1,2]",
         "b": "",
-        "best train/loss": "0.1",
-        "best test/loss": repr(1 / 3),
-        "end train/loss": "0.2",
-        "end test/loss": "0.7",
+        "final/train/loss": "0.2",
+        "final/test/loss": "0.7",
+        "best/train/loss": "0.1",
+        "best/test/loss": repr(1 / 3),
+        "min/train/loss": "0.1",
+        "min/test/loss": repr(1 / 3),
         "best_time": "7",
+        "final_time": "",
         "diverged_step": "",
         "stopped": "",
         "error": "",
@@ -130,7 +133,7 @@ def test_the_table_of_runs_has_every_number() -> None:
         "hash": "0123456789ab",
         "folder": "run_0",
     }
-    assert (second["b"], second["diverged_step"], second["best test/loss"]) == ("x", "3", "")
+    assert (second["b"], second["diverged_step"], second["best/test/loss"]) == ("x", "3", "")
     assert (third["a"], third["error"], third["hash"]) == ("3", "KeyError: 'a, \"b\"'", "")
 
 

@@ -1,11 +1,16 @@
 """The data model of a sweep: settings, what is varied, what is fixed, and what a run returns."""
 
+import csv
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
-from nnexp.analysis.results import SweptKey
-from nnexp.analysis.summary import baseline
+from nnexp.analysis.findings import verdict
+from nnexp.analysis.report import runs_csv
+from nnexp.analysis.results import SweepResults, SweepRun, SweptKey
+from nnexp.analysis.summary import baseline, settings_table
+from nnexp.training.history import History
 from tests.analysis.made import diverged, ended, grid, results_of, summary
 
 GROUPS: list[tuple[list[list[str]], dict[str, list[int]]]] = [
@@ -110,3 +115,51 @@ def test_a_setting_is_halved_if_none_of_its_runs_went_to_the_end() -> None:
     results = results_of(grid(a=[1, 2], seed=[0, 1]), [stopped, stopped, stopped, ended(0.1)])
     assert [run.halved for run in results.runs] == [True, True, True, False]
     assert [setting.halved for setting in results.settings] == [True, False]
+
+
+def run_of(job: str, losses: list[float], path: str, *, diverged_step: int | None = None) -> SweepRun:
+    times = np.arange(1, len(losses) + 1)
+    history = History(times, {"test/loss": np.array(losses), "train/loss": np.array(losses)})
+    out = summary({"test/loss": min(losses)}, {"test/loss": losses[-1]}, diverged_step=diverged_step)
+    return SweepRun(job=(job, f"seed={len(losses)}"), name=job).ended(out, history, path)
+
+
+RANKS = {
+    "test/loss": "bac",
+    "end/test/loss": "bac",
+    "min/test/loss": "abc",
+    "best/test/loss": "abc",
+    "max/test/loss": "bac",
+    "mean/test/loss": "abc",
+    "sum/test/loss": "abc",
+    "time_to/test/loss/0.2": "a",
+    "time_to/test/loss/1.5": "acb",
+    "trainability/test/loss": "cbad",  # what trains comes first, but the slowest of it
+}
+"""Settings from best to worst."""
+
+
+@pytest.mark.parametrize("path", RANKS)
+def test_settings_are_ranked_by_any_reading(path: str) -> None:
+    runs = [
+        run_of("x=a", [2.0, 0.1, 0.1, 1.1], path),
+        run_of("x=b", [1.9, 1.8, 0.5, 0.4], path),
+        run_of("x=c", [3.0, 1.2, 2.0, 3.0], path),
+        run_of("x=d", [0.5, 0.9], path, diverged_step=3),
+    ]
+    results = SweepResults(question=None, command="", runs=tuple(runs), wanted=path)
+    kept = "d" if path == "time_to/test/loss/1.5" else ""
+    assert "".join(setting.name[-1] for setting in results.ranked) == kept + RANKS[path]
+    assert [run.reading("start/test/loss") for run in runs] == [None] * 4
+
+
+def test_a_level_that_was_never_reached_is_no_number_and_comes_last() -> None:
+    path = "time_to/test/loss/1"
+    losses = {"x=a": [[3.0, 0.9], [3.0, 0.9, 0.9]], "x=b": [[0.1, 0.1], [2.0, 2.0, 2.0]], "x=c": [[2.0], [2.0, 2.0]]}
+    runs = [run_of(job, one, path) for job, several in losses.items() for one in several]
+    results = SweepResults(question=None, command="", runs=tuple(runs), wanted=path)
+    assert [(setting.name, setting.scores(path)) for setting in results.ranked] == [("x=a", [2.0, 2.0]), ("x=b", [1.0])]
+    assert "Lowest: x=a, time to test/loss 1 2.00 ± 0 over 2 seeds." in verdict(results)
+    (_, *rows) = settings_table(results, results.settings)
+    assert [row[-1] for row in rows[0]] == ["2.0000 ± 0.0000", "1.0000", ""]
+    assert [row[path] for row in csv.DictReader(runs_csv(results).splitlines())] == ["2.0", "2.0", "1.0", "", "", ""]

@@ -1,7 +1,11 @@
 """The answer of a sweep, as it stands in the terminal."""
 
+import csv
+import json
 import re
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 
 import pytest
 from rich.console import Console
@@ -9,7 +13,8 @@ from rich.console import Console
 from nnexp.analysis.results import SweepResults
 from nnexp.analysis.summary import show_answer
 from nnexp.report import terminal
-from nnexp.storage.run_folder import RunSummary
+from nnexp.report.rows import number
+from nnexp.storage.run_folder import RunSummary, read_history
 from tests.analysis.made import Out, computed, diverged, ended, grid, results_of, summary
 from tests.conftest import CommandLine
 
@@ -51,11 +56,17 @@ def test_the_metric_that_is_asked_for_chooses_where_every_run_has_it(capsys: pyt
     assert not any("Highest" in line for line in of(capsys, jobs, [outs[0], ended(0.2)], wanted="test/accuracy"))
 
 
-def test_the_best_value_stands_beside_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    text = "\n".join(of(capsys, [["a=1"], ["a=2"]], [summary(0.1, 0.4), summary(0.2, 0.3)]))
-    assert re.search(r"setting +train loss +test loss +best test loss\n", text)
+def test_what_runs_leave_ranks_them_and_another_reading_that_does_stands_beside_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    outs = [summary(0.1, 0.4), summary(0.2, 0.3)]
+    text = "\n".join(of(capsys, [["a=1"], ["a=2"]], outs))
+    assert re.search(r"setting +train loss +test loss\n", text)
+    assert "Lowest: a=2, test/loss 0.300. Next: a=1, 0.100 behind." in text
+    text = "\n".join(of(capsys, [["a=1"], ["a=2"]], outs, wanted="min/test/loss"))
+    assert re.search(r"setting +train loss +test loss +min test loss\n", text)
     assert re.search(r"a=1 +0\.1000 +0\.4000 +0\.1000\n", text)
-    assert "Lowest: a=1, test/loss 0.100. Next: a=2, 0.100 behind." in text
+    assert "Lowest: a=1, min test/loss 0.100. Next: a=2, 0.100 behind." in text
 
 
 def test_diverged_and_failed_runs_are_counted_and_take_no_part(capsys: pytest.CaptureFixture[str]) -> None:
@@ -72,10 +83,10 @@ def test_diverged_and_failed_runs_are_counted_and_take_no_part(capsys: pytest.Ca
         ended(3),
     ]
     text = "\n".join(of(capsys, jobs, outs))
-    assert re.search(r"a=1 +2 \(1 diverged\)( +0\.5000){3}\n", text)
-    assert re.search(r"a=2 +2( +0\.8000 ± 0\.1414){3}\n", text)
-    assert re.search(r"a=3 +2 \(2 diverged\)( +diverged){3}\n", text)
-    assert re.search(r"a=4 +2 \(1 failed\)( +3\.0000){3}\n", text)
+    assert re.search(r"a=1 +2 \(1 diverged\)( +0\.5000){2}\n", text)
+    assert re.search(r"a=2 +2( +0\.8000 ± 0\.1414){2}\n", text)
+    assert re.search(r"a=3 +2 \(2 diverged\)( +diverged){2}\n", text)
+    assert re.search(r"a=4 +2 \(1 failed\)( +3\.0000){2}\n", text)
     assert "Incomplete: 1 of 8 runs failed;" in text
     assert "Lowest so far: a=1, test/loss 0.500. Next: a=2, 0.300 behind." in text
     assert "Failed: a=4 seed=0: KeyError: x" in text
@@ -119,7 +130,7 @@ def test_a_list_in_a_name_is_not_taken_for_markup(capsys: pytest.CaptureFixture[
 
 def test_what_halving_stopped_is_marked(capsys: pytest.CaptureFixture[str]) -> None:
     text = "\n".join(of(capsys, grid(a=[1, 2]), [summary(0.1, stopped="halving at epoch 9"), ended(0.5)]))
-    assert re.search(r"a=1 \(halved\)( +0\.1000){3}\n", text)
+    assert re.search(r"a=1 \(halved\)( +0\.1000){2}\n", text)
     assert "Lowest: a=2, test/loss 0.500." in text
 
 
@@ -153,7 +164,7 @@ def test_the_answer_fits_the_terminal(
     text = "\n".join(lines)
     assert text.count("learning_rate=0.001") == 2 + text.partition("Lowest:")[2].count("learning_rate=0.001")
     assert ("train loss" in text) == (width == 110)
-    assert "best" in text
+    assert re.search(r"test( loss)?\n", text)
 
 
 def test_a_sweep_of_the_command_line_is_told_of_its_few_examples_and_of_what_matters(nnexp: CommandLine) -> None:
@@ -166,3 +177,47 @@ def test_a_sweep_of_the_command_line_is_told_of_its_few_examples_and_of_what_mat
     (report,) = nnexp.folder.glob("outputs/sweeps/*/report.md")
     assert few in result.stdout
     assert few in report.read_text(encoding="utf-8")
+
+
+SHOWN = ("final/test/loss", "mean/train/loss")
+IRIS = ("dataset=iris", "loss=categorical_cross_entropy", "architecture=logistic", "tracking=none")
+
+
+def test_a_run_that_ends_badly_is_not_called_best(nnexp: CommandLine) -> None:
+    """Of a learning rate this large, some epoch has a loss of 0 by luck."""
+    result = nnexp("-m", *IRIS, "optimizer.learning_rate=0.1,100000", "trainer.epochs=40")
+    assert result.returncode == 0, result.stderr
+    assert "Lowest: learning_rate=0.1, test/loss " in result.stdout
+
+
+def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_asked_for(nnexp: CommandLine) -> None:
+    rates, early = "optimizer.learning_rate=1,3", "trainer.early_stopping={patience: 5}"
+    data = ("dataset=moons", "dataset.points=40", "dataset.noise=0.5", "architecture.activation=tanh", "optimizer=adam")
+    result = nnexp("-m", *data, rates, early, "trainer.epochs=60", "sweep.metric=mean/train/loss")
+    assert result.returncode == 0, result.stderr
+    assert "Lowest: learning_rate=1, mean train/loss " in result.stdout
+    (table,) = nnexp.folder.glob("outputs/sweeps/*/runs.csv")
+    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+        query = "select value from latest_metrics where key = '{}'"
+        recorded = {key: {value for (value,) in store.execute(query.format(key))} for key in SHOWN}
+        ((view,),) = store.execute("select value from experiment_tags where key like 'mlflow.sharedViewState%'")
+    assert json.loads(view)["orderByKey"] == "metrics.`mean/train/loss`"
+    for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
+        folder = table.parent / "runs" / row["folder"]
+        summary, history = RunSummary.read(folder), read_history(folder)
+        assert summary is not None
+        losses, kept = history.metrics["test/loss"], history.place(summary.final_time)
+        assert float(row["final/test/loss"]) == summary.final["test/loss"] == losses[kept] == losses.min()
+        assert number(losses[kept]) in result.stdout
+        assert float(row["mean/train/loss"]) == pytest.approx(history.metrics["train/loss"].mean())
+        assert all(float(row[key]) in recorded[key] for key in SHOWN)
+        assert losses[-1] > losses[kept]
+
+
+def test_a_reading_that_is_none_is_refused_before_anything_is_trained(nnexp: CommandLine) -> None:
+    result = nnexp("-m", *IRIS, "seed=1,2", "sweep.metric=maen/train/loss")
+    assert (result.returncode, result.stdout) == (2, "")
+    (line,) = result.stderr.splitlines()
+    assert line.startswith("nnexp: sweep.metric=maen/train/loss: must begin with a reading (final, end, ")
+    assert line.endswith("as mean/train/loss, or be train/loss alone")
+    assert not (nnexp.folder / "outputs").exists()

@@ -51,9 +51,9 @@ def test_what_differs_and_by_how_much(outputs: Path, by: object) -> None:
         ["optimizer.learning_rate", "0.5", "0.25"]
     ]
     first, second = (
-        json.loads((folder / "result.json").read_text())["end"]["test/loss"] for folder in folders_of(outputs)
+        json.loads((folder / "result.json").read_text())["final"]["test/loss"] for folder in folders_of(outputs)
     )
-    (row,) = [line for line in lines if line[:2] == ["test/loss,", "end"]]
+    (row,) = [line for line in lines if line[:2] == ["test/loss,", "final"]]
     assert row[2:] == [f"{first:.4f}", f"{second:.4f}", f"({second - first:+.4f})"]
     assert Path(result.stdout.split("Picture ")[1].strip()).stat().st_size > 10_000
 
@@ -98,7 +98,7 @@ def test_a_run_that_diverged_is_told_apart(outputs: Path, tmp_path: Path) -> Non
     runs = [recorded_run(str(one), outputs) for one in (folders_of(outputs)[0], folder)]
     rows = {row[0]: row[1:] for row in metric_rows(runs)}
     assert rows["diverged at step"] == ("", "1")
-    assert rows["test/loss, end"][1] == "-"
+    assert rows["test/loss, final"][1] == "-"
 
 
 def test_curves_of_each_run_and_part() -> None:

@@ -109,6 +109,15 @@ def test_a_run_is_read_from_its_folder(tmp_path: Path) -> None:
     assert done.metrics["best/test/loss"] == result.history.metrics["test/loss"].min()
     assert done.facts.tags["config_hash"] == result.config_hash
     assert (done.facts.parameters["architecture.hidden"], done.facts.parameters["trainer.epochs"]) == ([4], 4)
+    assert done.metrics["final/test/loss"] == result.history.metrics["test/loss"][-1]
+    mean = result.history.metrics["test/loss"].mean()
+    assert finished_run(result.folder, "mean/test/loss").metrics == {
+        **done.metrics,
+        "mean/test/loss": pytest.approx(mean),
+    }
+    never = finished_run(result.folder, "time_to/test/loss/0")
+    assert never.metrics == done.metrics
+    assert never.tags.items() - done.tags.items() == {("time_to/test/loss/0", "never reached")}
     for name, values in result.history.metrics.items():
         np.testing.assert_array_equal(done.history.metrics[name], values)
     assert [*done.files] == files_to_record(result.folder)

@@ -77,6 +77,8 @@ summaries = st.builds(
     diverged_step=st.none() | st.integers(1, 2**60),
     stopped=st.none() | names,
     seconds=st.floats(0, allow_infinity=False),
+    final=numbers,
+    final_time=st.integers(0, 2**60),
 )
 
 

@@ -344,7 +344,7 @@ MISTAKES = [
     (["optimizer.learning_rate=0.1,0.3,-1"], r"optimizer\.learning_rate=-1\.0: must be a number greater than 0"),
     (["dataset=moons,digits_binary,digits"], r"loss=binary_cross_entropy: needs 2 classes .*"),
     (["trainer.batch_size=8,full,100000"], r"trainer\.batch_size=100000: must be a whole number from 1 to .*"),
-    (["seed=0,1", "sweep.metric=foo"], r"sweep\.metric=foo: must be train/loss or .*test/accuracy"),
+    (["seed=0,1", "sweep.metric=foo"], r"sweep\.metric=foo: must be train/loss or .*test/accuracy, or a reading .*"),
     (
         ["trainer.epochs=4,4,8", "sweep.halving=0.5"],
         r"sweep\.halving=0\.5: must be null where runs train or are evaluated at different times",

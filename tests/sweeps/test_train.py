@@ -164,6 +164,12 @@ def test_those_that_go_on_against_a_plain_loop(share: float, values: dict[int, f
     assert Halving(share, 3, metric).going_on(values) == expected
 
 
+def test_runs_without_the_reading_are_the_last_to_go_on() -> None:
+    values = {0: None, 1: 7.0, 2: None, 3: 5.0}
+    for share, expected in ((0.25, {3}), (0.5, {1, 3}), (0.75, {0, 1, 3})):
+        assert Halving(share, 1, "time_to/test/loss/0.1").going_on(values) == expected
+
+
 EPOCHS = 16
 BASE = (f"trainer.epochs={EPOCHS}", "trainer.batch_size=48", "architecture.hidden=[6]", "tracking=none")
 RATES = (0.3, 1e-4, 3.0, 0.01, 1.0, 0.1, 0.03, 10.0)
@@ -260,14 +266,19 @@ def test_halving_stops_the_worse_ones_and_changes_no_bit(stacked: list[Places], 
         assert trained[1] > 0
 
 
-def test_halving_goes_by_the_metric_that_is_asked_for() -> None:
+@pytest.mark.parametrize("metric", ["train/accuracy", "min/train/accuracy", "mean/train/accuracy"])
+def test_halving_goes_by_the_reading_that_is_asked_for(metric: str) -> None:
+    """One run was trained before: what counts of it is how far it was then."""
     runs = runs_of()
+    known = {2: alone(runs[2]).history}
     with LocalPool(1) as pool:
-        halving = Halving(0.25, 1, "train/accuracy")
-        found = all_of(train_halving(runs, [[0, 1, 2, 3], [4, 5, 6, 7]], pool, halving, {}), len(runs))
-    accuracies = [float(alone(run).history.metrics["train/accuracy"][3]) for run in runs]
-    best = sorted(range(8), key=lambda place: (-accuracies[place], place))[:2]
-    assert sorted(place for place in found if found[place][0].stopped is None) == sorted(best)
+        found = dict(train_halving(runs, [[0, 1, 3], [4, 5, 6, 7]], pool, Halving(0.25, 1, metric), known))
+    begun = np.array([alone(run).history.metrics["train/accuracy"][:4] for run in runs])
+    kinds = {"train": begun[:, -1], "min": begun.min(axis=1), "mean": begun.mean(axis=1)}
+    scores = kinds[metric.partition("/")[0]].tolist()
+    best = sorted(range(8), key=lambda place: (-scores[place], place))[:2]
+    going_on = [place for place, one in found.items() if not isinstance(one, Failure) and one[0].stopped is None]
+    assert sorted(going_on) == sorted({*best} - {2})
 
 
 def test_a_run_that_ends_on_its_own_is_not_ranked() -> None:

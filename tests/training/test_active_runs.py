@@ -47,8 +47,10 @@ def test_early_stopping_waits_and_restores_the_best() -> None:
     assert stopped.history.times[-1] == first_wait + 1
     shorter = solo(Trainer(epochs=int(losses[: first_wait + 1].argmin()) + 1))
     np.testing.assert_array_equal(stopped.theta, shorter.theta)
+    assert stopped.final == losses[: first_wait + 1].argmin()
     kept = solo(Trainer(epochs=200, early_stopping=EarlyStopping(patience=30, restore=False)))
     np.testing.assert_array_equal(kept.theta, solo(Trainer(epochs=first_wait + 1)).theta)
+    assert (kept.final, whole.final) == (-1, -1)
 
 
 def test_early_stopping_on_a_metric_that_is_better_when_higher() -> None:
@@ -68,8 +70,10 @@ def test_early_stopping_on_an_unknown_metric_is_refused() -> None:
 def test_each_run_of_a_stack_stops_at_its_own_time() -> None:
     trainer = Trainer(epochs=150, early_stopping=EarlyStopping(patience=10))
     recipes = [recipe(rate) for rate in (0.05, 0.5, 2.0)]
-    lengths = [len(outcome.history) for outcome in train(recipes, DATA, trainer, "float64")]
-    assert len(set(lengths)) == 3
+    outcomes = train(recipes, DATA, trainer, "float64")
+    assert len({len(outcome.history) for outcome in outcomes}) == 3
+    for outcome in outcomes:
+        assert outcome.final == outcome.history.metrics["test/loss"].argmin()
 
 
 def test_a_validation_part_is_evaluated_and_chooses() -> None:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal
 
@@ -12,18 +12,13 @@ from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, Swe
 from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
 from nnexp.config.overrides import command, key_of
 from nnexp.core.component import Array
-from nnexp.report.rows import number
+from nnexp.report.rows import figures, number
 from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
+from nnexp.training.story import TRAINING_LOSS, Story, story_of
 
 DEFAULT = "default"
 """The name of the value of a swept key where a run does not set it."""
-LATE_SHARE = 0.95
-"""The share of the training after which a best value shows that more training would help."""
-STUCK_SHARE = 0.01
-"""A run whose training loss fell by a smaller share of what it was has learned nothing."""
-LOST_SHARE = 0.05
-"""The share of all that a run gained which it has to lose again before that is worth a word."""
 FEW_EXAMPLES = 30
 """A part of the data with fewer examples chooses by chance."""
 MOST_NAMED = 5
@@ -210,11 +205,6 @@ def _some(settings: Sequence[Measured]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
-def figures(value: float) -> str:
-    """Return a number with three significant digits."""
-    return f"{value:#.3g}".rstrip(".") if value else "0"
-
-
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
@@ -234,24 +224,17 @@ def flags(results: SweepResults) -> list[str]:
 
 def plateau(results: SweepResults) -> float | None:
     """Return the training loss on which every run stayed, no better than guessing; None if one learned something."""
-    losses = []
-    for run in results.runs:
-        summary, curve = run.summary, None if run.curves is None else run.curves.metrics.get("train/loss")
-        if summary is None or run.diverged:
-            continue
-        if curve is None or not len(curve) or curve[0] - curve[-1] > STUCK_SHARE * abs(curve[0]):
-            return None
-        if not summary.baselines or any(
-            _is_better(summary.final, metric, than) for metric, than in summary.baselines.items()
-        ):
-            return None
-        losses.append(float(curve[-1]))
-    return fmean(losses) if losses else None
+    runs = [run for run in results.runs if run.summary is not None and not run.diverged]
+    if not runs or any(story(run) != "stuck" for run in runs):
+        return None
+    return fmean(run.summary.final[TRAINING_LOSS] for run in runs if run.summary is not None)
 
 
-def _is_better(metrics: Mapping[str, float], metric: str, than: float) -> bool:
-    sign = 1 if lower_is_better(metric) else -1
-    return metric in metrics and sign * metrics[metric] < sign * than
+def story(run: SweepRun) -> Story | None:
+    """Return what became of a run; None if it failed, diverged or was hardly evaluated."""
+    if run.summary is None or run.curves is None or run.diverged:
+        return None
+    return story_of(run.curves, run.summary.final, run.summary.baselines)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -358,19 +341,16 @@ def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest
 
 
 def _flags_of_time(run: SweepRun) -> list[str]:
-    summary = run.summary
-    if summary is None or summary.best_time is None or run.diverged or run.halved:
+    summary, told = run.summary, story(run)
+    if summary is None or run.halved or told not in ("falling", "overfitted"):
         return []
-    loss, unit = chosen_by(summary.best), summary.unit
-    when = f"The best run has its lowest {loss} at {unit} {summary.best_time} of {summary.length}"
-    if summary.best_time >= LATE_SHARE * summary.length:
-        return [f"{when}, in the last 5 % of its training: train longer."]
-    curve = None if run.curves is None else run.curves.metrics.get(loss)
-    begun = summary.end[loss] if curve is None or not len(curve) else float(curve[0])
-    gained, lost = begun - summary.best[loss], summary.final[loss] - summary.best[loss]
-    if lost > LOST_SHARE * max(gained, lost):
-        return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
-    return []
+    loss = chosen_by(summary.best)
+    if told == "falling":
+        return [
+            f"The {loss} of the best run was still falling at its end, {summary.unit} {summary.length}: train longer."
+        ]
+    when = f"The best run has its lowest {loss} at {summary.unit} {summary.best_time} of {summary.length}"
+    return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
 
 
 def _flags_of_baseline(results: SweepResults, best: SweepRun) -> list[str]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from nnexp.analysis.findings import figures
 from nnexp.analysis.results import Setting, SweepResults
 from nnexp.analysis.verdict import Measured, Moments, diverges_oftener, verdict_on, wins, worse
+from nnexp.report.rows import figures
 
 Letter = Literal["A", "B"]
 

@@ -60,6 +60,11 @@ def error_rows(predictions: NumberPredictions) -> list[tuple[str, ...]]:
     return [(column, number(error), number(mean)) for column, error, mean in predictions.typical_errors()]
 
 
+def figures(value: float) -> str:
+    """Return a number with three significant digits."""
+    return f"{value:#.3g}".rstrip(".") if value else "0"
+
+
 def number(value: float) -> str:
     """Return a metric with four decimals, or in powers of ten if it is too large for them to matter."""
     return f"{value:.4f}" if abs(value) < DECIMALS_MATTER else f"{value:.3e}"

@@ -120,10 +120,10 @@ def show_results(
     diverged_step: int | None,
     final_time: int | None,
     *,
-    notes: Sequence[str],
+    story: Sequence[str],
     lines: Sequence[str],
 ) -> None:
-    """Print the tables of a finished run, notes on its data, and further lines."""
+    """Print the tables of a finished run, what became of it, and further lines."""
     out = console()
     if diverged_step is not None:
         out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
@@ -134,10 +134,8 @@ def show_results(
         out.print(_table(("class", "precision", "recall", "F1", "examples"), class_rows(predictions)))
     elif isinstance(predictions, NumberPredictions):
         out.print(_table(("test", "typical error", "of the training mean"), error_rows(predictions)))
-    for note in notes:
-        out.print(printable(f"Data    {note}"), soft_wrap=True, markup=False)
-    for line in lines:
-        out.print(line, soft_wrap=True, markup=False)
+    show_sentences(story)
+    show_lines(lines)
 
 
 def show_lines(lines: Sequence[str]) -> None:

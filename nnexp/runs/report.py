@@ -27,8 +27,15 @@ CAPTIONS = {
 """The caption of each figure."""
 
 
-def run_report(result: Result, question: str | None, figures: Sequence[str]) -> str:
-    """Return the report of a run; `figures` are the names of those that were drawn, in the folder `figures`."""
+def run_report(result: Result, question: str | None, figures: Sequence[str], story: Sequence[str] = ()) -> str:
+    """Return the report of a run.
+
+    Args:
+        result: What came out.
+        question: What it is to find out.
+        figures: The names of those that were drawn, in the folder `figures`.
+        story: What became of it, in sentences.
+    """
     differing = [
         (f"`{key}`", *(f"`{value}`" if value else "" for value in values))
         for key, *values in changes(result.config, default_config())
@@ -41,6 +48,7 @@ def run_report(result: Result, question: str | None, figures: Sequence[str]) -> 
         "## What came out",
         *_ending(result),
         _numbers(result),
+        *story,
         *_predictions(result.predictions),
         "## What differs from the defaults",
         table(("key", "default", "here"), differing) if differing else "Nothing.",

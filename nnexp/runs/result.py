@@ -7,6 +7,7 @@ from pathlib import Path
 from nnexp import __version__
 from nnexp.core.component import Array, resolved
 from nnexp.runs.prepare import Ready
+from nnexp.runs.story import sentences
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, Outcome
 from nnexp.training.metrics import lower_is_better
@@ -32,6 +33,7 @@ class Result:
         snapshots: The parameters at the times of `trainer.snapshots`.
         folder: The folder with the run's files.
         rescued: Whether that is in the temporary directory, since the files could not be written where they belong.
+        story: What became of it, in sentences, with the command to try next; empty where it simply learned.
         notes: Notes on what was done to the data.
         links: How to open the run in MLflow, as pairs of a title and a command or address; empty without tracking.
         summary: The result in a few numbers.
@@ -48,6 +50,7 @@ class Result:
     stopped: str | None
     snapshots: Mapping[int, Mapping[str, Array]]
     folder: Path
+    story: Sequence[str]
     notes: Sequence[str]
     links: Sequence[tuple[str, str]]
     summary: RunSummary
@@ -60,6 +63,7 @@ def result_of(
     """Return the result of the training of a run."""
     trained = ready.trained(outcome)
     predictions = predict(trained) if outcome.diverged_step is None else None
+    summary = _summary(ready, outcome, predictions, seconds)
     return Result(
         name=ready.name,
         command=ready.command,
@@ -75,9 +79,10 @@ def result_of(
             for moment, learned in outcome.snapshots.items()
         },
         folder=folder,
+        story=sentences(ready, outcome, summary),
         notes=ready.data.notes,
         links=links,
-        summary=_summary(ready, outcome, predictions, seconds),
+        summary=summary,
     )
 
 

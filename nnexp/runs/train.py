@@ -106,7 +106,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     history, diverged_step, final_time = result.history, result.diverged_step, result.summary.final_time
     if experiment.verbose is not False:
         predictions, lines = result.predictions, file_and_links(result)
-        terminal.show_results(history, predictions, diverged_step, final_time, notes=result.notes, lines=lines)
+        terminal.show_results(history, predictions, diverged_step, final_time, story=result.story, lines=lines)
     else:
         terminal.show_line(result.name, history, diverged_step, final_time)
     return result

@@ -35,7 +35,7 @@ def write_run(
     drawn: list[str] = []
     if figures:
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / FIGURES)
-    write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn))
+    write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn, result.story))
     result.summary.write(folder, durable=durable)
 
 
@@ -60,5 +60,6 @@ def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
 
 
 def file_and_links(result: Result) -> list[str]:
-    """Return lines with the folder of the files and how to open the run in MLflow."""
-    return [f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]
+    """Return lines with notes on the data, the folder of the files and how to open the run in MLflow."""
+    notes = [f"Data    {note}" for note in result.notes]
+    return [*notes, f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]

@@ -315,28 +315,46 @@ def test_draws_that_crowd_at_an_edge(centre: float, which: str | None) -> None:
     assert said == ([] if which is None else [sentence])
 
 
+CLEARLY_WORSE = (
+    "The best run has its lowest test/loss at epoch 50 of 100, and ends clearly worse (overfitting, or too large "
+    "steps): train shorter, or stop early."
+)
+
+
 @pytest.mark.parametrize(
-    ("best_time", "end", "said"),
+    ("at", "end", "said"),
     [
-        (95, 0.1, "in the last 5 % of its training: train longer."),
-        (94, 0.1, None),
-        (12, 0.14, None),
-        (12, 0.15, "and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."),
+        (1.0, 0.1, f"The test/loss of the best run was still falling at its end, epoch {LENGTH}: train longer."),
+        (0.9, 0.1, None),
+        (0.5, 0.14, None),
+        (
+            0.5,
+            0.15,
+            CLEARLY_WORSE,
+        ),
     ],
 )
-def test_when_the_best_was_reached(best_time: int, end: float, said: str | None) -> None:
+def test_when_the_best_was_reached(at: float, end: float, said: str | None) -> None:
     # The loss falls from 1 to 0.1, so more than 0.045 lost again is more than 5 % of what was gained.
-    out = summary(0.1, end, best_time=best_time), falling(1.0, 0.1, end)
-    when = f"The best run has its lowest test/loss at epoch {best_time} of {LENGTH}, "
-    assert flags(results_of([["a=1"]], [out])) == ([] if said is None else [when + said])
+    out = summary(0.1, end), falling(1.0, 0.1, end, at=at)
+    assert flags(results_of([["a=1"]], [out])) == ([] if said is None else [said])
+
+
+def begun(end: float, accuracy: float) -> RunSummary:
+    """Return what came out where the training loss is four fifths of the other, as in the curves."""
+    return summary(
+        {"train/loss": 0.8 * end, "test/loss": end, "test/accuracy": accuracy}, baselines={"test/accuracy": 0.5}
+    )
 
 
 @pytest.mark.parametrize(("end", "accuracy", "stuck"), [(0.69, 0.5, True), (0.5, 0.5, False), (0.69, 0.6, False)])
 def test_runs_that_stay_on_their_plateau_are_told_what_to_do(end: float, accuracy: float, *, stuck: bool) -> None:
     """And not to extend a range whose values make no difference, or to train shorter."""
-    outs: list[Out] = [(ended(end, 0.5, accuracy=accuracy), falling(0.6931, end, end)) for _ in range(3)]
+    outs: list[Out] = [(begun(end, accuracy), falling(0.6931, end, end)) for _ in range(3)]
     lines = flags(results_of(grid(rate=[0.1, 1, 10]), outs))
-    assert any(line.startswith("No run left the plateau on which it began, train/loss 0.55") for line in lines) == stuck
+    assert (
+        any(line.startswith("No run left the plateau on which it began, train/loss 0.552") for line in lines) == stuck
+    )
     assert not stuck or (len(lines) == 1 and verdict(results_of(grid(rate=[0.1, 1, 10]), outs)) == [])
     outs[1] = (diverged(), None)
     assert (len(flags(results_of(grid(rate=[0.1, 1, 10]), outs))) == 1) == stuck

@@ -216,6 +216,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
         r"http://127\.0\.0\.1:5000/#/experiments/1/runs/\w{32}\?workflowType=machine_learning", result.stdout
     )
     assert {path.name for path in folder.iterdir()} == {
+        ".lock",
         "config.yaml",
         "run.json",
         "history.csv",

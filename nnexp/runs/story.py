@@ -1,0 +1,65 @@
+"""What became of a run, in sentences, and what to try next, as a command."""
+
+from nnexp.config.overrides import command, key_of
+from nnexp.report.rows import figures
+from nnexp.runs.prepare import Ready
+from nnexp.storage.run_folder import RunSummary
+from nnexp.training.history import History, LayerHistory, Outcome, chosen_by
+from nnexp.training.story import TRAINING_LOSS, story_of
+
+DEAD_SHARE = 0.5
+"""The share of dead units of a layer that is worth a word."""
+
+
+def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
+    """Return what the user of a run would want to know, with the command to try; nothing where it simply learned."""
+    rate = ready.experiment.optimizer.learning_rate
+    slower, faster = (f"optimizer.learning_rate={value:g}" for value in (rate / 10, 10 * rate))
+    if outcome.diverged_step is not None:
+        return [f"Its steps are too large: try {_with(ready, slower)}"]
+    history, unit = outcome.history, outcome.history.unit
+    longer = f"trainer.{unit}s={2 * summary.length}"
+    match story_of(history, summary.final, summary.baselines):
+        case "exploded":
+            ends = f"It ends worse than it began, {_from_to(history, summary)}: its steps are too large."
+            told = [f"{ends} Try {_with(ready, slower)}"]
+        case "stuck":
+            stays = f"It stays where it began, {_from_to(history, summary)}, and is no better than guessing."
+            told = [f"{stays} Try larger steps, larger starting weights, or longer: {_with(ready, faster, longer)}"]
+        case "guessing":
+            told = ["It learned something of the training part, but is no better on the test part than its baseline."]
+        case "overfitted":
+            loss = chosen_by(history.metrics)
+            best = f"{figures(history.at(history.best())[loss])} at {unit} {summary.best_time}"
+            rose = f"Its {loss} was lowest, {best}, and rose to {figures(summary.final[loss])}"
+            again = _with(ready, "trainer.early_stopping={patience: 20}")
+            told = [f"{rose}: it overfits, or its steps are too large. Try {again}"]
+        case "falling":
+            told = [f"Its {chosen_by(history.metrics)} was still falling at the end. Try {_with(ready, longer)}"]
+        case _:
+            told = []
+    return [*told, *_dead(outcome.layers)]
+
+
+def _from_to(history: History, summary: RunSummary) -> str:
+    """Return the training loss at the first evaluation and of the parameters that the run leaves."""
+    first, left = float(history.metrics[TRAINING_LOSS][0]), summary.final[TRAINING_LOSS]
+    return f"{TRAINING_LOSS} {figures(first)} then {figures(left)}"
+
+
+def _with(ready: Ready, *changes: str) -> str:
+    """Return the command of the run with some overrides changed or added."""
+    keys = {key_of(change) for change in changes}
+    return command(*(override for override in ready.overrides if key_of(override) not in keys), *changes)
+
+
+def _dead(layers: LayerHistory | None) -> list[str]:
+    """Return a sentence where most units of a layer are zero whatever they see."""
+    if layers is None or not layers.dead.size:
+        return []
+    shares = layers.dead[-1]
+    worst = int(shares.argmax())
+    if shares[worst] < DEAD_SHARE:
+        return []
+    dead = f"{shares[worst]:.0%} of the units of its rectified layer {worst + 1} are dead, zero for every example"
+    return [f"{dead}: try smaller steps, or architecture.activation=leaky_relu."]

@@ -85,7 +85,9 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
         ):
             if earlier is not None:
                 terminal.show_lines([_how_far(training, trainer, folder)])
-            tracked = _begin_to_track(tracker, record, folder=folder, earlier=earlier, times=trainer.evaluations())
+            tracked = _begin_to_track(
+                tracker, record, folder=folder, earlier=earlier, times=[0, *trainer.evaluations()]
+            )
             with _closed_if_it_fails(tracked, training, folder):
                 content = facts(experiment, ready.overrides, ready.dataset.digest)
                 every = trainer.checkpoint_every and trainer.steps(trainer.checkpoint_every, len(ready.data.train))

@@ -380,7 +380,7 @@ def expected_lengths(alone: Mapping[str, Result], share: float, times: Sequence[
     lengths: dict[str, int] = {}
     staying = list(alone)
     for time_ in times:
-        loss = {name: alone[name].history.metrics["test/loss"][time_ - 1] for name in staying}
+        loss = {name: alone[name].history.metrics["test/loss"][time_] for name in staying}
         ranked = sorted(staying, key=loss.__getitem__)
         stopped = ranked[ceil(share * len(ranked)) :]
         lengths |= dict.fromkeys(stopped, time_)
@@ -395,7 +395,7 @@ def check_halved(runs: Mapping[str, Path], alone: Mapping[str, Result], lengths:
             assert_same_numbers(folder, one.folder)
         else:
             lines = (one.folder / "history.csv").read_bytes().splitlines(keepends=True)
-            assert (folder / "history.csv").read_bytes() == b"".join(lines[: 1 + length])
+            assert (folder / "history.csv").read_bytes() == b"".join(lines[: 2 + length])
             assert summary_of(folder)["stopped"] == f"halving at epoch {length}"
 
 

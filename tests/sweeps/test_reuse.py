@@ -70,7 +70,7 @@ def test_runs_alone_and_of_other_sweeps_are_found_those_of_the_own_sweep_first(t
     assert known is not None
     assert (known.folder, known.summary, known.reused) == (here, result(ready()), True)
     assert known.curves is not None
-    assert known.curves.times[[0, -1]].tolist() == [0, 1000]
+    assert known.curves.times[[0, -1]].tolist() == [1, 1000]
     assert 100 < len(known.curves) <= KEPT_EVALUATIONS + 1
 
 

@@ -21,7 +21,7 @@ DEFAULT = "default"
 LATE_SHARE = 0.95
 """The share of the training after which a best value shows that more training would help."""
 STUCK_SHARE = 0.01
-"""A run whose training loss fell by a smaller share of what it was has learned nothing."""
+"""A run whose training loss changed by a smaller share of what it was has learned nothing."""
 LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
 FEW_EXAMPLES = 30
@@ -239,7 +239,7 @@ def plateau(results: SweepResults) -> float | None:
         summary, curve = run.summary, None if run.curves is None else run.curves.metrics.get("train/loss")
         if summary is None or run.diverged:
             continue
-        if curve is None or not len(curve) or curve[0] - curve[-1] > STUCK_SHARE * abs(curve[0]):
+        if curve is None or not len(curve) or abs(curve[0] - curve[-1]) > STUCK_SHARE * abs(curve[0]):
             return None
         if not summary.baselines or any(
             _is_better(summary.final, metric, than) for metric, than in summary.baselines.items()

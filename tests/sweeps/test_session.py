@@ -161,7 +161,7 @@ def test_jobs_that_mean_the_same_are_trained_once(sweep: Sweep, tmp_path: Path) 
     assert result.returncode == 0, result.stderr
     assert len(runs_in(tmp_path / "outputs")) == 2
     (folder,) = sweeps_in(tmp_path / "outputs")
-    first, second, third = [(row["hash"], row["end test/loss"]) for row in rows_of(folder)]
+    first, second, third = [(row["hash"], row["final/test/loss"]) for row in rows_of(folder)]
     assert first == second != third
 
 

@@ -83,8 +83,10 @@ def replay(name: str, output_dir: Path) -> bool:
 def first_difference(was: History, now: History, *, ended_early: bool) -> Difference | None:
     """Return the first evaluation at which a metric has other bits; None if there is none.
 
-    A run that ended early, by the clock or by halving, may train for longer the second time.
+    A run that ended early, by the clock or by halving, may train for longer the second time. One of an earlier version
+    was not evaluated at time 0.
     """
+    now = now if was.first else now.trained
     for place, time in enumerate(was.times.tolist()):
         there = place < len(now) and now.times[place] == time
         for metric, values in was.metrics.items():

@@ -31,7 +31,7 @@ def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | N
     """Return the figures of a run; there are fewer if it diverged, since it has no predictions then."""
     data, history = trained.data, outcome.history
     figures: Figures = {}
-    if len(history):
+    if len(history.trained):
         figures["curves"] = lambda: curves(history, data.name)
     if data.image_shape is not None:
         figures["samples"] = lambda: sample_images(data)

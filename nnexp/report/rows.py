@@ -10,7 +10,7 @@ DECIMALS_MATTER = 10_000
 def summary(history: History, diverged_step: int | None, final_time: int | None) -> str:
     """Return the result of a run in one line: the metrics of the parameters that it leaves."""
     end = f", diverged at step {diverged_step}" if diverged_step is not None else ""
-    if not len(history):
+    if not len(history.trained):
         return f"nothing evaluated{end}"
     left = history.at(history.place(final_time))
     if final_time not in (None, history.times[-1]):

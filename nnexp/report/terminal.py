@@ -127,7 +127,7 @@ def show_results(
     out = console()
     if diverged_step is not None:
         out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
-    if len(history):
+    if len(history.trained):
         out.print(_table(("", *history.parts()), metric_rows(history, predictions, final_time)))
     if isinstance(predictions, ClassPredictions):
         out.print(_table(("true \\ predicted", *predictions.classes), _confusion_rows(predictions)))

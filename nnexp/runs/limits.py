@@ -80,7 +80,7 @@ def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
 
 def evaluations(trainer: Trainer) -> int:
     """Return the largest possible number of evaluations."""
-    return trainer.length // trainer.evaluate_every + 2 + len(trainer.snapshots)
+    return trainer.length // trainer.evaluate_every + 3 + len(trainer.snapshots)
 
 
 def existing(path: Path) -> Path:

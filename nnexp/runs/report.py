@@ -66,7 +66,7 @@ def _ending(result: Result) -> list[str]:
 
 
 def _numbers(result: Result) -> str:
-    if not len(result.history):
+    if not len(result.history.trained):
         return "Nothing was evaluated."
     rows = metric_rows(result.history, result.predictions, result.summary.final_time)
     return table(("", *result.history.parts()), rows)

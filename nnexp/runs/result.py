@@ -87,21 +87,22 @@ def result_of(
 
 
 def _summary(ready: Ready, outcome: Outcome, predictions: Predictions | None, seconds: float) -> RunSummary:
-    history, known = outcome.history, {} if predictions is None else predictions.baselines()
-    left = len(history) > 0 and outcome.diverged_step is None
+    history, trained = outcome.history, outcome.history.trained
+    known = {} if predictions is None else predictions.baselines()
+    left = len(trained) > 0 and outcome.diverged_step is None
     return RunSummary(
         config_hash=ready.config_hash,
         data_digest=ready.dataset.digest,
         version=__version__,
         unit=history.unit,
         length=ready.experiment.trainer.length,
-        end=history.at(-1) if len(history) else {},
+        end=trained.at(-1) if len(trained) else {},
         best={
             name: float(values.min() if lower_is_better(name) else values.max())
-            for name, values in (history.metrics.items() if len(history) else ())
+            for name, values in (trained.metrics.items() if len(trained) else ())
         },
-        best_time=int(history.times[history.best()]) if len(history) else None,
-        at_best=history.at(history.best()) if len(history) else {},
+        best_time=int(trained.times[trained.best()]) if len(trained) else None,
+        at_best=trained.at(trained.best()) if len(trained) else {},
         baselines={f"test/{metric}": value for metric, (_, value) in known.items()},
         diverged_step=outcome.diverged_step,
         stopped=outcome.stopped,

@@ -88,7 +88,8 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
             claimed(ready, tags, output_dir, uri=tracker.uri, earlier=earlier) as (place, record),
             _saying_how_to_go_on(place, overrides),
         ):
-            tracked = _begin_to_track(tracker, record, folder=place, earlier=earlier, times=trainer.evaluations())
+            times = [0, *trainer.evaluations()]
+            tracked = _begin_to_track(tracker, record, folder=place, earlier=earlier, times=times)
             folder = place if earlier is None else go_on(place, record, ready)
             if earlier is not None:
                 terminal.show_lines([_how_far(training, trainer, folder)])

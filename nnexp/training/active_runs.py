@@ -23,6 +23,12 @@ Observer = Callable[[int, Sequence[int], Row], None]
 """Called after every evaluation with the time, the runs that are still training, and their metrics."""
 
 
+def all_finite(row: Row) -> npt.NDArray[np.bool_]:
+    """Tell for each run whether all of its metrics are finite."""
+    finite: npt.NDArray[np.bool_] = np.isfinite(np.array([*row.values()])).all(axis=0)
+    return finite
+
+
 def unobserved(_time: int, _runs: Sequence[int], _row: Row) -> None:
     """Do nothing with an evaluation."""
 
@@ -42,7 +48,21 @@ class ActiveRuns:
         self._histories = HistoryBuilder(runs, trainer.evaluations(), names, trainer.unit)
         self._patience = Patience(trainer.early_stopping, runs, names) if trainer.early_stopping else None
         self._began, self._most, self._stop = time.monotonic(), trainer.max_seconds, trainer.stop
-        self._observe = observe
+        self._observe, self._from_start = observe, 0 in trainer.snapshots
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether the runs were evaluated before their first step."""
+        return self._histories.begun
+
+    def begin(self, stack: Stack, row: Row) -> None:
+        """Record how the runs are before their first step; one whose metrics are not finite has no such record."""
+        self._histories.begin(row)
+        finite = np.flatnonzero(all_finite(row))
+        if len(finite):
+            self._observe(0, finite.tolist(), {name: values[finite] for name, values in row.items()})
+        for run in self._runs.tolist() if self._from_start else ():
+            self._histories.snapshot(run, 0, stack.learned(run))
 
     def after_round(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
         """Record a round, end the runs that are done, and return which runs of the stack stay, as indices into it.
@@ -54,7 +74,7 @@ class ActiveRuns:
             row: The metrics after it.
         """
         staying = np.arange(len(self._runs))
-        finite = np.isfinite(np.array([*row.values()])).all(axis=0)
+        finite = all_finite(row)
         if not finite.all():
             for index in staying[~finite].tolist():
                 self._end(

@@ -55,6 +55,17 @@ class Evaluator:
         row = dict(stack.repeated((seen, fully), bind))
         return row.pop("losses"), row
 
+    def start(self, stack: Stack, training: Examples) -> Row:
+        """Return the row of metrics before the first step; those of the training part are as those of the others.
+
+        They are of all its examples, without dropout, and normalized by running statistics, which are those of the
+        start; after a round they are of the examples of its batches, each from before its step.
+        """
+        z = stack.network.predict(training.rows())
+        row = dict(self._row(stack.loss, stack.network, z, training=training, parts=self._parts))
+        del row["losses"]
+        return row
+
     def _row(
         self, loss: Loss, network: Network, z: Array, training: Examples, parts: Mapping[str, Examples] | None
     ) -> Results:

@@ -21,7 +21,7 @@ class History:
     """The metrics of one run at every evaluation.
 
     Attributes:
-        times: When it was evaluated: epochs, or iterations, done by then.
+        times: When it was evaluated: epochs, or iterations, done by then; 0 is before the first step.
         metrics: For every name, such as `test/loss`, the value at each of these times.
         unit: What `times` count: `epoch` or `iteration`.
     """
@@ -43,9 +43,18 @@ class History:
         """Return the index of the first evaluation after the start, 1 where it was evaluated at time 0, too."""
         return int(len(self) > 0 and self.times[0] == 0)
 
+    @property
+    def trained(self) -> "History":
+        """Return the evaluations after the start, that at time 0 left out."""
+        return self._at(range(self.first, len(self)))
+
     def best(self) -> int:
-        """Return the index of the first evaluation with the lowest selection loss (validation, else test)."""
-        return self.first + int(np.argmin(self.metrics[chosen_by(self.metrics)][self.first :]))
+        """Return the index of the first evaluation with the lowest selection loss (validation, else test).
+
+        The start counts only where there is nothing else.
+        """
+        first = min(self.first, len(self) - 1)
+        return first + int(np.argmin(self.metrics[chosen_by(self.metrics)][first:]))
 
     def until(self, time: int) -> "History":
         """Return the evaluations up to a time."""
@@ -168,9 +177,19 @@ class HistoryBuilder:
         self._times, self._unit = np.array(times), unit
         self._names, self._evaluations = list(names), 0
         self._metrics = np.empty((len(names), len(times), runs))
+        self._start: Array | None = None
         self._snapshots: list[dict[int, Parameters]] = [{} for _ in range(runs)]
         self._lengths: dict[int, int] = {}
         self._ends: dict[int, tuple[Parameters, int | None, str | None]] = {}
+
+    @property
+    def begun(self) -> bool:
+        """Tell whether the start was recorded."""
+        return self._start is not None
+
+    def begin(self, row: Row) -> None:
+        """Add the evaluation of all runs at time 0."""
+        self._start = np.array([row[name] for name in self._names], np.float64)
 
     def record(self, runs: npt.NDArray[np.intp], row: Row) -> None:
         """Add the next evaluation of the runs that are still training."""
@@ -196,14 +215,16 @@ class HistoryBuilder:
     def history(self, run: int) -> History:
         """Return the evaluations of a run, all of them or those so far."""
         length = self._lengths.get(run, self._evaluations)
-        named = zip(self._names, self._metrics, strict=True)
-        metrics: dict[str, Array] = {name: values[:length, run].copy() for name, values in named}
-        return History(self._times[:length], metrics, self._unit)
+        times, values = self._times[:length], self._metrics[:, :length, run].copy()
+        if self._start is not None and np.isfinite(self._start[:, run]).all():
+            times, values = np.append(0, times), np.column_stack([self._start[:, run], values])
+        return History(times, dict(zip(self._names, np.ascontiguousarray(values), strict=True)), self._unit)
 
     def state(self) -> Tree:
         """Return the state for a checkpoint."""
         return {
             "evaluations": self._evaluations,
+            "start": self._start,
             "metrics": self._metrics[:, : self._evaluations],
             "snapshots": [
                 {"run": run, "time": time, **learned.state()}
@@ -221,6 +242,7 @@ class HistoryBuilder:
         _, times, runs = self._metrics.shape
         self._evaluations = saved.whole("evaluations", times + 1)
         saved.fill("metrics", self._metrics[:, : self._evaluations])
+        self._start = saved.like("start", self._metrics[:, 0]) if saved.has("start") else None
         for one in saved.parts("snapshots"):
             self.snapshot(one.whole("run", runs), one.whole("time"), like.restored(one))
         for one in saved.parts("ends"):

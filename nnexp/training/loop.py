@@ -42,8 +42,9 @@ def train(
     """Train a stack of runs and return the outcome of each.
 
     `train/loss` and the other training metrics are means over the last round: the predictions for each batch are from
-    just before its step. Those of the other parts are taken after the round. Losses are without penalties. A run whose
-    loss is no longer finite leaves the stack, and so does one that stops early. Watching the layers changes no numbers.
+    just before its step. Those of the other parts are taken after the round. At time 0, before the first step, all are
+    of whole parts; they decide on nothing. Losses are without penalties. A run whose loss is no longer finite leaves
+    the stack, and so does one that stops early. Watching the layers changes no numbers.
     """
     training = Training(recipes, data, trainer, dtype=dtype, observe=observe, watch_layers=watch_layers)
     training.advance()
@@ -119,6 +120,8 @@ class Training:
             time: The time; None is the end.
             pause: Called before every step; returns whether to pause there.
         """
+        if not self.steps and not self._active.begun:
+            self._active.begin(self._stack, self._evaluator.start(self._stack, self._examples))
         while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]
             if time is not None and this.time > time:

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
 
+import annotated_types as at
 import numpy as np
 import numpy.typing as npt
 
@@ -16,6 +17,8 @@ from nnexp.training.metrics import MetricName
 
 LOGARITHMIC = re.compile("log:([2-9]|[1-9][0-9]+)", re.ASCII)
 """What `evaluate_at` looks like."""
+Moment = Annotated[int, at.Ge(0)]
+"""A number of epochs or iterations, 0 before the first step."""
 LARGEST_COUNT = 1_000_000
 """More log-spaced times than these differ in no training that ends."""
 
@@ -93,7 +96,7 @@ class Trainer(Component):
     evaluate_every: Count = 1
     evaluate_at: str | None = added(default=None)
     metrics: tuple[MetricName, ...] | None = None
-    snapshots: tuple[Count, ...] = ()
+    snapshots: tuple[Moment, ...] = ()
     early_stopping: EarlyStopping | None = None
     stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field
     checkpoint_every: Count | None = None
@@ -131,8 +134,8 @@ class Trainer(Component):
         return replace(self, epochs=length) if self.iterations is None else replace(self, iterations=length)
 
     def evaluations(self) -> list[int]:
-        """Return the times of evaluations: regular or log-spaced ones, snapshots, the first and the last."""
-        snapshots = [time for time in self.snapshots if time <= self.length]
+        """Return the times of evaluations after the start: regular or log-spaced ones, snapshots, first and last."""
+        snapshots = [time for time in self.snapshots if 0 < time <= self.length]
         regular: Iterable[int] = range(self.evaluate_every, self.length, self.evaluate_every)
         if self.evaluate_at is not None:
             count = int(self.evaluate_at.partition(":")[2])

@@ -103,7 +103,10 @@ def grid(**values: Sequence[object]) -> list[list[str]]:
 def computed(
     jobs: Sequence[Sequence[str]], loss: Callable[[dict[str, str]], float | None], **more: object
 ) -> SweepResults:
-    """Return the results of jobs whose loss is a function of their values; None is a run that diverged."""
+    """Return the results of jobs whose loss is a function of their values; None is a run that diverged.
+
+    All of them end a little worse, and have restored their best parameters.
+    """
     outs: list[Out] = []
     for number, job in enumerate(jobs):
         value = loss(dict(override.split("=", 1) for override in job))
@@ -112,5 +115,6 @@ def computed(
             outs.append((diverged({"train/loss": 0.6, "test/loss": 0.65}), falling(0.7, 0.65, 5.0, 12, 20)))
         else:
             curve = falling(0.7 + wobble, value, value * 1.02, at=0.4 + wobble)
-            outs.append((summary(value, value * 1.02, best_time=int(100 * (0.4 + wobble))), curve))
+            out = summary(value, value * 1.02, best_time=int(100 * (0.4 + wobble)))
+            outs.append((replace(out, final=out.best, final_time=out.best_time), curve))
     return results_of(jobs, outs, **more)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from nnexp.analysis.findings import (
     importance,
     incompleteness,
     levels,
+    plateau,
     short,
     spread,
     verdict,
@@ -438,3 +439,13 @@ def test_what_is_missing_is_named(outs: list[RunSummary | str], missing: int, sa
 
 def test_drawn_digits_are_shortened() -> None:
     assert short("rate=0.0031622776601683794 scale=0.25 b=1.23456789e-05") == "rate=0.003162 scale=0.25 b=1.235e-05"
+
+
+def test_a_run_whose_loss_rises_is_on_no_plateau() -> None:
+    stuck, rising = falling(1.1, 1.1, 1.1), falling(1.1, 1.1, 500.0)
+    outs = [replace(ended(value, 0.5, accuracy=0.3), length=LENGTH) for value in (1.1, 500.0)]
+    pairs: list[Out] = list(zip(outs, (stuck, rising), strict=True))
+    results = results_of(grid(rate=[0.1, 1e5]), pairs)
+    assert plateau(results) is None
+    assert verdict(results)[0].startswith("Lowest: rate=0.1, test/loss 1.10.")
+    assert plateau(results_of(grid(rate=[0.1, 1]), [pairs[0], pairs[0]])) == pytest.approx(0.88)

@@ -204,7 +204,7 @@ def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_
     assert json.loads(view)["orderByKey"] == "metrics.`mean/train/loss`"
     for row in csv.DictReader(table.read_text(encoding="utf-8").splitlines()):
         folder = table.parent / "runs" / row["folder"]
-        summary, history = RunSummary.read(folder), read_history(folder)
+        summary, history = RunSummary.read(folder), read_history(folder).trained
         assert summary is not None
         losses, kept = history.metrics["test/loss"], history.place(summary.final_time)
         assert float(row["final/test/loss"]) == summary.final["test/loss"] == losses[kept] == losses.min()

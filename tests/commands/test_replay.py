@@ -47,7 +47,7 @@ def test_runs_come_out_the_same_alone_and_from_a_stack(outputs: Path) -> None:
     for run in (run_id(alone(outputs)), swept[0]):
         result = replay(outputs, run)
         assert (result.returncode, result.stderr) == (0, "")
-        assert result.stdout.splitlines()[-1] == "The same, bit for bit: 3 evaluations of 4 metrics."
+        assert result.stdout.splitlines()[-1] == "The same, bit for bit: 4 evaluations of 4 metrics."
     assert sorted(outputs.rglob("*")) == before, "nothing is written"
 
 
@@ -55,11 +55,11 @@ def test_the_first_difference_is_named(outputs: Path, tmp_path: Path) -> None:
     """One number changed in its last digit, another seed, and a version that is not that of today."""
     changed = tmp_path / "changed"
     shutil.copytree(alone(outputs), changed)
-    header, first, second, third = (changed / "history.csv").read_text().splitlines()
+    header, start, first, second, third = (changed / "history.csv").read_text().splitlines()
     column = header.split(",").index("test/loss")
     values = second.split(",")
     values[column] = repr(float(np.nextafter(float(values[column]), 1)))
-    (changed / "history.csv").write_text("\n".join([header, first, ",".join(values), third]) + "\n")
+    (changed / "history.csv").write_text("\n".join([header, start, first, ",".join(values), third]) + "\n")
     record = (changed / "run.json").read_text()
     (changed / "run.json").write_text(record.replace(f'"version.numpy": "{np.__version__}"', '"version.numpy": "1.0"'))
     result = replay(outputs, changed)
@@ -76,7 +76,7 @@ def test_the_first_difference_is_named(outputs: Path, tmp_path: Path) -> None:
     result = replay(outputs, changed)
     assert result.returncode == 1
     words = " ".join(result.stdout.split())
-    assert "Different from epoch 1 on: train/loss" in words
+    assert "Different from epoch 0 on: train/loss" in words
     assert "The config is another" in words
     assert "what was around it is not known" in words
 
@@ -96,6 +96,13 @@ def test_a_config_of_somebody_else_runs_nothing_but_components(outputs: Path, tm
 
 def history(losses: list[float]) -> History:
     return History(np.arange(1, len(losses) + 1), {"test/loss": np.array(losses)})
+
+
+def test_what_was_not_evaluated_at_the_start_is_compared_from_there_on() -> None:
+    now = History(np.arange(3), {"test/loss": np.array([9.0, 1.0, 2.0])})
+    assert first_difference(history([1.0, 2.0]), now, ended_early=False) is None
+    assert first_difference(history([1.0, 3.0]), now, ended_early=False) == Difference(2, "test/loss", 3.0, 2.0)
+    assert first_difference(now, history([1.0, 2.0]), ended_early=False) == Difference(0, "test/loss", 9.0, None)
 
 
 @pytest.mark.parametrize(

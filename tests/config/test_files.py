@@ -104,7 +104,7 @@ DIFFERENT |= {path.stem for path in OPTIONS if path.stem.startswith(VARIANTS)}
 def test_every_experiment_trains_and_says_what_to_look_at(name: str, in_folder: Callable[[], Path]) -> None:
     text = (EXPERIMENTS / f"{name}.yaml").read_text()
     result = run([f"experiment={name}", *SHORT, *(["trainer.iterations=2"] if "iterations" in text else [])])
-    assert len(result.history) == 2
+    assert len(result.history) == 3
     assert result.folder.is_relative_to(in_folder())
     lines = text.splitlines()
     assert lines[0] == "# @package _global_"

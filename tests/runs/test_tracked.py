@@ -110,7 +110,7 @@ def test_a_run_is_read_from_its_folder(tmp_path: Path) -> None:
     assert done.facts.tags["config_hash"] == result.config_hash
     assert (done.facts.parameters["architecture.hidden"], done.facts.parameters["trainer.epochs"]) == ([4], 4)
     assert done.metrics["final/test/loss"] == result.history.metrics["test/loss"][-1]
-    mean = result.history.metrics["test/loss"].mean()
+    mean = result.history.trained.metrics["test/loss"].mean()
     assert finished_run(result.folder, "mean/test/loss").metrics == {
         **done.metrics,
         "mean/test/loss": pytest.approx(mean),

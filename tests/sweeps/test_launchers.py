@@ -21,7 +21,7 @@ def best_losses(sweeps: Path) -> dict[str, str]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
-    return {f"{row['seed']} {row['optimizer.learning_rate']}": row["best test/loss"] for row in rows}
+    return {f"{row['seed']} {row['optimizer.learning_rate']}": row["final/test/loss"] for row in rows}
 
 
 @pytest.mark.parametrize("sweeper", ["nnexp", "basic"])

@@ -161,7 +161,7 @@ def test_jobs_that_mean_the_same_are_trained_once(sweep: Sweep, tmp_path: Path) 
     assert result.returncode == 0, result.stderr
     assert len(runs_in(tmp_path / "outputs")) == 2
     (folder,) = sweeps_in(tmp_path / "outputs")
-    first, second, third = [(row["hash"], row["end test/loss"]) for row in rows_of(folder)]
+    first, second, third = [(row["hash"], row["final/test/loss"]) for row in rows_of(folder)]
     assert first == second != third
 
 
@@ -380,7 +380,7 @@ def expected_lengths(alone: Mapping[str, Result], share: float, times: Sequence[
     lengths: dict[str, int] = {}
     staying = list(alone)
     for time_ in times:
-        loss = {name: alone[name].history.metrics["test/loss"][time_ - 1] for name in staying}
+        loss = {name: alone[name].history.metrics["test/loss"][time_] for name in staying}
         ranked = sorted(staying, key=loss.__getitem__)
         stopped = ranked[ceil(share * len(ranked)) :]
         lengths |= dict.fromkeys(stopped, time_)
@@ -395,7 +395,7 @@ def check_halved(runs: Mapping[str, Path], alone: Mapping[str, Result], lengths:
             assert_same_numbers(folder, one.folder)
         else:
             lines = (one.folder / "history.csv").read_bytes().splitlines(keepends=True)
-            assert (folder / "history.csv").read_bytes() == b"".join(lines[: 1 + length])
+            assert (folder / "history.csv").read_bytes() == b"".join(lines[: 2 + length])
             assert summary_of(folder)["stopped"] == f"halving at epoch {length}"
 
 

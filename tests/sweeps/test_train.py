@@ -202,10 +202,10 @@ def alone(run: Ready) -> Outcome:
 
 
 def assert_beginning(outcome: Outcome, whole: Outcome, count: int) -> None:
-    """Assert that an outcome is the first evaluations of another."""
-    assert len(outcome.history) == count
+    """Assert that an outcome is the start and the first evaluations of another."""
+    assert len(outcome.history) == 1 + count
     for name, values in outcome.history.metrics.items():
-        np.testing.assert_array_equal(values, whole.history.metrics[name][:count], err_msg=name)
+        np.testing.assert_array_equal(values, whole.history.metrics[name][: 1 + count], err_msg=name)
 
 
 def all_of(results: Iterator[tuple[int, T | Failure]], count: int) -> dict[int, T]:
@@ -251,7 +251,7 @@ def test_halving_stops_the_worse_ones_and_changes_no_bit(stacked: list[Places], 
     with LocalPool(count) as pool:
         found = dict(train_halving(runs, stacked, pool, Halving(0.5, 3, "test/loss"), known))
     assert sorted(found) == sorted(set(range(8)) - known.keys())
-    losses = {place: alone(run).history.metrics["test/loss"] for place, run in enumerate(runs)}
+    losses = {place: alone(run).history.trained.metrics["test/loss"] for place, run in enumerate(runs)}
     expected = halved_by_hand(losses, 0.5, (2, 4, 8))
     assert sorted(rung or EPOCHS for rung in expected.values()) == [2, 2, 2, 2, 4, 4, 8, 16]
     for place, trained in found.items():
@@ -273,7 +273,7 @@ def test_halving_goes_by_the_reading_that_is_asked_for(metric: str) -> None:
     known = {2: alone(runs[2]).history}
     with LocalPool(1) as pool:
         found = dict(train_halving(runs, [[0, 1, 3], [4, 5, 6, 7]], pool, Halving(0.25, 1, metric), known))
-    begun = np.array([alone(run).history.metrics["train/accuracy"][:4] for run in runs])
+    begun = np.array([alone(run).history.trained.metrics["train/accuracy"][:4] for run in runs])
     kinds = {"train": begun[:, -1], "min": begun.min(axis=1), "mean": begun.mean(axis=1)}
     scores = kinds[metric.partition("/")[0]].tolist()
     best = sorted(range(8), key=lambda place: (-scores[place], place))[:2]

@@ -74,9 +74,9 @@ def test_a_run_in_the_default_store(tracked: tuple[Result, MlflowClient, Run]) -
     for name in METRICS:
         points = client.get_metric_history(run.info.run_id, name)
         assert 190 <= len(points) <= 200
-        assert (points[0].step, points[-1].step) == (1, 450)
+        assert (points[0].step, points[-1].step) == (0, 450)
         for point in points:
-            assert point.value == result.history.metrics[name][point.step - 1]
+            assert point.value == result.history.metrics[name][point.step]
     best = result.history.best()
     assert run.data.metrics["best/test/loss"] == result.history.metrics["test/loss"].min()
     assert run.data.metrics["best/epoch"] == result.history.times[best]
@@ -147,7 +147,7 @@ def test_from_python_a_run_returns_everything(in_folder: Callable[[], Path]) -> 
         f"output_dir={in_folder()}/x",
     ]
     result = run(overrides)
-    assert result.history.times.tolist() == [1, 2, 3]
+    assert result.history.times.tolist() == [0, 1, 2, 3]
     assert isinstance(result.predictions, ClassPredictions)
     assert result.predictions.probabilities.shape == (360, 10)
     accuracy = (result.predictions.predicted == result.predictions.labels).mean()

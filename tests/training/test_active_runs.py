@@ -19,7 +19,7 @@ from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Constant, Plateau
 from nnexp.training.history import Outcome
 from nnexp.training.loop import train
-from nnexp.training.stack import Recipe
+from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import EarlyStopping, Stop, Trainer
 from tests.conftest import make_data
 
@@ -38,7 +38,7 @@ def solo(trainer: Trainer, data: Data = DATA, chosen: Recipe | None = None) -> O
 
 def test_early_stopping_waits_and_restores_the_best() -> None:
     whole = solo(Trainer(epochs=200))
-    losses = whole.history.metrics["test/loss"]
+    losses = whole.history.trained.metrics["test/loss"]
     best = int(losses.argmin())
     assert best < 150, "this run learns its examples by heart"
     stopped = solo(Trainer(epochs=200, early_stopping=EarlyStopping(patience=30)))
@@ -47,7 +47,7 @@ def test_early_stopping_waits_and_restores_the_best() -> None:
     assert stopped.history.times[-1] == first_wait + 1
     shorter = solo(Trainer(epochs=int(losses[: first_wait + 1].argmin()) + 1))
     np.testing.assert_array_equal(stopped.theta, shorter.theta)
-    assert stopped.final == losses[: first_wait + 1].argmin()
+    assert stopped.final == 1 + losses[: first_wait + 1].argmin()
     kept = solo(Trainer(epochs=200, early_stopping=EarlyStopping(patience=30, restore=False)))
     np.testing.assert_array_equal(kept.theta, solo(Trainer(epochs=first_wait + 1)).theta)
     assert (kept.final, whole.final) == (-1, -1)
@@ -84,17 +84,32 @@ def test_a_validation_part_is_evaluated_and_chooses() -> None:
 
 
 def test_snapshots_are_the_parameters_at_their_time() -> None:
-    outcome = solo(Trainer(epochs=20, evaluate_every=6, snapshots=(3, 10)))
-    assert outcome.history.times.tolist() == [1, 3, 6, 10, 12, 18, 20]
-    for epochs, learned in outcome.snapshots.items():
-        np.testing.assert_array_equal(learned.theta, solo(Trainer(epochs=epochs)).theta)
-    assert set(outcome.snapshots) == {3, 10}
+    outcome = solo(Trainer(epochs=20, evaluate_every=6, snapshots=(0, 3, 10)))
+    assert outcome.history.times.tolist() == [0, 1, 3, 6, 10, 12, 18, 20]
+    np.testing.assert_array_equal(outcome.snapshots[0].theta, Stack([recipe()], 5, "float64").theta[0])
+    for epochs in (3, 10):
+        np.testing.assert_array_equal(outcome.snapshots[epochs].theta, solo(Trainer(epochs=epochs)).theta)
+    assert set(outcome.snapshots) == {0, 3, 10}
+
+
+@pytest.mark.parametrize("trainer", [Trainer(epochs=30), Trainer(iterations=30, batch_size=7)], ids=["epochs", "steps"])
+def test_the_start_is_as_good_as_the_starting_parameters_and_decides_on_nothing(trainer: Trainer) -> None:
+    """Runs that only get worse do not stop at once, nor is the start their best."""
+    worse = replace(recipe(50.0), initializer=Normal(0.01))
+    patient = replace(trainer, early_stopping=EarlyStopping(patience=5))
+    whole, stopped = (train([worse, recipe()], DATA, one, "float64")[0] for one in (trainer, patient))
+    losses = whole.history.metrics["test/loss"]
+    assert losses[0] < losses[1:].min()
+    assert losses[0] == pytest.approx(np.log(3), rel=1e-2)
+    assert whole.history.metrics["train/loss"][0] == pytest.approx(np.log(3), rel=1e-2)
+    assert whole.history.best() == 1 + losses[1:].argmin()
+    assert (stopped.stopped, stopped.final) == ("early stopping", stopped.history.best())
 
 
 def test_iterations_are_steps_whatever_the_number_of_examples() -> None:
     """Reference R0's way: one sample drawn with replacement at a time, evaluated every few iterations."""
     outcome = solo(Trainer(iterations=70, batch_size=1, sampling="replacement", evaluate_every=20))
-    assert outcome.history.times.tolist() == [1, 20, 40, 60, 70]
+    assert outcome.history.times.tolist() == [0, 1, 20, 40, 60, 70]
     assert outcome.history.unit == "iteration"
     by_epoch, by_iteration = (
         solo(Trainer(epochs=4, batch_size=10)),
@@ -108,7 +123,7 @@ def test_a_time_limit_ends_a_run_with_what_it_has() -> None:
     outcome = solo(Trainer(epochs=1_000_000, evaluate_every=1_000_000, max_seconds=0.2))
     assert outcome.stopped == "time limit"
     assert time.monotonic() - began < 60
-    assert len(outcome.history) == 1
+    assert outcome.history.times.tolist() == [0, 1]
 
 
 def test_penalties_spare_biases_unless_asked() -> None:
@@ -161,9 +176,9 @@ def test_a_run_stops_where_it_is_good_enough(stop: Stop, at: Callable[[Mapping[s
     stopped = train([recipe(rate) for rate in rates], DATA, Trainer(epochs=100, stop=stop), "float64")
     lengths = []
     for rate, one, other in zip(rates, whole, stopped, strict=True):
-        reached = np.flatnonzero(at(one.history.metrics)).tolist()
+        reached = np.flatnonzero(at(one.history.trained.metrics)).tolist()
         lengths.append(length := reached[0] + 1 if reached else 100)
-        assert other.history.times.tolist() == [*range(1, length + 1)]
+        assert other.history.times.tolist() == [*range(length + 1)]
         assert other.stopped == (stop.reason if reached else None)
         np.testing.assert_array_equal(other.theta, solo(Trainer(epochs=length), chosen=recipe(rate)).theta)
     assert lengths[0] < lengths[1] or stop.below == 0.0
@@ -192,4 +207,4 @@ def test_a_stop_and_times_that_say_nothing_are_refused() -> None:
 )
 def test_evaluations_are_spread_over_orders_of_magnitude(trainer: Trainer, times: list[int]) -> None:
     assert trainer.evaluations() == times
-    assert solo(trainer).history.times.tolist() == times
+    assert solo(trainer).history.times.tolist() == [0, *times]

@@ -105,7 +105,7 @@ def test_the_clock_goes_on_where_it_stood() -> None:
     assert later.seconds > 100
     later.advance()
     assert later.outcomes()[0].stopped == "time limit"
-    assert later.outcomes()[0].history.times.tolist() == [1, 2]
+    assert later.outcomes()[0].history.times.tolist() == [0, 1, 2]
 
 
 def saved(path: Path) -> Path:

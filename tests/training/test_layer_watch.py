@@ -134,7 +134,7 @@ def test_what_is_watched_of_a_longer_training_was_watched_of_a_shorter_one(count
 
 def test_iterations_are_watched_at_evaluations() -> None:
     (outcome,) = watched(Trainer(iterations=70, batch_size=1, evaluate_every=20))
-    np.testing.assert_array_equal(seen_in(outcome).times, outcome.history.times)
+    np.testing.assert_array_equal(seen_in(outcome).times, outcome.history.trained.times)
 
 
 def test_a_run_that_stops_early_keeps_what_was_seen_until_then() -> None:

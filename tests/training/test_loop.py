@@ -84,6 +84,8 @@ def test_default_run_agrees_with_a_plain_loop() -> None:
         expected[f"{part}/loss"].append(-float(np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))))
         expected[f"{part}/accuracy"].append(float(np.mean((p > 0.5) == y)))
 
+    measure("train", forward(x)[-1], y)
+    measure("test", forward(data.test.x.T)[-1], data.test.targets[None, :])
     for _ in range(1000):
         activations = forward(x)
         measure("train", activations[-1], y)
@@ -128,6 +130,8 @@ def test_ten_class_run_agrees_with_a_plain_loop() -> None:
         loss: Column = -np.log(p[labels.astype(int), np.arange(len(labels))])
         return loss
 
+    for name, part in (("train", data.train), ("test", data.test)):
+        expected[f"{name}/loss"].append(float(losses(forward(part.x.T)[-1], part.targets).mean()))
     for _ in range(epochs):
         order = generator.permutation(len(data.train))
         seen = []
@@ -278,7 +282,7 @@ def test_a_diverging_run_leaves_the_stack_and_its_neighbours_train_on() -> None:
     good, bad = recipe_with(data, 0.5), recipe_with(data, 1e200)
     outcomes = train([good, bad, good, bad], data, trainer, "float64")
     assert [outcome.diverged_step for outcome in outcomes] == [None, 1, None, 1]
-    assert [len(outcome.history) for outcome in outcomes] == [6, 0, 6, 0]
+    assert [len(outcome.history) for outcome in outcomes] == [7, 0, 7, 0]
 
 
 def test_divergence_is_found_at_its_step() -> None:
@@ -307,8 +311,8 @@ def test_evaluation_only_where_asked() -> None:
         "float64",
         lambda epoch, *_: seen.append(epoch),
     )
-    assert outcome.history.times.tolist() == seen == [1, 4, 8, 10]
+    assert outcome.history.times.tolist() == seen == [0, 1, 4, 8, 10]
     (every,) = train([recipe_with(data, 0.5)], data, Trainer(epochs=10), "float64")
     np.testing.assert_array_equal(
-        every.history.metrics["test/loss"][[0, 3, 7, 9]], outcome.history.metrics["test/loss"]
+        every.history.metrics["test/loss"][[0, 1, 4, 8, 10]], outcome.history.metrics["test/loss"]
     )

@@ -443,7 +443,7 @@ def test_drawn_digits_are_shortened() -> None:
 
 def test_a_run_whose_loss_rises_is_on_no_plateau() -> None:
     stuck, rising = falling(1.1, 1.1, 1.1), falling(1.1, 1.1, 500.0)
-    outs = [replace(ended(value, 0.5, accuracy=0.3), length=LENGTH) for value in (1.1, 500.0)]
+    outs = [begun(value, 0.3) for value in (1.1, 500.0)]
     pairs: list[Out] = list(zip(outs, (stuck, rising), strict=True))
     results = results_of(grid(rate=[0.1, 1e5]), pairs)
     assert plateau(results) is None

@@ -78,23 +78,24 @@ def _trainability(curve: Curve) -> float | None:
     With l_t the metric that stands for time t = 1, ..., T over its first value, at most 1e6, and 1e6 from where a run
     diverged to the time T at which it would have ended:
 
-        -(l_1 + ... + l_T) if the mean of the last 20 is below 1, else 1 / l_1 + ... + 1 / l_T.
+        -(l_1 + ... + l_T) if the mean of the last 20 is below 1, else 1 / l_1 + ... + 1 / l_T, each at most 1e6.
 
-    None if nothing was evaluated. The first value is that of time 0, or else of the first evaluation. It is for maps of
-    what trains and what does not; in a ranking, what trains comes first, but not the fastest of it, as by `sum`.
+    The first value is that of time 0, or else of the first evaluation; None where that is 0, or there is none. It is
+    for maps of what trains and what does not: in a ranking, what trains comes first, but not the fastest of it.
 
     References:
         Sohl-Dickstein, The Boundary of Neural Network Trainability Is Fractal, 2024, arXiv 2402.06184.
     """
     first = curve.start if curve.start is not None or not len(curve.values) else float(curve.values[0])
-    if first is None:
+    if not first or not (len(curve.values) or curve.diverged):
         return None
     times, ratios = curve.times, np.minimum(curve.values / first, LARGEST_RATIO)
     if curve.diverged:
         times, ratios = np.append(times, float(curve.length)), np.append(ratios, LARGEST_RATIO)
     spans = np.diff(times, prepend=0.0)
+    inverse = float((spans / np.maximum(ratios, 1 / LARGEST_RATIO)).sum())
     late = np.clip(times - max(0.0, times[-1] - LAST_TIMES), 0.0, spans)
-    return -float((spans * ratios).sum()) if late @ ratios < late.sum() else float((spans / ratios).sum())
+    return -float((spans * ratios).sum()) if late @ ratios < late.sum() else inverse
 
 
 @dataclass(frozen=True)
@@ -239,7 +240,8 @@ def _curve(history: History, metric: str, length: int, *, final: int, diverged: 
 
 def _read(kind: Kind, curve: Curve) -> float | None:
     none = not kind.of_diverged and (curve.diverged or not len(curve.values))
-    return None if none else kind.compute(curve)
+    with np.errstate(over="ignore"):  # a loss can be as large as a number can
+        return None if none else kind.compute(curve)
 
 
 def check_reading(path: str, metrics: Sequence[str], key: str) -> None:

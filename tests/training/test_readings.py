@@ -65,6 +65,8 @@ def test_a_run_that_diverged_has_little() -> None:
         some = {"start/test/loss", "trainability/test/loss"} if len(known) else set()
         assert {path for path in kept if path.endswith("loss")} == some
     assert Reading.of("time_to/test/loss/4").read(CURVE, 10, diverged=True) == 1.0
+    begun = all_readings(history([0], test_loss=[8.0]), 10)
+    assert {path for path, value in begun.items() if value is not None} == {"start/test/loss"}
 
 
 @pytest.mark.parametrize(
@@ -110,6 +112,15 @@ def test_a_constant_reads_as_itself(value: float, spans: list[int]) -> None:
         assert found[f"{kind}/test/loss"] == pytest.approx(value, rel=1e-12)
     assert found["sum/test/loss"] == pytest.approx(value * sum(spans))
     assert found["trainability/test/loss"] == pytest.approx(sum(spans)), "it has not become better"
+
+
+@pytest.mark.parametrize("losses", [[0.0, 1.0], [1e-300, 1e300], [1.0, 0.0, 3.0], [1e308, 1e308], [1e308, 1e-308]])
+def test_extreme_losses_have_readings_without_a_warning(losses: list[float]) -> None:
+    found = all_readings(history([*range(len(losses))], test_loss=losses), len(losses) - 1)
+    assert {path for path, value in found.items() if value is None} == (
+        set() if losses[0] else {"trainability/test/loss"}
+    )
+    assert abs(found["trainability/test/loss"] or 0) <= 1e6 * len(losses)
 
 
 def test_each_reading_has_a_direction_and_a_name() -> None:

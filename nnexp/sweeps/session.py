@@ -45,14 +45,14 @@ from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
 from nnexp.sweeps.processes import Failure
-from nnexp.sweeps.recording import RecordingThread
+from nnexp.sweeps.recording import Recorder, RecordingThread
 from nnexp.sweeps.reuse import trained_before
 from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
 from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts, TrackedSweep, Tracking
+from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts, Tracking
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
@@ -231,7 +231,7 @@ class Session:
         """Return the thread that records runs; it opens the tracker, and notes the sweep before and after it begins."""
         path, facts, earlier = folder.path, folder.record.facts, folder.record.parent
 
-        def start() -> TrackedSweep:
+        def start() -> Recorder:
             tracker = tracking.open(self._output_dir)
             parent = tracked_as(path, tracker.uri, complete=False) or earlier
             if tracker.uri:
@@ -244,7 +244,7 @@ class Session:
                 raise UserError(f"tracking.uri={tracker.uri}: {wanted} ({error})") from error
             with suppress(OSError):
                 note(path, tracked, complete=False)
-            return tracked
+            return Recorder(tracker, tracked, folder.runs)
 
         return RecordingThread(start)
 

@@ -119,7 +119,7 @@ class RecordingThread(Thread):
                 if time.monotonic() > self._next:
                     self._record_left(recorder)
             self._record_left(recorder)
-        except Exception as error:  # noqa: BLE001 - `put` and `close` raise it
+        except Exception as error:  # noqa: BLE001 - `check` raises it
             self._failure = error
 
     def put(self, run: SweepRun) -> None:
@@ -127,21 +127,20 @@ class RecordingThread(Thread):
 
         Raises what ended the thread, such as a UserError if the tracker could not be opened.
         """
-        if self._failure is not None:
-            raise self._failure
+        self.check()
         self._put += 1
         self._queue.put(run)
 
     def close(self) -> None:
-        """Wait until all runs are recorded, as far as they can be.
-
-        Raises what ended the thread, such as a UserError if the tracker could not be opened.
-        """
+        """Wait until all runs are recorded, as far as they can be."""
         self._queue.put(None)
         with terminal.waiting("runs recorded", lambda: self.left) as show:
             while self.is_alive():
                 self.join(SHOW_SECONDS)
                 show()
+
+    def check(self) -> None:
+        """Raise what ended the thread, such as a UserError if the tracker could not be opened."""
         if self._failure is not None:
             raise self._failure
 

@@ -107,11 +107,13 @@ class SweepFolder:
         path: Where it is.
         record: What is known of the sweep.
         lock: The system releases it when the process ends, however that is.
+        is_new: Whether it is of no earlier command.
     """
 
     path: Path
     record: SweepRecord
     lock: "BaseFileLock"
+    is_new: bool
     _batches: int = 0
 
     @classmethod
@@ -134,7 +136,7 @@ class SweepFolder:
                 path = newest or new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{record.key}")
                 lock, earlier = locked(path / LOCK), SweepRecord.read(path)
                 if lock is not None:
-                    folder = cls(path, record.after(earlier), lock)
+                    folder = cls(path, record.after(earlier), lock, is_new=newest is None)
                     folder._remove_unfinished()
                     folder.note("RUNNING")  # now, so that another command can say who has it
                     return folder

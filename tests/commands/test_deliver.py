@@ -1,6 +1,7 @@
 """What a store did not take is delivered later, all of it and once."""
 
 import re
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -272,14 +273,19 @@ def test_a_job_that_failed_is_recorded_once_with_its_last_outcome(
     assert [one.status for one in members(outputs).values()] == ["FINISHED"] * 3
 
 
-def kill_once_there(nnexp: CommandLine, pattern: str, *arguments: str) -> None:
-    """Start a process, and kill it as soon as there is a file of this name."""
+def end_once_there(nnexp: CommandLine, pattern: str, *arguments: str, number: signal.Signals) -> Finished:
+    """Start a process, and send it a signal as soon as there is a file of this name."""
     process = nnexp.start(*arguments)
     while not list(nnexp.folder.rglob(pattern)):
         assert process.poll() is None
         time.sleep(0.1)
-    process.kill()
-    process.communicate()
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    return Finished(process.args, process.returncode, output, errors)
+
+
+def kill_once_there(nnexp: CommandLine, pattern: str, *arguments: str) -> None:
+    end_once_there(nnexp, pattern, *arguments, number=signal.SIGKILL)
 
 
 def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -> None:
@@ -307,6 +313,21 @@ def test_a_sweep_whose_process_was_killed_is_concluded_from_its_folder(deliver: 
     assert (concluded.info.status, concluded.data.metrics["runs"]) == ("KILLED", 1)
     assert "report.html" in {one.path for one in files_of(outputs, parent)}
     assert "1 of 2 runs" in (folder / "report.md").read_text()
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def test_what_an_interrupted_sweep_has_left_is_delivered(deliver: Deliver, nnexp: CommandLine) -> None:
+    """While it waits for the store, which takes longer for a run than the training did."""
+    outputs, runs = nnexp.folder / "outputs", 50
+    command = sweeping(f"seed=range({runs})")
+    ended = end_once_there(nnexp, "runs/*/tracked.json", *command, number=signal.SIGINT)
+    assert (ended.returncode, ended.stderr) == (130, "\nnnexp: interrupted\n")
+    assert ended.stdout.splitlines()[-1] == "To record it later: python -m nnexp deliver outputs"
+    assert 0 < len(in_store(outputs / "mlflow.db")[1]) < runs
+    assert deliver().returncode == 0
+    assert [one.status for one in members(outputs).values()] == ["FINISHED"] * runs
+    ((parent,), _) = in_store(outputs / "mlflow.db")
+    assert (parent.status, store(outputs).get_run(parent.run_id).data.metrics["runs"]) == ("KILLED", runs)
     assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
 
 

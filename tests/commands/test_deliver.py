@@ -18,6 +18,7 @@ from nnexp.core.component import Array, Number
 from nnexp.core.locks import held, lock_of
 from nnexp.optim.optimizers import SGD, State
 from nnexp.storage.run_folder import read_history
+from nnexp.sweeps import recording
 from tests.conftest import CommandLine, Finished, status_of
 from tests.sweeps.test_session import MENDED, MOODY, SCALE, InStore, in_store
 
@@ -191,11 +192,17 @@ def members(outputs: Path) -> dict[str, InStore]:
 
 
 def test_a_run_that_was_left_is_finished_by_the_sweep_that_reuses_it(
-    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Unless another process is at it."""
     outputs = tmp_path / "outputs"
     with refusing(outputs, "INSERT ON metrics"):
         result = run([*SHORT, "seed=1"])
+    monkeypatch.setattr(recording, "SECONDS_FOR_OTHERS", 0.1)
+    with held(lock_of(result.folder)):
+        waited = typed(*sweeping("seed=1,2"))
+        assert waited.returncode == 1
+        assert f"Not recorded: another process is at work in {result.folder}" in waited.stdout.splitlines()
     assert typed(*sweeping("seed=1,2")).returncode == 0
     assert {one.status for one in members(outputs).values()} == {"FINISHED"}
     assert len(members(outputs)) == 2

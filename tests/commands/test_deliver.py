@@ -1,12 +1,14 @@
 """What a store did not take is delivered later, all of it and once."""
 
+import json
 import re
+import shutil
 import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -17,8 +19,11 @@ from nnexp import run
 from nnexp.core.component import Array, Number
 from nnexp.core.locks import held, lock_of
 from nnexp.optim.optimizers import SGD, State
+from nnexp.runs.record import finished_run
+from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import read_history
 from nnexp.sweeps import recording
+from nnexp.sweeps.sweep_folder import SweepRecord
 from tests.conftest import CommandLine, Finished, status_of
 from tests.sweeps.test_session import MENDED, MOODY, SCALE, InStore, in_store
 
@@ -253,6 +258,33 @@ def test_a_run_that_is_damaged_keeps_no_other_from_being_delivered(
     assert deliver().returncode == 0
     assert len(members(outputs)) == 3
     assert members(outputs)[whole.hash] == whole
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def test_a_sweep_that_an_earlier_version_left_is_delivered(
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """Which had no records and no batches; its notes say what is left."""
+    outputs = tmp_path / "outputs"
+    with refusing(outputs, "INSERT ON metrics"):
+        assert typed(*sweeping("seed=1,2,3")).returncode == 1
+    (folder,) = (outputs / "sweeps").iterdir()
+    shutil.rmtree(folder / "batches")
+    record = SweepRecord.read(folder)
+    assert record is not None
+    ((uri, there),) = read_tracked(folder).items()
+    note: dict[str, object] = {"uri": uri, "run_id": there.run_id, "facts": asdict(record.facts)}
+    (folder / "tracked.json").write_text(json.dumps({**note, "description": "said", "status": "FINISHED"}))
+    *wanted, other = sorted(folder.glob("runs/*"))
+    for path in wanted:
+        left = {key: value for key, value in asdict(finished_run(path)).items() if key not in ("history", "files")}
+        (path / "tracked.json").write_text(json.dumps({"uri": uri, "run_id": None, "left": left}))
+    for path in (*wanted, other):
+        (path / "run.json").unlink()
+    assert deliver().returncode == 0
+    ((parent,), _) = in_store(outputs / "mlflow.db")
+    assert (parent.status, parent.tags["mlflow.note.content"]) == ("FINISHED", "said")
+    assert set(members(outputs)) == {path.name[-12:] for path in wanted}
     assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
 
 

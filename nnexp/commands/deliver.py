@@ -6,7 +6,7 @@ Nothing that the store has already is recorded twice.
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,15 +17,17 @@ from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, is_there, relative, remove_temporaries
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
-from nnexp.runs.record import RECORD, finished_run, history_of
+from nnexp.runs.deliver import deliver_run
+from nnexp.runs.record import RECORD
 from nnexp.runs.tracked import InStore, read_old_note, read_tracked, write_tracked
-from nnexp.storage.run_folder import TRACKED, files_to_record
+from nnexp.storage.run_folder import TRACKED
 from nnexp.sweeps.conclusion import conclude
+from nnexp.sweeps.recording import Recorder
 from nnexp.sweeps.reuse import RUNS, SWEEPS
-from nnexp.sweeps.sweep_folder import STATE, SweepRecord, results_in
+from nnexp.sweeps.sweep_folder import STATE, SweepRecord, ended_runs, results_in
 from nnexp.tracking.mlflow import default_uri, existing_tracker
 from nnexp.tracking.mlflow_store import absolute_uri
-from nnexp.tracking.tracker import FinishedRun, Tracker
+from nnexp.tracking.tracker import Tracker
 
 
 def main(words: Sequence[str]) -> None:
@@ -110,46 +112,35 @@ def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[
     for folder, hand_over in ways:
         for uri, there in read_tracked(folder).items():
             if not there.complete:
-                yield folder, partial(hand_over, folder, uri, there, stores)
+                yield folder, partial(hand_over, folder, uri, stores)
 
 
-def _deliver_run(folder: Path, uri: str, there: InStore, stores: Stores) -> None:
+def _deliver_run(folder: Path, uri: str, stores: Stores) -> None:
     """Record the rest of a run that was trained alone."""
-    tracker, left = stores.at(uri), _recorded(folder)
-    run = tracker.start(left.facts, left.history.times.tolist(), there.run_id)
-    for moment, metrics in left.history.evaluations():
-        run.log(moment, metrics)
-    if left.status == "FINISHED":
-        run.finish(left.metrics, left.tags, left.description, left.files)
-    else:
-        run.end(left.status, left.files)
-    write_tracked(folder, uri, InStore(run.run_id, there.parent, complete=True))
+    deliver_run(folder, stores.at(uri), uri)
 
 
-def _recorded(folder: Path, wanted: str | None = None) -> FinishedRun:
-    """Return a run, with the reading that is wanted; of one of an earlier version, a note may have what is left."""
-    note = None if is_there(folder / RECORD) else read_old_note(folder)
-    if note is None or note.left is None:
-        return finished_run(folder, wanted)
-    return replace(note.left, history=history_of(folder), files=files_to_record(folder))
+def _deliver_sweep(folder: Path, uri: str, stores: Stores) -> None:
+    """Record the rest of a sweep and its runs; one that is damaged keeps no other from it.
 
-
-def _deliver_sweep(folder: Path, uri: str, there: InStore, stores: Stores) -> None:
-    """Record the rest of a sweep and its runs."""
-    record, old = SweepRecord.read(folder), read_old_note(folder)
+    Raises DamagedError if not all of it could be recorded.
+    """
+    record, old, there = SweepRecord.read(folder), read_old_note(folder), read_tracked(folder)[uri]
     if record is None:
         raise DamagedError(f"{folder} has no {STATE}, or a damaged one")
     facts = record.facts if old is None or old.facts is None else old.facts
-    tracked = stores.at(uri).start_sweep(facts, there.run_id)
-    known = tracked.recorded()
-    for path in sorted(folder.glob(f"{RUNS}/*")):
-        of_run = read_tracked(path).get(uri)
-        known_here = is_there(path / RECORD) or of_run is not None
-        if known_here and (of_run is None or not of_run.complete):
-            left = _recorded(path, record.metric)
-            if left.status != "KILLED":  # else it was being written when the sweep ended
-                run_id = known.get(left.facts.tags.get("config_hash", "")) or tracked.record(left)
-                write_tracked(path, uri, InStore(run_id, tracked.run_id, complete=True))
+    tracker = stores.at(uri)
+    tracked = tracker.start_sweep(facts, there.run_id)
+    recorder = Recorder(tracker, tracked, folder / RUNS, record.metric)
+    recorder.look_up()
+    left = 0
+    for path, config_hash in ended_runs(folder).items():
+        if old is not None and not is_there(path / RECORD) and not read_tracked(path):
+            continue  # of an earlier version, which was not to record it
+        error = recorder.record(path, config_hash)
+        if error is not None:
+            left += 1
+            warn(f"not delivered: {relative(path)} ({error})")
     if old is not None:
         tracked.finish(old.view, old.description, report_files(folder), old.status)
     else:
@@ -157,4 +148,6 @@ def _deliver_sweep(folder: Path, uri: str, there: InStore, stores: Stores) -> No
         if results.runs and not report_files(folder):
             write_report(results, folder)
         conclude(tracked, results, report_files(folder), "KILLED" if record.status == "RUNNING" else record.status)
-    write_tracked(folder, uri, InStore(tracked.run_id, complete=True))
+    write_tracked(folder, uri, InStore(tracked.run_id, complete=not left))
+    if left:
+        raise DamagedError(f"{left} of its runs could not be recorded")

@@ -19,22 +19,22 @@ def lock_of(folder: Path) -> Path:
     return folder / LOCK
 
 
-def locked(path: Path) -> "BaseFileLock | None":
-    """Return a lock, or None while another process has it; the system releases the locks of dead processes."""
+def locked(path: Path, seconds: float = 0.0) -> "BaseFileLock | None":
+    """Return a lock, or None if another process has it for so long; the system releases the locks of dead processes."""
     from filelock import FileLock, Timeout
 
     lock = FileLock(path)
     try:
-        lock.acquire(blocking=False)
+        lock.acquire(timeout=seconds)
     except Timeout:
         return None
     return lock
 
 
 @contextmanager
-def held(path: Path) -> Iterator[bool]:
+def held(path: Path, *, seconds: float = 0.0) -> Iterator[bool]:
     """Yield whether the lock could be taken, and hold it within the block if so."""
-    lock = locked(path)
+    lock = locked(path, seconds)
     try:
         yield lock is not None
     finally:

@@ -45,14 +45,14 @@ from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
 from nnexp.sweeps.processes import Failure
-from nnexp.sweeps.recording import RecordingThread
+from nnexp.sweeps.recording import Recorder, RecordingThread
 from nnexp.sweeps.reuse import trained_before
 from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
 from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.environment import environment
-from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts, TrackedSweep, Tracking
+from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts, Tracking
 from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
@@ -136,26 +136,40 @@ class Session:
         return self._record.results([run for run in self._swept if run is not None])
 
     def discard(self) -> None:
-        """End a sweep that could not begin, and leave nothing behind."""
-        if self._folder is not None:
-            self._folder.close()
-            if not self.results().runs and not self._folder.runs.exists():
-                shutil.rmtree(self._folder.path)
+        """End a sweep that could not begin to train; of a new one nothing is left, an earlier one keeps all it has."""
+        if self._folder is None:
+            return
+        if not self._folder.is_new:
+            with suppress(OSError):
+                self._folder.note("FAILED")
+        self._folder.close()
+        if self._folder.is_new:
+            shutil.rmtree(self._folder.path)
+
+    def fail(self) -> None:
+        """End a sweep after a mistake that was found late, such as one in a later batch; what was trained is kept."""
+        if self._recording is None:
+            self.discard()
+        else:
+            self.close("FAILED")
 
     def close(self, status: Status) -> bool:
         """Write and show the report, end the sweep with a status, and return whether it is complete and recorded.
 
-        A sweep that is interrupted or ends in an error finishes the run that is being recorded, and draws no figures.
+        A sweep that is interrupted finishes the run that is being recorded, and leaves the others. It draws no figures,
+        nor does one that ends in an error.
 
         Raises UserError if the tracker could not be opened.
         """
         if self._folder is None:
             return True
         finished, path, results, recording = status == "FINISHED", self._folder.path, self.results(), self._recording
-        if recording is not None and finished:
-            recording.close()
-        elif recording is not None:
+        if recording is not None and status == "KILLED":
             recording.abandon(SECONDS_TO_END)
+        elif recording is not None:
+            recording.close()
+            if finished:
+                recording.check()
 
         def report(folder: Path) -> Path:
             write_report(results, folder, figures=finished)
@@ -177,9 +191,9 @@ class Session:
         if gone:
             lines.append(f"Not in {path}: {len(gone)} runs")
         complete = results.complete and not gone and written == path
-        if not complete:
+        if not complete or tracked is None:
             lines.append(f"To go on: {self._record.command}")
-        elif errors and tracked is not None:
+        elif errors:
             lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
         return complete and not errors
@@ -233,7 +247,7 @@ class Session:
         """Return the thread that records runs; it opens the tracker, and notes the sweep before and after it begins."""
         path, facts, earlier = folder.path, folder.record.facts, folder.record.parent
 
-        def start() -> TrackedSweep:
+        def start() -> Recorder:
             tracker = tracking.open(self._output_dir)
             parent = tracked_as(path, tracker.uri, complete=False) or earlier
             if tracker.uri:
@@ -246,9 +260,9 @@ class Session:
                 raise UserError(f"tracking.uri={tracker.uri}: {wanted} ({error})") from error
             with suppress(OSError):
                 note(path, tracked, complete=False)
-            return tracked
+            return Recorder(tracker, tracked, folder.runs, self._options.metric)
 
-        return RecordingThread(start, self._options.metric)
+        return RecordingThread(start)
 
 
 @contextmanager
@@ -260,7 +274,7 @@ def running(session: Session) -> Iterator[Session]:
             yield session
             well = session.close("FINISHED")
         except UserError:
-            session.discard()
+            session.fail()
             raise
         except KeyboardInterrupt:
             session.close("KILLED")
@@ -313,7 +327,9 @@ def write_swept(
     *,
     wanted: str | None = None,
 ) -> SweepRun:
-    """Write the files of a run into a folder, and return it, with the reading that is wanted."""
+    """Write a run in place of an earlier training of its job, and return it, with the reading that is wanted."""
+    shutil.rmtree(folder)
+    folder.mkdir()
     write_record(folder, record_of(run, tags), run.experiment)
     written = planned(run, folder.parent)
     if isinstance(result, Failure):
@@ -335,15 +351,17 @@ def closed(
     if refusal is None:
         finish = partial(conclude, tracked, results, files, status)
         try:
-            if status == "FINISHED":
-                finish()
-            else:
+            if status == "KILLED":
                 call_within(SECONDS_TO_END, finish)
+            else:
+                finish()
         except TrackingError as error:
             refusal = error
     errors = [*recording.errors, *([] if refusal is None else [str(refusal)])]
+    if recording.left and not errors:
+        errors = [f"{recording.left} of the runs"]
     with suppress(OSError):
-        note(folder, tracked, complete=not errors and not (recording.left and status == "FINISHED"))
+        note(folder, tracked, complete=not errors)
     return errors
 
 

@@ -7,7 +7,7 @@ where they are, before any of them is trained. With the folders of the runs, tha
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Literal
 
 from nnexp.analysis.results import SweepResults, SweepRun
 from nnexp.core.errors import DamagedError, UserError
-from nnexp.core.files import new_folder, remove_temporaries
+from nnexp.core.files import is_there, new_folder, remove_temporaries
 from nnexp.core.json_files import read_json, write_json
 from nnexp.core.locks import lock_of, locked
-from nnexp.runs.record import failure, history_of
+from nnexp.runs.prepare import FOLDER_NAME
+from nnexp.runs.record import ERROR, failure, history_of
 from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY, RunSummary
 from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts
@@ -106,11 +107,13 @@ class SweepFolder:
         path: Where it is.
         record: What is known of the sweep.
         lock: The system releases it when the process ends, however that is.
+        is_new: Whether it is of no earlier command.
     """
 
     path: Path
     record: SweepRecord
     lock: "BaseFileLock"
+    is_new: bool
     _batches: int = 0
 
     @classmethod
@@ -133,7 +136,7 @@ class SweepFolder:
                 path = newest or new_folder(sweeps, f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}_{record.key}")
                 lock, earlier = locked(lock_of(path)), SweepRecord.read(path)
                 if lock is not None:
-                    folder = cls(path, record.after(earlier), lock)
+                    folder = cls(path, record.after(earlier), lock, is_new=newest is None)
                     folder._remove_unfinished()
                     folder.note("RUNNING")  # now, so that another command can say who has it
                     return folder
@@ -187,12 +190,24 @@ class SweepFolder:
 
 def results_in(folder: Path, record: SweepRecord) -> SweepResults:
     """Return the results of the sweep in a folder, as far as its runs were trained."""
-    runs: list[SweepRun] = []
+    found = [_run_in(place, planned, record.metric) for place, planned in _planned_in(folder)]
+    return record.results([run for run in found if run is not None])
+
+
+def ended_runs(folder: Path) -> dict[Path, str]:
+    """Return the folders of a sweep's runs that have ended or failed, also of reused ones, and their config hashes."""
+    trained = ((path, FOLDER_NAME.fullmatch(path.name)) for path in sorted(folder.glob(f"{RUNS}/*")))
+    runs = {path: match["hash"] for path, match in trained if match is not None}
+    runs |= {place: planned.config_hash for place, planned in _planned_in(folder)}
+    return {path: key for path, key in runs.items() if is_there(path / SUMMARY) or is_there(path / ERROR)}
+
+
+def _planned_in(folder: Path) -> Iterator[tuple[Path, _Planned]]:
+    """Yield the runs that a sweep meant, in the order of its batches, and the folder of each."""
     for number in range(len([*folder.glob(f"{BATCHES}/*.json")])):
         batch = read_json(folder / BATCHES / f"{number}.json", _Batch, MAX_BATCH_BYTES)
-        found = [] if batch is None else [_run_in(folder / one.folder, one, record.metric) for one in batch.runs]
-        runs += [run for run in found if run is not None]
-    return record.results(runs)
+        for planned in () if batch is None else batch.runs:
+            yield Path(os.path.normpath(folder / planned.folder)), planned
 
 
 def _run_in(folder: Path, planned: _Planned, wanted: str | None) -> SweepRun | None:
@@ -205,7 +220,7 @@ def _run_in(folder: Path, planned: _Planned, wanted: str | None) -> SweepRun | N
         folder=folder,
     )
     summary = RunSummary.read(folder)
-    if summary is None:
+    if summary is None or summary.config_hash != planned.config_hash:  # a reused run may have become longer since
         error = failure(folder)
         return None if error is None else replace(run, error=error)
     with suppress(DamagedError):

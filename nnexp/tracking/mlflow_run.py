@@ -90,7 +90,13 @@ class MLflowRun(TrackedRun):
             del self._pending[: len(batch)]  # no more: others have come in the meantime
 
     def finish(
-        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
+        self,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        description: str,
+        files: Sequence[Path],
+        *,
+        status: Status = "FINISHED",
     ) -> None:
         """Deliver everything that is left, and close the run."""
         from mlflow.entities import RunTag
@@ -104,7 +110,7 @@ class MLflowRun(TrackedRun):
         with tracking_errors():
             self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
             log_files(self._client, self.run_id, files)
-            self._client.set_terminated(self.run_id, "FINISHED")
+            self._client.set_terminated(self.run_id, status)
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Close an unfinished run; its status comes before its files, since there may be no time for them."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from nnexp.tracking import mlflow_view as view
 from nnexp.tracking.mlflow_entities import MAX_METRICS, child_tags, cut, inputs_of, membership, params_of, source_tags
 from nnexp.tracking.mlflow_store import active_run, log_files, tracking_errors
-from nnexp.tracking.tracker import FinishedRun, Status, SweepView, TrackedSweep
+from nnexp.tracking.tracker import IDENTIFIER, Child, FinishedRun, Status, SweepView, TrackedSweep
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -35,18 +35,22 @@ class MLflowSweep(TrackedSweep):
         self.experiment_id, self.run_id, self._parents = experiment_id, run_id, {run_id: True}
 
     @tracking_errors()
-    def recorded(self) -> Mapping[str, str]:
-        """Return the finished children by config hash, and delete those that were not fully recorded."""
-        condition, found, page = f"tags.`mlflow.parentRunId` = '{self.run_id}'", {}, None
+    def children(self) -> Mapping[str, Child]:
+        """Return the children that have ended by config hash, the last of each; delete the others."""
+        condition, page = f"tags.`mlflow.parentRunId` = '{self.run_id}'", None
         runs: list[Run] = []
         while page != "":
             result = self._client.search_runs([self.experiment_id], condition, max_results=PAGE_SIZE, page_token=page)
             runs, page = [*runs, *result], result.token or ""
-        for run in runs:
-            if run.info.status == "FINISHED":
-                found[run.data.tags["config_hash"]] = run.info.run_id
-            else:
+        found: dict[str, Child] = {}
+        for run in sorted(runs, key=lambda run: run.info.end_time or 0, reverse=True):
+            config_hash = run.data.tags.get("config_hash")
+            if config_hash is None:  # somebody else's
+                continue
+            if run.info.status == "RUNNING" or config_hash in found:
                 self._client.delete_run(run.info.run_id)
+            else:
+                found[config_hash] = Child(run.info.run_id, run.data.tags.get(IDENTIFIER, ""), run.info.status)
         return found
 
     @tracking_errors()
@@ -92,6 +96,11 @@ class MLflowSweep(TrackedSweep):
         for key, value in tags.items() - run.data.tags.items():
             self._client.set_tag(run_id, key, value)
         return True
+
+    @tracking_errors()
+    def remove(self, run_id: str) -> None:
+        """Delete a run; MLflow can restore it."""
+        self._client.delete_run(run_id)
 
     def _is_there(self, parent: str) -> bool:
         if parent not in self._parents:  # many children have the same

@@ -116,7 +116,13 @@ class TrackedRun(Tracked):
         """Record the metrics of an epoch; they may be delivered later, with others or after a failure."""
 
     def finish(
-        self, metrics: Mapping[str, float], tags: Mapping[str, str], description: str, files: Sequence[Path]
+        self,
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        description: str,
+        files: Sequence[Path],
+        *,
+        status: Status = "FINISHED",
     ) -> None:
         """Record the results, a description in Markdown, files and folders, and close the run.
 
@@ -130,11 +136,35 @@ class TrackedRun(Tracked):
         """
 
 
+@dataclass(frozen=True)
+class Child:
+    """A run that a sweep has trained, as a tracker knows it.
+
+    Attributes:
+        run_id: Its ID in the store.
+        identifier: That of its record; nothing if an earlier version has recorded it.
+        status: How it ended.
+    """
+
+    run_id: str
+    identifier: str
+    status: str
+
+    def is_of(self, run: FinishedRun) -> bool:
+        """Tell whether this is a run, and not an earlier training of the same job."""
+        if self.identifier:
+            return self.identifier == run.facts.tags.get(IDENTIFIER)
+        return self.status == run.status == "FINISHED"
+
+
 class TrackedSweep(Tracked):
     """A sweep while it is tracked, as the parent of its runs; here it is not recorded."""
 
-    def recorded(self) -> Mapping[str, str]:
-        """Return the IDs of the runs of the sweep that are fully recorded, by config hash; remove all others."""
+    def children(self) -> Mapping[str, Child]:
+        """Return the runs of the sweep that are recorded to their end, by config hash.
+
+        Those that are not are removed, and of several trainings of the same job all but the last.
+        """
         return {}
 
     def record(self, run: FinishedRun) -> str | None:
@@ -144,6 +174,9 @@ class TrackedSweep(Tracked):
     def reuse(self, run_id: str) -> bool:
         """Add a run that was recorded before to this sweep; return whether it still exists."""
         return True
+
+    def remove(self, run_id: str) -> None:
+        """Remove a run of the sweep."""
 
     def finish(self, shown: "SweepView | None", description: str, files: Sequence[Path], status: Status) -> None:
         """Close the sweep, with a description in Markdown, and files and folders."""

@@ -1,10 +1,14 @@
 """What a store did not take is delivered later, all of it and once."""
 
+import json
 import re
+import shutil
+import signal
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pytest
@@ -12,13 +16,31 @@ from mlflow import MlflowClient
 from mlflow.entities import FileInfo, Run
 
 from nnexp import run
+from nnexp.core.component import Array, Number
 from nnexp.core.locks import held, lock_of
+from nnexp.optim.optimizers import SGD, State
+from nnexp.runs.record import finished_run
+from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import read_history
+from nnexp.sweeps import recording
+from nnexp.sweeps.sweep_folder import SweepRecord
 from tests.conftest import CommandLine, Finished, status_of
+from tests.sweeps.test_session import MENDED, MOODY, SCALE, InStore, in_store
 
 Deliver = Callable[..., Finished]
 LONG = "x" * 5000
 SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "verbose=false", "figures=false")
+
+
+@dataclass(frozen=True)
+class Buggy(SGD):
+    """Fails within the training."""
+
+    def update(self, gradient: Array, state: State, step: Number) -> Array:  # noqa: ARG002
+        raise RuntimeError("a bug")
+
+
+BUGGY = f"optimizer._target_={__name__}.Buggy"
 
 
 @pytest.fixture
@@ -34,11 +56,10 @@ def deliver(in_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -
 
 
 @contextmanager
-def refusing(output_dir: Path, table: str, when: str = "") -> Iterator[None]:
-    """Let the database of MLflow take nothing into a table within the block."""
+def refusing(output_dir: Path, change: str) -> Iterator[None]:
+    """Let the database of MLflow not take a change, such as `INSERT ON metrics`, within the block."""
     run([*SHORT, "seed=9", f"output_dir={output_dir}"])  # makes the database
-    refusal = "BEGIN SELECT RAISE(ABORT, 'it is full'); END"
-    changed(output_dir, f"CREATE TRIGGER full BEFORE INSERT ON {table} {when} {refusal}")
+    changed(output_dir, f"CREATE TRIGGER full BEFORE {change} BEGIN SELECT RAISE(ABORT, 'it is full'); END")
     try:
         yield
     finally:
@@ -85,7 +106,7 @@ def assert_whole(output_dir: Path, run: Run, folder: Path) -> None:
 
 def test_a_run_is_delivered_once(deliver: Deliver, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     outputs = tmp_path / "outputs"
-    with refusing(outputs, "metrics"):
+    with refusing(outputs, "INSERT ON metrics"):
         result = run([*SHORT, "seed=1"])
         later = "to record it later: python -m nnexp deliver outputs"
         assert (
@@ -107,7 +128,7 @@ def test_a_run_is_delivered_once(deliver: Deliver, tmp_path: Path, capsys: pytes
 
 def test_a_run_that_was_deleted_meanwhile_is_recorded_anew(deliver: Deliver, tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
-    with refusing(outputs, "metrics"):
+    with refusing(outputs, "INSERT ON metrics"):
         result = run([*SHORT, "seed=1"])
     first = runs_in(outputs)[result.name]
     store(outputs).delete_run(first.info.run_id)
@@ -118,14 +139,14 @@ def test_a_run_that_was_deleted_meanwhile_is_recorded_anew(deliver: Deliver, tmp
     assert_whole(outputs, second, result.folder)
 
 
-@pytest.mark.parametrize("table", ["runs", "metrics"])
+@pytest.mark.parametrize("change", ["INSERT ON runs WHEN (SELECT count(*) FROM runs) > 1", "INSERT ON metrics"])
 def test_a_sweep_is_delivered_once(
-    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path, table: str
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path, change: str
 ) -> None:
     """Refused before anything is known of a run, and with half of it recorded; the sweep itself is there."""
     outputs = tmp_path / "outputs"
     command = ("-m", "trainer.epochs=4", "architecture.hidden=[4]", "seed=1,2,3", "hydra.launcher.jobs=1")
-    with refusing(outputs, table, "WHEN (SELECT count(*) FROM runs) > 1" if table == "runs" else ""):
+    with refusing(outputs, change):
         swept = typed(*command)
     assert swept.returncode == 1
     assert "Not recorded: it is full\nTo record it later: python -m nnexp deliver outputs\n" in swept.stdout
@@ -145,14 +166,165 @@ def test_a_sweep_is_delivered_once(
     assert len(runs_in(outputs)) == len(runs)
 
 
-def kill_once_there(nnexp: CommandLine, pattern: str, *arguments: str) -> None:
-    """Start a process, and kill it as soon as there is a file of this name."""
+def sweeping(*overrides: str) -> tuple[str, ...]:
+    return ("-m", *overrides, *SHORT[:2], "hydra.launcher.jobs=1")
+
+
+def test_a_run_that_failed_is_delivered(
+    deliver: Deliver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NNEXP_PACKAGES", "tests")
+    outputs = tmp_path / "outputs"
+    with (
+        refusing(outputs, "UPDATE ON runs WHEN NEW.status = 'FAILED'"),
+        pytest.raises(RuntimeError, match="a bug"),
+    ):
+        run([BUGGY, *SHORT])
+    assert capsys.readouterr().err == "nnexp: the run was not closed where it is recorded: it is full\n"
+    assert deliver().returncode == 0
+    (_, (_, failed)) = in_store(outputs / "mlflow.db")
+    assert (failed.status, failed.tags["error"]) == ("FAILED", "RuntimeError: a bug")
+    store(outputs).download_artifacts(failed.run_id, "error.txt", str(tmp_path))
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def members(outputs: Path) -> dict[str, InStore]:
+    """Return the runs of the one sweep in a store by their hashes, of which there must be one each."""
+    ((parent,), runs) = in_store(outputs / "mlflow.db")
+    found = {one.hash: one for one in runs if parent.run_id in one.sweeps}
+    assert len({one.hash for one in runs}) == len(runs), "none is there twice"
+    return found
+
+
+def test_a_run_that_was_left_is_finished_by_the_sweep_that_reuses_it(
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unless another process is at it."""
+    outputs = tmp_path / "outputs"
+    with refusing(outputs, "INSERT ON metrics"):
+        result = run([*SHORT, "seed=1"])
+    monkeypatch.setattr(recording, "SECONDS_FOR_OTHERS", 0.1)
+    with held(lock_of(result.folder)):
+        waited = typed(*sweeping("seed=1,2"))
+        assert waited.returncode == 1
+        assert f"Not recorded: another process is at work in {result.folder}" in waited.stdout.splitlines()
+    assert typed(*sweeping("seed=1,2")).returncode == 0
+    assert {one.status for one in members(outputs).values()} == {"FINISHED"}
+    assert len(members(outputs)) == 2
+    assert_whole(outputs, store(outputs).get_run(members(outputs)[result.config_hash].run_id), result.folder)
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def test_runs_that_a_sweep_reuses_are_delivered_with_it(
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """One that is recorded, one of which the rest is left, and one that was not to be recorded."""
+    outputs = tmp_path / "outputs"
+    with refusing(outputs, "INSERT ON tags WHEN NEW.key LIKE 'sweep.%' OR NEW.key = 'diverged'"):
+        alone = [run([*SHORT, "seed=1", "tracking=none"]), run([*SHORT, "seed=2"])]
+        assert typed(*sweeping("seed=1,2,3,9")).returncode == 1
+    assert deliver().returncode == 0
+    found = members(outputs)
+    assert {one.status for one in found.values()} == {"FINISHED"}
+    assert len(found) == 4
+    assert {one.config_hash for one in alone} < set(found)
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def test_a_run_that_is_damaged_keeps_no_other_from_being_delivered(
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path
+) -> None:
+    outputs = tmp_path / "outputs"
+    with refusing(outputs, "INSERT ON metrics"):
+        assert typed(*sweeping("seed=1,2,3")).returncode == 1
+    (folder,) = (outputs / "sweeps").iterdir()
+    damaged = [next(folder.glob(f"runs/*seed={seed}*/{name}")) for seed, name in ((1, "history.csv"), (2, "run.json"))]
+    texts = [path.read_text() for path in damaged]
+    for path in damaged:
+        path.write_text("{")
+    said = deliver()
+    lines = [re.sub(r" \(.*", "", line) for line in said.stderr.splitlines()]
+    shown = [path.relative_to(tmp_path) for path in [damaged[0].parent, damaged[1].parent, folder]]
+    assert (said.returncode, said.stdout, sorted(lines)) == (
+        1,
+        "",
+        sorted(f"nnexp: not delivered: {path}" for path in shown),
+    )
+    (whole,) = members(outputs).values()
+    ((parent,), _) = in_store(outputs / "mlflow.db")
+    assert (whole.status, parent.status) == ("FINISHED", "FINISHED")
+    for path, text in zip(damaged, texts, strict=True):
+        path.write_text(text)
+    assert deliver().returncode == 0
+    assert len(members(outputs)) == 3
+    assert members(outputs)[whole.hash] == whole
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def test_a_sweep_that_an_earlier_version_left_is_delivered(
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path
+) -> None:
+    """Which had no records and no batches; its notes say what is left."""
+    outputs = tmp_path / "outputs"
+    with refusing(outputs, "INSERT ON metrics"):
+        assert typed(*sweeping("seed=1,2,3")).returncode == 1
+    (folder,) = (outputs / "sweeps").iterdir()
+    shutil.rmtree(folder / "batches")
+    record = SweepRecord.read(folder)
+    assert record is not None
+    ((uri, there),) = read_tracked(folder).items()
+    note: dict[str, object] = {"uri": uri, "run_id": there.run_id, "facts": asdict(record.facts)}
+    (folder / "tracked.json").write_text(json.dumps({**note, "description": "said", "status": "FINISHED"}))
+    *wanted, other = sorted(folder.glob("runs/*"))
+    for path in wanted:
+        left = {key: value for key, value in asdict(finished_run(path)).items() if key not in ("history", "files")}
+        (path / "tracked.json").write_text(json.dumps({"uri": uri, "run_id": None, "left": left}))
+    for path in (*wanted, other):
+        (path / "run.json").unlink()
+    assert deliver().returncode == 0
+    ((parent,), _) = in_store(outputs / "mlflow.db")
+    assert (parent.status, parent.tags["mlflow.note.content"]) == ("FINISHED", "said")
+    assert set(members(outputs)) == {path.name[-12:] for path in wanted}
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
+def test_a_job_that_failed_is_recorded_once_with_its_last_outcome(
+    deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NNEXP_PACKAGES", "tests")
+    outputs = tmp_path / "outputs"
+    command = sweeping(MOODY, f"{SCALE}=0.1,0.5,1")
+
+    def failed() -> list[InStore]:
+        return [one for one in members(outputs).values() if one.status == "FAILED"]
+
+    with refusing(outputs, "INSERT ON params WHEN NEW.key = 'initializer.scale' AND NEW.value != '0.5'"):
+        assert typed(*command).returncode == 1
+    before = failed()
+    assert len(before) == 1
+    assert deliver().returncode == 0
+    assert (failed(), len(members(outputs))) == (before, 3)
+    assert typed(*command).returncode == 1
+    (again,) = failed()
+    assert again.run_id != before[0].run_id, "it was trained again"
+    monkeypatch.setenv(MENDED, "yes")
+    assert typed(*command).returncode == 0
+    assert [one.status for one in members(outputs).values()] == ["FINISHED"] * 3
+
+
+def end_once_there(nnexp: CommandLine, pattern: str, *arguments: str, number: signal.Signals) -> Finished:
+    """Start a process, and send it a signal as soon as there is a file of this name."""
     process = nnexp.start(*arguments)
     while not list(nnexp.folder.rglob(pattern)):
         assert process.poll() is None
         time.sleep(0.1)
-    process.kill()
-    process.communicate()
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    return Finished(process.args, process.returncode, output, errors)
+
+
+def kill_once_there(nnexp: CommandLine, pattern: str, *arguments: str) -> None:
+    end_once_there(nnexp, pattern, *arguments, number=signal.SIGKILL)
 
 
 def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -> None:
@@ -183,8 +355,23 @@ def test_a_sweep_whose_process_was_killed_is_concluded_from_its_folder(deliver: 
     assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
 
 
+def test_what_an_interrupted_sweep_has_left_is_delivered(deliver: Deliver, nnexp: CommandLine) -> None:
+    """While it waits for the store, which takes longer for a run than the training did."""
+    outputs, runs = nnexp.folder / "outputs", 50
+    command = sweeping(f"seed=range({runs})")
+    ended = end_once_there(nnexp, "runs/*/tracked.json", *command, number=signal.SIGINT)
+    assert (ended.returncode, ended.stderr) == (130, "\nnnexp: interrupted\n")
+    assert ended.stdout.splitlines()[-1] == "To record it later: python -m nnexp deliver outputs"
+    assert 0 < len(in_store(outputs / "mlflow.db")[1]) < runs
+    assert deliver().returncode == 0
+    assert [one.status for one in members(outputs).values()] == ["FINISHED"] * runs
+    ((parent,), _) = in_store(outputs / "mlflow.db")
+    assert (parent.status, store(outputs).get_run(parent.run_id).data.metrics["runs"]) == ("KILLED", runs)
+    assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+
+
 def test_what_is_in_use_is_left_alone(deliver: Deliver, tmp_path: Path) -> None:
-    with refusing(tmp_path / "outputs", "metrics"):
+    with refusing(tmp_path / "outputs", "INSERT ON metrics"):
         result = run([*SHORT, "seed=1"])
     with held(lock_of(result.folder)) as ours:
         assert ours
@@ -194,7 +381,7 @@ def test_what_is_in_use_is_left_alone(deliver: Deliver, tmp_path: Path) -> None:
 def test_only_stores_that_are_named_and_there_are_written_to(deliver: Deliver, tmp_path: Path) -> None:
     """A note may be by somebody else, or the store may be gone."""
     elsewhere = tmp_path / "elsewhere"
-    with refusing(elsewhere, "metrics"):
+    with refusing(elsewhere, "INSERT ON metrics"):
         result = run([*SHORT, "seed=1", f"tracking.uri=sqlite:///{elsewhere}/mlflow.db"])
     uri = f"sqlite:///{elsewhere}/mlflow.db"
     shown = result.folder.relative_to(tmp_path)

@@ -9,8 +9,10 @@ import pytest
 
 from nnexp import __version__
 from nnexp.analysis.results import KEPT_EVALUATIONS
+from nnexp.config.code import code_fingerprint
 from nnexp.config.compose import compose_experiment
 from nnexp.runs.prepare import Ready, prepare
+from nnexp.runs.record import RECORD, UNKNOWN_CODE, record_of, write_record
 from nnexp.storage.run_folder import RunSummary, write_history
 from nnexp.sweeps import reuse
 from nnexp.training.history import History
@@ -46,6 +48,7 @@ def leave(parent: Path, run: Ready, name: str = "", **changes: object) -> Path:
     """Leave the folder of a run that has been trained."""
     folder = parent / (name or f"seed_{run.config_hash}")
     folder.mkdir(parents=True)
+    write_record(folder, record_of(run, {}), run.experiment)
     write_history(folder, HISTORY)
     result(run, **changes).write(folder)
     return folder
@@ -88,6 +91,31 @@ def test_another_version_or_data_set_is_another_run(tmp_path: Path, changes: dic
     assert found(tmp_path, own, ready()) is None
     other = leave(tmp_path / "digits_binary", ready())
     assert found(tmp_path, own, ready()) == other
+
+
+OTHER = "0123456789ab"
+
+
+@pytest.mark.parametrize(
+    ("code", "counts"),
+    [
+        ("{today}", True),
+        (OTHER, False),
+        (f"{OTHER}+{{today}}", False),
+        (f"{{today}}+{OTHER}", False),
+        (UNKNOWN_CODE, True),
+        (None, True),
+    ],
+)
+def test_a_run_of_other_code_is_another_run(tmp_path: Path, code: str | None, counts: bool) -> None:  # noqa: FBT001
+    """Also one that was gone on with by other code; of a run without a record only the version is known."""
+    folder = leave(tmp_path / "digits_binary", ready())
+    if code is None:
+        (folder / RECORD).unlink()
+    else:
+        code = code.format(today=code_fingerprint(ready().experiment))
+        write_record(folder, replace(record_of(ready(), {}), code=code), ready().experiment)
+    assert found(tmp_path, None, ready()) == (folder if counts else None)
 
 
 @pytest.mark.parametrize(("stopped", "counts"), [("halving at epoch 3", False), ("early stopping", True), (None, True)])

@@ -30,7 +30,7 @@ from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import read_history
 from nnexp.sweeps import session
 from nnexp.sweeps.sweep_folder import SweepRecord, results_in
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Finished, needs
 from tests.tracking.server import serving
 
 Sweep = Callable[..., Finished]
@@ -295,6 +295,26 @@ def test_a_run_that_is_recorded_but_not_noted_is_not_recorded_again(sweep: Sweep
     assert len(children) == 3
 
 
+def test_what_other_code_has_trained_is_replaced(sweep: Sweep, tmp_path: Path) -> None:
+    """In the store and in the folder, of which nothing stays."""
+    outputs = tmp_path / "outputs"
+    assert sweep("seed=0,1", *TRACKED).returncode == 0
+    (folder,) = sweeps_in(outputs)
+    first, second = [folder / "runs" / row["folder"] for row in rows_of(folder)]
+    said = json.loads((first / "run.json").read_text())
+    (first / "run.json").write_text(json.dumps({**said, "code": "0123456789ab"}))
+    (first / "left_over").touch()
+    before = {one.hash: one.run_id for one in in_store(outputs / "mlflow.db")[1]}
+    assert sweep("seed=0,1", *TRACKED).returncode == 0
+    assert [row["reused"] for row in rows_of(folder)] == ["false", "true"]
+    assert {path.name for path in first.iterdir()} == {path.name for path in second.iterdir()}
+    _, children = in_store(outputs / "mlflow.db")
+    found = {one.hash: one.run_id for one in children}
+    assert len(children) == 2
+    assert [found[one] == before[one] for one in (first.name[-12:], second.name[-12:])] == [False, True]
+    assert [one.run_id for one in read_tracked(first).values()] == [found[first.name[-12:]]]
+
+
 def test_files_among_the_runs_do_no_harm(sweep: Sweep, tmp_path: Path) -> None:
     """As file managers leave them."""
     assert sweep("seed=0,1", *UNTRACKED).returncode == 0
@@ -369,6 +389,62 @@ def test_a_mistake_is_found_before_anything_is_written(
     assert re.fullmatch(f"nnexp: {sentence}\n", result.stderr), result.stderr
     assert result.stdout == ""
     assert list(tmp_path.iterdir()) == []
+
+
+def status_in(folder: Path) -> str:
+    record = SweepRecord.read(folder)
+    assert record is not None
+    return record.status
+
+
+@needs("optuna")
+def test_a_mistake_in_a_later_batch_loses_nothing_of_the_earlier_ones(sweep: Sweep, tmp_path: Path) -> None:
+    outputs, size = tmp_path / "outputs", "trainer.batch_size"
+    search = ("sweep.sampler=optuna", "sweep.draws=4", "sweep.batch=2", "sweep.draw_seed=11")
+    result = sweep(f"{size}=int(interval(1,600))", *search, *TRACKED)
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert re.match(rf"nnexp: {size}=435: must be a whole number from 1 to 288", result.stderr)
+    assert result.stdout.splitlines()[-1].startswith("To go on: python -m nnexp -m ")
+    (folder,) = sweeps_in(outputs)
+    ((parent,), children) = in_store(outputs / "mlflow.db")
+    assert (status_in(folder), parent.status, len(rows_of(folder))) == ("FAILED", "FAILED", 2)
+    assert [one.complete for one in read_tracked(folder).values()] == [True]
+    assert sorted(one.hash for one in children) == sorted(runs_in(outputs))
+    assert [one.status for one in children] == ["FINISHED"] * 2
+
+
+def test_a_store_that_cannot_be_opened_loses_nothing(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outputs, uri = tmp_path / "outputs", "postgresql+pg8000://me@127.0.0.1:9/runs"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    result = sweep("seed=0,1", *TRACKED)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert (result.returncode, result.stderr.count("\n")) == (2, 1)
+    assert result.stderr.startswith(f"nnexp: tracking.uri={uri}: must be a store that MLflow can open")
+    assert result.stdout.splitlines()[-1].startswith("To go on: python -m nnexp -m ")
+    (folder,) = sweeps_in(outputs)
+    before = runs_in(outputs)
+    assert (status_in(folder), len(rows_of(folder))) == ("FAILED", len(before))
+    assert before
+    again = sweep("seed=0,1", *TRACKED)
+    assert again.returncode == 0
+    assert f"Reused: {len(before)} of 2 runs were trained before." in again.stdout.splitlines()
+    assert (sweeps_in(outputs), status_in(folder)) == ([folder], "FINISHED")
+    assert sorted(one.hash for one in in_store(outputs / "mlflow.db")[1]) == sorted(runs_in(outputs))
+
+
+@needs("distributed")
+def test_a_sweep_that_cannot_go_on_keeps_what_it_has(sweep: Sweep, tmp_path: Path) -> None:
+    """Also one that has only reused runs."""
+    alone = run(["seed=1", *UNTRACKED, "verbose=false", "figures=false"])
+    assert sweep("seed=1", *UNTRACKED).returncode == 0
+    (folder,) = sweeps_in(tmp_path / "outputs")
+    before = (folder / "report.md").read_text()
+    shutil.rmtree(alone.folder)
+    elsewhere = ("hydra.launcher.backend=dask", "hydra.launcher.address=tcp://127.0.0.1:1")
+    assert sweep("seed=1", *UNTRACKED, *elsewhere).returncode == 2
+    assert (status_in(folder), (folder / "report.md").read_text()) == ("FAILED", before)
 
 
 RATES = ("0.01", "0.1", "0.3", "1", "3", "10", "30", "100")

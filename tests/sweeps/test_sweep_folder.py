@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -30,6 +31,28 @@ print(folder.path, flush=True)
 sys.stdin.read()
 """
 
+TOGETHER = """
+import sys, time
+from pathlib import Path
+import filelock  # now, for it takes longer than to begin
+from nnexp.core.errors import UserError
+from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
+print("ready", flush=True)
+begin, folders = float(sys.stdin.readline()), []
+for number in range(int(sys.argv[2])):
+    begin += 0.02
+    while time.monotonic() < begin:
+        pass
+    try:
+        record = SweepRecord(key=f"{number:08}", command="a command")
+        folders.append(SweepFolder.begin(Path(sys.argv[1]), "rate", record, again=True))
+    except UserError:
+        pass
+print(*(folder.record.key for folder in folders), flush=True)
+sys.stdin.read()
+"""
+"""Begins sweeps at times that are the same in all processes."""
+
 
 def record(key: str = KEY) -> SweepRecord:
     facts = SweepFacts("moons", "rate (3 runs)", "why?", {"sweep_key": key, IDENTIFIER: uuid4().hex})
@@ -41,20 +64,30 @@ def begin(output_dir: Path, key: str = KEY, *, again: bool = True) -> SweepFolde
 
 
 @contextmanager
-def another_process(output_dir: Path, key: str = KEY) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """Yield a process that goes on with the sweep until its input ends, and the folder it has."""
+def process_of(program: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     with subprocess.Popen(
-        [sys.executable, "-c", OTHER, str(output_dir), key],
+        [sys.executable, "-c", program, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
     ) as process:
-        assert process.stdout is not None
         try:
-            yield process, Path(process.stdout.readline().strip())
+            yield process
         finally:
             process.kill()
+
+
+def line_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+@contextmanager
+def another_process(output_dir: Path) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """Yield a process that goes on with the sweep until its input ends, and the folder it has."""
+    with process_of(OTHER, str(output_dir), KEY) as process:
+        yield process, Path(line_of(process))
 
 
 def test_the_same_sweep_has_the_same_folder_once_it_is_closed(tmp_path: Path) -> None:
@@ -152,13 +185,18 @@ def test_a_sweep_that_another_process_has_is_refused_and_not_touched(tmp_path: P
 
 
 def test_of_processes_that_begin_together_one_has_the_sweep(tmp_path: Path) -> None:
-    with (
-        another_process(tmp_path) as (_, one),
-        another_process(tmp_path) as (_, two),
-        another_process(tmp_path) as (_, three),
-    ):
-        assert len([path for path in (one, two, three) if path.name.endswith(KEY)]) == 1
-    assert len([path for path in (tmp_path / "sweeps").iterdir() if path.is_dir()]) == 1
+    sweeps = 40
+    arguments = (TOGETHER, str(tmp_path), str(sweeps))
+    with process_of(*arguments) as one, process_of(*arguments) as other:
+        assert [line_of(one), line_of(other)] == ["ready"] * 2
+        begin = time.monotonic() + 0.1
+        for process in (one, other):
+            assert process.stdin is not None
+            process.stdin.write(f"{begin}\n")
+            process.stdin.flush()
+        keys = [*line_of(one).split(), *line_of(other).split()]
+    assert sorted(keys) == [f"{number:08}" for number in range(sweeps)]
+    assert len([path for path in (tmp_path / "sweeps").iterdir() if path.is_dir()]) == sweeps
 
 
 def test_a_sweep_waits_for_the_process_that_has_it(tmp_path: Path) -> None:

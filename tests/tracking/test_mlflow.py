@@ -187,13 +187,13 @@ class Opened(NamedTuple):
         assert run_id is not None
         return self.client.get_run(run_id)
 
-    def begin(self, status: str, parent: str, key: str) -> str:
-        """Leave a child with a status."""
-        tags = {"mlflow.parentRunId": parent, "config_hash": key}
-        run_id = str(self.client.create_run(self.sweep.experiment_id, tags=tags).info.run_id)
-        if status != "RUNNING":
-            self.client.set_terminated(run_id, status)
-        return run_id
+    def begin(self, parent: str, **tags: str) -> str:
+        """Leave a child that is not ended."""
+        tags = {"mlflow.parentRunId": parent, **tags}
+        return str(self.client.create_run(self.sweep.experiment_id, tags=tags).info.run_id)
+
+    def children(self) -> dict[str, str]:
+        return {key: child.run_id for key, child in self.sweep.children().items()}
 
 
 SWEEP = SweepFacts("moons", "seed (3 runs)", "why?", {"sweep_key": "abcd"})
@@ -275,16 +275,28 @@ def test_a_sweep_records_a_run_that_failed_with_a_long_error_and_many_parameters
 
 
 def test_what_was_not_recorded_to_its_end_is_deleted(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that failed was recorded to its end; what another program has put there is not touched."""
     monkeypatch.setattr(mlflow_sweep, "PAGE_SIZE", 2)
-    assert opened.sweep.recorded() == {}
-    other = open_sweep(Path.cwd())
-    theirs = other.begin("RUNNING", other.sweep.run_id, "cc")
-    whole = [opened.sweep.record(finished(key)) for key in ("aa", "bb", "cc", "dd", "ee")]
-    half = [opened.begin(status, opened.sweep.run_id, "ff") for status in ("RUNNING", "FAILED", "KILLED")]
-    assert opened.sweep.recorded() == dict(zip(("aa", "bb", "cc", "dd", "ee"), whole, strict=True))
-    stages = {key: opened.run(key).info.lifecycle_stage for key in [theirs, opened.sweep.run_id, *whole, *half] if key}
+    assert opened.children() == {}
+    other, parent = open_sweep(Path.cwd()), opened.sweep.run_id
+    left = [other.begin(other.sweep.run_id, config_hash="cc"), opened.begin(parent), parent]
+    statuses: dict[str, Status] = {"aa": "FINISHED", "bb": "FAILED", "cc": "FINISHED", "dd": "KILLED", "ee": "FINISHED"}
+    whole = {key: opened.sweep.record(finished(key, status)) for key, status in statuses.items()}
+    half = [opened.begin(parent, config_hash=key) for key in ("ff", "aa")]
+    assert opened.children() == whole
+    assert {child.status for child in opened.sweep.children().values()} == {"FINISHED", "FAILED", "KILLED"}
+    stages = {key: opened.run(key).info.lifecycle_stage for key in [*left, *whole.values(), *half] if key}
     assert {key for key, stage in stages.items() if stage == "deleted"} == set(half)
-    assert opened.sweep.recorded() == dict(zip(("aa", "bb", "cc", "dd", "ee"), whole, strict=True))
+    assert opened.children() == whole
+
+
+def test_of_two_trainings_of_a_job_the_last_stays(opened: Opened) -> None:
+    """As when the process is killed between recording the second and deleting the first."""
+    first = opened.sweep.record(finished("aa", "FAILED"))
+    time.sleep(0.01)  # it is told by the time of its end, in milliseconds
+    last = opened.sweep.record(finished("aa", seconds=1e6))
+    assert opened.children() == {"aa": last}
+    assert opened.run(first).info.lifecycle_stage == "deleted"
 
 
 def test_a_run_of_another_sweep_becomes_one_of_this_unless_it_is_deleted(opened: Opened) -> None:
@@ -298,8 +310,8 @@ def test_a_run_of_another_sweep_becomes_one_of_this_unless_it_is_deleted(opened:
     assert sorted(members) == sorted([f"sweep.{opened.sweep.run_id}", f"sweep.{other.sweep.run_id}"])
     assert opened.run(kept).data.tags["mlflow.parentRunId"] == other.sweep.run_id
     assert f"sweep.{opened.sweep.run_id}" not in opened.run(deleted).data.tags
-    assert opened.sweep.recorded() == {}
-    assert other.sweep.recorded() == {"aa": kept}
+    assert opened.children() == {}
+    assert other.children() == {"aa": kept}
 
 
 def test_a_sweep_is_finished_with_a_view_and_its_files(opened: Opened, tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def _deliver_sweep(folder: Path, uri: str, stores: Stores) -> None:
     recorder = Recorder(tracker, tracked, folder / RUNS, record.metric)
     recorder.look_up()
     left = 0
-    for path, config_hash in ended_runs(folder).items():
+    for config_hash, path in ended_runs(folder).items():
         if old is not None and not is_there(path / RECORD) and not read_tracked(path):
             continue  # of an earlier version, which was not to record it
         error = recorder.record(path, config_hash)

@@ -135,21 +135,10 @@ class Session:
         """Return all runs so far."""
         return self._record.results([run for run in self._swept if run is not None])
 
-    def discard(self) -> None:
-        """End a sweep that could not begin to train; of a new one nothing is left, an earlier one keeps all it has."""
-        if self._folder is None:
-            return
-        if not self._folder.is_new:
-            with suppress(OSError):
-                self._folder.note("FAILED")
-        self._folder.close()
-        if self._folder.is_new:
-            shutil.rmtree(self._folder.path)
-
     def fail(self) -> None:
         """End a sweep after a mistake that was found late, such as one in a later batch; what was trained is kept."""
         if self._recording is None:
-            self.discard()
+            self._discard()
         else:
             self.close("FAILED")
 
@@ -197,6 +186,17 @@ class Session:
             lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
         terminal.show_lines(lines)
         return complete and not errors
+
+    def _discard(self) -> None:
+        """End a sweep that could not begin to train; of a new one nothing is left, an earlier one keeps all it has."""
+        if self._folder is None:
+            return
+        if not self._folder.is_new:
+            with suppress(OSError):
+                self._folder.note("FAILED")
+        self._folder.close()
+        if self._folder.is_new:
+            shutil.rmtree(self._folder.path)
 
     def _begin(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""

@@ -194,12 +194,12 @@ def results_in(folder: Path, record: SweepRecord) -> SweepResults:
     return record.results([run for run in found if run is not None])
 
 
-def ended_runs(folder: Path) -> dict[Path, str]:
-    """Return the folders of a sweep's runs that have ended or failed, also of reused ones, and their config hashes."""
+def ended_runs(folder: Path) -> dict[str, Path]:
+    """Return the folders of the runs of a sweep that have ended or failed, also of reused ones, by config hash."""
     trained = ((path, FOLDER_NAME.fullmatch(path.name)) for path in sorted(folder.glob(f"{RUNS}/*")))
-    runs = {path: match["hash"] for path, match in trained if match is not None}
-    runs |= {place: planned.config_hash for place, planned in _planned_in(folder)}
-    return {path: key for path, key in runs.items() if is_there(path / SUMMARY) or is_there(path / ERROR)}
+    runs = {match["hash"]: path for path, match in trained if match is not None}  # all of them in an earlier version
+    runs |= {planned.config_hash: place for place, planned in _planned_in(folder)}
+    return {key: path for key, path in runs.items() if is_there(path / SUMMARY) or is_there(path / ERROR)}
 
 
 def _planned_in(folder: Path) -> Iterator[tuple[Path, _Planned]]:

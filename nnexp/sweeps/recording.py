@@ -63,7 +63,7 @@ class Recorder:
         if child is not None and tracked_as(folder, uri) == child.run_id:
             return
         own = folder.parent == self._own  # and locked with the sweep
-        with nullcontext(True) if own else held(lock_of(folder), seconds=SECONDS_FOR_OTHERS) as ours:
+        with nullcontext(enter_result=True) if own else held(lock_of(folder), seconds=SECONDS_FOR_OTHERS) as ours:
             if not ours:
                 raise TrackingError(f"another process is at work in {folder}")
             there = read_tracked(folder).get(uri)

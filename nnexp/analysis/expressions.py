@@ -1,0 +1,90 @@
+"""Expressions of numbers and keys, such as `2/optimizer.learning_rate`."""
+
+import ast
+import math
+import operator
+import warnings
+from collections.abc import Callable, Mapping
+
+from nnexp.core.errors import UserError, no_such_key
+
+OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+}
+MAX_CHARACTERS = 500
+
+
+def check_expression(text: str, path: str, known: Mapping[str, object]) -> None:
+    """Check an expression; `path` is its place in the config, and `known` the values of the config by their keys.
+
+    Raises UserError if it is no such expression, or a key does not exist or is no number.
+    """
+    try:
+        keys = _keys(_parsed(text))
+    except ValueError as error:
+        wanted = "must be numbers, keys, + - * / and brackets, such as 2/optimizer.learning_rate"
+        raise UserError(f"{path}={text}: {wanted} ({error})") from error
+    for key in keys:
+        if key not in known:
+            raise UserError(f"{path}={text}: {no_such_key(key, known)}")
+        if not _is_number(known[key]):
+            raise UserError(f"{path}={text}: must have keys of numbers, and {key} is {known[key]}")
+
+
+def evaluated(text: str, values: Mapping[str, object]) -> float:
+    """Return the value of a checked expression, given those of its keys; NaN where it has none."""
+    try:
+        return _value(_parsed(text), values)
+    except (ValueError, ArithmeticError):
+        return math.nan
+
+
+def _parsed(text: str) -> ast.expr:
+    try:
+        if len(text) > MAX_CHARACTERS:
+            raise ValueError(f"more than {MAX_CHARACTERS} characters")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # as of 1or 2, which is refused all the same
+            return ast.parse(text.strip(), mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError) as error:
+        raise ValueError("it cannot be read") from error
+
+
+def _keys(node: ast.expr) -> list[str]:
+    """Return the keys in an expression; raises ValueError if anything else than is allowed stands in it."""
+    match node:
+        case ast.BinOp(left, op, right) if type(op) in OPERATORS:
+            return [*_keys(left), *_keys(right)]
+        case ast.UnaryOp(ast.USub(), operand):
+            return _keys(operand)
+        case ast.Constant(value) if _is_number(value):
+            return []
+    return [_key(node)]
+
+
+def _value(node: ast.expr, values: Mapping[str, object]) -> float:
+    match node:
+        case ast.BinOp(left, op, right) if type(op) in OPERATORS:
+            return OPERATORS[type(op)](_value(left, values), _value(right, values))
+        case ast.UnaryOp(ast.USub(), operand):
+            return -_value(operand, values)
+        case ast.Constant(value) if isinstance(value, (int, float)) and _is_number(value):
+            return float(value)
+    found = values.get(_key(node))
+    return float(found) if isinstance(found, (int, float, str)) else math.nan
+
+
+def _key(node: ast.expr) -> str:
+    match node:
+        case ast.Name(name):
+            return name
+        case ast.Attribute(whole, name):
+            return f"{_key(whole)}.{name}"
+    raise ValueError(f"not {ast.unparse(node):.40}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)

@@ -206,7 +206,7 @@ class Lines(Figure):
             lines_are=results.titles[roles["line"].key] if "line" in roles else "",
             repeats=results.repeats_name,
             reference=self.reference or "",
-            mean=f"mean of {results.repeats_name}",
+            mean="best of each value" if self.pool is not None and others else f"mean of {results.repeats_name}",
         )
         return partial(line_panels, panels, measure, said)
 
@@ -362,17 +362,7 @@ class Curves(Figure):
             return None
         roles, points = self.roles(_studied(results)), ordered(results, measure, self.y)
         panel, line = roles.get("panel"), roles.get("line")
-        groups = [(of_panel, _by(line, inside, results)) for of_panel, inside in _by(panel, points, results)]
-        ranked = line is not None or results.comparable
-        picked = [
-            (of_panel, [(of_line, mine[0]) for of_line, mine in lines if mine])
-            if line is not None
-            else (
-                of_panel,
-                [(short(p.setting.name), p) for _, mine in lines for p in mine[:BEST_SETTINGS]] if ranked else [],
-            )
-            for of_panel, lines in groups
-        ] or [("", [])]
+        picked = self._picked(results, points, roles)
         all_curves = [c for _, lines in picked for _, p in lines for c in _curves_of(p.setting, metric)]
         heights = np.concatenate([np.empty(0), *[values for _, values in all_curves]])
         geometric = measure.spans_orders(heights)
@@ -397,6 +387,26 @@ class Curves(Figure):
             log_time=self.log in ("x", "xy"),
         )
         return partial(curve_panels, panels, measure, said)
+
+    def _picked(
+        self, results: SweepResults, points: Sequence["Point"], roles: Roles
+    ) -> list[tuple[str, list[tuple[str, "Point"]]]]:
+        """Return for every panel the settings that get a line, with its name."""
+        groups, line = _by(roles.get("panel"), points, results), roles.get("line")
+        if line is not None:
+            return [
+                (name, [(of_line, mine[0]) for of_line, mine in _by(line, inside, results) if mine])
+                for name, inside in groups
+            ]
+        if results.comparable:
+            chosen = [(name, inside[:BEST_SETTINGS]) for name, inside in groups]
+        else:  # none is better: all of them, in the order of the sweep
+            few = len(points) <= MAX_LINES
+            chosen = [
+                (name, sorted(inside, key=lambda one: results.settings.index(one.setting)) if few else [])
+                for name, inside in groups
+            ]
+        return [(name, [(short(one.setting.name), one) for one in inside]) for name, inside in chosen]
 
     def _line(self, name: str, point: "Point", metric: str, *, geometric: bool) -> CurveLine:
         curves = _curves_of(point.setting, metric)
@@ -488,7 +498,8 @@ def _whole_lines(results: SweepResults, keys: Sequence[SweptKey]) -> Lines | Non
     if any(counts[one.key] > most for one, most in zip(others, (MAX_LINES, MAX_PANELS), strict=False)):
         return None
     line, panel = ([one.key for one in others] + [None, None])[:2]
-    return Lines(x=first.key, line=line, panel=panel, mark="best" if line and first.numbers is not None else None)
+    marked = first.numbers is not None and all(run.value(first.key) is not None for run in results.runs)
+    return Lines(x=first.key, line=line, panel=panel, mark="best" if line and marked else None)
 
 
 def _parameters(results: SweepResults, keys: Sequence[SweptKey]) -> Draw | None:
@@ -498,7 +509,8 @@ def _parameters(results: SweepResults, keys: Sequence[SweptKey]) -> Draw | None:
         return None
     points = ordered(results, measure, None)
     panels = [panel for one in keys for panel in Lines(x=one.key, pool="best").panels(results, points, {"x": one})]
-    note = "\neach point of a line is the best over all other parameters" if len(keys) > 1 else ""
+    drawn = " of a tenth of the draws" if any(one.drawn for one in keys) else ""
+    note = f"\neach point of a line is the best{drawn} over all other parameters" if len(keys) > 1 else ""
     said = Said(
         title=finding(results, points, measure) + note,
         repeats=results.repeats_name,
@@ -522,7 +534,13 @@ def pairs(results: SweepResults) -> list[tuple[SweptKey, SweptKey]]:
         if one.numbers is not None and (other.numbers is not None or not one.drawn)
     ]
     paired += [pair for pair in others if not any({*pair} == {*known} for known in paired)]
-    return paired[:MAPS]
+    return [pair for pair in paired if _fills(results, *pair)][:MAPS]
+
+
+def _fills(results: SweepResults, x: SweptKey, y: SweptKey) -> bool:
+    """Tell whether at least half of the pairs of values of two keys occur; draws are points, and need not."""
+    found = {(run.value(x.key), run.value(y.key)) for run in results.runs}
+    return x.drawn or y.drawn or 2 * len(found) >= len({x for x, _ in found}) * len({y for _, y in found})
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,10 @@ CHARACTER_WIDTH = 0.085
 """The width of a character in a tick label, in inches."""
 TICK_LETTERS = 14
 """The most characters of a tick label."""
+LITTLE = 0.002
+"""Axes reach at least so far, as a share of the values."""
+MOST_COLOURED = 1e6
+"""The most that a logarithmic scale of colours spans."""
 GREY = "0.72"
 LINE_COLOURS = ("C0", "C2", "C3", "C4", "C5", "C6")
 """The colours of lines; C1 is missing because it is the colour of what diverged."""
@@ -293,14 +297,14 @@ def _line_legend(panels: Sequence[Panel], colours: Mapping[str, str], said: Said
     lines = [line for panel in panels for line in panel.lines]
     alone = [*colours] == [""]
     grey = colours[""] if alone else "0.35"
-    several = any(line.repeated for line in lines)
-    named = {said.mean if several else "value": grey} if alone else colours
+    several, hidden = any(line.repeated for line in lines), any(line.hidden for line in lines)
+    named = {said.mean if several or hidden else "value": grey} if alone else colours
     shade = Line2D([], [], color=grey, alpha=0.25, linewidth=7)
     star = Line2D([], [], color=grey, marker="*", mec="black", markersize=12, linestyle="")
     shown: list[tuple[bool, Artist, str]] = [
         *((True, Line2D([], [], color=colour, marker="o", markersize=5), cut(name)) for name, colour in named.items()),
         (several and not alone, Line2D([], [], color=grey, marker="o", markersize=5), said.mean),
-        (several or any(line.hidden for line in lines), _dot(grey), "a run"),
+        (several or hidden, _dot(grey), "a run"),
         (any((line.high > line.low).any() for line in lines), shade, f"range of {said.repeats}"),
         (any(line.best is not None for line in lines), star, "best"),
         (any(line.fit is not None for line in lines), Line2D([], [], color=grey, linestyle="--"), "power law"),
@@ -320,8 +324,10 @@ def _line(axes: "Axes", line: Line, colour: str, *, joined: bool) -> None:
     """Draw one line with its band, its runs, its best point, its fit and its reference."""
     size = 3.0 if len(line.dots[0]) > MOST_CURVES else 4.5
     axes.plot(*line.dots, "o", color=colour, markersize=size, alpha=0.4, mew=0, label="a run")
-    if joined and (line.high > line.low).any():
+    if line.repeated and joined:
         axes.fill_between(line.means[0], line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    elif line.repeated:
+        axes.vlines(line.means[0], line.low, line.high, color=colour, alpha=0.25, linewidth=5)
     label = f"mean {line.label}"
     axes.plot(*line.means, "o-" if joined else "o", color=colour, markersize=6, linewidth=1.6, label=label)
     if line.fit is not None:
@@ -335,13 +341,18 @@ def _line(axes: "Axes", line: Line, colour: str, *, joined: bool) -> None:
 
 
 def _share_limits(axes: "Axes", values: Array, measure: Measure, *, logarithmic: bool) -> None:
-    low, high = measure.lowest(float(values.min()), float(values.max())), float(values.max())
+    low, high = float(values.min()), float(values.max())
     if logarithmic:
         room = (high / low) ** 0.12 * 1.1
         axes.set_ylim(low / room, high * room)
     else:
-        margin = 0.12 * (high - low) or 0.05
-        axes.set_ylim(low - margin, high + margin)
+        axes.set_ylim(*_roomy(measure.lowest(low, high), high, 0.12))
+
+
+def _roomy(low: float, high: float, share: float) -> tuple[float, float]:
+    """Return limits with a margin, wide enough that differences of a thousandth do not look large."""
+    margin = max(share * (high - low), LITTLE * max(abs(low), abs(high))) or share
+    return low - margin, high + margin
 
 
 def image(cells: Cells, measure: Measure, title: str, look: Look) -> "Figure":
@@ -358,7 +369,8 @@ def image(cells: Cells, measure: Measure, title: str, look: Look) -> "Figure":
     left, bottom = 0.8 + CHARACTER_WIDTH * y.longest, 0.65 + (CHARACTER_WIDTH * x.longest if turned else 0)
     figure, axes = _titled(title, (wide, high), (left, bottom))
     norm = _norm(values[np.isfinite(values)], measure)
-    shown = axes.imshow(values, origin="lower", aspect="auto", norm=norm, cmap=look.colours, interpolation="nearest")
+    seen = np.maximum(values, norm.vmin or -np.inf)
+    shown = axes.imshow(seen, origin="lower", aspect="auto", norm=norm, cmap=look.colours, interpolation="nearest")
     if cells.lost.any() and not small:
         lost = np.where(cells.lost, 1.0, np.nan)
         axes.imshow(lost, origin="lower", aspect="auto", cmap=ListedColormap([BAD]), interpolation="nearest")
@@ -451,7 +463,10 @@ def _curve_legend(whole: CurvePanel, colours: Mapping[str, str], said: Said) -> 
     from matplotlib.lines import Line2D
 
     legend: list[tuple[Artist, str]] = [(Line2D([], [], color=colour), cut(name)) for name, colour in colours.items()]
-    for name, curves, colour in (("other runs", whole.others, GREY), ("diverged", whole.lost, BAD)):
+    for name, curves, colour in (
+        ("other runs" if whole.lines else "runs", whole.others, GREY),
+        ("diverged", whole.lost, BAD),
+    ):
         legend += [(Line2D([], [], color=colour, linewidth=1.5), _counted(name, curves))] * bool(curves)
     legend += [(Line2D([], [], color="0.35", linestyle=":"), cut(said.reference))] * bool(said.reference)
     if any(len(line.seeds) > 1 for line in whole.lines):
@@ -595,10 +610,15 @@ def _finish_map(figure: "Figure", axes: "Axes", shown: "ScalarMappable", measure
 
 
 def _norm(values: Array, measure: Measure) -> "Normalize":
+    """Return the scale of colours; a logarithmic one spans a few orders of magnitude at most, and 0 lies at its end."""
     from matplotlib.colors import LogNorm, Normalize
 
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    return LogNorm(low, high) if measure.spans_orders(values) else Normalize(measure.lowest(low, high), high)
+    above = values[values > high / MOST_COLOURED] if low >= 0 else values
+    if len(above) and measure.spans_orders(above):
+        return LogNorm(float(above.min()), high, clip=True)
+    low = measure.lowest(low, high)
+    return Normalize(*_roomy(low, high, 0.0)) if high - low < LITTLE * abs(high) else Normalize(low, high)
 
 
 def _thinned(curves: Sequence[Curve]) -> list[Curve]:
@@ -632,6 +652,4 @@ def _limit(axes: "Axes", panel: CurvePanel, measure: Measure) -> None:
         axes.set_yscale("log")
         axes.set_ylim(low / 1.3, high * 1.3)
     else:
-        low = measure.lowest(low, high)
-        margin = 0.05 * (high - low) or 0.05
-        axes.set_ylim(low - margin, high + margin)
+        axes.set_ylim(*_roomy(measure.lowest(low, high), high, 0.05))

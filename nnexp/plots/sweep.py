@@ -442,8 +442,8 @@ def curve_panels(panels: Sequence[CurvePanel], measure: Measure, said: Said) -> 
     _, right = legend_size([*lines, said.lines_are])
     several = len(panels) > 1
     size = (1.2 * PANEL_SIZE[0], 1.2 * PANEL_SIZE[1]) if several else (7.5, max(3.9, 0.26 * len(lines)))
-    margins = (0.95, 0.65, right, 0.9 if several else 0.55)
-    figure, grid = panel_grid(said.title, len(panels), size, margins, (0.95, 0.95))
+    margins = (0.95, 0.65, right + 0.25, 0.9 if several else 0.55)
+    figure, grid = panel_grid(said.title, len(panels), size, margins=margins, between=(0.95, 0.95))
     for axes, panel in zip(grid, panels, strict=True):
         _curves(axes, panel, colours)
         _limit(axes, whole, measure)
@@ -551,8 +551,8 @@ def _grid(axes_of: Sequence[Axis], title: str, right: float, *, titled: bool) ->
         title,
         panels,
         (width, height),
-        margins=(1.1, 0.7 + upright, right, 0.6 + head),
-        between=(1.25, 0.75 + upright + head),
+        margins=(1.15, 0.7 + upright, right, 0.6 + head),
+        between=(1.3, 0.75 + upright + head),
     )
 
 

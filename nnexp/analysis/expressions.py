@@ -6,7 +6,7 @@ import operator
 import warnings
 from collections.abc import Callable, Mapping
 
-from nnexp.core.errors import UserError, no_such_key
+from nnexp.core.errors import UserError, did_you_mean
 
 OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
@@ -29,7 +29,7 @@ def check_expression(text: str, path: str, known: Mapping[str, object]) -> None:
         raise UserError(f"{path}={text}: {wanted} ({error})") from error
     for key in keys:
         if key not in known:
-            raise UserError(f"{path}={text}: {no_such_key(key, known)}")
+            raise UserError(f"{path}={text}: {key} is no such key{did_you_mean(key, known)}")
         if not _is_number(known[key]):
             raise UserError(f"{path}={text}: must have keys of numbers, and {key} is {known[key]}")
 

@@ -213,7 +213,7 @@ class Lines(Figure):
     def panels(self, results: SweepResults, points: Sequence["Point"], roles: Roles) -> list[Panel]:
         """Return the panels, each with its lines; `points` are in the order of their means, the best first."""
         x, line, panel = roles["x"], roles.get("line"), roles.get("panel")
-        axis, places = axis_of(results, x)
+        axis, places = axis_of(results, x, numeric=self.fit is not None)
         found = []
         for of_panel, inside in _by(panel, points, results):
             lines = [self._line(mine, x, places, name=of_line) for of_line, mine in _by(line, inside, results) if mine]
@@ -646,15 +646,15 @@ def finding(results: SweepResults, points: Sequence[Point], measure: Measure) ->
     return f"{extreme}: {first}, {value}{f'; {others} more could be best' if others else ''}"
 
 
-def axis_of(results: SweepResults, swept: SweptKey) -> tuple[Axis, dict[str | None, float]]:
-    """Return a swept key as an axis, and the place on it of each of its values."""
+def axis_of(results: SweepResults, swept: SweptKey, *, numeric: bool = False) -> tuple[Axis, dict[str | None, float]]:
+    """Return a swept key as an axis, and the place on it of each of its values; numeric ones never side by side."""
     numbers, title = swept.numbers, results.titles[swept.key]
     unset = any(run.value(swept.key) is None for run in results.runs)
     if numbers is not None and swept.drawn:
         places: dict[str | None, float] = dict(zip(swept.values, numbers, strict=True))
         return Axis(title, logarithmic=swept.logarithmic), places
     labels = tuple(map(short, swept.values)) if numbers is None else _written_briefly(numbers)
-    even = numbers is not None and not unset and _even(numbers, logarithmic=swept.logarithmic)
+    even = numbers is not None and not unset and (numeric or _even(numbers, logarithmic=swept.logarithmic))
     if numbers is not None and even:
         places = dict(zip(swept.values, numbers, strict=True))
         return Axis(title, numbers, labels, swept.logarithmic), places

@@ -88,7 +88,7 @@ def _moment(time: int, history: History) -> str:
 
 def curves(history: History, name: str) -> "Figure":
     """Draw the loss, and the first other metric, of all parts over time."""
-    figure = new_figure(11, 4.2, (0.8, 0.65, 0.15, 0.4), (0.22, 0))
+    figure = new_figure(11.2, 4.2, (1.05, 0.65, 0.15, 0.4), (0.27, 0))
     best = history.times[history.best()]
     metrics = list(dict.fromkeys(key.rpartition("/")[2] for key in history.metrics))[:2]
     for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):

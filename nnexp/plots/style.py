@@ -34,7 +34,7 @@ MOST_DECADES = 8
 """The most numbers at powers of ten along an axis."""
 LITTLE = 0.6
 """A logarithmic axis over fewer powers of ten has numbers between 1, 2 and 5, too."""
-SMALLEST, LARGEST = 1e-3, 1e6
+SMALLEST, LARGEST = 1e-4, 1e6
 """The numbers that are written without an exponent."""
 TITLE_CHARACTER, PANEL_CHARACTER, TITLE_LINE = 0.115, 0.09, 0.28
 """The width of a character of the title of a figure or a panel, and the height of a line of it, in inches."""

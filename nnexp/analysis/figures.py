@@ -1,34 +1,45 @@
-"""The figures of a sweep: those that were asked for, or those that fit its results.
+"""Figures of a sweep: components with options in `conf/figure/`.
 
-A figure is a component with options in `conf/figure/`. It names varied keys and readings, is checked before anything
-is trained, and is drawn from the results. It pools the values of other keys only where it says how.
+A figure names varied keys and readings, is checked before anything is trained, and is drawn from the results. It pools
+the values of other keys only where it says how.
 """
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property, partial
-from itertools import combinations
-from math import isfinite, nan, prod
-from statistics import fmean
-from typing import Literal, TypeVar
+from math import isfinite, nan
+from typing import Literal
 
 import numpy as np
-import yaml
 
 from nnexp.analysis.expressions import check_expression, evaluated
-from nnexp.analysis.findings import DEFAULT, chance, importance, plateau, short
+from nnexp.analysis.findings import DEFAULT, short
+from nnexp.analysis.points import (
+    Point,
+    axis_of,
+    by_value,
+    can_compare,
+    check_reading,
+    curve_of,
+    dotted,
+    finding,
+    grouped,
+    measure_of,
+    ordered,
+    so_few,
+    studied,
+    unit_of_times,
+    value_of,
+    values_of,
+    verdict_of,
+)
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, swept_keys_of
-from nnexp.analysis.verdict import Measured, verdict_on
-from nnexp.config.overrides import slug
-from nnexp.core.build import build
-from nnexp.core.component import Array, Component, flat
+from nnexp.config.overrides import split
+from nnexp.core.component import Array, Component
 from nnexp.core.errors import UserError, did_you_mean
-from nnexp.core.files import read_text
-from nnexp.plots.run import Figures
-from nnexp.plots.style import FARTHEST, plain
+from nnexp.plots.style import FARTHEST
 from nnexp.plots.sweep import (
-    MOST_TICKS,
     Axis,
     Cells,
     Cloud,
@@ -43,31 +54,17 @@ from nnexp.plots.sweep import (
     Said,
     curve_panels,
     image,
-    importance_bars,
     line_panels,
     scatter_map,
 )
-from nnexp.storage.run_folder import CONFIG, MAX_FILE_BYTES
-from nnexp.training.metrics import lower_is_better, unit_of
 
 BEST_SETTINGS = 5
 """How many of the best settings get a colour of their own."""
-MAPS = 4
-"""The most pairs of swept keys that get a map."""
-ALWAYS_PAIRED = (("learning_rate", "scale"), ("width", "depth"))
-"""The pairs that matter in every network, by their short names."""
-RATE, SIZE_NAMES = "learning_rate", ("width", "depth", "hidden")
 BINS = 10
 """How many bins drawn values are put into, to find the best of each."""
-UNEVEN_FACTOR = 4
-"""Numbers stand side by side, as names do, where their largest step is this many times the smallest."""
 MAX_LINES, MAX_PANELS = 8, 6
 """The most lines of a panel and the most panels that are chosen without being asked for."""
-KINDS_OF_READING = ("final", "end", "start", "best", "min", "max", "mean", "sum", "time_to", "trainability")
-TIME_TO = "time_to"
 FIT_POINTS = 50
-K = TypeVar("K")
-V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -118,13 +115,13 @@ class Figure(Component):
 
         Raises UserError if a key does not vary, another one varies too, or something is not known.
         """
-        known = {_dotted(one.key): one for one in asked.keys}
+        known = {dotted(one.key): one for one in asked.keys}
         for name in self.key_fields:
             key = getattr(self, name)
-            if key is not None and _dotted(key) not in known:
-                proposal = did_you_mean(key, known) if known else " (there is none)"
-                wanted = f"must be a key that varies, {' or '.join(one.key for one in asked.keys)}{proposal}"
-                raise UserError(f"{path}.{name}={key}: {wanted}")
+            if key is not None and dotted(key) not in known:
+                which = " or ".join(one.key for one in asked.keys) or "but none does"
+                wanted = f"must be a key that varies, {which}{did_you_mean(key, known)}"
+                raise UserError(f"{path}.{name}={key}: {wanted}; sweep.figures=null draws what fits")
         roles = self.roles(asked.keys)
         named = [one.key for one in roles.values()]
         for name, one in roles.items():
@@ -151,8 +148,8 @@ class Figure(Component):
         unnamed = [one for one in asked.keys if one.key not in named]
         if any(one.drawn for one in unnamed):
             return next(one.key for one in unnamed if one.drawn)
-        jobs = [dict(override.lstrip("+~").partition("=")[::2] for override in job) for job in asked.jobs]
-        groups = _grouped((tuple(job.get(key) for key in named), job) for job in jobs)
+        jobs = [dict(map(split, job)) for job in asked.jobs]
+        groups = grouped((tuple(job.get(key) for key in named), job) for job in jobs)
         for one in unnamed:
             if any(len({job.get(one.key) for job in group}) > 1 for group in groups.values()):
                 return one.key
@@ -188,46 +185,49 @@ class Lines(Figure):
 
     def draw(self, results: SweepResults) -> Draw | None:
         """Return the figure of results; None where no run has the reading."""
-        keys, measure = _studied(results), measure_of(results, self.y, log=_scale(self.log, "y"))
+        keys, measure = studied(results), measure_of(results, self.y, log=_scale(self.log, "y"))
         roles = self.roles(keys)
         if measure is None or "x" not in roles:
             return None
-        points = ordered(results, measure, self.y)
+        points = ordered(results, measure)
         if not points:
             return None
         panels = self.panels(results, points, roles)
-        best = self._best(results, points, roles)
-        title = self.title or "\n".join([*best, *([] if best else [finding(results, points, measure)])])
+        where = self._where(results, points, roles, measure)
+        title = self.title or "\n".join(where or [finding(results, points, measure)])
         others = [results.titles[one.key] for one in keys if one not in roles.values()]
         if self.pool is not None and others and self.title is None:
-            title += f"\neach point is the best over {_listed(others)}"
+            title += f"\neach point is the best over {', '.join(others)}"
         said = Said(
             title=title,
             lines_are=results.titles[roles["line"].key] if "line" in roles else "",
             repeats=results.repeats_name,
             reference=self.reference or "",
+            extreme="lowest" if measure.lower else "highest",
             mean="best of each value" if self.pool is not None and others else f"mean of {results.repeats_name}",
         )
         return partial(line_panels, panels, measure, said)
 
-    def panels(self, results: SweepResults, points: Sequence["Point"], roles: Roles) -> list[Panel]:
+    def panels(self, results: SweepResults, points: Sequence[Point], roles: Roles) -> list[Panel]:
         """Return the panels, each with its lines; `points` are in the order of their means, the best first."""
         x, line, panel = roles["x"], roles.get("line"), roles.get("panel")
         axis, places = axis_of(results, x, numeric=self.fit is not None)
         found = []
-        for of_panel, inside in _by(panel, points, results):
-            lines = [self._line(mine, x, places, name=of_line) for of_line, mine in _by(line, inside, results) if mine]
+        for of_panel, inside in by_value(panel, points, results):
+            lines = [
+                self._line(mine, x, places, name=of_line) for of_line, mine in by_value(line, inside, results) if mine
+            ]
             title = f"{results.titles[panel.key]}={of_panel}" if panel is not None else ""
             lost = [
                 places.get(run.value(x.key), nan)
                 for run in results.diverged
-                if (panel is None or _value(run, panel) == of_panel)
+                if (panel is None or value_of(run, panel) == of_panel)
                 and not any(run is one for p in points for one in p.runs)
             ]
             found.append(Panel(axis=axis, lines=lines, lost=np.array(lost, float), title=title))
         return found
 
-    def _line(self, points: Sequence["Point"], x: SweptKey, places: Mapping[str | None, float], *, name: str) -> Line:
+    def _line(self, points: Sequence[Point], x: SweptKey, places: Mapping[str | None, float], *, name: str) -> Line:
         shown: dict[float, Point] = {}
         for point in points:  # from best to worst: the first at a place is its best
             place = places.get(point.run.value(x.key), nan)
@@ -241,7 +241,6 @@ class Lines(Figure):
         means = np.array(kept), np.array([shown[place].mean for place in kept])
         dots = [(places.get(point.run.value(x.key), nan), value) for point in points for value in point.values]
         first = next((place for place in shown if place in kept), None)
-        across = [evaluated(self.reference or "", values_of(shown[place].run)) for place in kept]
         return Line(
             label=name,
             means=means,
@@ -250,26 +249,31 @@ class Lines(Figure):
             dots=(np.array([place for place, _ in dots]), np.array([value for _, value in dots])),
             best=(first, shown[first].mean) if self.mark is not None and first is not None else None,
             fit=power_fit(*means) if self.fit is not None else None,
-            reference=None if self.reference is None else (np.array(kept), np.array(across)),
+            reference=None
+            if self.reference is None
+            else (means[0], np.array([evaluated(self.reference, values_of(shown[place].run)) for place in kept])),
         )
 
-    def _best(self, results: SweepResults, points: Sequence["Point"], roles: Roles) -> list[str]:
-        """Return for every panel which value of x is the best of each line, where these are marked."""
-        if self.mark is None:
-            return []
-        x, line, panel = roles["x"], roles.get("line"), roles.get("panel")
+    def _where(self, results: SweepResults, points: Sequence[Point], roles: Roles, measure: Measure) -> list[str]:
+        """Return for every panel at which value of x each line is lowest or highest, where that is marked.
+
+        A ~ stands before a value that is not shown to be the best, or at the end how few the repeats are.
+        """
+        x, line, panel, titles = roles["x"], roles.get("line"), roles.get("panel"), results.titles
         rows = []
-        for of_panel, inside in _by(panel, points, results):
-            best = {name: _written(mine[0].run, x) for name, mine in _by(line, inside, results) if mine}
-            every = len(set(best.values())) == 1 and len(best) > 1
-            values = (
-                f"{next(iter(best.values()))} for every {results.titles[line.key]}"
-                if every and line
-                else _listed([*best.values()])
-            )
-            names = f" for {results.titles[line.key]} {_listed([*best])}" if line and not every else ""
-            where = f"{results.titles[panel.key]}={of_panel}: " if panel is not None else ""
-            rows.append(f"{where}best {results.titles[x.key]} {values}{names}")
+        for of_panel, inside in by_value(panel, points, results) if self.mark is not None else ():
+            lines = {name: mine for name, mine in by_value(line, inside, results) if mine}
+            found = {name: verdict_of(results, mine, measure) for name, mine in lines.items()}
+            sure = {name: one is None or one.best or one.thin is not None for name, one in found.items()}
+            best = {name: f"{'' if sure[name] else '~'}{_written(mine[0].run, x)}" for name, mine in lines.items()}
+            words = [f"{titles[panel.key]}={of_panel}:"] if panel is not None else []
+            words += ["lowest at" if measure.lower else "highest at", titles[x.key]]
+            alike = line is not None and len(set(best.values())) == 1
+            words.append(next(iter(best.values())) if alike else ", ".join(best.values()))
+            if line is not None:
+                words += ["for", f"every {titles[line.key]}" if alike else f"{titles[line.key]} {', '.join(best)}"]
+            few = {so_few(results, one): None for one in found.values() if one is not None}
+            rows.append(f"{' '.join(words)}{next(iter(few), '')}")
         return rows
 
 
@@ -306,14 +310,14 @@ class Image(Figure):
 
     def draw(self, results: SweepResults) -> Draw | None:
         """Return the figure of results; None where no run has the reading."""
-        keys, measure = _studied(results), measure_of(results, self.value, log=_scale(self.log, "value"))
+        keys, measure = studied(results), measure_of(results, self.value, log=_scale(self.log, "value"))
         roles = self.roles(keys)
-        points = [] if measure is None else ordered(results, measure, self.value)
+        points = [] if measure is None else ordered(results, measure)
         if measure is None or len(roles) < 2 or not points:
             return None
         x, y = roles["x"], roles["y"]
         others = [results.titles[one.key] for one in keys if one not in (x, y)]
-        pooled = f"\neach {'point is a run' if x.drawn or y.drawn else f'cell is the best over {_listed(others)}'}"
+        pooled = "\neach point is a run" if x.drawn or y.drawn else f"\neach cell is the best over {', '.join(others)}"
         title = self.title or finding(results, points, measure) + (pooled if others else "")
         bright_is_best = f"{self.colours}{'_r' if measure.lower else ''}"
         look = Look(colours=bright_is_best, levels=self.levels)
@@ -357,12 +361,13 @@ class Curves(Figure):
 
     def draw(self, results: SweepResults) -> Draw | None:
         """Return the figure of results; None where no run was evaluated."""
-        measure, metric = measure_of(results, self.y, log=_scale(self.log, "y")), self.y or results.metric
-        if measure is None or metric is None or not any(_curve(run, metric) is not None for run in results.runs):
+        measure = measure_of(results, self.y, log=_scale(self.log, "y"))
+        if measure is None or not any(curve_of(run, measure.metric) is not None for run in results.runs):
             return None
-        roles, points = self.roles(_studied(results)), ordered(results, measure, self.y)
+        metric = measure.metric
+        roles, points = self.roles(studied(results)), ordered(results, measure)
         panel, line = roles.get("panel"), roles.get("line")
-        picked = self._picked(results, points, roles)
+        picked = self._picked(results, points, roles, comparable=can_compare(results, measure))
         all_curves = [c for _, lines in picked for _, p in lines for c in _curves_of(p.setting, metric)]
         heights = np.concatenate([np.empty(0), *[values for _, values in all_curves]])
         geometric = measure.spans_orders(heights)
@@ -370,18 +375,18 @@ class Curves(Figure):
         for of_panel, lines in picked:
             chosen = {id(run) for _, point in lines for run in point.setting.runs}
             here = [run for run in results.runs if id(run) not in chosen and line is None]
-            here = [run for run in here if panel is None or _value(run, panel) == of_panel]
+            here = [run for run in here if panel is None or value_of(run, panel) == of_panel]
             others, lost = (
-                [curve for run in here if run.diverged == gone and (curve := _curve(run, metric)) is not None]
+                [curve for run in here if run.diverged == gone and (curve := curve_of(run, metric)) is not None]
                 for gone in (False, True)
             )
             drawn = [self._line(name, point, metric, geometric=geometric) for name, point in lines]
             title = f"{results.titles[panel.key]}={of_panel}" if panel is not None else ""
             panels.append(CurvePanel(lines=drawn, others=others, lost=lost, title=title))
         said = Said(
-            title=self.title or self._usual_title(results, points, measure, line),
+            title=self.title or self._usual_title(results, points, measure, roles),
             lines_are="" if line is None else results.titles[line.key],
-            unit=_unit(results),
+            unit=unit_of_times(results),
             reference=self.reference or "",
             mean="geometric mean" if geometric else "mean",
             log_time=self.log in ("x", "xy"),
@@ -389,16 +394,16 @@ class Curves(Figure):
         return partial(curve_panels, panels, measure, said)
 
     def _picked(
-        self, results: SweepResults, points: Sequence["Point"], roles: Roles
-    ) -> list[tuple[str, list[tuple[str, "Point"]]]]:
+        self, results: SweepResults, points: Sequence[Point], roles: Roles, *, comparable: bool
+    ) -> list[tuple[str, list[tuple[str, Point]]]]:
         """Return for every panel the settings that get a line, with its name."""
-        groups, line = _by(roles.get("panel"), points, results), roles.get("line")
+        groups, line = by_value(roles.get("panel"), points, results), roles.get("line")
         if line is not None:
             return [
-                (name, [(of_line, mine[0]) for of_line, mine in _by(line, inside, results) if mine])
+                (name, [(of_line, mine[0]) for of_line, mine in by_value(line, inside, results) if mine])
                 for name, inside in groups
             ]
-        if results.comparable:
+        if comparable:
             chosen = [(name, inside[:BEST_SETTINGS]) for name, inside in groups]
         else:  # none is better: all of them, in the order of the sweep
             few = len(points) <= MAX_LINES
@@ -408,7 +413,7 @@ class Curves(Figure):
             ]
         return [(name, [(short(one.setting.name), one) for one in inside]) for name, inside in chosen]
 
-    def _line(self, name: str, point: "Point", metric: str, *, geometric: bool) -> CurveLine:
+    def _line(self, name: str, point: Point, metric: str, *, geometric: bool) -> CurveLine:
         curves = _curves_of(point.setting, metric)
         level = evaluated(self.reference, values_of(point.run)) if self.reference is not None else nan
         return CurveLine(
@@ -418,13 +423,12 @@ class Curves(Figure):
             reference=level if isfinite(level) else None,
         )
 
-    def _usual_title(
-        self, results: SweepResults, points: Sequence["Point"], measure: Measure, line: SweptKey | None
-    ) -> str:
-        if not points or (line is None and not results.comparable):
-            return f"{measure.name.capitalize()} of all runs"
-        others = [results.titles[one.key] for one in _studied(results) if one.key not in (self.line, self.panel)]
-        pooled = f"\neach line is the best over {_listed(others)}" if line is not None and self.pool and others else ""
+    def _usual_title(self, results: SweepResults, points: Sequence[Point], measure: Measure, roles: Roles) -> str:
+        lines = "line" in roles
+        if not points or not (lines or can_compare(results, measure)):
+            return f"{measure.name[:1].upper()}{measure.name[1:]} of all runs"
+        others = [results.titles[one.key] for one in studied(results) if one not in roles.values()]
+        pooled = f"\neach line is the best over {', '.join(others)}" if lines and self.pool and others else ""
         return finding(results, points, measure) + pooled
 
 
@@ -434,252 +438,7 @@ def check_figures(figures: Sequence[Figure], asked: Asked) -> None:
     Raises UserError if one of them names what there is not, or pools without saying how.
     """
     for number, figure in enumerate(figures):
-        figure.check(f"sweep.figures[{number}].{_kind(figure)}", asked)
-
-
-def sweep_figures(results: SweepResults) -> Figures:
-    """Return the figures that were asked for, or those that fit the results, each drawn when called."""
-    if results.figures is None:
-        return _fitting(results)
-    figures = Figures()
-    for node in results.figures:
-        one = build(node, Figure)
-        draw, kind = one.draw(results), _kind(one)
-        number = sum(name.partition("_")[0] == kind for name in figures)
-        if draw is not None:
-            figures[f"{kind}_{number + 1}" if number else kind] = draw
-    return figures
-
-
-def _fitting(results: SweepResults) -> Figures:
-    """Return the figures that fit the results of a sweep."""
-    if results.metric is None:
-        return {}
-    found: dict[str, Draw | None] = {}
-    if results.ranked:
-        found |= _of_keys(results)
-    found["curves"] = Curves().draw(results)
-    shares = {results.titles[key]: share for key, share in importance(results).items() if key not in REPEATS}
-    if len(shares) > 1:
-        usual = {results.titles[key]: share for key, share in chance(results).items()}
-        found["importance"] = partial(importance_bars, shares, usual)
-    return {name: draw for name, draw in found.items() if draw is not None}
-
-
-def _of_keys(results: SweepResults) -> dict[str, Draw | None]:
-    keys = _studied(results)
-    found: dict[str, Draw | None] = {}
-    whole = _whole_lines(results, keys)
-    if whole is not None:
-        found["lines"] = whole.draw(results)
-    elif keys:
-        found["parameters"] = _parameters(results, keys)
-    for x, y in pairs(results):
-        name = slug(f"map_{results.titles[x.key]}_{results.titles[y.key]}".replace(".", "_"))
-        found[name] = Image(x=x.key, y=y.key, pool="best").draw(results)
-    rates = [one for one in keys if one.name == RATE and one.numbers is not None and not one.drawn]
-    sizes = [one for one in keys if one.name in SIZE_NAMES and len(one.values) <= MAX_LINES and not one.drawn]
-    if rates and sizes and whole is None:
-        panel = next((one.key for one in sizes[1:] if len(one.values) <= MAX_PANELS), None)
-        by_size = Lines(x=rates[0].key, line=sizes[0].key, panel=panel, pool="best", mark="best")
-        found["learning_rate_by_size"] = by_size.draw(results)
-    return found
-
-
-def _whole_lines(results: SweepResults, keys: Sequence[SweptKey]) -> Lines | None:
-    """Return lines that show all settings, pooling nothing; None where there are too many for that."""
-    if not 1 <= len(keys) <= 3 or any(one.drawn for one in keys[1:]):
-        return None
-    counts = {one.key: len({run.value(one.key) for run in results.runs}) for one in keys}
-    if 2 * len(results.settings) < prod(counts.values()):
-        return None
-    first = max(keys, key=lambda one: (one.name == RATE, one.numbers is not None, counts[one.key]))
-    others = sorted((one for one in keys if one is not first), key=lambda one: -counts[one.key])
-    if any(counts[one.key] > most for one, most in zip(others, (MAX_LINES, MAX_PANELS), strict=False)):
-        return None
-    line, panel = ([one.key for one in others] + [None, None])[:2]
-    marked = first.numbers is not None and all(run.value(first.key) is not None for run in results.runs)
-    return Lines(x=first.key, line=line, panel=panel, mark="best" if line and marked else None)
-
-
-def _parameters(results: SweepResults, keys: Sequence[SweptKey]) -> Draw | None:
-    """Return a figure with a panel for each key, of which every point is the best over all others."""
-    measure = measure_of(results, None)
-    if measure is None:
-        return None
-    points = ordered(results, measure, None)
-    panels = [panel for one in keys for panel in Lines(x=one.key, pool="best").panels(results, points, {"x": one})]
-    drawn = " of a tenth of the draws" if any(one.drawn for one in keys) else ""
-    note = f"\neach point of a line is the best{drawn} over all other parameters" if len(keys) > 1 else ""
-    said = Said(
-        title=finding(results, points, measure) + note,
-        repeats=results.repeats_name,
-        mean="best of each value" if len(keys) > 1 else f"mean of {results.repeats_name}",
-    )
-    return partial(line_panels, panels, measure, said)
-
-
-def pairs(results: SweepResults) -> list[tuple[SweptKey, SweptKey]]:
-    """Return the pairs of swept keys that get a map: those that always matter, then numbers by their importance."""
-    shares = importance(results)
-    varied = [one for one in _studied(results) if len(one.values) > 1]
-    varied.sort(key=lambda one: (one.numbers is None, -shares.get(one.key, 0.0)))
-    paired = [
-        (x, y) for first, second in ALWAYS_PAIRED for x in varied if x.name == first for y in varied if y.name == second
-    ]
-    # Names make the rows of a heat map, beside numbers that are few enough for its columns.
-    others = [
-        (one, other)
-        for one, other in combinations(varied, 2)
-        if one.numbers is not None and (other.numbers is not None or not one.drawn)
-    ]
-    paired += [pair for pair in others if not any({*pair} == {*known} for known in paired)]
-    return [pair for pair in paired if _fills(results, *pair)][:MAPS]
-
-
-def _fills(results: SweepResults, x: SweptKey, y: SweptKey) -> bool:
-    """Tell whether at least half of the pairs of values of two keys occur; draws are points, and need not."""
-    found = {(run.value(x.key), run.value(y.key)) for run in results.runs}
-    return x.drawn or y.drawn or 2 * len(found) >= len({x for x, _ in found}) * len({y for _, y in found})
-
-
-@dataclass(frozen=True)
-class Point:
-    """A setting, with what a reading says of those of its repeats that have one."""
-
-    setting: Setting
-    runs: tuple[SweepRun, ...]
-    values: tuple[float, ...]
-
-    @property
-    def run(self) -> SweepRun:
-        """Return one of its runs, which says what its keys are."""
-        return self.setting.runs[0]
-
-    @cached_property
-    def mean(self) -> float:
-        """Return the mean over the repeats."""
-        return fmean(self.values)
-
-
-def ordered(results: SweepResults, measure: Measure, path: str | None) -> list[Point]:
-    """Return the settings that have a reading, from best to worst by their means, as they are ranked in the text."""
-    sign = 1 if measure.lower else -1
-    points = []
-    for setting in results.settings:
-        read = [(run, value) for run in setting.runs if (value := _reading(run, path or measure.metric)) is not None]
-        if read:
-            runs, values = zip(*read, strict=True)
-            points.append(Point(setting, runs, values))
-    return sorted(points, key=lambda one: (one.setting.halved, sign * one.mean, one.setting.name))
-
-
-def _reading(run: SweepRun, path: str) -> float | None:
-    """Return what a reading makes of a run; None where it has none."""
-    return run.score(parted(path)[1])
-
-
-def parted(path: str) -> tuple[str, str, str]:
-    """Return the kind of a reading, the metric that it reads, and its level: that of `time_to/METRIC/LEVEL`."""
-    kind, _, rest = path.partition("/")
-    if kind not in KINDS_OF_READING:
-        return "final", path, ""
-    if kind == TIME_TO:
-        metric, _, level = rest.rpartition("/")
-        return kind, metric, level
-    return kind, rest, ""
-
-
-def check_reading(path: str, reading: str | None, metrics: Sequence[str]) -> None:
-    """Check the name of a reading; raises UserError if it reads no metric that there is, or has no level."""
-    if reading is None:
-        return
-    kind, metric, level = parted(reading)
-    if metric not in metrics:
-        wanted = f"must be a metric or a reading of one, such as mean/train/loss; metrics are {', '.join(metrics)}"
-        raise UserError(f"{path}={reading}: {wanted}{did_you_mean(metric, metrics)}")
-    try:
-        float(level or 0)
-    except ValueError as error:
-        raise UserError(f"{path}={reading}: must end in a number, such as {kind}/{metric}/0.9") from error
-
-
-def measure_of(results: SweepResults, path: str | None, *, log: bool | None = None) -> Measure | None:
-    """Return what a reading measures; None: the metric that ranks, if there is one."""
-    path = path or results.metric
-    if path is None:
-        return None
-    kind, metric, _ = parted(path)
-    return Measure(
-        name=path.replace("/", " ").replace("_", " "),
-        unit=_unit(results) if kind == TIME_TO else unit_of(metric),
-        lower=kind == TIME_TO or lower_is_better(metric),
-        metric=metric,
-        logarithmic=log,
-    )
-
-
-def finding(results: SweepResults, points: Sequence[Point], measure: Measure) -> str:
-    """Return which setting comes first in a figure, and what can be said of it."""
-    if measure.metric == results.metric and plateau(results) is not None:
-        return "No run left the plateau"
-    rivals = [one for one in points if one.setting.halved == points[0].setting.halved]
-    measured = [Measured(one.setting.name, one.values, len(one.setting.runs) - len(one.values)) for one in rivals]
-    found = verdict_on(
-        measured, 1 if measure.lower else -1, results.matters if measure.metric == results.metric else None
-    )
-    first, value = short(points[0].setting.name), f"{points[0].mean:.3g}"
-    if not results.comparable and measure.metric == results.metric:
-        return f"{measure.name.capitalize()} of settings that cannot be compared"
-    if found is None:
-        return f"{measure.name.capitalize()} {value}"
-    if found.best:
-        return f"Best: {first}, {measure.name} {value}"
-    extreme = f"{'Lowest' if measure.lower else 'Highest'} {measure.name}"
-    if found.equal:
-        return f"{extreme}: {1 + len(found.equal)} settings are equal, {value}"
-    if found.thin is not None:
-        repeats = len(found.thin.values)
-        name = results.repeats_name if repeats > 1 else results.repeats_name.removesuffix("s")
-        return f"{extreme}: {first}, {value} ({repeats} {name})"
-    others = len(found.possible) - 1
-    return f"{extreme}: {first}, {value}{f'; {others} more could be best' if others else ''}"
-
-
-def axis_of(results: SweepResults, swept: SweptKey, *, numeric: bool = False) -> tuple[Axis, dict[str | None, float]]:
-    """Return a swept key as an axis, and the place on it of each of its values; numeric ones never side by side."""
-    numbers, title = swept.numbers, results.titles[swept.key]
-    unset = any(run.value(swept.key) is None for run in results.runs)
-    if numbers is not None and swept.drawn:
-        places: dict[str | None, float] = dict(zip(swept.values, numbers, strict=True))
-        return Axis(title, logarithmic=swept.logarithmic), places
-    labels = tuple(map(short, swept.values)) if numbers is None else _written_briefly(numbers)
-    even = numbers is not None and not unset and (numeric or _even(numbers, logarithmic=swept.logarithmic))
-    if numbers is not None and even:
-        places = dict(zip(swept.values, numbers, strict=True))
-        return Axis(title, numbers, labels, swept.logarithmic), places
-    values = [*swept.values, *([None] if unset else [])]
-    side_by_side = {value: float(place) for place, value in enumerate(values)}
-    labels = (*labels, *([DEFAULT] if unset else []))
-    return Axis(title, tuple(side_by_side.values()), labels, ordered=numbers is not None and not unset), side_by_side
-
-
-def _written_briefly(numbers: Sequence[float]) -> tuple[str, ...]:
-    """Return numbers with three digits, or more where two would be alike."""
-    found: tuple[str, ...] = ()
-    for digits in (3, 4, 6, 12):
-        found = tuple(plain(float(f"{number:.{digits}g}")) for number in numbers)
-        if len(set(found)) == len(set(numbers)):
-            break
-    return found
-
-
-def _even(numbers: Sequence[float], *, logarithmic: bool) -> bool:
-    """Tell whether numbers have their own places on an axis, rather than one beside the other."""
-    if not 1 < len(numbers) <= MOST_TICKS:
-        return len(numbers) > 1
-    steps = np.diff(np.log(numbers) if logarithmic else numbers)
-    return bool(steps.max() < UNEVEN_FACTOR * steps.min())
+        figure.check(f"sweep.figures[{number}].{kind_of(figure)}", asked)
 
 
 Placed = tuple[SweptKey, Axis, dict[str | None, float]]
@@ -730,62 +489,18 @@ def mean_curve(curves: Sequence[Curve], *, geometric: bool) -> Curve:
     return np.array(sorted(common)), means
 
 
-def values_of(run: SweepRun) -> dict[str, object]:
-    """Return the config of a run by dotted keys, as its folder has it, and its overrides."""
-    found: dict[str, object] = {}
-    if run.folder is not None:
-        try:
-            content = yaml.safe_load(read_text(run.folder / CONFIG, MAX_FILE_BYTES))
-        except (OSError, ValueError, yaml.YAMLError):
-            content = None
-        found = flat(content) if isinstance(content, dict) else {}
-    return found | {_dotted(key): value for key, _, value in (one.lstrip("+~").partition("=") for one in run.job)}
-
-
 def _curves_of(setting: Setting, metric: str) -> list[Curve]:
-    return [curve for run in setting.finished if (curve := _curve(run, metric)) is not None]
-
-
-def _curve(run: SweepRun, metric: str) -> Curve | None:
-    if run.curves is None or not len(run.curves) or metric not in run.curves.metrics:
-        return None
-    return run.curves.times.astype(np.float64), np.clip(run.curves.metrics[metric], -FARTHEST, FARTHEST)
-
-
-def _by(swept: SweptKey | None, points: Sequence[Point], results: SweepResults) -> list[tuple[str, list[Point]]]:
-    """Return points by the value of a key, in the order of its values; all of them where there is no key."""
-    if swept is None:
-        return [("", [*points])]
-    groups = _grouped((_value(point.run, swept), point) for point in points)
-    unset = [DEFAULT] * any(run.value(swept.key) is None for run in results.runs)
-    return [(name, groups.get(name, [])) for name in [*map(short, swept.values), *unset]]
-
-
-def _grouped(items: Iterable[tuple[K, V]]) -> dict[K, list[V]]:
-    groups: dict[K, list[V]] = {}
-    for key, item in items:
-        groups.setdefault(key, []).append(item)
-    return groups
-
-
-def _value(run: SweepRun, swept: SweptKey) -> str:
-    value = run.value(swept.key)
-    return DEFAULT if value is None else short(value)
+    return [curve for run in setting.finished if (curve := curve_of(run, metric)) is not None]
 
 
 def _written(run: SweepRun, swept: SweptKey) -> str:
     """Return the value of a key with a few digits."""
-    value = _value(run, swept)
+    value = value_of(run, swept)
     return value if swept.numbers is None or value == DEFAULT else f"{float(value):.3g}"
 
 
-def _studied(results: SweepResults) -> list[SweptKey]:
-    """Return the keys that vary, repeats apart."""
-    return [one for one in results.swept_keys if one.key not in REPEATS]
-
-
 def _named(key: str | None, keys: Sequence[SweptKey]) -> SweptKey | None:
-    return next((one for one in keys if key is not None and _dotted(one.key) == _dotted(key)), None)
+    return next((one for one in keys if key is not None and dotted(one.key) == dotted(key)), None)
 
 
 def _first_numbers(keys: Sequence[SweptKey], taken: Iterable[SweptKey]) -> SweptKey | None:
@@ -796,24 +511,13 @@ def _first_numbers(keys: Sequence[SweptKey], taken: Iterable[SweptKey]) -> Swept
 
 def _check_there(path: str, name: str, roles: Roles) -> None:
     if name not in roles:
-        raise UserError(f"{path}.{name}: must be a key that varies, and there is none")
+        raise UserError(f"{path}.{name}: must be a key that varies, but none does; sweep.figures=null draws what fits")
 
 
 def _scale(log: str | None, axis: str) -> bool | None:
     return None if log is None else axis in log
 
 
-def _dotted(key: str) -> str:
-    return key.replace("/", ".")
-
-
-def _kind(figure: Figure) -> str:
+def kind_of(figure: Figure) -> str:
+    """Return the name of the option that a figure is."""
     return type(figure).__name__.lower()
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(names)
-
-
-def _unit(results: SweepResults) -> str:
-    return next((run.curves.unit for run in results.runs if run.curves is not None), "epoch")

@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnexp.analysis.figures import sweep_figures
+from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.findings import (
     all_by_rank,
     divergence,

@@ -68,6 +68,7 @@ class Measure:
         unit: Its unit.
         lower: Whether a lower value is better.
         metric: The metric that it is a reading of, such as `test/loss`.
+        reading: The reading as it is written, such as `mean/test/loss`.
         logarithmic: Whether its axis is; None: where its values ask for it.
     """
 
@@ -75,6 +76,7 @@ class Measure:
     unit: str
     lower: bool
     metric: str
+    reading: str
     logarithmic: bool | None = None
 
     @property
@@ -107,6 +109,7 @@ class Said:
         unit: The unit of times.
         reference: What the reference of lines is.
         mean: What the means over the repeats are.
+        extreme: What the marked one is.
         log_time: Whether the axis of times is logarithmic.
     """
 
@@ -116,6 +119,7 @@ class Said:
     unit: str = ""
     reference: str = ""
     mean: str = "mean"
+    extreme: str = "lowest"
     log_time: bool = False
 
 
@@ -268,7 +272,7 @@ def line_panels(panels: Sequence[Panel], measure: Measure, said: Said) -> "Figur
     names = list(dict.fromkeys(line.label for line in lines))
     colours = dict(zip(names, line_colours(len(names)), strict=True))
     legend = _line_legend(panels, colours, said)
-    _, right = legend_size([*(text for _, label in legend for text in label.splitlines()), said.lines_are])
+    columns, right = legend_size([*(text for _, label in legend for text in label.splitlines()), said.lines_are])
     titled = any(panel.title for panel in panels)
     figure, grid = _grid([panel.axis for panel in panels], said.title, right + 0.1, titled=titled)
     values = np.concatenate([line.dots[1] for line in lines])
@@ -287,7 +291,7 @@ def line_panels(panels: Sequence[Panel], measure: Measure, said: Said) -> "Figur
         axes.set_ylabel(f"{measure.name}\n({measure.unit})", fontsize=10)
         _ticks(axes, "x", panel.axis, _width(len(panels)))
     handles, labels = zip(*legend, strict=True)
-    add_legend(figure, handles, labels, title=said.lines_are)
+    add_legend(figure, handles, labels, title=said.lines_are, columns=columns)
     return figure
 
 
@@ -306,7 +310,7 @@ def _line_legend(panels: Sequence[Panel], colours: Mapping[str, str], said: Said
         (several and not alone, Line2D([], [], color=grey, marker="o", markersize=5), said.mean),
         (several or hidden, _dot(grey), "a run"),
         (any((line.high > line.low).any() for line in lines), shade, f"range of {said.repeats}"),
-        (any(line.best is not None for line in lines), star, "best"),
+        (any(line.best is not None for line in lines), star, f"{said.extreme} mean" if several else said.extreme),
         (any(line.fit is not None for line in lines), Line2D([], [], color=grey, linestyle="--"), "power law"),
         (bool(said.reference), Line2D([], [], color=grey, linestyle=":"), cut(said.reference)),
         (any(len(panel.lost) for panel in panels), Line2D([], [], color=BAD, marker="x", linestyle=""), "diverged"),

@@ -11,8 +11,9 @@ import pytest
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.expressions import check_expression, evaluated
-from nnexp.analysis.figures import Curves, Image, Lines, sweep_figures
+from nnexp.analysis.figures import Curves, Image, Lines
 from nnexp.analysis.figures import Figure as Asked
 from nnexp.analysis.results import SweepResults
 from nnexp.core.component import resolved
@@ -60,8 +61,8 @@ def test_lines_of_widths_in_panels_of_parametrizations_say_where_the_best_rates_
     (figure,) = drawn(computed(jobs, transfer), lines)
     assert [axes.get_title() for axes in figure.axes] == ["parametrization=standard", "parametrization=maximal_update"]
     assert figure.get_suptitle().splitlines() == [
-        "parametrization=standard: best learning_rate 0.02, 0.01, 0.005 for width 32, 64, 128",
-        "parametrization=maximal_update: best learning_rate 0.01 for every width",
+        "parametrization=standard: lowest at learning_rate 0.02, 0.01, 0.005 for width 32, 64, 128",
+        "parametrization=maximal_update: lowest at learning_rate 0.01 for every width",
     ]
     for axes, mode in zip(figure.axes, ("standard", "maximal_update"), strict=True):
         assert axes.get_ylabel() == "mean train loss\n(mean over examples)"
@@ -69,6 +70,22 @@ def test_lines_of_widths_in_panels_of_parametrizations_say_where_the_best_rates_
             means = [[rate, transfer({MODE: mode, WIDTH: str(width), RATE: str(rate), "seed": "1"})] for rate in rates]
             np.testing.assert_allclose(line(axes, f"mean {width}"), means)
     assert [text.get_text() for text in figure.legends[0].get_texts()][:3] == ["32", "64", "128"]
+
+
+def test_where_a_line_is_lowest_is_said_with_what_the_seeds_can_tell() -> None:
+    losses = {"near": {"1": 0.1, "2": 0.101}, "far": {"1": 0.9, "2": 0.1}}
+    jobs = grid(kind=["near", "far"], a=[1, 2], seed=[0, 1, 2])
+    results = computed(jobs, lambda job: losses[job["kind"]][job["a"]] + int(job["seed"]) / 50)
+    (figure,) = drawn(results, Lines(x="a", line="kind", mark="best"))
+    assert figure.get_suptitle() == "lowest at a ~1, 2 for kind near, far"
+    one_seed = replace(results, runs=tuple(run for run in results.runs if run.value("seed") == "0"))
+    assert drawn(one_seed, Lines(x="a", line="kind", mark="best"))[0].get_suptitle().endswith("near, far (1 seed)")
+
+
+def test_of_what_cannot_be_compared_none_is_called_best() -> None:
+    outs = [replace(summary({"test/accuracy": value}), baselines={"test/accuracy": value / 2}) for value in (0.5, 0.9)]
+    (figure,) = drawn(results_of(grid(**{"dataset.classes": [2, 3]}), outs), Lines(y="test/accuracy"))
+    assert figure.get_suptitle() == "Test accuracy by classes"
 
 
 def test_a_figure_and_the_text_name_the_same_setting() -> None:

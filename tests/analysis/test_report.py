@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.analysis.figures import pairs, sweep_figures
+from nnexp.analysis.chosen_figures import pairs, sweep_figures
 from nnexp.analysis.report import MAX_ROWS, caption, runs_csv, sweep_report, write_report
 from nnexp.analysis.results import SweepResults
 from nnexp.storage.run_folder import RunSummary

@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
-from nnexp.analysis.figures import Lines, sweep_figures
+from nnexp.analysis.chosen_figures import sweep_figures
+from nnexp.analysis.figures import Lines
 from nnexp.analysis.results import SweepResults
 from nnexp.core.component import Component, resolved
 from nnexp.plots.style import finish, styled

@@ -118,10 +118,11 @@ class Figure(Component):
         known = {dotted(one.key): one for one in asked.keys}
         for name in self.key_fields:
             key = getattr(self, name)
-            if key is not None and dotted(key) not in known:
-                which = " or ".join(one.key for one in asked.keys) or "but none does"
-                wanted = f"must be a key that varies, {which}{did_you_mean(key, known)}"
-                raise UserError(f"{path}.{name}={key}: {wanted}; sweep.figures=null draws what fits")
+            if key is None or dotted(key) in known or (name in ("line", "panel") and dotted(key) in asked.config):
+                continue  # a line or a panel of what does not vary is the only one
+            which = " or ".join(one.key for one in asked.keys) or "but none does"
+            wanted = f"must be a key that varies, {which}{did_you_mean(key, known)}"
+            raise UserError(f"{path}.{name}={key}: {wanted}; sweep.figures=null draws what fits")
         roles = self.roles(asked.keys)
         named = [one.key for one in roles.values()]
         for name, one in roles.items():

@@ -216,6 +216,7 @@ MISTAKES = [
     ("[lines]", "lines: optimizer.learning_rate varies, too: name it line or panel, or say pool: best"),
     ("[{lines:{x:width}}]", "lines.x=width: must be a key that varies, architecture.width or optimizer.learning_rate"),
     ("[{lines:{x:seed}}]", "lines.x=seed: must be a key that varies"),
+    ("[{lines:{line:architecture.widht,pool:best}}]", "lines.line=architecture.widht: must be a key that varies"),
     ("[{lines:{line:architecture.width,x:architecture.width}}]", "must be another key than the others of this figure"),
     ("[{lines:{y:mean/train/los,pool:best}}]", "lines.y=mean/train/los: must be a metric or a reading of one"),
     ("[{lines:{pool:best,reference:2**3}}]", "lines.reference=2**3: must be numbers, keys, + - * / and brackets"),
@@ -234,6 +235,11 @@ def test_a_mistake_is_one_line_before_training(figures: str, said: str, typed: C
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert said in done.stderr
     assert not Path("outputs").exists()
+
+
+def test_a_line_or_a_panel_of_what_does_not_vary_here_is_the_only_one() -> None:
+    (figure,) = drawn(computed(grid(a=[1, 2]), lambda job: float(job["a"])), Lines(x="a", line="b", panel="c"))
+    assert line(figure.axes[0], "mean ") == [[1, 1], [2, 2]]
 
 
 def test_figures_are_drawn_from_the_record_and_others_go_on_with_the_sweep(nnexp: CommandLine) -> None:

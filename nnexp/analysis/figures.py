@@ -20,6 +20,7 @@ from nnexp.analysis.points import (
     axis_of,
     by_value,
     can_compare,
+    capitalized,
     check_reading,
     curve_of,
     dotted,
@@ -267,7 +268,7 @@ class Lines(Figure):
             found = {name: verdict_of(results, mine, measure) for name, mine in lines.items()}
             sure = {name: one is None or one.best or one.thin is not None for name, one in found.items()}
             best = {name: f"{'' if sure[name] else '~'}{_written(mine[0].run, x)}" for name, mine in lines.items()}
-            words = [f"{titles[panel.key]}={of_panel}:"] if panel is not None else []
+            words = [f"{titles[panel.key]}={of_panel}:" if panel is not None else capitalized(measure.name)]
             words += ["lowest at" if measure.lower else "highest at", titles[x.key]]
             alike = line is not None and len(set(best.values())) == 1
             words.append(next(iter(best.values())) if alike else ", ".join(best.values()))
@@ -427,7 +428,7 @@ class Curves(Figure):
     def _usual_title(self, results: SweepResults, points: Sequence[Point], measure: Measure, roles: Roles) -> str:
         lines = "line" in roles
         if not points or not (lines or can_compare(results, measure)):
-            return f"{measure.name[:1].upper()}{measure.name[1:]} of all runs"
+            return f"{capitalized(measure.name)} of all runs"
         others = [results.titles[one.key] for one in studied(results) if one not in roles.values()]
         pooled = f"\neach line is the best over {', '.join(others)}" if lines and self.pool and others else ""
         return finding(results, points, measure) + pooled

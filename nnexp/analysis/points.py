@@ -126,9 +126,14 @@ def so_few(results: SweepResults, found: Verdict) -> str:
     return f" ({count} {name if count > 1 else name.removesuffix('s')})"
 
 
+def capitalized(name: str) -> str:
+    """Return a name as it begins a sentence."""
+    return f"{name[:1].upper()}{name[1:]}"
+
+
 def finding(results: SweepResults, points: Sequence[Point], measure: Measure) -> str:
     """Return which setting comes first in a figure, and what can be said of it."""
-    name = f"{measure.name[:1].upper()}{measure.name[1:]}"
+    name = capitalized(measure.name)
     if measure.reading == results.metric and plateau(results) is not None:
         return "No run left the plateau"
     if not can_compare(results, measure):

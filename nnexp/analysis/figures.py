@@ -214,18 +214,16 @@ class Lines(Figure):
         """Return the panels, each with its lines; `points` are in the order of their means, the best first."""
         x, line, panel = roles["x"], roles.get("line"), roles.get("panel")
         axis, places = axis_of(results, x, numeric=self.fit is not None)
+        read = {id(run) for point in points for run in point.runs}
+        gone = [run for run in results.diverged if id(run) not in read]
         found = []
         for of_panel, inside in by_value(panel, points, results):
             lines = [
                 self._line(mine, x, places, name=of_line) for of_line, mine in by_value(line, inside, results) if mine
             ]
             title = f"{results.titles[panel.key]}={of_panel}" if panel is not None else ""
-            lost = [
-                places.get(run.value(x.key), nan)
-                for run in results.diverged
-                if (panel is None or value_of(run, panel) == of_panel)
-                and not any(run is one for p in points for one in p.runs)
-            ]
+            mine = [run for run in gone if panel is None or value_of(run, panel) == of_panel]
+            lost = [places.get(run.value(x.key), nan) for run in mine]
             found.append(Panel(axis=axis, lines=lines, lost=np.array(lost, float), title=title))
         return found
 

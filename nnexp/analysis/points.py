@@ -107,7 +107,7 @@ def measure_of(results: SweepResults, path: str | None, *, log: bool | None = No
 
 def can_compare(results: SweepResults, measure: Measure) -> bool:
     """Tell whether settings can be compared by a measure: their losses and data do not differ."""
-    return replace(results, wanted=measure.metric).comparable
+    return (results if measure.metric == results.metric else replace(results, wanted=measure.metric)).comparable
 
 
 def verdict_of(results: SweepResults, points: Sequence[Point], measure: Measure) -> Verdict | None:
@@ -146,7 +146,7 @@ def finding(results: SweepResults, points: Sequence[Point], measure: Measure) ->
         return f"Best: {first}, {measure.name} {value}"
     extreme = f"{'Lowest' if measure.lower else 'Highest'} {measure.name}"
     if found.equal:
-        return f"{extreme}: {1 + len(found.equal)} settings are equal, {value}{so_few(results, found)}"
+        return f"{extreme}: {first} and {len(found.equal)} more are equal, {value}{so_few(results, found)}"
     others = 0 if found.thin is not None else len(found.possible) - 1
     more = f"; {others} more could be best" if others else so_few(results, found)
     return f"{extreme}: {first}, {value}{more}"

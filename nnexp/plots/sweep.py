@@ -332,8 +332,8 @@ def _line(axes: "Axes", line: Line, colour: str, *, joined: bool) -> None:
         axes.fill_between(line.means[0], line.low, line.high, color=colour, alpha=0.15, linewidth=0)
     elif line.repeated:
         axes.vlines(line.means[0], line.low, line.high, color=colour, alpha=0.25, linewidth=5)
-    label = f"mean {line.label}"
-    axes.plot(*line.means, "o-" if joined else "o", color=colour, markersize=6, linewidth=1.6, label=label)
+    label, dot = f"mean {line.label}", 6 if len(line.means[0]) <= 2 * MOST_TICKS else 3
+    axes.plot(*line.means, "o-" if joined else "o", color=colour, markersize=dot, linewidth=1.6, label=label)
     if line.fit is not None:
         (x, y), power = line.fit
         axes.plot(x, y, "--", color=colour, linewidth=1.2, label=f"fit {line.label}")

@@ -108,5 +108,5 @@ def curves(history: History, name: str) -> "Figure":
         elif values.min() >= 0:
             axes.set_ylim(bottom=0)
         elif metric == R2 and values.min() < WORST_R2 < values.max():
-            axes.set_ylim(bottom=WORST_R2)
+            axes.set_ylim(WORST_R2, values.max() + 0.05 * (values.max() - WORST_R2))
     return figure

@@ -23,9 +23,9 @@ from nnexp.nn.losses import BinaryCrossEntropy, Contrastive, Loss, MeanSquaredEr
 from nnexp.optim.optimizers import SGD
 from nnexp.optim.schedules import Constant
 from nnexp.plots.classes import roc
-from nnexp.plots.run import Figures, run_figures
+from nnexp.plots.run import Figures, curves, run_figures
 from nnexp.plots.style import BAD, GOOD, class_colours, finish, styled
-from nnexp.training.history import Outcome
+from nnexp.training.history import History, Outcome
 from nnexp.training.loop import train
 from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions, predict
@@ -208,6 +208,15 @@ def test_the_curves_are_the_history(name: str) -> None:
             np.testing.assert_array_equal(line.get_xydata(), np.c_[history.times, history.metrics[f"{part}/{key}"]])
         assert axes.lines[-1].get_xdata()[0] == history.times[history.best()]  # type: ignore[index]
         assert axes.get_xlabel() == history.unit
+
+
+def test_an_r2_far_below_0_does_not_hide_the_others() -> None:
+    r2 = {f"{part}/r2": np.array([-50.0, 0.3, 0.5]) for part in ("train", "test")}
+    loss = {f"{part}/loss": np.array([5.0, 2.0, 1.0]) for part in ("train", "test")}
+    with styled():
+        axes = curves(History(np.array([1, 2, 3]), loss | r2), "numbers").axes[1]
+    assert axes.get_ylim()[0] == -1
+    assert 0.5 <= axes.get_ylim()[1] < 1
 
 
 @pytest.mark.parametrize("name", ["moons at five times", "sine at three times"])

@@ -7,11 +7,13 @@ from math import log10
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
 from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.figures import Lines
@@ -96,8 +98,14 @@ def test_every_figure_is_labelled_and_nothing_is_cut_off_or_covered(name: str) -
             finish(figure)
             canvas = FigureCanvasAgg(figure)
             figure.draw_without_rendering()
+        ticks = [tick.get_text() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for tick in both(axis)]
+        assert not any("$" in text for text in ticks), title
         assert_labelled(figure, title)
         assert_tidy(figure, canvas.get_renderer(), title)  # type: ignore[no-untyped-call]
+
+
+def both(axis: Axis) -> list[Text]:
+    return [*axis.get_ticklabels(), *axis.get_ticklabels(minor=True), axis.get_offset_text()]
 
 
 def points(axes: Axes, label: str) -> set[tuple[float, float]]:

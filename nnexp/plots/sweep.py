@@ -142,8 +142,11 @@ class Axis:
 
     @property
     def short(self) -> list[str]:
-        """Return the labels, cut off where they are long."""
-        return [label if len(label) <= TICK_LETTERS else f"{label[: TICK_LETTERS - 1]}…" for label in self.labels]
+        """Return the labels, long ones without their ends, or without their beginnings where the ends differ."""
+        cut_off = [label if len(label) <= TICK_LETTERS else f"{label[: TICK_LETTERS - 1]}…" for label in self.labels]
+        if len(set(cut_off)) == len(self.labels):
+            return cut_off
+        return [label if len(label) <= TICK_LETTERS else f"…{label[1 - TICK_LETTERS :]}" for label in self.labels]
 
     @property
     def many(self) -> bool:

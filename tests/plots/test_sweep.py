@@ -7,7 +7,7 @@ from math import log10
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
+from matplotlib.axis import Axis as Direction
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
@@ -20,6 +20,7 @@ from nnexp.analysis.figures import Lines
 from nnexp.analysis.results import SweepResults
 from nnexp.core.component import Component, resolved
 from nnexp.plots.style import finish, styled
+from nnexp.plots.sweep import Axis
 from nnexp.training.history import History
 from tests.analysis.made import computed, diverged, ended, falling, grid, results_of, summary
 from tests.plots.test_run import assert_labelled, assert_tidy
@@ -104,7 +105,7 @@ def test_every_figure_is_labelled_and_nothing_is_cut_off_or_covered(name: str) -
         assert_tidy(figure, canvas.get_renderer(), title)  # type: ignore[no-untyped-call]
 
 
-def both(axis: Axis) -> list[Text]:
+def both(axis: Direction) -> list[Text]:
     return [*axis.get_ticklabels(), *axis.get_ticklabels(minor=True), axis.get_offset_text()]
 
 
@@ -181,6 +182,12 @@ def test_a_map_of_draws_has_every_run_as_a_point_and_rings_the_best() -> None:
     assert {(float(x), float(y)): float(c) for (x, y), c in zip(shown, colours, strict=True)} == scored
     assert len(np.asarray(axes.lines[0].get_xydata())) == len(results.diverged) > 0
     assert tuple(np.asarray(axes.lines[1].get_xydata())[0]) == min(scored, key=lambda key: scored[key])
+
+
+def test_long_labels_stay_apart() -> None:
+    alike = tuple(f"{{_target_:a.long.name.of.a.class,scale:{number}}}" for number in (1, 2))
+    assert Axis("a", (0, 1), alike).short == ["…class,scale:1}", "…class,scale:2}"]
+    assert Axis("a", (0, 1), ("a_very_long_name_of_one", "b")).short == ["a_very_long_n…", "b"]
 
 
 def test_few_of_many_curves_are_drawn_and_the_best_are_named() -> None:

@@ -3,6 +3,7 @@
 import ast
 import math
 import operator
+import sys
 import warnings
 from collections.abc import Callable, Mapping
 
@@ -12,7 +13,7 @@ OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
     ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
+    ast.Div: lambda over, under: over / under if under else math.nan,
 }
 MAX_CHARACTERS = 500
 
@@ -22,8 +23,9 @@ def check_expression(text: str, path: str, known: Mapping[str, object]) -> None:
 
     Raises UserError if it is no such expression, or a key does not exist or is no number.
     """
+    keys: dict[str, float] = {}
     try:
-        keys = _keys(_parsed(text))
+        _value(_parsed(text), lambda key: keys.setdefault(key, 1.0))
     except ValueError as error:
         wanted = "must be numbers, keys, + - * / and brackets, such as 2/optimizer.learning_rate"
         raise UserError(f"{path}={text}: {wanted} ({error})") from error
@@ -35,17 +37,17 @@ def check_expression(text: str, path: str, known: Mapping[str, object]) -> None:
 
 
 def evaluated(text: str, values: Mapping[str, object]) -> float:
-    """Return the value of a checked expression, given those of its keys; NaN where it has none."""
+    """Return the value of a checked expression, given those of its keys; NaN where one is missing or no number."""
     try:
-        return _value(_parsed(text), values)
-    except (ValueError, ArithmeticError):
+        return _value(_parsed(text), lambda key: float(str(values[key])))
+    except (KeyError, ValueError):
         return math.nan
 
 
 def _parsed(text: str) -> ast.expr:
     try:
         if len(text) > MAX_CHARACTERS:
-            raise ValueError(f"more than {MAX_CHARACTERS} characters")
+            raise ValueError(f"it has more than {MAX_CHARACTERS} characters")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # as of 1or 2, which is refused all the same
             return ast.parse(text.strip(), mode="eval").body
@@ -53,28 +55,16 @@ def _parsed(text: str) -> ast.expr:
         raise ValueError("it cannot be read") from error
 
 
-def _keys(node: ast.expr) -> list[str]:
-    """Return the keys in an expression; raises ValueError if anything else than is allowed stands in it."""
+def _value(node: ast.expr, value_of: Callable[[str], float]) -> float:
+    """Return the value of a part of an expression; raises ValueError if anything else than is allowed stands in it."""
     match node:
         case ast.BinOp(left, op, right) if type(op) in OPERATORS:
-            return [*_keys(left), *_keys(right)]
+            return OPERATORS[type(op)](_value(left, value_of), _value(right, value_of))
         case ast.UnaryOp(ast.USub(), operand):
-            return _keys(operand)
-        case ast.Constant(value) if _is_number(value):
-            return []
-    return [_key(node)]
-
-
-def _value(node: ast.expr, values: Mapping[str, object]) -> float:
-    match node:
-        case ast.BinOp(left, op, right) if type(op) in OPERATORS:
-            return OPERATORS[type(op)](_value(left, values), _value(right, values))
-        case ast.UnaryOp(ast.USub(), operand):
-            return -_value(operand, values)
-        case ast.Constant(value) if isinstance(value, (int, float)) and _is_number(value):
+            return -_value(operand, value_of)
+        case ast.Constant(int() | float() as value) if _is_number(value) and abs(value) <= sys.float_info.max:
             return float(value)
-    found = values.get(_key(node))
-    return float(found) if isinstance(found, (int, float, str)) else math.nan
+    return value_of(_key(node))
 
 
 def _key(node: ast.expr) -> str:

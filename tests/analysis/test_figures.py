@@ -165,7 +165,7 @@ def test_the_values_of_a_reference_that_do_not_vary_stand_in_the_folder_of_a_run
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("2/a.b", 4.0), ("-(1 + 2) * a.b - 1", -2.5), ("1e3", 1000.0), ("1/(a.b - 0.5)", None), ("c", None)],
+    [("2/a.b", 4.0), ("-(1 + 2) * a.b - 1", -2.5), ("1e3", 1000.0), ("1/(a.b - 0.5)", None), ("c", None), ("d", None)],
 )
 def test_an_expression_has_a_value(text: str, value: float | None) -> None:
     assert evaluated(text, {"a.b": "0.5", "c": "full"}) == (

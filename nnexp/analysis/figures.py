@@ -65,6 +65,8 @@ BINS = 10
 """How many bins drawn values are put into, to find the best of each."""
 MAX_LINES, MAX_PANELS = 8, 6
 """The most lines of a panel and the most panels that are chosen without being asked for."""
+MOST_NAMED = 5
+"""The most lines that are named in a title."""
 FIT_POINTS = 50
 
 
@@ -267,11 +269,18 @@ class Lines(Figure):
             sure = {name: one is None or one.best or one.thin is not None for name, one in found.items()}
             best = {name: f"{'' if sure[name] else '~'}{_written(mine[0].run, x)}" for name, mine in lines.items()}
             words = [f"{titles[panel.key]}={of_panel}:" if panel is not None else capitalized(measure.name)]
-            words += ["lowest at" if measure.lower else "highest at", titles[x.key]]
-            alike = line is not None and len(set(best.values())) == 1
-            words.append(next(iter(best.values())) if alike else ", ".join(best.values()))
-            if line is not None:
-                words += ["for", f"every {titles[line.key]}" if alike else f"{titles[line.key]} {', '.join(best)}"]
+            words.append("lowest at" if measure.lower else "highest at")
+            alike = len(set(best.values())) == 1
+            if line is None or alike:
+                words += [
+                    titles[x.key],
+                    next(iter(best.values())),
+                    *([] if line is None else [f"for every {titles[line.key]}"]),
+                ]
+            elif len(best) <= MOST_NAMED:
+                words.append(f"{titles[x.key]} {', '.join(best.values())} for {titles[line.key]} {', '.join(best)}")
+            else:
+                words.append(f"{len(set(best.values()))} values of {titles[x.key]}, by {titles[line.key]}")
             few = {so_few(results, one): None for one in found.values() if one is not None}
             rows.append(f"{' '.join(words)}{next(iter(few), '')}")
         return rows

@@ -53,7 +53,7 @@ def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
     kept = [argument for argument in words if not argument.startswith(LENGTH)]
     length = "trainer.iterations=2" if "experiment=heart" in kept else "trainer.epochs=2"
     if "-m" in kept and any(argument.startswith("experiment=") for argument in kept):
-        kept += ["sweep.over=null", "seed=0,1"]  # all of its jobs are composed in tests/sweep
+        kept += ["sweep.over=null", "sweep.figures=null", "seed=0,1"]  # all of its jobs are composed in tests/sweep
     result = nnexp(*kept, length, "tracking=none", "figures=false")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""

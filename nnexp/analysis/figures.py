@@ -1,228 +1,534 @@
-"""The figures of a sweep: which fit its results, and the plain numbers that they show."""
+"""Figures of a sweep: components with options in `conf/figure/`.
 
-from collections.abc import Sequence
-from functools import partial
-from itertools import combinations
-from statistics import fmean
+A figure names varied keys and readings, is checked before anything is trained, and is drawn from the results. It pools
+the values of other keys only where it says how.
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import cached_property, partial
+from math import isfinite, nan
+from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.findings import DEFAULT, chance, importance, levels, short
-from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
-from nnexp.config.overrides import slug
-from nnexp.core.component import Array
-from nnexp.plots.run import Figures
+from nnexp.analysis.expressions import check_expression, evaluated
+from nnexp.analysis.findings import DEFAULT, short
+from nnexp.analysis.points import (
+    Point,
+    axis_of,
+    by_value,
+    can_compare,
+    capitalized,
+    curve_of,
+    dotted,
+    finding,
+    grouped,
+    measure_of,
+    ordered,
+    so_few,
+    studied,
+    unit_of_times,
+    value_of,
+    values_of,
+    verdict_of,
+)
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, swept_keys_of
+from nnexp.config.overrides import split
+from nnexp.core.component import Array, Component
+from nnexp.core.errors import UserError, did_you_mean
 from nnexp.plots.style import FARTHEST
 from nnexp.plots.sweep import (
     Axis,
+    Cells,
+    Cloud,
     Curve,
+    CurveLine,
+    CurvePanel,
     Draw,
+    Line,
+    Look,
     Measure,
     Panel,
-    all_curves,
-    axis_plots,
-    best_by_size,
-    heat_map,
-    importance_bars,
+    Said,
+    curve_panels,
+    image,
+    line_panels,
     scatter_map,
-    seed_bands,
 )
-from nnexp.training.readings import Reading
+from nnexp.training.readings import check_reading
 
 BEST_SETTINGS = 5
 """How many of the best settings get a colour of their own."""
-MAPS = 4
-"""The most pairs of swept keys that get a map."""
-ALWAYS_PAIRED = (("learning_rate", "scale"), ("width", "depth"))
-"""The pairs that matter in every network, by their short names."""
-SIZE_NAMES = ("width", "depth", "hidden")
 BINS = 10
 """How many bins drawn values are put into, to find the best of each."""
-UNEVEN_FACTOR = 4
-"""Numbers stand side by side, as names do, where their largest step is this many times the smallest."""
-MAX_LINES = 6
-"""The most lines of a panel."""
+MAX_LINES, MAX_PANELS = 8, 6
+"""The most lines of a panel and the most panels that are chosen without being asked for."""
+MOST_NAMED = 5
+"""The most lines that are named in a title."""
+FIT_POINTS = 50
 
 
-def sweep_figures(results: SweepResults) -> Figures:
-    """Return the figures that fit the results of a sweep, each drawn when called."""
-    metric = results.metric
-    if metric is None:
-        return {}
-    measure = Measure(metric, lower=results.sign > 0)
-    order, figures = results.ranked, Figures()
-    if order:
-        figures |= _figures_of_keys(results, order, measure)
-    if any(_curve(run, metric) is not None for run in results.runs):
-        figures["curves"] = _curves(results, order, measure)
-    best = order[:BEST_SETTINGS]
-    bands = {short(setting.name): band for setting in best if (band := _band(setting, metric)) is not None}
-    if bands:
-        figures["seeds"] = partial(seed_bands, bands, measure, _unit(results))
-    shares = {results.titles[key]: share for key, share in importance(results).items()}
-    if len(shares) > 1:
-        usual = {results.titles[key]: share for key, share in chance(results).items()}
-        figures["importance"] = partial(importance_bars, shares, usual)
-    return figures
+@dataclass(frozen=True)
+class Asked:
+    """What a sweep is asked for, before it is trained.
+
+    Attributes:
+        jobs: Its jobs, or the first batch of them.
+        drawn: The keys whose values are drawn from intervals.
+        metrics: The metrics that all of its runs will have.
+        config: The config of its first run, by dotted keys.
+    """
+
+    jobs: Sequence[Sequence[str]]
+    drawn: Sequence[str]
+    metrics: Sequence[str]
+    config: Mapping[str, object]
+
+    @cached_property
+    def keys(self) -> list[SweptKey]:
+        """Return the keys that vary, repeats apart."""
+        found = swept_keys_of(self.jobs, self.drawn)
+        later = [SweptKey(key, (), drawn=True) for key in self.drawn if key not in {one.key for one in found}]
+        return [one for one in [*found, *later] if one.key not in REPEATS]
 
 
-def _figures_of_keys(results: SweepResults, order: Sequence[Setting], measure: Measure) -> Figures:
-    figures = Figures()
-    if results.swept_keys:
-        figures["parameters"] = partial(axis_plots, [_panel(results, one) for one in results.swept_keys], measure)
-    for x, y in pairs(results):
-        name = slug(f"map_{results.titles[x.key]}_{results.titles[y.key]}".replace(".", "_"))
-        figures[name] = _map(results, x, y, measure)
-    rates = [one for one in results.swept_keys if one.name == "learning_rate" and one.numbers is not None]
-    sizes = [one for one in results.swept_keys if one.name in SIZE_NAMES and len(one.values) > 1]
-    if rates and sizes:
-        figures["learning_rate_by_size"] = _sizes(results, order, rates[0], sizes)
-    return figures
+Roles = dict[str, SweptKey]
+"""The varied keys that a figure names, by its fields."""
 
 
-def pairs(results: SweepResults) -> list[tuple[SweptKey, SweptKey]]:
-    """Return the pairs of swept keys that get a map: those that always matter, then numbers by their importance."""
-    shares = importance(results)
-    varied = [one for one in results.swept_keys if one.key not in REPEATS and len(one.values) > 1]
-    varied.sort(key=lambda one: (one.numbers is None, -shares.get(one.key, 0.0)))
-    named = {one.name: one for one in varied}
-    found = [(named[x], named[y]) for x, y in ALWAYS_PAIRED if x in named and y in named]
-    # Names make the rows of a heat map, beside numbers that are few enough for its columns.
-    others = [
-        (one, other)
-        for one, other in combinations(varied, 2)
-        if one.numbers is not None and (other.numbers is not None or not one.drawn)
-    ]
-    found += [pair for pair in others if not any({*pair} == {*known} for known in found)]
-    return found[:MAPS]
+@dataclass(frozen=True)
+class Figure(Component):
+    """A figure of the results of a sweep."""
 
+    title: str | None = None
+    pool: Literal["best"] | None = None
 
-def axis_of(results: SweepResults, swept: SweptKey) -> tuple[Axis, dict[str | None, float]]:
-    """Return a swept key as an axis, and the place on it of each of its values."""
-    numbers, title = swept.numbers, results.titles[swept.key]
-    unset = any(run.value(swept.key) is None for run in results.runs)
-    if numbers is not None and swept.drawn:
-        places: dict[str | None, float] = dict(zip(swept.values, numbers, strict=True))
-        return Axis(title, logarithmic=swept.logarithmic), places
-    labels = tuple(short(value) for value in swept.values)
-    if numbers is not None and len(numbers) > 1 and not unset and _even(numbers, logarithmic=swept.logarithmic):
-        places = dict(zip(swept.values, numbers, strict=True))
-        return Axis(title, numbers, labels, swept.logarithmic), places
-    values = [*swept.values, *([None] if unset else [])]
-    side_by_side = {value: float(place) for place, value in enumerate(values)}
-    labels = (*labels, *([DEFAULT] if unset else []))
-    ordered = numbers is not None and not unset
-    return Axis(title, tuple(side_by_side.values()), labels, ordered=ordered), side_by_side
+    @abstractmethod
+    def roles(self, keys: Sequence[SweptKey]) -> Roles:
+        """Return the varied keys that the figure names, or takes because none is named."""
 
+    @abstractmethod
+    def draw(self, results: SweepResults) -> Draw | None:
+        """Return the figure of results; None where nothing can be drawn."""
 
-def _even(numbers: Sequence[float], *, logarithmic: bool) -> bool:
-    steps = np.diff(np.log(numbers) if logarithmic else numbers)
-    return bool(steps.max() < UNEVEN_FACTOR * steps.min())
+    def check(self, path: str, asked: Asked) -> None:
+        """Check its keys and readings; `path` is its place in the config.
 
+        Raises UserError if a key does not vary, another one varies too, or something is not known.
+        """
+        known = {dotted(one.key): one for one in asked.keys}
+        for name in self.key_fields:
+            key = getattr(self, name)
+            if key is None or dotted(key) in known or (name in ("line", "panel") and dotted(key) in asked.config):
+                continue  # a line or a panel of what does not vary is the only one
+            which = " or ".join(one.key for one in asked.keys) or "but none does"
+            wanted = f"must be a key that varies, {which}{did_you_mean(key, known)}"
+            raise UserError(f"{path}.{name}={key}: {wanted}; sweep.figures=null draws what fits")
+        roles = self.roles(asked.keys)
+        named = [one.key for one in roles.values()]
+        for name, one in roles.items():
+            if named.count(one.key) > 1:
+                raise UserError(f"{path}.{name}={one.key}: must be another key than the others of this figure")
+        self.check_more(path, asked)
+        too = None if self.pool is not None else self.too(named, asked)
+        if too is not None:
+            others = [name for name in ("line", "panel") if hasattr(self, name)]
+            way = f"name it {' or '.join(others)}, or say pool: best" if others else "say pool: best"
+            raise UserError(f"{path}: {too} varies, too: {way}")
 
-def _placed(results: SweepResults, swept: SweptKey, runs: Sequence[SweepRun]) -> tuple[Axis, Array]:
-    """Return a swept key as an axis, and the place of every run on it, NaN where it has none."""
-    axis, places = axis_of(results, swept)
-    return axis, np.array([places.get(run.value(swept.key), np.nan) for run in runs], dtype=np.float64)
+    @property
+    def key_fields(self) -> list[str]:
+        """Return the fields that name keys."""
+        return [one.name for one in fields(self) if one.name in ("x", "line", "panel")]
 
+    @abstractmethod
+    def check_more(self, path: str, asked: Asked) -> None:
+        """Check what is of this kind of figure alone."""
 
-def _panel(results: SweepResults, swept: SweptKey) -> Panel:
-    runs, scores = _scored(results)
-    axis, places = _placed(results, swept, runs)
-    _, lost = _placed(results, swept, results.diverged)
-    groups = [[i for i in group if np.isfinite(places[i])] for group in levels(swept, runs, BINS).values()]
-    best = [min(group, key=lambda i: results.sign * scores[i]) for group in groups if group]
-    return Panel(axis=axis, places=places, scores=scores, lost=lost, best=(places[best], scores[best]))
-
-
-def _scored(results: SweepResults) -> tuple[list[SweepRun], Array]:
-    metric = results.metric or ""
-    scored = [(run, score) for run in results.runs if (score := run.score(metric)) is not None]
-    return [run for run, _ in scored], np.array([score for _, score in scored])
-
-
-def _map(results: SweepResults, x: SweptKey, y: SweptKey, measure: Measure) -> Draw:
-    x_axis, columns = axis_of(results, x)
-    y_axis, rows = axis_of(results, y)
-    if x_axis.places and y_axis.places:
-        shape = len(rows), len(columns)
-        found: dict[tuple[int, int], list[float]] = {}
-        lost = np.zeros(shape, bool)
-        row_of, column_of = list(rows), list(columns)
-        for setting in results.settings:
-            run = setting.runs[0]
-            cell = row_of.index(run.value(y.key)), column_of.index(run.value(x.key))
-            scores = setting.scores(measure.metric)
-            found.setdefault(cell, []).extend([fmean(scores)] if scores else [])
-            lost[cell] |= any(run.diverged for run in setting.runs)
-        cells = np.full(shape, np.nan)
-        for cell, means in found.items():
-            if means:
-                cells[cell] = (min if measure.lower else max)(means)
-        return partial(heat_map, x_axis, y_axis, cells, lost=lost & np.isnan(cells), measure=measure)
-    runs, values = _scored(results)
-    points = np.column_stack([_placed(results, one, runs)[1] for one in (x, y)])
-    lost_points = np.column_stack([_placed(results, one, results.diverged)[1] for one in (x, y)])
-    kept = np.isfinite(points).all(axis=1)
-    return partial(scatter_map, x_axis, y_axis, points[kept], scores=values[kept], lost=lost_points, measure=measure)
-
-
-def _sizes(results: SweepResults, order: Sequence[Setting], rate: SweptKey, sizes: Sequence[SweptKey]) -> Draw:
-    rate_axis, rate_places = axis_of(results, rate)
-    panels = []
-    for size in sizes:
-        axis, places = axis_of(results, size)
-        others = [one for one in sizes if one is not size and len(one.values) <= MAX_LINES]
-        lines: dict[str, Curve] = {}
-        for value in others[0].values if others else (None,):
-            best: dict[float, float] = {}
-            for setting in order:  # from best to worst: the first of a size is its best
-                run = setting.runs[0]
-                place, height = places.get(run.value(size.key)), rate_places.get(run.value(rate.key))
-                if place is not None and height is not None and (not others or run.value(others[0].key) == value):
-                    best.setdefault(place, height)
-            name = f"{results.titles[others[0].key]}={value}" if others else ""
-            if best:
-                lines[name] = np.array(sorted(best)), np.array([best[place] for place in sorted(best)])
-        panels.append((axis, lines))
-    return partial(best_by_size, panels, rate_axis)
-
-
-def _curves(results: SweepResults, order: Sequence[Setting], measure: Measure) -> Draw:
-    best: dict[str, Curve] = {}
-    picked: set[int] = set()
-    for setting in order[:BEST_SETTINGS]:
-        _, run = min(setting.scored(measure.metric), key=lambda scored: results.sign * scored[0])
-        curve = _curve(run, measure.metric)
-        if curve is not None:
-            best[short(run.name)] = curve
-            picked.add(id(run))
-    others = [
-        curve
-        for run in results.runs
-        if not run.diverged and id(run) not in picked and (curve := _curve(run, measure.metric)) is not None
-    ]
-    lost = [curve for run in results.diverged if (curve := _curve(run, measure.metric)) is not None]
-    return partial(all_curves, best, others, lost, measure=measure, unit=_unit(results))
-
-
-def _curve(run: SweepRun, metric: str) -> Curve | None:
-    metric = Reading.of(metric).metric
-    if run.curves is None or not len(run.curves) or metric not in run.curves.metrics:
+    def too(self, named: Sequence[str], asked: Asked) -> str | None:
+        """Return a key that varies although all named ones have one value; None if there is none."""
+        unnamed = [one for one in asked.keys if one.key not in named]
+        if any(one.drawn for one in unnamed):
+            return next(one.key for one in unnamed if one.drawn)
+        jobs = [dict(map(split, job)) for job in asked.jobs]
+        groups = grouped((tuple(job.get(key) for key in named), job) for job in jobs)
+        for one in unnamed:
+            if any(len({job.get(one.key) for job in group}) > 1 for group in groups.values()):
+                return one.key
         return None
-    return run.curves.times.astype(np.float64), np.clip(run.curves.metrics[metric], -FARTHEST, FARTHEST)
 
 
-def _band(setting: Setting, metric: str) -> tuple[Array, Array] | None:
-    """Return the times up to where the first seed of a setting ended, and the metric of every seed at each of them."""
-    curves = [curve for run in setting.finished if (curve := _curve(run, metric)) is not None]
-    if len(curves) < 2:
+@dataclass(frozen=True)
+class Lines(Figure):
+    """A reading over a key: means over the repeats, joined, and every run as a dot."""
+
+    x: str | None = None
+    y: str | None = None
+    line: str | None = None
+    panel: str | None = None
+    mark: Literal["best"] | None = None
+    band: bool = True
+    fit: Literal["power"] | None = None
+    reference: str | None = None
+    log: Literal["y", "none"] | None = None
+
+    def roles(self, keys: Sequence[SweptKey]) -> Roles:
+        """Return the keys of x, line and panel; x is the first of numbers that is not named otherwise."""
+        roles = {name: one for name in ("line", "panel") if (one := _named(getattr(self, name), keys)) is not None}
+        x = _named(self.x, keys) if self.x is not None else _first_numbers(keys, roles.values())
+        return roles if x is None else {"x": x, **roles}
+
+    def check_more(self, path: str, asked: Asked) -> None:
+        """Check the reading and the reference, and that there is a key."""
+        _check_there(path, "x", self.roles(asked.keys))
+        if self.y is not None:
+            check_reading(self.y, asked.metrics, f"{path}.y")
+        if self.reference is not None:
+            check_expression(self.reference, f"{path}.reference", asked.config)
+
+    def draw(self, results: SweepResults) -> Draw | None:
+        """Return the figure of results; None where no run has the reading."""
+        keys, measure = studied(results), measure_of(results, self.y, log=_scale(self.log, "y"))
+        roles = self.roles(keys)
+        if measure is None or "x" not in roles:
+            return None
+        points = ordered(results, measure)
+        if not points:
+            return None
+        panels = self.panels(results, points, roles)
+        where = self._where(results, points, roles, measure)
+        title = self.title or "\n".join(where or [finding(results, points, measure)])
+        others = [results.titles[one.key] for one in keys if one not in roles.values()]
+        if self.pool is not None and others and self.title is None:
+            title += f"\neach point is the best over {', '.join(others)}"
+        said = Said(
+            title=title,
+            lines_are=results.titles[roles["line"].key] if "line" in roles else "",
+            repeats=results.repeats_name,
+            reference=self.reference or "",
+            extreme="lowest" if measure.lower else "highest",
+            mean="best of each value" if self.pool is not None and others else f"mean of {results.repeats_name}",
+        )
+        return partial(line_panels, panels, measure, said)
+
+    def panels(self, results: SweepResults, points: Sequence[Point], roles: Roles) -> list[Panel]:
+        """Return the panels, each with its lines; `points` are in the order of their means, the best first."""
+        x, line, panel = roles["x"], roles.get("line"), roles.get("panel")
+        axis, places = axis_of(results, x, numeric=self.fit is not None)
+        read = {id(run) for point in points for run in point.runs}
+        gone = [run for run in results.diverged if id(run) not in read]
+        found = []
+        for of_panel, inside in by_value(panel, points, results):
+            lines = [
+                self._line(mine, x, places, name=of_line) for of_line, mine in by_value(line, inside, results) if mine
+            ]
+            title = f"{results.titles[panel.key]}={of_panel}" if panel is not None else ""
+            mine = [run for run in gone if panel is None or value_of(run, panel) == of_panel]
+            lost = [places.get(run.value(x.key), nan) for run in mine]
+            found.append(Panel(axis=axis, lines=lines, lost=np.array(lost, float), title=title))
+        return found
+
+    def _line(self, points: Sequence[Point], x: SweptKey, places: Mapping[str | None, float], *, name: str) -> Line:
+        shown: dict[float, Point] = {}
+        for point in points:  # from best to worst: the first at a place is its best
+            place = places.get(point.run.value(x.key), nan)
+            if isfinite(place):
+                shown.setdefault(place, point)
+        kept = sorted(shown)
+        if x.drawn and self.pool is not None and len(kept) > BINS:
+            bins = np.array_split(np.array(kept), BINS)
+            order = {id(point): rank for rank, point in enumerate(points)}
+            kept = [min(part.tolist(), key=lambda place: order[id(shown[place])]) for part in bins]
+        means = np.array(kept), np.array([shown[place].mean for place in kept])
+        dots = [(places.get(point.run.value(x.key), nan), value) for point in points for value in point.values]
+        first = next((place for place in shown if place in kept), None)
+        return Line(
+            label=name,
+            means=means,
+            low=np.array([min(shown[place].values) if self.band else shown[place].mean for place in kept]),
+            high=np.array([max(shown[place].values) if self.band else shown[place].mean for place in kept]),
+            dots=(np.array([place for place, _ in dots]), np.array([value for _, value in dots])),
+            best=(first, shown[first].mean) if self.mark is not None and first is not None else None,
+            fit=power_fit(*means) if self.fit is not None else None,
+            reference=None
+            if self.reference is None
+            else (means[0], np.array([evaluated(self.reference, values_of(shown[place].run)) for place in kept])),
+        )
+
+    def _where(self, results: SweepResults, points: Sequence[Point], roles: Roles, measure: Measure) -> list[str]:
+        """Return for every panel at which value of x each line is lowest or highest, where that is marked.
+
+        A ~ stands before a value that is not shown to be the best, or at the end how few the repeats are.
+        """
+        x, line, panel, titles = roles["x"], roles.get("line"), roles.get("panel"), results.titles
+        rows = []
+        for of_panel, inside in by_value(panel, points, results) if self.mark is not None else ():
+            lines = {name: mine for name, mine in by_value(line, inside, results) if mine}
+            found = {name: verdict_of(results, mine, measure) for name, mine in lines.items()}
+            sure = {name: one is None or one.best or one.thin is not None for name, one in found.items()}
+            best = {name: f"{'' if sure[name] else '~'}{_written(mine[0].run, x)}" for name, mine in lines.items()}
+            words = [f"{titles[panel.key]}={of_panel}:" if panel is not None else capitalized(measure.name)]
+            words.append("lowest at" if measure.lower else "highest at")
+            alike = len(set(best.values())) == 1
+            if line is None or alike:
+                words += [
+                    titles[x.key],
+                    next(iter(best.values())),
+                    *([] if line is None else [f"for every {titles[line.key]}"]),
+                ]
+            elif len(best) <= MOST_NAMED:
+                words.append(f"{titles[x.key]} {', '.join(best.values())} for {titles[line.key]} {', '.join(best)}")
+            else:
+                words.append(f"{len(set(best.values()))} values of {titles[x.key]}, by {titles[line.key]}")
+            few = {so_few(results, one): None for one in found.values() if one is not None}
+            rows.append(f"{' '.join(words)}{next(iter(few), '')}")
+        return rows
+
+
+@dataclass(frozen=True)
+class Image(Figure):
+    """A reading of every pair of values, as a colour; of drawn values, every run as a point."""
+
+    x: str | None = None
+    y: str | None = None
+    value: str | None = None
+    colours: Literal["cividis", "viridis", "magma", "gray", "coolwarm"] = "cividis"
+    levels: tuple[float, ...] = ()
+    log: Literal["value", "none"] | None = None
+
+    @property
+    def key_fields(self) -> list[str]:
+        """Return the fields that name keys."""
+        return ["x", "y"]
+
+    def roles(self, keys: Sequence[SweptKey]) -> Roles:
+        """Return the keys of x and y, the first of numbers where they are not named."""
+        roles = {name: one for name in ("x", "y") if (one := _named(getattr(self, name), keys)) is not None}
+        for name in ("x", "y"):
+            first = _first_numbers(keys, roles.values())
+            if name not in roles and first is not None:
+                roles[name] = first
+        return roles
+
+    def check_more(self, path: str, asked: Asked) -> None:
+        """Check the reading, and that there are two keys."""
+        for name in ("x", "y"):
+            _check_there(path, name, self.roles(asked.keys))
+        if self.value is not None:
+            check_reading(self.value, asked.metrics, f"{path}.value")
+
+    def draw(self, results: SweepResults) -> Draw | None:
+        """Return the figure of results; None where no run has the reading."""
+        keys, measure = studied(results), measure_of(results, self.value, log=_scale(self.log, "value"))
+        roles = self.roles(keys)
+        points = [] if measure is None else ordered(results, measure)
+        if measure is None or len(roles) < 2 or not points:
+            return None
+        x, y = roles["x"], roles["y"]
+        others = [results.titles[one.key] for one in keys if one not in (x, y)]
+        pooled = "\neach point is a run" if x.drawn or y.drawn else f"\neach cell is the best over {', '.join(others)}"
+        title = self.title or finding(results, points, measure) + (pooled if others else "")
+        bright_is_best = f"{self.colours}{'_r' if measure.lower else ''}"
+        look = Look(colours=bright_is_best, levels=self.levels)
+        (x_axis, columns), (y_axis, rows) = axis_of(results, x), axis_of(results, y)
+        if x.drawn or y.drawn:
+            read = [(point.run, value) for point in points for value in point.values]
+            placed = _placed(read, (x, columns), (y, rows))
+            lost = _placed([(run, nan) for run in results.diverged], (x, columns), (y, rows))
+            kept = np.isfinite(placed[:, :2]).all(axis=1)
+            cloud = Cloud(x=x_axis, y=y_axis, runs=placed[kept], lost=lost[:, :2])
+            return partial(scatter_map, cloud, measure, title, look)
+        return partial(image, _cells(results, points, (x, x_axis, columns), (y, y_axis, rows)), measure, title, look)
+
+
+@dataclass(frozen=True)
+class Curves(Figure):
+    """A metric over time: repeats as thin lines at their own times, means over them thick."""
+
+    y: str | None = None
+    line: str | None = None
+    panel: str | None = None
+    log: Literal["x", "y", "xy", "none"] | None = None
+    reference: str | None = None
+
+    def roles(self, keys: Sequence[SweptKey]) -> Roles:
+        """Return the keys of line and panel."""
+        return {name: one for name in ("line", "panel") if (one := _named(getattr(self, name), keys)) is not None}
+
+    def check_more(self, path: str, asked: Asked) -> None:
+        """Check the metric and the reference."""
+        if self.y is not None and self.y not in asked.metrics:
+            raise UserError(
+                f"{path}.y={self.y}: must be {' or '.join(asked.metrics)}{did_you_mean(self.y, asked.metrics)}"
+            )
+        if self.reference is not None:
+            check_expression(self.reference, f"{path}.reference", asked.config)
+
+    def too(self, named: Sequence[str], asked: Asked) -> str | None:
+        """Return a key that varies although all named ones have one value; without a line every setting is drawn."""
+        return None if self.line is None else super().too(named, asked)
+
+    def draw(self, results: SweepResults) -> Draw | None:
+        """Return the figure of results; None where no run was evaluated."""
+        measure = measure_of(results, self.y, log=_scale(self.log, "y"))
+        if measure is None or not any(curve_of(run, measure.metric) is not None for run in results.runs):
+            return None
+        metric = measure.metric
+        roles, points = self.roles(studied(results)), ordered(results, measure)
+        panel, line = roles.get("panel"), roles.get("line")
+        picked = self._picked(results, points, roles, comparable=can_compare(results, measure))
+        all_curves = [c for _, lines in picked for _, p in lines for c in _curves_of(p.setting, metric)]
+        heights = np.concatenate([np.empty(0), *[values for _, values in all_curves]])
+        geometric = measure.spans_orders(heights)
+        panels = []
+        for of_panel, lines in picked:
+            chosen = {id(run) for _, point in lines for run in point.setting.runs}
+            here = [run for run in results.runs if id(run) not in chosen and line is None]
+            here = [run for run in here if panel is None or value_of(run, panel) == of_panel]
+            others, lost = (
+                [curve for run in here if run.diverged == gone and (curve := curve_of(run, metric)) is not None]
+                for gone in (False, True)
+            )
+            drawn = [self._line(name, point, metric, geometric=geometric) for name, point in lines]
+            title = f"{results.titles[panel.key]}={of_panel}" if panel is not None else ""
+            panels.append(CurvePanel(lines=drawn, others=others, lost=lost, title=title))
+        said = Said(
+            title=self.title or self._usual_title(results, points, measure, roles),
+            lines_are="" if line is None else results.titles[line.key],
+            unit=unit_of_times(results),
+            reference=self.reference or "",
+            mean="geometric mean" if geometric else "mean",
+            log_time=self.log in ("x", "xy"),
+        )
+        return partial(curve_panels, panels, measure, said)
+
+    def _picked(
+        self, results: SweepResults, points: Sequence[Point], roles: Roles, *, comparable: bool
+    ) -> list[tuple[str, list[tuple[str, Point]]]]:
+        """Return for every panel the settings that get a line, with its name."""
+        groups, line = by_value(roles.get("panel"), points, results), roles.get("line")
+        if line is not None:
+            return [
+                (name, [(of_line, mine[0]) for of_line, mine in by_value(line, inside, results) if mine])
+                for name, inside in groups
+            ]
+        if comparable:
+            chosen = [(name, inside[:BEST_SETTINGS]) for name, inside in groups]
+        else:  # none is better: all of them, in the order of the sweep
+            few = len(points) <= MAX_LINES
+            chosen = [
+                (name, sorted(inside, key=lambda one: results.settings.index(one.setting)) if few else [])
+                for name, inside in groups
+            ]
+        return [(name, [(short(one.setting.name), one) for one in inside]) for name, inside in chosen]
+
+    def _line(self, name: str, point: Point, metric: str, *, geometric: bool) -> CurveLine:
+        curves = _curves_of(point.setting, metric)
+        level = evaluated(self.reference, values_of(point.run)) if self.reference is not None else nan
+        return CurveLine(
+            label=name,
+            seeds=curves,
+            mean=mean_curve(curves, geometric=geometric),
+            reference=level if isfinite(level) else None,
+        )
+
+    def _usual_title(self, results: SweepResults, points: Sequence[Point], measure: Measure, roles: Roles) -> str:
+        lines = "line" in roles
+        if not points or not (lines or can_compare(results, measure)):
+            return f"{capitalized(measure.name)} of all runs"
+        others = [results.titles[one.key] for one in studied(results) if one not in roles.values()]
+        pooled = f"\neach line is the best over {', '.join(others)}" if lines and self.pool and others else ""
+        return finding(results, points, measure) + pooled
+
+
+def check_figures(figures: Sequence[Figure], asked: Asked) -> None:
+    """Check the figures of a sweep before anything is trained.
+
+    Raises UserError if one of them names what there is not, or pools without saying how.
+    """
+    for number, figure in enumerate(figures):
+        figure.check(f"sweep.figures[{number}].{kind_of(figure)}", asked)
+
+
+Placed = tuple[SweptKey, Axis, dict[str | None, float]]
+
+
+def _cells(results: SweepResults, points: Sequence[Point], x: Placed, y: Placed) -> Cells:
+    (x_key, x_axis, columns), (y_key, y_axis, rows) = x, y
+    column_of, row_of = ({value: place for place, value in enumerate(one)} for one in (columns, rows))
+
+    def cell(run: SweepRun) -> tuple[int, int]:
+        return row_of[run.value(y_key.key)], column_of[run.value(x_key.key)]
+
+    values, lost = np.full((len(rows), len(columns)), np.nan), np.zeros((len(rows), len(columns)), bool)
+    for point in points[::-1]:  # from worst to best: the best of a cell stays
+        values[cell(point.run)] = point.mean
+    for run in results.diverged:
+        lost[cell(run)] = True
+    return Cells(x=x_axis, y=y_axis, values=values, lost=lost & np.isnan(values), best=cell(points[0].run))
+
+
+def _placed(
+    read: Sequence[tuple[SweepRun, float]],
+    x: tuple[SweptKey, Mapping[str | None, float]],
+    y: tuple[SweptKey, Mapping[str | None, float]],
+) -> Array:
+    """Return for every run its places on two axes and its value, NaN where it has none."""
+    rows = [[*(places.get(run.value(swept.key), nan) for swept, places in (x, y)), value] for run, value in read]
+    return np.array(rows, dtype=np.float64).reshape(-1, 3)
+
+
+def power_fit(x: Array, y: Array) -> tuple[Curve, str] | None:
+    """Return y = a x^b, the line of least squares through the logarithms, and b; None of fewer than three points."""
+    kept = (x > 0) & (y > 0)
+    if kept.sum() < 3:
         return None
-    times = np.unique(np.concatenate([times for times, _ in curves]))
-    first, last = max(times[0] for times, _ in curves), min(times[-1] for times, _ in curves)
-    times = times[(times >= first) & (times <= last)]
-    return None if not len(times) else (times, np.array([np.interp(times, *curve) for curve in curves]))
+    power, factor = np.polyfit(np.log(x[kept]), np.log(y[kept]), 1)
+    places = np.geomspace(x[kept].min(), x[kept].max(), FIT_POINTS)
+    return (places, np.exp(factor) * places**power), f"power {power:.2f}".replace("-", "\N{MINUS SIGN}")
 
 
-def _unit(results: SweepResults) -> str:
-    return next((run.curves.unit for run in results.runs if run.curves is not None), "epoch")
+def mean_curve(curves: Sequence[Curve], *, geometric: bool) -> Curve:
+    """Return the mean over repeats at the times that all of them have; nothing where these are few."""
+    common = set.intersection(*[set(times.tolist()) for times, _ in curves]) if curves else set()
+    if not common or 2 * len(common) < min(len(times) for times, _ in curves):
+        return np.empty(0), np.empty(0)
+    rows = np.array([[value for time, value in zip(*curve, strict=True) if time in common] for curve in curves])
+    means = np.exp(np.log(np.maximum(rows, 1 / FARTHEST)).mean(axis=0)) if geometric else rows.mean(axis=0)
+    return np.array(sorted(common)), means
+
+
+def _curves_of(setting: Setting, metric: str) -> list[Curve]:
+    return [curve for run in setting.finished if (curve := curve_of(run, metric)) is not None]
+
+
+def _written(run: SweepRun, swept: SweptKey) -> str:
+    """Return the value of a key with a few digits."""
+    value = value_of(run, swept)
+    return value if swept.numbers is None or value == DEFAULT else f"{float(value):.3g}"
+
+
+def _named(key: str | None, keys: Sequence[SweptKey]) -> SweptKey | None:
+    return next((one for one in keys if key is not None and dotted(one.key) == dotted(key)), None)
+
+
+def _first_numbers(keys: Sequence[SweptKey], taken: Iterable[SweptKey]) -> SweptKey | None:
+    """Return the first key of numbers that is not taken, or else of anything."""
+    free = [one for one in keys if one not in [*taken]]
+    return next((one for one in free if one.numbers is not None), next(iter(free), None))
+
+
+def _check_there(path: str, name: str, roles: Roles) -> None:
+    if name not in roles:
+        raise UserError(f"{path}.{name}: must be a key that varies, but none does; sweep.figures=null draws what fits")
+
+
+def _scale(log: str | None, axis: str) -> bool | None:
+    return None if log is None else axis in log
+
+
+def kind_of(figure: Figure) -> str:
+    """Return the name of the option that a figure is."""
+    return type(figure).__name__.lower()

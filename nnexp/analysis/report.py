@@ -5,7 +5,7 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnexp.analysis.figures import sweep_figures
+from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.findings import (
     all_by_rank,
     called,
@@ -34,19 +34,23 @@ REPORT_FILES = ("report.html", "report.md", "runs.csv", "figures")
 MAX_ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
 CAPTIONS = {
-    "parameters": "Every run, a panel for each parameter; the line joins the best of each value over "
-    "all other parameters. A line that still falls (or, of an accuracy, rises) where it ends asks for a wider range.",
-    "map": "The best value for two parameters, over all others; the frame is the best of all, a cross where all "
-    "diverged.",
-    "curves": "All runs over time: the best of each of the best settings picked out, the others behind them.",
-    "seeds": "The best settings with the luck of their seeds: where bands lie on each other, no setting is shown to be "
-    "better.",
-    "learning_rate_by_size": "The learning rate that was best for each size of the network, over all else.",
+    "lines": "Lines join means over the repeats, the shade reaches from the lowest to the highest of them, a dot is "
+    "a run. A line that still falls (or, of an accuracy, rises) where it ends asks for a wider range.",
+    "parameters": "A panel for each parameter. The line joins, for each of its values, the mean over the repeats of "
+    "its best setting; a dot is a run. A line that still falls (or, of an accuracy, rises) where it ends asks for a "
+    "wider range.",
+    "image": "Means over the repeats for two parameters; the frame, star or ring is the best of all, a cross or the "
+    "colour of the legend where all diverged.",
+    "map": "Means over the repeats for two parameters, the best over all others; the frame, star or ring is the best "
+    "of all, a cross or the colour of the legend where all diverged.",
+    "curves": "Runs over time, each at its own evaluations: thin lines are repeats, thick ones their means, others lie "
+    "behind them.",
+    "learning": "The learning rates by the size of the network; a star is the best.",
     "importance": "How much of the differences between runs each parameter explains on its own (functional ANOVA on "
     "ranks). Where a bar does not pass its black line, chance explains as much. What is missing from 100 % is what "
     "parameters do together, and chance.",
 }
-"""By the names of figures; the names of maps begin with `map_`."""
+"""By the names of figures, or their first words."""
 
 
 def sweep_report(results: SweepResults, figures: Sequence[str]) -> str:

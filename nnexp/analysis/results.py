@@ -9,7 +9,7 @@ from statistics import fmean, median
 
 from nnexp.analysis.verdict import Measured, Verdict, verdict_on
 from nnexp.config.identity import without_effect
-from nnexp.config.overrides import Job, key_of, run_name, split
+from nnexp.config.overrides import Job, key_of, run_name, split, titles_of
 from nnexp.plots.style import FARTHEST
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
@@ -20,8 +20,6 @@ REPEATS = (SEED, "dataset.split_seed", "dataset.seed")
 """The keys whose values are repeats of a setting: none of them is better, and what counts is the mean over them."""
 KEPT_EVALUATIONS = 200
 """How many evaluations of a run a sweep keeps in memory; the run's folder has all."""
-MOST_LISTED = 12
-"""More numbers than these are taken to be drawn from an interval."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,10 +100,12 @@ class SweptKey:
     Attributes:
         key: As on the command line, such as `optimizer.learning_rate`.
         values: Its values as on the command line: numbers in ascending order, others in the order of the sweep.
+        drawn: Whether they were drawn from an interval; else they were listed.
     """
 
     key: str
     values: tuple[str, ...]
+    drawn: bool = False
 
     @property
     def name(self) -> str:
@@ -119,20 +119,16 @@ class SweptKey:
         return tuple(number for number in numbers if number is not None) if None not in numbers else None
 
     @property
-    def drawn(self) -> bool:
-        """Tell whether it has so many numbers that they are taken to be drawn from an interval."""
-        return self.numbers is not None and len(self.numbers) > MOST_LISTED
-
-    @property
     def logarithmic(self) -> bool:
-        """Tell whether it is shown best on a logarithmic axis: positive, and over more than a factor of ten.
+        """Tell whether it is shown best on a logarithmic axis.
 
-        Drawn numbers also have to lie more evenly there: their median is nearer to the middle of the axis.
+        Its numbers are positive, over more than a factor of ten, and lie as evenly there: their median is no further
+        from the middle of the axis.
         """
         if self.numbers is None or not 0 < 10 * self.numbers[0] < self.numbers[-1]:
             return False
         logarithms = [log(number) for number in self.numbers]
-        return not self.drawn or _off_centre(logarithms) < _off_centre(self.numbers)
+        return _off_centre(logarithms) <= _off_centre(self.numbers)
 
 
 @dataclass(frozen=True)
@@ -185,6 +181,8 @@ class SweepResults:
         missing: How many jobs were not done, because the sweep was interrupted.
         wanted: The path of the reading to rank by; None is the final selection loss (validation, else test).
         matters: Differences below it do not matter; None: every one does.
+        drawn: The keys whose values were drawn from intervals.
+        figures: The figures that were asked for, as configs; None: those that fit.
     """
 
     question: str | None
@@ -193,6 +191,8 @@ class SweepResults:
     missing: int = 0
     wanted: str | None = None
     matters: float | None = None
+    drawn: Sequence[str] = ()
+    figures: Sequence[Mapping[str, object]] | None = None
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -301,13 +301,12 @@ class SweepResults:
     @cached_property
     def titles(self) -> dict[str, str]:
         """Return what each swept key is called: its short name, or the whole key where two share that."""
-        names = [swept.name for swept in self.swept_keys]
-        return {one.key: one.name if names.count(one.name) == 1 else one.key for one in self.swept_keys}
+        return titles_of([swept.key for swept in self.swept_keys])
 
     @cached_property
     def swept_keys(self) -> list[SweptKey]:
         """Return the keys that are varied, in the order of the overrides; those that change no number are left out."""
-        return swept_keys_of([run.job for run in self.runs])
+        return swept_keys_of([run.job for run in self.runs], self.drawn)
 
     @cached_property
     def settings(self) -> list[Setting]:
@@ -317,7 +316,10 @@ class SweepResults:
         for run in self.runs:
             groups.setdefault(tuple(run.value(key) for key in keys), []).append(run)
         return [
-            Setting(run_name([f"{key}={value}" for key, value in zip(keys, values, strict=True) if value]), tuple(runs))
+            Setting(
+                run_name([f"{key}={value}" for key, value in zip(keys, values, strict=True) if value], self.titles),
+                tuple(runs),
+            )
             for values, runs in groups.items()
         ]
 
@@ -352,11 +354,15 @@ class SweepResults:
 def names_of(jobs: Sequence[Job]) -> list[str]:
     """Return what sets each job apart from the others, its overrides with short keys."""
     shared = set.intersection(*[set(job) for job in jobs]) if len(jobs) > 1 else set()
-    return [run_name([override for override in job if override not in shared]) for job in jobs]
+    titles = titles_of([*dict.fromkeys(key_of(override) for job in jobs for override in job if override not in shared)])
+    return [run_name([override for override in job if override not in shared], titles) for job in jobs]
 
 
-def swept_keys_of(jobs: Sequence[Sequence[str]]) -> list[SweptKey]:
-    """Return the keys that jobs vary, in the order of their overrides; those that change no number are left out."""
+def swept_keys_of(jobs: Sequence[Sequence[str]], drawn: Sequence[str] = ()) -> list[SweptKey]:
+    """Return the keys that jobs vary, in the order of their overrides; those that change no number are left out.
+
+    Those of `drawn` have values that were drawn from an interval.
+    """
     given = [dict(map(split, job)) for job in jobs]
     found = []
     for key in dict.fromkeys(key for values in given for key in values):
@@ -364,7 +370,8 @@ def swept_keys_of(jobs: Sequence[Sequence[str]]) -> list[SweptKey]:
         if len(values) > 1 and not without_effect(key):
             written = [value for value in values if value is not None]
             ordered = all(_number(value) is not None for value in written)
-            found.append(SweptKey(key, tuple(sorted(written, key=float) if ordered else written)))
+            values_in_order = tuple(sorted(written, key=float) if ordered else written)
+            found.append(SweptKey(key, values_in_order, drawn=key in drawn))
     return found
 
 

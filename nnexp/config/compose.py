@@ -104,9 +104,11 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
 
 def options_of(kind: type[Component]) -> Mapping[str, Node] | None:
     """Return the options for a kind of component, while Hydra is initialized; None if the kind has no config group."""
-    if kind not in GROUPS:
-        return None
-    group = GROUPS[kind]
+    return options_in(GROUPS[kind]) if kind in GROUPS else None
+
+
+def options_in(group: str) -> Mapping[str, Node]:
+    """Return the options of a config group, while Hydra is initialized."""
     loader = GlobalHydra.instance().config_loader()
     sources = loader.get_sources()
     found: dict[str, Node] = {}

@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from nnexp.config.identity import without_effect
 
@@ -28,13 +28,26 @@ def command(*words: str) -> str:
     return shlex.join(["python", "-m", "nnexp", *words])
 
 
-def run_name(overrides: Sequence[str]) -> str:
-    """Return the name of a run: its overrides with short keys, as in `learning_rate=0.3 scale=0.1`."""
+def titles_of(keys: Sequence[str]) -> dict[str, str]:
+    """Return what keys are called: the last part of each, or the whole key where two share that."""
+    short = {key: re.split("[./]", key)[-1] for key in keys}
+    names = list(short.values())
+    return {key: name if names.count(name) == 1 else key for key, name in short.items()}
+
+
+def run_name(overrides: Sequence[str], titles: Mapping[str, str] | None = None) -> str:
+    """Return the name of a run: its overrides with short keys, as in `learning_rate=0.3 scale=0.1`.
+
+    Args:
+        overrides: What sets it apart.
+        titles: What their keys are called among other runs; None: as they are told apart here.
+    """
+    titles = titles_of([key_of(override) for override in overrides]) if titles is None else titles
     parts = []
     for override in overrides:
         key, value = split(override)
         if not without_effect(key) and not key.startswith("hydra"):
-            parts.append(value if key == "experiment" else f"{re.split('[./]', key)[-1]}={value}")
+            parts.append(value if key == "experiment" else f"{titles[key]}={value}")
     return " ".join(parts)
 
 

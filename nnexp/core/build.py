@@ -1,7 +1,8 @@
 """Builds components from plain mappings, and checks every name, type and range on the way.
 
 A node names its class with `_target_`; the fields of that dataclass are the node's schema. Where a component is
-expected, the name of an option of its config group stands for that option.
+expected, the name of an option of its config group stands for that option, and a mapping of this name to fields for
+the option with these fields.
 """
 
 import os
@@ -38,11 +39,14 @@ def no_options(_kind: type[Component]) -> None:
 
 def build(node: object, kind: type[C], path: str = "", options: Options = no_options) -> C:
     """Return the component that a node describes; `path` is its place in the config, for messages."""
-    choices = options(kind) if isinstance(node, str) else None
-    if isinstance(node, str) and choices is not None:
-        if node not in choices:
-            raise UserError(f"{path}={node}: must be one of {', '.join(sorted(choices))}{did_you_mean(node, choices)}")
-        node = choices[node]
+    named, own = _name_and_fields(node, kind)
+    choices = options(kind) if named is not None else None
+    if named is not None and choices is not None:
+        if named not in choices:
+            raise UserError(
+                f"{path}={named}: must be one of {', '.join(sorted(choices))}{did_you_mean(named, choices)}"
+            )
+        node, path = {**choices[named], **own}, f"{path}.{named}" if own else path
     if not isinstance(node, Mapping):
         raise UserError(f"{path}={node}: must be {describe(kind)}, chosen with {TARGET}")
     component = locate(node, kind, path)
@@ -60,6 +64,17 @@ def build(node: object, kind: type[C], path: str = "", options: Options = no_opt
         return component(**values)
     except InvalidFieldError as error:
         raise UserError(f"{_join(path, str(error))}") from error
+
+
+def _name_and_fields(node: object, kind: type[Component]) -> tuple[str | None, Node]:
+    """Return the name of an option and its fields, of a name alone or a mapping of one name to fields, if it is one."""
+    if isinstance(node, str):
+        return node, {}
+    if isinstance(node, Mapping) and len(node) == 1 and TARGET not in node and isabstract(kind):
+        (name, own), *_ = node.items()
+        if own is None or isinstance(own, Mapping):
+            return str(name), own or {}
+    return None, {}
 
 
 def locate(node: Node, kind: type[C], path: str) -> type[C]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from nnexp.plots.run import LINE_STYLES
-from nnexp.plots.style import class_colours, grid_of, legend_size
+from nnexp.plots.style import add_legend, class_colours, grid_of, legend_size
 from nnexp.training.history import History
 from nnexp.training.metrics import unit_of
 
@@ -35,5 +35,5 @@ def comparison(histories: Mapping[str, History]) -> "Figure":
         axes.set(title=title.capitalize(), xlabel=" or ".join(units), ylabel=f"{title} ({unit_of(metric)})")
     legend = [panels[0].plot([], [], color=colour)[0] for colour in colours]
     legend += [panels[0].plot([], [], LINE_STYLES[part], color="0.4")[0] for part in parts]
-    figure.legend(legend, [*histories, *parts], loc="center right")
+    add_legend(figure, legend, [*histories, *parts])
     return figure

@@ -18,7 +18,7 @@ def embedding(embedded: Embeddings, name: str) -> "Figure":
     """Draw the test examples at their embeddings; of more than two dimensions, along the first two principal ones."""
     points, share = flattened(embedded.points)
     columns, width = legend_size([*embedded.classes, "class"])
-    figure = new_figure(5.9 + width, 5.4, (0.8, 0.65, width, 0.5))
+    figure = new_figure(6.1 + width, 5.4, (1.0, 0.65, width, 0.5))
     axes = figure.subplots()
     colours = class_colours(len(embedded.classes))
     for label, title in enumerate(embedded.classes):

@@ -22,7 +22,7 @@ MOST_COLOURS = 8
 def layer_sizes(layers: LayerHistory, unit: str, name: str) -> "Figure":
     """Draw the sizes of activations, gradients and updates by layer over time, and the share of dead units."""
     columns = -(-len(layers.layers) // LEGEND_ROWS)
-    width, right = 9.1 + 1.9 * columns, 1.9 * columns
+    width, right = 9.1 + 2.1 * columns, 2.1 * columns
     figure = new_figure(width, 7.2, (1.05, 0.65, right, 0.8), (0.36, 0.48))
     figure.suptitle(f"Inside the network, {name}", y=1 - 0.12 / 7.2, va="top")
     relative = layers.updates / np.where(layers.weights > 0, layers.weights, np.inf)
@@ -51,9 +51,12 @@ def layer_sizes(layers: LayerHistory, unit: str, name: str) -> "Figure":
         else:
             axes.set_ylim(0, 1.08 * finite.max(initial=0) or 1)
     all_layers: list[Line2D] = max((axes.get_lines() for axes in grid.flat), key=len)
+    names = layers.layers
+    if len(set(names)) < len(names):
+        names = tuple(f"{number}: {name}" for number, name in enumerate(names, start=1))
     figure.legend(
         all_layers,
-        layers.layers,
+        names,
         title="layer",
         loc="upper left",
         bbox_to_anchor=(1 - (right - 0.1) / width, 1 - 0.75 / 7.2),

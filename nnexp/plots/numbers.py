@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nnexp.core.component import Array
-from nnexp.plots.style import grid_of, legend_size, new_figure
+from nnexp.plots.style import add_legend, grid_of, legend_size, new_figure
 from nnexp.training.model import Trained
 from nnexp.training.predictions import NumberPredictions
 
@@ -28,7 +28,7 @@ def fit(moments: Mapping[str, Trained]) -> "Figure":
     for axes, (title, trained) in zip(panels, moments.items(), strict=True):
         _fit(axes, trained)
         axes.set_title(title if len(moments) > 1 else "")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="center right")
+    add_legend(figure, *panels[0].get_legend_handles_labels())
     return figure
 
 

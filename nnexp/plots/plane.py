@@ -7,7 +7,7 @@ import numpy as np
 
 from nnexp.core.component import Array, Labels
 from nnexp.data.dataset import Part
-from nnexp.plots.style import class_colours, grid_of, legend_size
+from nnexp.plots.style import add_legend, class_colours, grid_of, legend_size
 from nnexp.training.model import Trained
 
 if TYPE_CHECKING:
@@ -31,8 +31,7 @@ def decision_regions(moments: Mapping[str, Trained]) -> "Figure":
     for axes, (title, trained) in zip(panels, moments.items(), strict=True):
         _regions(axes, trained)
         axes.set_title(title if len(moments) > 1 else "")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="center right", title=CLASS_TITLE, ncols=columns)
+    add_legend(figure, *panels[0].get_legend_handles_labels(), title=CLASS_TITLE, columns=columns)
     return figure
 
 

@@ -12,8 +12,8 @@ from nnexp.plots.images import first_layer, sample_images, sample_predictions
 from nnexp.plots.layers import layer_sizes
 from nnexp.plots.numbers import fit, residuals
 from nnexp.plots.plane import decision_regions
-from nnexp.plots.style import new_figure
-from nnexp.training.history import History, Outcome
+from nnexp.plots.style import R2, WORST_R2, new_figure
+from nnexp.training.history import History, Outcome, chosen_by
 from nnexp.training.metrics import SHARE, unit_of
 from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions
@@ -21,6 +21,8 @@ from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredi
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+WHILE_TRAINING = "train (mean over the\nsteps, before each)"
+"""What the metrics of the training part are, while the others are of the parameters at that time."""
 LINE_STYLES = {"train": "-", "validation": "-.", "test": "--"}
 
 Figures = dict[str, Callable[[], "Figure"]]
@@ -48,8 +50,7 @@ def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | N
 def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predictions) -> Figures:
     data = trained.data
     moments = {
-        f"after {time} {outcome.history.unit}{'' if time == 1 else 's'}": replace(trained, learned=learned)
-        for time, learned in outcome.snapshots.items()
+        _moment(time, outcome.history): replace(trained, learned=learned) for time, learned in outcome.snapshots.items()
     }
     inputs = data.train.x.shape[-1]
     figures: Figures = {}
@@ -77,16 +78,25 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
     return figures
 
 
+def _moment(time: int, history: History) -> str:
+    """Return the title of a snapshot, with the selection loss where it was evaluated then."""
+    title = f"after {time} {history.unit}{'' if time == 1 else 's'}"
+    loss = chosen_by(history.metrics)
+    values = history.metrics[loss][history.times == time]
+    return f"{title}, {loss} {values[0]:.3g}" if len(values) else title
+
+
 def curves(history: History, name: str) -> "Figure":
     """Draw the loss, and the first other metric, of all parts over time."""
-    figure = new_figure(11, 4.2, (0.8, 0.65, 0.15, 0.4), (0.22, 0))
+    figure = new_figure(11.2, 4.2, (1.05, 0.65, 0.15, 0.4), (0.27, 0))
     best = history.times[history.best()]
     metrics = list(dict.fromkeys(key.rpartition("/")[2] for key in history.metrics))[:2]
     for axes, metric in zip(np.atleast_1d(figure.subplots(1, len(metrics))), metrics, strict=True):
         parts = [part for part in LINE_STYLES if f"{part}/{metric}" in history.metrics]
         for part in parts:
             marker = "o" if len(history) == 1 else ""
-            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINE_STYLES[part], label=part, marker=marker)
+            label = WHILE_TRAINING if part == "train" else part
+            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINE_STYLES[part], label=label, marker=marker)
         axes.axvline(best, color="0.6", linewidth=1, linestyle=":")
         title = metric.replace("_", " ")
         axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit_of(metric)})")
@@ -97,4 +107,6 @@ def curves(history: History, name: str) -> "Figure":
             axes.set_ylim(-0.02, 1.02)
         elif values.min() >= 0:
             axes.set_ylim(bottom=0)
+        elif metric == R2 and values.min() < WORST_R2 < values.max():
+            axes.set_ylim(WORST_R2, values.max() + 0.05 * (values.max() - WORST_R2))
     return figure

@@ -1,7 +1,7 @@
 """The figures of a sweep, drawn from numbers and names alone."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -9,59 +9,118 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
-from nnexp.plots.style import BAD, FARTHEST, new_figure, panel_grid
-from nnexp.training.metrics import unit_of
+from nnexp.plots.style import (
+    BAD,
+    FARTHEST,
+    PANEL_CHARACTER,
+    R2,
+    TITLE_LINE,
+    WORST_R2,
+    add_legend,
+    folded,
+    legend_size,
+    new_figure,
+    panel_grid,
+    plain,
+)
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
-    from matplotlib.axis import XAxis, YAxis
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
 Draw = Callable[[], "Figure"]
 Curve = tuple[Array, Array]
-"""Times, and a value at each of them."""
+"""Times or places, and a value at each of them."""
 LOG_FROM = 10
 """Losses have a logarithmic axis if the ratio of the largest to the smallest is greater."""
-POWERS_OF_TEN_FROM = 100
-"""A logarithmic axis has ticks only at powers of ten if the ratio of its ends is greater."""
 MOST_CURVES = 300
 """The most curves that are drawn in the background."""
 MOST_NUMBERED_CELLS = 150
-"""The most cells of a heat map in which numbers are written."""
+"""The most cells of a heat map in which numbers are written, and that are drawn with a size of their own."""
+MOST_TICKS = 16
+"""The most values along an axis that all have a label."""
 CHARACTER_WIDTH = 0.085
 """The width of a character in a tick label, in inches."""
 TICK_LETTERS = 14
 """The most characters of a tick label."""
+LITTLE = 0.002
+"""Axes reach at least so far, as a share of the values."""
+MOST_COLOURED = 1e6
+"""The most that a logarithmic scale of colours spans."""
 GREY = "0.72"
 LINE_COLOURS = ("C0", "C2", "C3", "C4", "C5", "C6")
-"""The colours of the best runs; C1 is missing because it is the colour of diverged ones."""
+"""The colours of lines; C1 is missing because it is the colour of what diverged."""
 PANEL_SIZE = (3.3, 2.5)
 """Width and height of a panel of a grid, in inches; a panel alone is half as large again."""
+IMAGE_SIZE = (5.2, 4.4)
+"""Width and height of an image of many cells, in inches."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """The metric by which runs are compared.
+    """What runs are compared by.
 
     Attributes:
-        metric: Its name, such as `test/loss`.
+        name: As it stands in a title, such as `test loss`.
+        unit: Its unit.
         lower: Whether a lower value is better.
+        metric: The metric that it is a reading of, such as `test/loss`.
+        reading: The reading as it is written, such as `mean/test/loss`.
+        logarithmic: Whether its axis is; None: where its values ask for it.
     """
 
-    metric: str
+    name: str
+    unit: str
     lower: bool
-
-    @property
-    def title(self) -> str:
-        """Return its name, such as `test loss`."""
-        return self.metric.replace("/", " ").replace("_", " ")
+    metric: str
+    reading: str
+    logarithmic: bool | None = None
 
     @property
     def label(self) -> str:
         """Return its name and unit."""
-        return f"{self.title} ({unit_of(self.metric)})"
+        return f"{self.name} ({self.unit})"
+
+    def spans_orders(self, values: Array) -> bool:
+        """Tell whether values have a logarithmic axis."""
+        values = values[np.isfinite(values)]
+        if not len(values) or values.min() <= 1 / FARTHEST:
+            return False
+        if self.logarithmic is not None:
+            return self.logarithmic
+        return self.lower and bool(values.max() > LOG_FROM * values.min())
+
+    def lowest(self, low: float, high: float) -> float:
+        """Return from where on values are drawn, given their lowest and highest."""
+        return WORST_R2 if self.metric.endswith(R2) and low < WORST_R2 < high else low
+
+
+@dataclass(frozen=True, kw_only=True)
+class Said:
+    """The words of a figure.
+
+    Attributes:
+        title: Its title.
+        lines_are: The title of the legend, the parameter that tells lines apart.
+        repeats: What repeats are called.
+        unit: The unit of times.
+        reference: What the reference of lines is.
+        mean: What the means over the repeats are.
+        extreme: What the marked one is.
+        log_time: Whether the axis of times is logarithmic.
+    """
+
+    title: str
+    lines_are: str = ""
+    repeats: str = "seeds"
+    unit: str = ""
+    reference: str = ""
+    mean: str = "mean"
+    extreme: str = "lowest"
+    log_time: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,7 +129,7 @@ class Axis:
 
     Attributes:
         name: The name of the parameter.
-        places, labels: The places of the ticks and their labels; empty to let matplotlib choose.
+        places, labels: The places of its values and their labels; empty to let matplotlib choose.
         logarithmic: Whether the axis is logarithmic.
         ordered: Whether its values have an order, as numbers do and names do not.
     """
@@ -83,120 +142,288 @@ class Axis:
 
     @property
     def short(self) -> list[str]:
-        """Return the labels, cut off where they are long."""
-        return [label if len(label) <= TICK_LETTERS else f"{label[: TICK_LETTERS - 1]}…" for label in self.labels]
+        """Return the labels, long ones without their ends, or without their beginnings where the ends differ."""
+        cut_off = [label if len(label) <= TICK_LETTERS else f"{label[: TICK_LETTERS - 1]}…" for label in self.labels]
+        if len(set(cut_off)) == len(self.labels):
+            return cut_off
+        return [label if len(label) <= TICK_LETTERS else f"…{label[1 - TICK_LETTERS :]}" for label in self.labels]
+
+    @property
+    def many(self) -> bool:
+        """Tell whether it has too many numbers for a label each."""
+        return len(self.labels) > MOST_TICKS and self.ordered
 
     @property
     def longest(self) -> int:
         """Return the number of characters of the longest label."""
-        return max((len(label) for label in self.short), default=5)
+        return max((len(label) for label in self.short), default=5) if not self.many else 5
 
     def crowded(self, inches: float) -> bool:
-        """Return whether the labels do not fit side by side."""
-        return len(self.labels) * (self.longest + 1.5) * CHARACTER_WIDTH > inches
+        """Tell whether the labels do not fit side by side."""
+        return not self.many and len(self.labels) * (self.longest + 1.5) * CHARACTER_WIDTH > inches
 
 
-@dataclass(frozen=True)
-class Panel:
-    """All runs by their value of one parameter.
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """Settings along an axis.
 
     Attributes:
-        axis: The parameter.
-        places, scores: The place of each run on the axis, and its best value.
-        lost: The places of runs that diverged.
-        best: The places of the values of the parameter, and the best value of all runs with each of them.
+        label: Its name in the legend; empty where it is the only one.
+        means: The places on the axis in ascending order, and the mean over the repeats at each.
+        low, high: The lowest and the highest of the repeats at each place.
+        dots: The places and values of all runs.
+        best: The best of its means; None for no mark.
+        fit: A curve through the means, and what is known of it.
+        reference: A curve beside it.
     """
 
+    label: str
+    means: Curve
+    low: Array
+    high: Array
+    dots: Curve
+    best: tuple[float, float] | None = None
+    fit: tuple[Curve, str] | None = None
+    reference: Curve | None = None
+
+    @property
+    def repeated(self) -> bool:
+        """Tell whether a point is the mean of several runs."""
+        return bool((self.high > self.low).any())
+
+    @property
+    def hidden(self) -> bool:
+        """Tell whether there are runs that are in no mean."""
+        return len(self.dots[0]) > len(self.means[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """Lines over one axis, and where runs diverged."""
+
     axis: Axis
-    places: Array
-    scores: Array
+    lines: Sequence[Line]
     lost: Array
-    best: Curve
+    title: str = ""
 
 
-def axis_plots(panels: Sequence[Panel], measure: Measure) -> "Figure":
-    """Draw the best value of every run over each parameter, and where runs diverged."""
-    figure, grid = _grid([panel.axis for panel in panels], f"Best {measure.title} of every run, by parameter", 2.0)
-    logarithmic = _spans_orders(np.concatenate([panel.scores for panel in panels]), measure)
+@dataclass(frozen=True, kw_only=True)
+class CurveLine:
+    """The repeats of a setting over time, each at its own times, and their mean where all have a value."""
+
+    label: str
+    seeds: Sequence[Curve]
+    mean: Curve
+    reference: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurvePanel:
+    """Curves over time: those with a name, others, and those of runs that diverged."""
+
+    lines: Sequence[CurveLine]
+    others: Sequence[Curve] = ()
+    lost: Sequence[Curve] = ()
+    title: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cells:
+    """The values of an image.
+
+    Attributes:
+        x, y: What columns and rows are; the first row is at the bottom.
+        values: Shape (rows, columns); NaN where there is none.
+        lost: Whether all runs diverged, same shape.
+        best: Row and column of the cell with a frame; None for no frame.
+    """
+
+    x: Axis
+    y: Axis
+    values: Array
+    lost: npt.NDArray[np.bool_]
+    best: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cloud:
+    """Runs between two parameters.
+
+    Attributes:
+        x, y: The parameters.
+        runs: The places of each run on both, and its value, shape (runs, 3).
+        lost: The places of diverged runs, shape (runs, 2).
+    """
+
+    x: Axis
+    y: Axis
+    runs: Array
+    lost: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """How values are coloured: the name of a colour map, and the values that have contour lines."""
+
+    colours: str
+    levels: Sequence[float] = field(default_factory=tuple)
+
+
+def line_panels(panels: Sequence[Panel], measure: Measure, said: Said) -> "Figure":
+    """Draw lines through means, and every run as a dot; panels have one scale along y."""
+    lines = [line for panel in panels for line in panel.lines]
+    names = list(dict.fromkeys(line.label for line in lines))
+    colours = dict(zip(names, line_colours(len(names)), strict=True))
+    legend = _line_legend(panels, colours, said)
+    columns, right = legend_size([*(text for _, label in legend for text in label.splitlines()), said.lines_are])
+    titled = any(panel.title for panel in panels)
+    figure, grid = _grid([panel.axis for panel in panels], said.title, right + 0.1, titled=titled)
+    values = np.concatenate([line.dots[1] for line in lines])
+    logarithmic = measure.spans_orders(values)
     for axes, panel in zip(grid, panels, strict=True):
         if logarithmic:
             axes.set_yscale("log")
-            _plain_numbers(axes.yaxis, panel.scores)
-        size, alpha = (5.0, 0.6) if len(panel.scores) <= MOST_CURVES else (3.0, 0.35)
-        axes.plot(panel.places, panel.scores, "o", color="C0", markersize=size, alpha=alpha, mew=0, label="a run")
-        axes.plot(
-            *panel.best, "o-" if panel.axis.ordered else "o", color="C4", markersize=6, label="the best of\nthis value"
-        )
-        axes.margins(x=0.08, y=0.18)
-        edge = 0.94 if measure.lower else 0.06
+        for line in panel.lines:
+            _line(axes, line, colours[line.label], joined=panel.axis.ordered)
+        axes.margins(x=0.08)
+        _share_limits(axes, values, measure, logarithmic=logarithmic)
+        edge = 0.95 if measure.lower else 0.05
         (lost,) = axes.plot(panel.lost, np.full(len(panel.lost), edge), "x", color=BAD, mew=1.6, label="diverged")
         lost.set_transform(axes.get_xaxis_transform())
-        axes.set_ylabel(f"best {measure.label.replace(' (', chr(10) + '(')}", fontsize=10)
+        axes.set_title(folded(panel.title, _width(len(panels)), PANEL_CHARACTER), fontsize=11)
+        axes.set_ylabel(f"{measure.name}\n({measure.unit})", fontsize=10)
         _ticks(axes, "x", panel.axis, _width(len(panels)))
-    handles, labels = grid[0].get_legend_handles_labels()
-    kept = 3 if any(len(panel.lost) for panel in panels) else 2
-    figure.legend(handles[:kept], labels[:kept], loc="center right")
+    handles, labels = zip(*legend, strict=True)
+    add_legend(figure, handles, labels, title=said.lines_are, columns=columns)
     return figure
 
 
-def heat_map(x: Axis, y: Axis, cells: Array, lost: npt.NDArray[np.bool_], measure: Measure) -> "Figure":
-    """Draw the best value of every pair of values.
+def _line_legend(panels: Sequence[Panel], colours: Mapping[str, str], said: Said) -> "list[tuple[Artist, str]]":
+    from matplotlib.lines import Line2D
 
-    Args:
-        x, y: The parameters; their labels name columns and rows, the first row at the bottom.
-        cells: The best value over all other parameters, shape (rows, columns); NaN where there is none.
-        lost: Whether all runs diverged, shape (rows, columns).
-        measure: The metric of the values.
-    """
+    lines = [line for panel in panels for line in panel.lines]
+    alone = [*colours] == [""]
+    grey = colours[""] if alone else "0.35"
+    several, hidden = any(line.repeated for line in lines), any(line.hidden for line in lines)
+    named = {said.mean if several or hidden else "value": grey} if alone else colours
+    shade = Line2D([], [], color=grey, alpha=0.25, linewidth=7)
+    star = Line2D([], [], color=grey, marker="*", mec="black", markersize=12, linestyle="")
+    shown: list[tuple[bool, Artist, str]] = [
+        *((True, Line2D([], [], color=colour, marker="o", markersize=5), cut(name)) for name, colour in named.items()),
+        (several and not alone, Line2D([], [], color=grey, marker="o", markersize=5), said.mean),
+        (several or hidden, _dot(grey), "a run"),
+        (any((line.high > line.low).any() for line in lines), shade, f"range of {said.repeats}"),
+        (any(line.best is not None for line in lines), star, f"{said.extreme} mean" if several else said.extreme),
+        (any(line.fit is not None for line in lines), Line2D([], [], color=grey, linestyle="--"), "power law"),
+        (bool(said.reference), Line2D([], [], color=grey, linestyle=":"), cut(said.reference)),
+        (any(len(panel.lost) for panel in panels), Line2D([], [], color=BAD, marker="x", linestyle=""), "diverged"),
+    ]
+    return [(artist, text) for wanted, artist, text in shown if wanted]
+
+
+def _dot(colour: str) -> "Artist":
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], color=colour, marker="o", markersize=4, alpha=0.5, linestyle="")
+
+
+def _line(axes: "Axes", line: Line, colour: str, *, joined: bool) -> None:
+    """Draw one line with its band, its runs, its best point, its fit and its reference."""
+    size = 3.0 if len(line.dots[0]) > MOST_CURVES else 4.5
+    axes.plot(*line.dots, "o", color=colour, markersize=size, alpha=0.4, mew=0, label="a run")
+    if line.repeated and joined:
+        axes.fill_between(line.means[0], line.low, line.high, color=colour, alpha=0.15, linewidth=0)
+    elif line.repeated:
+        axes.vlines(line.means[0], line.low, line.high, color=colour, alpha=0.25, linewidth=5)
+    label, dot = f"mean {line.label}", 6 if len(line.means[0]) <= 2 * MOST_TICKS else 3
+    axes.plot(*line.means, "o-" if joined else "o", color=colour, markersize=dot, linewidth=1.6, label=label)
+    if line.fit is not None:
+        (x, y), power = line.fit
+        axes.plot(x, y, "--", color=colour, linewidth=1.2, label=f"fit {line.label}")
+        axes.annotate(power, (x[-1], y[-1]), (0, 8), textcoords="offset points", ha="right", fontsize=9, color=colour)
+    if line.reference is not None:
+        axes.plot(*line.reference, ":", color=colour, linewidth=1.5, label=f"reference {line.label}")
+    if line.best is not None:
+        axes.plot(*line.best, "*", color=colour, mec="black", markersize=14, mew=0.8, label="best", zorder=4)
+
+
+def _share_limits(axes: "Axes", values: Array, measure: Measure, *, logarithmic: bool) -> None:
+    low, high = float(values.min()), float(values.max())
+    if logarithmic:
+        room = (high / low) ** 0.12 * 1.1
+        axes.set_ylim(low / room, high * room)
+    else:
+        axes.set_ylim(*_roomy(measure.lowest(low, high), high, 0.12))
+
+
+def _roomy(low: float, high: float, share: float) -> tuple[float, float]:
+    """Return limits with a margin, wide enough that differences of a thousandth do not look large."""
+    margin = max(share * (high - low), LITTLE * max(abs(low), abs(high))) or share
+    return low - margin, high + margin
+
+
+def image(cells: Cells, measure: Measure, title: str, look: Look) -> "Figure":
+    """Draw the value of every pair of values as a cell; few cells have their numbers written in them."""
+    from matplotlib.colors import ListedColormap
+    from matplotlib.lines import Line2D
     from matplotlib.patches import Rectangle
 
-    rows, columns = cells.shape
-    wide, high = max(3.6, 0.68 * columns), max(2.4, 0.42 * rows)
+    x, y, values = cells.x, cells.y, cells.values
+    rows, columns = values.shape
+    small = values.size <= MOST_NUMBERED_CELLS
+    wide, high = (max(3.6, 0.68 * columns), max(2.4, 0.42 * rows)) if small else IMAGE_SIZE
     turned = x.crowded(wide)
     left, bottom = 0.8 + CHARACTER_WIDTH * y.longest, 0.65 + (CHARACTER_WIDTH * x.longest if turned else 0)
-    figure = new_figure(left + wide + 1.5, bottom + high + 0.55, (left, bottom, 1.5, 0.55))
-    axes = figure.subplots()
-    norm = _norm(cells[np.isfinite(cells)], measure)
-    image = axes.imshow(cells, origin="lower", aspect="auto", norm=norm, cmap=_bright_is_best(measure))
+    figure, axes = _titled(title, (wide, high), (left, bottom))
+    norm = _norm(values[np.isfinite(values)], measure)
+    seen = np.maximum(values, norm.vmin or -np.inf)
+    shown = axes.imshow(seen, origin="lower", aspect="auto", norm=norm, cmap=look.colours, interpolation="nearest")
+    if cells.lost.any() and not small:
+        lost = np.where(cells.lost, 1.0, np.nan)
+        axes.imshow(lost, origin="lower", aspect="auto", cmap=ListedColormap([BAD]), interpolation="nearest")
+    if len(look.levels):
+        lines = axes.contour(values, levels=sorted(look.levels), colors="black", linewidths=1.2)
+        axes.clabel(lines, fmt=plain, fontsize=9)
     _names(axes, x, y, turned=turned)
     axes.grid(visible=False)
-    numbered = cells.size <= MOST_NUMBERED_CELLS
-    for row, column in np.ndindex(cells.shape):
-        if lost[row, column]:
+    for row, column in np.ndindex(values.shape) if small else ():
+        if cells.lost[row, column]:
             axes.text(column, row, "\N{MULTIPLICATION SIGN}", color=BAD, ha="center", va="center", fontsize=14)
-        elif numbered and np.isfinite(cells[row, column]):
-            red, green, blue, _ = image.cmap(float(norm(cells[row, column])))
+        elif np.isfinite(values[row, column]):
+            red, green, blue, _ = shown.cmap(float(norm(values[row, column])))
             ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"  # noqa: PLR2004
-            axes.text(column, row, f"{cells[row, column]:.3g}", color=ink, ha="center", va="center", fontsize=9)
-    if np.isfinite(cells).any():
-        best = np.unravel_index((np.nanargmin if measure.lower else np.nanargmax)(cells), cells.shape)
-        axes.add_patch(Rectangle((best[1] - 0.5, best[0] - 0.5), 1, 1, fill=False, edgecolor="#D55E00", linewidth=3))
-    _finish_map(figure, axes, image, measure=measure, x=x, y=y)
+            axes.text(column, row, f"{values[row, column]:.3g}", color=ink, ha="center", va="center", fontsize=9)
+    keys: list[tuple[Artist, str]] = []
+    if cells.best is not None and small:
+        row, column = cells.best
+        axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=BAD, linewidth=3))
+    elif cells.best is not None:
+        axes.plot(cells.best[1], cells.best[0], "*", color="white", mec="black", markersize=14)
+        keys.append((Line2D([], [], marker="*", linestyle="", color="white", mec="black", markersize=11), "best"))
+    if cells.lost.any() and not small:
+        keys.append((Rectangle((0, 0), 1, 1, color=BAD), "diverged"))
+    if keys:
+        handles, labels = zip(*keys, strict=True)
+        axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2, borderaxespad=0)
+    _finish_map(figure, axes, shown, measure=measure, x=x, y=y)
     return figure
 
 
-def scatter_map(x: Axis, y: Axis, points: Array, scores: Array, lost: Array, measure: Measure) -> "Figure":
-    """Draw every run as a point between two parameters, coloured by its best value.
-
-    Args:
-        x, y: The parameters.
-        points, scores: The values of both parameters in every run, shape (runs, 2), and its best value.
-        lost: The values of both parameters in diverged runs, shape (runs, 2).
-        measure: The metric of the best values.
-    """
+def scatter_map(cloud: Cloud, measure: Measure, title: str, look: Look) -> "Figure":
+    """Draw every run as a point between two parameters, coloured by its value."""
+    x, y, points, scores, lost = cloud.x, cloud.y, cloud.runs[:, :2], cloud.runs[:, 2], cloud.lost
     left, bottom = 0.8 + CHARACTER_WIDTH * y.longest, 0.65 + CHARACTER_WIDTH * x.longest * x.crowded(4.8)
-    figure = new_figure(left + 4.8 + 1.5, bottom + 3.6 + 0.55, (left, bottom, 1.5, 0.55))
-    axes = figure.subplots()
+    figure, axes = _titled(title, (4.8, 3.6), (left, bottom))
     order = np.argsort(-scores if measure.lower else scores, kind="stable")  # the best on top
     axes.plot(lost[:, 0], lost[:, 1], "x", color=BAD, markersize=4, alpha=0.7, label="diverged")
-    image = axes.scatter(
+    shown = axes.scatter(
         points[order, 0],
         points[order, 1],
         c=scores[order],
         s=18,
         linewidths=0,
         norm=_norm(scores, measure),
-        cmap=_bright_is_best(measure),
+        cmap=look.colours,
     )
     if len(order):
         axes.plot(*points[order[-1]], "o", color=BAD, markersize=11, mew=2, fillstyle="none")
@@ -204,85 +431,78 @@ def scatter_map(x: Axis, y: Axis, points: Array, scores: Array, lost: Array, mea
     _ticks(axes, "y", y, 3.6)
     axes.set_facecolor("0.93")
     axes.grid(color="white")
-    _finish_map(figure, axes, image, measure=measure, x=x, y=y)
+    _finish_map(figure, axes, shown, measure=measure, x=x, y=y)
     return figure
 
 
-def all_curves(
-    best: Mapping[str, Curve], others: Sequence[Curve], lost: Sequence[Curve], measure: Measure, unit: str
-) -> "Figure":
-    """Draw the metric of all runs over time: the best few by name, the others and those that diverged behind them."""
+def curve_panels(panels: Sequence[CurvePanel], measure: Measure, said: Said) -> "Figure":
+    """Draw metrics over time: repeats as thin lines at their own times, their means thick, other runs behind them."""
+    whole = CurvePanel(
+        lines=[line for panel in panels for line in panel.lines],
+        others=[curve for panel in panels for curve in panel.others],
+        lost=[curve for panel in panels for curve in panel.lost],
+    )
+    names = list(dict.fromkeys(line.label for line in whole.lines))
+    colours = dict(zip(names, line_colours(len(names)), strict=True))
+    legend = _curve_legend(whole, colours, said)
+    lines = [text for _, label in legend for text in label.splitlines()]
+    _, right = legend_size([*lines, said.lines_are])
+    several = len(panels) > 1
+    size = (1.2 * PANEL_SIZE[0], 1.2 * PANEL_SIZE[1]) if several else (7.5, max(3.9, 0.26 * len(lines)))
+    margins = (0.95, 0.65, right + 0.25, 0.9 if several else 0.55)
+    figure, grid = panel_grid(said.title, len(panels), size, margins=margins, between=(0.95, 0.95))
+    for axes, panel in zip(grid, panels, strict=True):
+        _curves(axes, panel, colours)
+        _limit(axes, whole, measure)
+        axes.set(xlabel=said.unit, ylabel=measure.label)
+        axes.set_title(folded(panel.title, size[0], PANEL_CHARACTER), fontsize=11)
+        if said.log_time:
+            axes.set_xscale("log" if axes.get_xlim()[0] > 0 else "symlog")
+        else:
+            axes.locator_params("x", integer=True)
+    if legend:
+        handles, labels = zip(*legend, strict=True)
+        add_legend(figure, handles, labels, title=said.lines_are)
+    return figure
+
+
+def _curve_legend(whole: CurvePanel, colours: Mapping[str, str], said: Said) -> "list[tuple[Artist, str]]":
+    from matplotlib.lines import Line2D
+
+    legend: list[tuple[Artist, str]] = [(Line2D([], [], color=colour), cut(name)) for name, colour in colours.items()]
+    for name, curves, colour in (
+        ("other runs" if whole.lines else "runs", whole.others, GREY),
+        ("diverged", whole.lost, BAD),
+    ):
+        legend += [(Line2D([], [], color=colour, linewidth=1.5), _counted(name, curves))] * bool(curves)
+    legend += [(Line2D([], [], color="0.35", linestyle=":"), cut(said.reference))] * bool(said.reference)
+    if any(len(line.seeds) > 1 for line in whole.lines):
+        legend.append((Line2D([], [], color="0.35", linewidth=0.8, alpha=0.6), f"each run; thick:\n{said.mean}"))
+    return legend
+
+
+def _curves(axes: "Axes", panel: CurvePanel, colours: Mapping[str, str]) -> None:
     from matplotlib.collections import LineCollection
 
-    labels = [_folded(name) for name in best]
-    kinds = [("other runs", others, GREY, 0.6), ("diverged", lost, BAD, 0.35)]
-    titles = {title: _counted(title, curves) for title, curves, _, _ in kinds}
-    figure = _beside_legend([*labels, *titles.values()])
-    axes = figure.subplots()
-    for title, curves, colour, alpha in kinds:
-        lines = [np.column_stack(curve) for curve in _thinned(curves)]
-        if lines:
-            alpha_of_all = alpha if len(lines) <= 50 else 0.6 * alpha
-            axes.add_collection(LineCollection(lines, colors=colour, linewidths=0.8, alpha=alpha_of_all))
-            axes.plot([], [], color=colour, linewidth=1.5, label=titles[title])
-    for label, colour, curve in zip(labels, LINE_COLOURS, best.values(), strict=False):
-        axes.plot(*curve, label=label, color=colour, linewidth=1.8, marker="o" if len(curve[0]) == 1 else "")
-    axes.set(title=f"{measure.title.capitalize()} of all runs", xlabel=unit, ylabel=measure.label)
-    _limit(axes, [*best.values(), *_thinned(others)] or _thinned(lost), [*best.values()], measure)
-    axes.locator_params("x", integer=True)
-    figure.legend(loc="center right", labelspacing=0.8, fontsize=10)
-    return figure
-
-
-def seed_bands(bands: Mapping[str, tuple[Array, Array]], measure: Measure, unit: str) -> "Figure":
-    """Draw the mean and the range over seeds of a few settings over time.
-
-    Args:
-        bands: By the name of a setting the times, and the values of its seeds, shape (seeds, times).
-        measure, unit: The metric of the values, and the unit of the times.
-    """
-    labels = [_folded(name) for name in bands]
-    counts = sorted({len(values) for _, values in bands.values()})
-    figure = _beside_legend([*labels, "seeds"])
-    axes = figure.subplots()
-    for label, colour, (times, values) in zip(labels, LINE_COLOURS, bands.values(), strict=False):
-        axes.plot(times, values.mean(axis=0), color=colour, label=label, marker="o" if len(times) == 1 else "")
-        low, high = values.min(axis=0), values.max(axis=0)
-        axes.fill_between(times, low, high, color=colour, alpha=0.2, linewidth=0)
-    title = f"{measure.title.capitalize()} of the best settings: mean and range over seeds"
-    axes.set(title=title, xlabel=unit, ylabel=measure.label)
-    curves = [(times, row) for times, values in bands.values() for row in values]
-    _limit(axes, curves, curves, measure)
-    axes.locator_params("x", integer=True)
-    each = f"{' to '.join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))} seeds each"
-    figure.legend(loc="center right", labelspacing=0.8, fontsize=10, title=each)
-    return figure
-
-
-def best_by_size(panels: Sequence[tuple[Axis, Mapping[str, Curve]]], rate: Axis) -> "Figure":
-    """Draw the best value of a parameter over the size of the network.
-
-    Args:
-        panels: A measure of size, and lines by their name: sizes, and the best value for each of them.
-        rate: The parameter, such as the learning rate.
-    """
-    figure, grid = _grid([axis for axis, _ in panels], f"Best {rate.name} by the size of the network", 0.3)
-    for axes, (axis, lines) in zip(grid, panels, strict=True):
-        for index, (name, curve) in enumerate(lines.items()):
-            size = 5.0 + 3.0 * (len(lines) - 1 - index)  # so that lines on each other are both seen
-            axes.plot(*curve, "o-", label=name, markersize=size, alpha=0.85)
-        axes.margins(x=0.12, y=0.15)
-        _ticks(axes, "x", axis, _width(len(panels)))
-        _ticks(axes, "y", rate, PANEL_SIZE[1])
-        axes.set_ylabel(f"best {rate.name}")
-        if any(lines):
-            axes.legend(fontsize=9)
-    return figure
+    for curves, colour, alpha in ((panel.others, GREY, 0.6), (panel.lost, BAD, 0.35)):
+        behind = [np.column_stack(curve) for curve in _thinned(curves)]
+        if behind:
+            faint = alpha if len(behind) <= 50 else 0.6 * alpha
+            axes.add_collection(LineCollection(behind, colors=colour, linewidths=0.8, alpha=faint))
+    for line in panel.lines:
+        colour = colours[line.label]
+        for curve in line.seeds if len(line.seeds) > 1 else ():
+            axes.plot(*curve, color=colour, linewidth=0.8, alpha=0.5, label="_a run")
+        marker = "o" if len(line.mean[0]) == 1 else ""
+        axes.plot(*line.mean, label=line.label, color=colour, linewidth=1.9, marker=marker)
+        if line.reference is not None:
+            axes.axhline(line.reference, color=colour, linestyle=":", linewidth=1.4, label="reference")
 
 
 def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) -> "Figure":
     """Draw the share of the variance of ranks that each parameter explains alone, and the share expected by chance."""
     names = list(shares)[::-1]
+    first = names[-1]
     left = 0.65 + 0.09 * max(len(name) for name in names)
     figure = new_figure(left + 6.6, 1.6 + 0.42 * len(names), (left, 0.7, 0.9, 0.9))
     axes = figure.subplots()
@@ -294,19 +514,52 @@ def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) ->
     axes.vlines(places, rows - 0.42, rows + 0.42, color="black", label="what chance alone would give")
     axes.set_yticks(rows, names)
     axes.set(xlim=(0, 100), xlabel="share of the variance of the ranks (%)", ylabel="parameter")
-    figure.suptitle("Importance: what each parameter explains alone", y=1 - 0.15 / figure.get_figheight(), va="top")
+    found = f"{first} explains {100 * shares[first]:.0f} % alone" if shares[first] > chance[first] else "chance"
+    title = f"Importance: {found}" if found != "chance" else "Importance: none explains more than chance"
+    figure.suptitle(title, y=1 - 0.15 / figure.get_figheight(), va="top")
     axes.grid(visible=False, axis="y")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=10, borderaxespad=0.1)
     return figure
 
 
-def _grid(axes_of: Sequence[Axis], title: str, right: float) -> tuple["Figure", list["Axes"]]:
-    """Return a figure with a panel for every axis, three in a row, with space for upright labels."""
+def line_colours(count: int) -> Sequence[str]:
+    """Return colours for lines: of the style, or from dark to light for many."""
+    if count <= len(LINE_COLOURS):
+        return LINE_COLOURS[:count]
+    from matplotlib import colormaps
+    from matplotlib.colors import to_hex
+
+    return [to_hex(colour) for colour in colormaps["viridis"](np.linspace(0, 0.92, count))]
+
+
+def cut(name: str) -> str:
+    """Return a name in lines short enough for a legend."""
+    return "\n".join(wrap(name, 30))
+
+
+def _titled(title: str, size: tuple[float, float], corner: tuple[float, float]) -> tuple["Figure", "Axes"]:
+    """Return a figure with one pair of axes of a size in inches, a title, and space for a colour bar on the right."""
+    (wide, high), (left, bottom) = size, corner
+    whole = left + wide + 1.5
+    title = folded(title, whole)
+    top = 0.55 + TITLE_LINE * title.count("\n")
+    figure = new_figure(whole, bottom + high + top, (left, bottom, 1.5, top))
+    figure.suptitle(title, y=1 - 0.12 / figure.get_figheight(), va="top")
+    return figure, figure.subplots()
+
+
+def _grid(axes_of: Sequence[Axis], title: str, right: float, *, titled: bool) -> tuple["Figure", list["Axes"]]:
+    """Return a figure with a panel for every axis, three in a row, with space for upright labels and titles."""
     panels = len(axes_of)
     width, height = _width(panels), PANEL_SIZE[1] * _width(panels) / PANEL_SIZE[0]
     upright = max((CHARACTER_WIDTH * axis.longest for axis in axes_of if axis.crowded(width)), default=0.0)
+    head = 0.35 * titled
     return panel_grid(
-        title, panels, (width, height), margins=(1.1, 0.7 + upright, right, 0.6), between=(1.25, 0.75 + upright)
+        title,
+        panels,
+        (width, height),
+        margins=(1.15, 0.7 + upright, right, 0.6 + head),
+        between=(1.3, 0.75 + upright + head),
     )
 
 
@@ -321,7 +574,7 @@ def _ticks(axes: "Axes", direction: str, axis: Axis, inches: float) -> None:
     across = direction == "x"
     if axis.logarithmic:
         (axes.set_xscale if across else axes.set_yscale)("log")
-    if axis.places:
+    if axis.places and not axis.many:
         turned = across and axis.crowded(inches)
         chosen = axes.xaxis if across else axes.yaxis
         chosen.set_minor_locator(NullLocator())
@@ -330,50 +583,49 @@ def _ticks(axes: "Axes", direction: str, axis: Axis, inches: float) -> None:
     (axes.set_xlabel if across else axes.set_ylabel)(axis.name)
 
 
-def _plain_numbers(axis: "XAxis | YAxis", values: Array) -> None:
-    """Write numbers such as 0.05 on a logarithmic axis: at 1, 2 and 5, or over a large range only at powers of ten."""
-    from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
-
-    few = len(values) == 0 or values.max() > POWERS_OF_TEN_FROM * values.min()
-    axis.set_major_locator(LogLocator(subs=(1.0,) if few else (1.0, 2.0, 5.0)))
-    axis.set_major_formatter(StrMethodFormatter("{x:g}"))
-    axis.set_minor_formatter(NullFormatter())
-
-
 def _names(axes: "Axes", x: Axis, y: Axis, *, turned: bool) -> None:
-    axes.set_xticks(range(len(x.labels)), x.short, rotation=90 if turned else 0)
-    axes.set_yticks(range(len(y.labels)), y.short)
+    """Label columns and rows: each, or of many numbers those near round ones."""
+    for axis, chosen, rotation in ((x, axes.xaxis, 90 if turned else 0), (y, axes.yaxis, 0)):
+        if axis.many:
+            places, labels = _round_places(axis)
+            chosen.set_ticks(places, labels)
+        else:
+            chosen.set_ticks(range(len(axis.labels)), axis.short, rotation=rotation)
     axes.tick_params(length=0, labelsize=10)
     axes.spines[:].set_visible(False)
 
 
-def _finish_map(figure: "Figure", axes: "Axes", image: "ScalarMappable", measure: Measure, x: Axis, y: Axis) -> None:
+def _round_places(axis: Axis) -> tuple[list[float], list[str]]:
+    """Return round numbers along an axis, as places between its columns, and their labels."""
+    from matplotlib.ticker import LogLocator, MaxNLocator
+
+    low, high = axis.places[0], axis.places[-1]
+    locator = LogLocator() if axis.logarithmic else MaxNLocator(6)
+    numbers = [float(number) for number in locator.tick_values(low, high) if low <= number <= high]
+    scale = np.log if axis.logarithmic else np.asarray
+    places = np.interp(scale(numbers), scale(axis.places), np.arange(len(axis.places)))
+    return places.tolist(), [plain(number) for number in numbers]
+
+
+def _finish_map(figure: "Figure", axes: "Axes", shown: "ScalarMappable", measure: Measure, x: Axis, y: Axis) -> None:
     box, width = axes.get_position(), figure.get_figwidth()
     beside = figure.add_axes((box.x1 + 0.15 / width, box.y0, 0.18 / width, box.height))
-    bar = figure.colorbar(image, cax=beside)
-    bar.set_label(f"best {measure.title}")
-    if bar.ax.get_yscale() == "log":
-        _plain_numbers(bar.ax.yaxis, np.array(image.get_clim()))
+    bar = figure.colorbar(shown, cax=beside)
+    bar.set_label(measure.label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
-    axes.set(title=f"Best {measure.title}", xlabel=x.name, ylabel=y.name)
-
-
-def _spans_orders(values: Array, measure: Measure) -> bool:
-    """Return whether values have a logarithmic axis."""
-    return measure.lower and bool(
-        len(values) and values.min() > 1 / FARTHEST and values.max() > LOG_FROM * values.min()
-    )
+    axes.set(xlabel=x.name, ylabel=y.name)
 
 
 def _norm(values: Array, measure: Measure) -> "Normalize":
+    """Return the scale of colours; a logarithmic one spans a few orders of magnitude at most, and 0 lies at its end."""
     from matplotlib.colors import LogNorm, Normalize
 
     low, high = (float(values.min()), float(values.max())) if len(values) else (0.0, 1.0)
-    return LogNorm(low, high) if _spans_orders(values, measure) else Normalize(low, high)
-
-
-def _bright_is_best(measure: Measure) -> str:
-    return "cividis_r" if measure.lower else "cividis"
+    above = values[values > high / MOST_COLOURED] if low >= 0 else values
+    if len(above) and measure.spans_orders(above):
+        return LogNorm(float(above.min()), high, clip=True)
+    low = measure.lowest(low, high)
+    return Normalize(*_roomy(low, high, 0.0)) if high - low < LITTLE * abs(high) else Normalize(low, high)
 
 
 def _thinned(curves: Sequence[Curve]) -> list[Curve]:
@@ -386,36 +638,25 @@ def _counted(title: str, curves: Sequence[Curve]) -> str:
     return f"{title} ({len(curves)})" if len(curves) <= MOST_CURVES else f"{title} ({MOST_CURVES} of {len(curves)})"
 
 
-def _limit(axes: "Axes", curves: Sequence[Curve], picked: Sequence[Curve], measure: Measure) -> None:
-    """Set the limits of the axes: without the highest and lowest 1 % of values, but with the best of picked curves."""
+def _limit(axes: "Axes", panel: CurvePanel, measure: Measure) -> None:
+    """Set the limits of the axes: without the highest and lowest 1 % of values, but with the best of named curves."""
+    picked = [curve for line in panel.lines for curve in [*line.seeds, line.mean] if len(curve[0])]
+    curves = [*picked, *_thinned(panel.others)] or _thinned(panel.lost)
     if not curves:
         return
+    level = [line.reference for line in panel.lines if line.reference is not None]
     values = np.concatenate([values for _, values in curves])
     values = values[np.isfinite(values)]
     low, high = (float(np.quantile(values, share)) for share in (0.01, 0.99))
-    low = min([low, *(float(values.min()) for _, values in picked)])
+    low = min([low, *level, *(float(values.min()) for _, values in picked)])
+    high = max([high, *level])
     if not measure.lower:
         high = max([high, *(float(values.max()) for _, values in picked)])
     begin, end = min(float(times[0]) for times, _ in curves), max(float(times[-1]) for times, _ in curves)
     alone = begin == end
     axes.set_xlim(begin - alone, end + alone)
-    if _spans_orders(np.array([low, high]), measure):
+    if measure.spans_orders(np.array([low, high])):
         axes.set_yscale("log")
         axes.set_ylim(low / 1.3, high * 1.3)
-        _plain_numbers(axes.yaxis, np.array([low, high]))
     else:
-        margin = 0.05 * (high - low) or 0.05
-        axes.set_ylim(low - margin, high + margin)
-
-
-def _folded(name: str) -> str:
-    """Return a name in lines short enough for a legend."""
-    return "\n".join(wrap(name, 30))
-
-
-def _beside_legend(labels: Sequence[str]) -> "Figure":
-    """Return a figure for one pair of axes, with space on the right for a legend of these labels."""
-    lines = [line for label in labels for line in label.splitlines()]
-    right = 0.95 + 0.09 * max(len(line) for line in lines)
-    height = max(4.6, 0.4 + 0.17 * len(lines) + 0.12 * len(labels))
-    return new_figure(8.4 + right, height, (0.9, 0.65, right, 0.45))
+        axes.set_ylim(*_roomy(measure.lowest(low, high), high, 0.05))

@@ -3,10 +3,11 @@
 import json
 from collections.abc import Iterable, Sequence
 
+from nnexp.analysis.figures import Asked
 from nnexp.analysis.results import names_of
 from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job
-from nnexp.core.component import resolved
+from nnexp.core.component import flat, resolved
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data
 from nnexp.runs.prepare import Ready, load, prepare
@@ -44,6 +45,16 @@ def checked(
         check_halving(runs, options)
     first.tracking.check()
     return runs
+
+
+def asked(jobs: Sequence[Job], runs: Sequence[Ready], drawn: Sequence[str]) -> Asked:
+    """Return what a sweep is asked for, to check its figures against."""
+    of_each = [
+        metric_names(run.data, run.experiment.trainer.metrics)
+        for run in {run.dataset.source: run for run in runs}.values()
+    ]
+    shared = [name for name in of_each[0] if all(name in names for names in of_each)]
+    return Asked(jobs, drawn, shared, flat(resolved(runs[0].experiment)))
 
 
 def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:

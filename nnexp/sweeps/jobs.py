@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnexp.config.command_line import replacing_sweep_over
 from nnexp.config.hydra_errors import one_line
-from nnexp.config.overrides import Job
+from nnexp.config.overrides import Job, key_of
 from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
 from nnexp.core.errors import UserError
 from nnexp.sweeps.options import SweepOptions, sweep_options
@@ -56,6 +56,7 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
 
     jobs: list[Job] = []
     searched: list[tuple[Block, SweepOptions]] = []
+    drawn: list[str] = []
     for chosen in experiments:
         constant = [*own, *chosen, *[row[0] for override in given.values() if (row := _constant(override))]]
         config = loader.load_configuration("config", constant, RunMode.RUN)
@@ -64,11 +65,12 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
             varied = {**given, **_overrides(over, given, parser)}
             block = _block([*chosen], varied, options, config)
             _check_keys(varied, block, own, config=config, loader=loader)
+            drawn += [key_of(interval.key) for interval in block.intervals]
             if block.intervals and options.sampler == "optuna":
                 searched.append((block, options))
             else:
                 jobs += block.jobs(points(block.intervals, options) if block.intervals else [()])
-    return Search(jobs, searched)
+    return Search(jobs, searched, [*dict.fromkeys(drawn)])
 
 
 def _plain(node: object) -> object:

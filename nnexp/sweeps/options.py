@@ -1,14 +1,16 @@
 """The keys of `sweep` in `conf/config.yaml`, but for `over`."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import annotated_types as at
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.compose import options_of
+from nnexp.analysis.figures import Figure
+from nnexp.config.compose import options_in, options_of
 from nnexp.config.sweep_functions import MAX_VALUES
-from nnexp.core.build import build
+from nnexp.core.build import Node, build
 from nnexp.core.component import Component, Count, Seed, added
 from nnexp.core.errors import UserError
 
@@ -31,6 +33,7 @@ class SweepOptions(Component):
     reuse: bool = True
     wait: bool = added(default=False)
     matters: Annotated[float, at.Gt(0)] | None = added(default=None)
+    figures: tuple[Figure, ...] | None = added(default=None)
 
 
 def sweep_options(config: DictConfig) -> SweepOptions:
@@ -41,4 +44,8 @@ def sweep_options(config: DictConfig) -> SweepOptions:
     content = OmegaConf.to_container(config.sweep, resolve=True) if OmegaConf.is_dict(config.sweep) else None
     if not isinstance(content, dict):
         raise UserError(f"sweep={config.sweep}: must be keys and their values")
-    return build({key: value for key, value in content.items() if key != "over"}, SweepOptions, "sweep", options_of)
+    return build({key: value for key, value in content.items() if key != "over"}, SweepOptions, "sweep", _options)
+
+
+def _options(kind: type[Component]) -> Mapping[str, Node] | None:
+    return options_in("figure") if kind is Figure else options_of(kind)

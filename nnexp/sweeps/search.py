@@ -61,11 +61,15 @@ class Search:
     Args:
         jobs: All jobs that are known from the start.
         blocks: What Optuna searches, each in a study of its own, with its options.
+        drawn: The keys whose values are drawn from intervals.
     """
 
-    def __init__(self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]] = ()) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], blocks: Sequence[tuple[Block, SweepOptions]] = (), drawn: Sequence[str] = ()
+    ) -> None:
         if blocks and find_spec("optuna") is None:
             raise UserError("sweep.sampler=optuna: must have Optuna, pip install 'nnexp[search]'")
+        self.drawn = tuple(drawn)
         self._listed = distinct(jobs)
         self._searches = [_BlockSearch(block, options) for block, options in blocks]
         self._asked: set[tuple[str, ...]] = set()

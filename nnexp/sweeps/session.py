@@ -20,11 +20,12 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from nnexp import __version__
+from nnexp.analysis.figures import check_figures
 from nnexp.analysis.report import report_files, write_report
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
 from nnexp.analysis.summary import show_answer
 from nnexp.config.experiment import Experiment
-from nnexp.config.overrides import Job, command, slug
+from nnexp.config.overrides import Job, command, slug, titles_of
 from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
 from nnexp.core.errors import TrackingError, UserError
@@ -40,7 +41,7 @@ from nnexp.runs.result import result_of
 from nnexp.runs.tracked import InStore, deliver_command, note, tracked_as, write_tracked
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
-from nnexp.sweeps.check import Loaded, checked
+from nnexp.sweeps.check import Loaded, asked, checked
 from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
@@ -67,9 +68,10 @@ class Session:
     Args:
         config: The config of the sweep.
         total: How many jobs there will be, all batches together.
+        drawn: The keys whose values are drawn from intervals.
     """
 
-    def __init__(self, config: DictConfig, total: int) -> None:
+    def __init__(self, config: DictConfig, total: int, drawn: Sequence[str] = ()) -> None:
         options = self._options = sweep_options(config)
         self._record = SweepRecord(
             key="",  # of its first jobs
@@ -78,6 +80,8 @@ class Session:
             metric=options.metric,
             matters=options.matters,
             total=total,
+            drawn=drawn,
+            figures=None if options.figures is None else [resolved(one) for one in options.figures],
         )
         self._loaded: Loaded = {}
         self._swept: list[SweepRun | None] = []
@@ -92,6 +96,8 @@ class Session:
         Raises UserError before anything is trained or written, if a job is not valid.
         """
         runs = checked(jobs, experiments, self._options, self._loaded)
+        if self._folder is None and self._options.figures is not None:
+            check_figures(self._options.figures, asked(jobs, runs, self._record.drawn))
         places = places_by_hash(runs)
         firsts = [same[0] for same in places.values()]
         if self._options.plan:
@@ -201,7 +207,7 @@ class Session:
     def _begin(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
-        meant = replace(self._options, plan=False, reuse=True, wait=False, matters=None)
+        meant = replace(self._options, plan=False, reuse=True, wait=False, matters=None, figures=None)
         options = {**resolved(meant, identity=True), "parent": None}
         identities = [[run.config_hash, run.dataset.digest] for run in runs]
         meaning = json.dumps([list(jobs), identities, __version__, options, self._record.total])
@@ -374,7 +380,7 @@ def is_gone(run: SweepRun, path: Path) -> bool:
 
 def sweep_name(jobs: Sequence[Job]) -> str:
     """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; seeds only if alone."""
-    names = {swept.key: swept.name for swept in swept_keys_of(jobs)}
+    names = titles_of([swept.key for swept in swept_keys_of(jobs)])
     return (
         " x ".join(name for key, name in names.items() if key not in REPEATS) or " x ".join(names.values()) or "one run"
     )

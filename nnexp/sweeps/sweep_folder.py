@@ -7,7 +7,7 @@ where they are, before any of them is trained. With the folders of the runs, tha
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -42,6 +42,8 @@ class SweepRecord:
         command, question: The command that was given, and its question.
         metric, matters: The metric to rank by, and the difference that matters, if it says so.
         total: How many jobs there are in all batches.
+        drawn: The keys whose values are drawn from intervals.
+        figures: The figures that were asked for, as configs; None: those that fit.
         facts: What a tracker records of it; nothing in a folder of an earlier version.
         status, process: How it ended, and the process that had it last.
         parent: Its ID in the tracker, as an earlier version noted it.
@@ -53,6 +55,8 @@ class SweepRecord:
     metric: str | None = None
     matters: float | None = None
     total: int = 0
+    drawn: Sequence[str] = ()
+    figures: Sequence[Mapping[str, object]] | None = None
     facts: SweepFacts = field(default_factory=lambda: SweepFacts("", "", "", {}))
     status: Literal[Status, "RUNNING"] = "RUNNING"
     process: int | None = None
@@ -80,6 +84,8 @@ class SweepRecord:
             missing=max(0, self.total - len(runs)),
             wanted=self.metric,
             matters=self.matters,
+            drawn=self.drawn,
+            figures=self.figures,
         )
 
 

@@ -66,7 +66,12 @@ Out = tuple[RunSummary | str, History | None]
 
 
 def results_of(
-    jobs: Sequence[Sequence[str]], outs: Sequence[RunSummary | str | Out], *, missing: int = 0, **more: str | None
+    jobs: Sequence[Sequence[str]],
+    outs: Sequence[RunSummary | str | Out],
+    *,
+    missing: int = 0,
+    drawn: Sequence[str] = (),
+    **more: str | None,
 ) -> SweepResults:
     """Return the results of jobs; a text stands for the error of a run that failed."""
     names = names_of([list(job) for job in jobs])
@@ -83,6 +88,7 @@ def results_of(
         runs=tuple(runs),
         missing=missing,
         wanted=more.get("wanted"),
+        drawn=drawn,
     )
 
 

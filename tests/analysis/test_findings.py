@@ -265,7 +265,7 @@ def test_what_alone_matters_explains_all() -> None:
 
 
 def test_drawn_numbers_are_put_into_quarters() -> None:
-    results = computed(grid(a=[number / 7 for number in range(40)]), lambda values: float(values["a"]))
+    results = computed(grid(a=[number / 7 for number in range(40)]), lambda values: float(values["a"]), drawn=["a"])
     groups = levels(results.swept_keys[0], results.runs)
     assert list(groups.values()) == [list(range(start, start + 10)) for start in (0, 10, 20, 30)]
     # Ranks 1 to 40 in four tens: variance of the four means over that of all.
@@ -309,7 +309,7 @@ def test_the_best_at_an_edge(values: list[str], best: str, end: str | None) -> N
 @pytest.mark.parametrize(("centre", "which"), [(-3.0, "smallest"), (-1.5, None), (0.0, "largest")])
 def test_draws_that_crowd_at_an_edge(centre: float, which: str | None) -> None:
     values = [10 ** (-3 + 3 * number / 99) for number in range(100)]
-    results = computed(grid(rate=values), lambda job: 0.1 + abs(log10(float(job["rate"])) - centre))
+    results = computed(grid(rate=values), lambda job: 0.1 + abs(log10(float(job["rate"])) - centre), drawn=["rate"])
     said = [line for line in flags(results) if "extend" in line]
     edge = {"smallest": "0.001", "largest": "1.0"}.get(which or "")
     sentence = f"The best lie among the {which} values of rate, beside {edge}: extend it."

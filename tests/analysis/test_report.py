@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.analysis.figures import pairs, sweep_figures
+from nnexp.analysis.chosen_figures import pairs, sweep_figures
 from nnexp.analysis.report import MAX_ROWS, caption, runs_csv, sweep_report, write_report
 from nnexp.analysis.results import SweepResults
 from nnexp.storage.run_folder import RunSummary
@@ -151,15 +151,15 @@ def test_files_are_written_and_none_is_left_over(tmp_path: Path, name: str) -> N
 
 
 FIGURES = {
-    "grid": {"parameters", "map_learning_rate_scale", "curves", "seeds", "importance"},
-    "incomplete": {"parameters", "map_learning_rate_scale", "curves", "seeds"},
+    "grid": {"lines", "map_learning_rate_scale", "curves", "importance"},
+    "incomplete": {"lines", "map_learning_rate_scale", "curves"},
     "one": {"curves"},
-    "seeds": {"parameters", "curves", "seeds"},
+    "seeds": {"curves"},
     "lost": {"curves"},
     "nothing": set(),
     "differing": set(),
-    "many": {"parameters", "curves"},
-    "union": {"parameters", "map_a_b", "importance"},
+    "many": {"lines", "curves"},
+    "union": {"parameters", "importance"},
 }
 
 
@@ -173,5 +173,5 @@ def test_pairs_that_always_matter_come_first_then_numbers_by_importance() -> Non
     results = computed(jobs, lambda job: 4 * float(job["d"]) + 2 * float(job["a"]) + 0.1 * float(job["b.depth"]))
     names = [(x.name, y.name) for x, y in pairs(results)]
     assert names == [("width", "depth"), ("d", "a"), ("d", "depth"), ("d", "width")]
-    sizes = computed(grid(b__width=[1, 2], learning_rate=[0.1, 1]), lambda job: float(job["learning_rate"]))
-    assert "learning_rate_by_size" in sweep_figures(sizes)
+    four = grid(b__width=[1, 2], learning_rate=[0.1, 1], c=[1, 2], d=[1, 2])
+    assert "learning_rate_by_size" in sweep_figures(computed(four, lambda job: float(job["learning_rate"])))

@@ -40,22 +40,29 @@ def test_settings_and_keys_of_one_short_name_stay_apart() -> None:
     results = results_of([["initializer.scale=1"], ["loss.scale=1"]], [ended(0.1), ended(0.2)])
     assert [len(setting.runs) for setting in results.settings] == [1, 1]
     assert results.titles == {"initializer.scale": "initializer.scale", "loss.scale": "loss.scale"}
+    assert [one.name for one in results.settings] == ["initializer.scale=1", "loss.scale=1"]
+    assert [run.name for run in results.runs] == ["initializer.scale=1", "loss.scale=1"]
     assert results_of(grid(a__scale=[1, 2], b=[1, 2]), [ended(0.1)] * 4).titles == {"a.scale": "scale", "b": "b"}
 
 
-AXES: list[tuple[list[str], bool, bool]] = [
-    (["0.1", "0.01", "1"], False, True),
-    (["1", "2", "8"], False, False),
-    (["0", "0.1", "10"], False, False),
-    (["sgd", "adam"], False, False),
-    ([str(10 ** (number / 10)) for number in range(30)], True, True),
-    ([str(0.01 + number / 30) for number in range(30)], True, False),
+AXES: list[tuple[list[str], bool]] = [
+    (["0.1", "0.01", "1"], True),
+    (["1", "100"], True),
+    (["1", "2", "8"], False),
+    (["0", "0.1", "10"], False),
+    (["sgd", "adam"], False),
+    ([str(number) for number in range(2, 28, 2)], False),
+    ([str(10 ** (number / 10)) for number in range(30)], True),
+    ([str(0.01 + number / 30) for number in range(30)], False),
 ]
 
 
-@pytest.mark.parametrize(("values", "drawn", "logarithmic"), AXES, ids=str)
-def test_what_kind_of_axis_a_key_has(values: list[str], *, drawn: bool, logarithmic: bool) -> None:
-    (swept,) = results_of([[f"a.b={value}"] for value in values], [ended(0.1)] * len(values)).swept_keys
+@pytest.mark.parametrize("drawn", [False, True])
+@pytest.mark.parametrize(("values", "logarithmic"), AXES, ids=str)
+def test_what_kind_of_axis_a_key_has(values: list[str], *, logarithmic: bool, drawn: bool) -> None:
+    """Whether its values were drawn or listed is how they were given, not how many there are."""
+    outs = [ended(0.1)] * len(values)
+    (swept,) = results_of([[f"a.b={value}"] for value in values], outs, drawn=["a.b"] if drawn else []).swept_keys
     assert (swept.drawn, swept.logarithmic) == (drawn, logarithmic)
     assert swept.values == tuple(sorted(values, key=float) if values[0] != "sgd" else values)
     assert isinstance(swept, SweptKey)

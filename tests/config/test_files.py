@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from nnexp import run
 from nnexp.config.compose import compose_experiment
-from nnexp.config.search_path import folder
+from nnexp.config.search_path import folder, register
 from nnexp.core.component import Component, resolved
 from nnexp.data import csv
 from nnexp.nn.architectures import Layers
+from nnexp.sweeps.options import sweep_options
 
 CONF, EXPERIMENTS = folder("conf"), folder("experiments")
 OPTIONS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF and "hydra" not in path.parts)
@@ -58,11 +60,18 @@ def use(option: Path) -> list[str]:
     """Return the overrides that bring an option into a run."""
     if option.parent.name == "layer":
         return ["architecture=layers", f"architecture.hidden=[dense,{option.stem}]"]
+    if option.parent.name == "figure":
+        return [f"sweep.figures=[{option.stem}]"]
     return [override(option), *NEEDS.get(override(option), [])]
 
 
 def of_option(option: Path) -> object:
     """Return the component that an option makes."""
+    if option.parent.name == "figure":
+        register()
+        with initialize_config_dir(str(CONF), job_name="nnexp", version_base="1.3"):
+            (figure,) = sweep_options(compose("config", use(option))).figures or ()
+        return figure
     experiment = compose_experiment(use(option))
     if option.parent.name == "layer":
         assert isinstance(experiment.architecture, Layers)

@@ -23,9 +23,9 @@ from nnexp.nn.losses import BinaryCrossEntropy, Contrastive, Loss, MeanSquaredEr
 from nnexp.optim.optimizers import SGD
 from nnexp.optim.schedules import Constant
 from nnexp.plots.classes import roc
-from nnexp.plots.run import Figures, run_figures
-from nnexp.plots.style import BAD, GOOD, class_colours, styled
-from nnexp.training.history import Outcome
+from nnexp.plots.run import Figures, curves, run_figures
+from nnexp.plots.style import BAD, GOOD, class_colours, finish, styled
+from nnexp.training.history import History, Outcome
 from nnexp.training.loop import train
 from nnexp.training.model import Trained
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions, Predictions, predict
@@ -161,6 +161,7 @@ def test_every_figure_is_labelled_and_nothing_is_cut_off_or_covered(name: str) -
             continue
         with styled():
             figure = draw()
+            finish(figure)
             canvas = FigureCanvasAgg(figure)
             figure.draw_without_rendering()
         assert_labelled(figure, title)
@@ -201,7 +202,7 @@ def test_the_curves_are_the_history(name: str) -> None:
     loss, other = finished(name).draw("curves").axes
     metric = next(key for key in history.metrics if not key.endswith("/loss")).partition("/")[2]
     for axes, key in ((loss, "loss"), (other, metric)):
-        lines = {str(line.get_label()): line for line in axes.lines[: len(history.parts())]}
+        lines = {str(line.get_label()).split(" (mean")[0]: line for line in axes.lines[: len(history.parts())]}
         assert set(lines) == set(history.parts())
         for part, line in lines.items():
             np.testing.assert_array_equal(line.get_xydata(), np.c_[history.times, history.metrics[f"{part}/{key}"]])
@@ -209,11 +210,32 @@ def test_the_curves_are_the_history(name: str) -> None:
         assert axes.get_xlabel() == history.unit
 
 
+def test_an_r2_far_below_0_does_not_hide_the_others() -> None:
+    r2 = {f"{part}/r2": np.array([-50.0, 0.3, 0.5]) for part in ("train", "test")}
+    loss = {f"{part}/loss": np.array([5.0, 2.0, 1.0]) for part in ("train", "test")}
+    with styled():
+        axes = curves(History(np.array([1, 2, 3]), loss | r2), "numbers").axes[1]
+    assert axes.get_ylim()[0] == -1
+    assert 0.5 <= axes.get_ylim()[1] < 1
+
+
 @pytest.mark.parametrize("name", ["moons at five times", "sine at three times"])
 def test_there_is_a_panel_for_every_snapshot(name: str) -> None:
     titles = [axes.get_title() for axes in drawn(finished(name).draw("snapshots"))]
-    times = list(finished(name).outcome.snapshots)
-    assert titles == [f"after {time} epochs" if time > 1 else "after 1 epoch" for time in times]
+    history = finished(name).outcome.history
+    losses = {time: history.metrics["test/loss"][history.times == time][0] for time in finished(name).outcome.snapshots}
+    assert titles == [
+        f"after {time} epoch{'s' if time > 1 else ''}, test/loss {loss:.3g}" for time, loss in losses.items()
+    ]
+
+
+def test_a_legend_lies_where_a_grid_has_no_panel() -> None:
+    figure = finished("moons at five times").draw("snapshots")
+    free = next(axes for axes in figure.axes if not axes.axison).get_position()
+    x, y = figure.legends[0].get_bbox_to_anchor().transformed(figure.transFigure.inverted()).p0
+    assert free.x0 < x < free.x1
+    assert free.y0 < y < free.y1
+    assert figure.subplotpars.right * figure.get_figwidth() > figure.get_figwidth() - 0.2
 
 
 def test_regions_have_the_colour_of_the_class_that_is_decided_for() -> None:
@@ -317,7 +339,9 @@ def test_a_layer_has_one_colour_in_every_panel_and_in_the_legend(name: str) -> N
     layers, figure = finished(name).outcome.layers, finished(name).draw("layers")
     assert layers is not None
     legend = [to_hex(line.get_color()) for line in figure.legends[0].get_lines()]
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == list(layers.layers)
+    alike = len(set(layers.layers)) < len(layers.layers)
+    names = [f"{number}: {one}" if alike else one for number, one in enumerate(layers.layers, start=1)]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
     assert len(set(legend)) == len(layers.layers)
     for axes in figure.axes:
         assert [to_hex(line.get_color()) for line in axes.lines] == legend[: len(axes.lines)]

@@ -1,19 +1,26 @@
 """The figures of a sweep: that they show the numbers, that nothing is cut off, also of a thousand runs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from math import log10
 
 import numpy as np
 import pytest
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis as Direction
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 
-from nnexp.analysis.figures import sweep_figures
+from nnexp.analysis.chosen_figures import sweep_figures
+from nnexp.analysis.figures import Lines
 from nnexp.analysis.results import SweepResults
-from nnexp.plots.style import styled
+from nnexp.core.component import Component, resolved
+from nnexp.plots.style import finish, styled
+from nnexp.plots.sweep import Axis
 from nnexp.training.history import History
 from tests.analysis.made import computed, diverged, ended, falling, grid, results_of, summary
 from tests.plots.test_run import assert_labelled, assert_tidy
@@ -24,6 +31,9 @@ RATES = [0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3]
 def bowl(job: dict[str, str]) -> float | None:
     rate, scale = float(job["optimizer.learning_rate"]), float(job["initializer.scale"])
     return None if rate * scale > 5 else 0.02 + log10(rate) ** 2 / 20 + (log10(scale) + 0.5) ** 2 / 10
+
+
+DRAWN = ["optimizer.learning_rate", "initializer.scale", "optimizer.momentum"]
 
 
 def draws(count: int) -> list[list[str]]:
@@ -47,7 +57,7 @@ def size(job: dict[str, str]) -> float:
 MAKERS: dict[str, Callable[[], SweepResults]] = {
     "grid": lambda: computed(grid(optimizer__learning_rate=RATES, initializer__scale=RATES), bowl),
     "seeds": lambda: computed(grid(rate=[0.01, 0.1, 1], seed=[0, 1, 2]), lambda job: float(job["rate"])),
-    "draws": lambda: computed(draws(1000), bowl),
+    "draws": lambda: computed(draws(1000), bowl, drawn=DRAWN),
     "names": lambda: computed(
         grid(optimizer=["sgd", "a_very_long_name_of_one", *"bcdefgh"], learning_rate=[0.1, 1]),
         lambda job: float(job["learning_rate"]) + len(job["optimizer"]),
@@ -86,38 +96,57 @@ def test_every_figure_is_labelled_and_nothing_is_cut_off_or_covered(name: str) -
     for title, make in sweep_figures(MAKERS[name]()).items():
         with styled():
             figure = make()
+            finish(figure)
             canvas = FigureCanvasAgg(figure)
             figure.draw_without_rendering()
+        ticks = [tick.get_text() for axes in figure.axes for axis in (axes.xaxis, axes.yaxis) for tick in both(axis)]
+        assert not any("$" in text for text in ticks), title
         assert_labelled(figure, title)
         assert_tidy(figure, canvas.get_renderer(), title)  # type: ignore[no-untyped-call]
 
 
+def both(axis: Direction) -> list[Text]:
+    return [*axis.get_ticklabels(), *axis.get_ticklabels(minor=True), axis.get_offset_text()]
+
+
 def points(axes: Axes, label: str) -> set[tuple[float, float]]:
     (line,) = [line for line in axes.lines if str(line.get_label()).startswith(label)]
+    return points_of(line)
+
+
+def points_of(line: Line2D) -> set[tuple[float, float]]:
     return {(float(x), float(y)) for x, y in np.asarray(line.get_xydata())}
 
 
-def test_panels_show_every_run_the_best_of_a_value_and_where_runs_diverged() -> None:
+def asked(results: SweepResults, *figures: Component) -> SweepResults:
+    return replace(results, figures=[resolved(one) for one in figures])
+
+
+def test_lines_show_every_run_the_best_of_a_value_and_where_runs_diverged() -> None:
     jobs = grid(optimizer__learning_rate=RATES, initializer__scale=RATES)
     losses = {
         (rate, scale): bowl({"optimizer.learning_rate": str(rate), "initializer.scale": str(scale)})
         for rate in RATES
         for scale in RATES
     }
-    panels = draw(computed(jobs, bowl), "parameters").axes
-    for at, axes in enumerate(panels):
+    keys = "optimizer.learning_rate", "initializer.scale"
+    results = asked(computed(jobs, bowl), *[Lines(x=key, pool="best") for key in keys])
+    for at, name in enumerate(("lines", "lines_2")):
+        figure = draw(results, name)
+        axes = figure.axes[0]
         finished = {key: loss for key, loss in losses.items() if loss is not None}
         assert points(axes, "a run") == {(key[at], loss) for key, loss in finished.items()}
         best = {value: min(loss for key, loss in finished.items() if key[at] == value) for value in RATES}
-        assert points(axes, "the best") == set(best.items())
+        assert points(axes, "mean") == set(best.items())
         assert {x for x, _ in points(axes, "diverged")} == {key[at] for key, loss in losses.items() if loss is None}
         assert (axes.get_xscale(), axes.get_xlabel()) == ("log", ("learning_rate", "scale")[at])
+        other = ("scale", "learning_rate")[at]
+        assert figure.get_suptitle().endswith(f"each point is the best over {other}")
 
 
 def test_the_best_accuracy_of_a_value_is_its_highest() -> None:
-    (first, second) = draw(MAKERS["accuracy"](), "parameters").axes
-    assert points(first, "the best") == {(1, 0.1), (2, 0.9), (3, 0.6)}
-    assert points(second, "the best") == {(1, 0.9), (2, 0.7)}
+    (first,) = draw(asked(MAKERS["accuracy"](), Lines(x="a", pool="best")), "lines").axes
+    assert points(first, "mean") == {(1, 0.1), (2, 0.9), (3, 0.6)}
     assert all(y < 0.5 for _, y in points(first, "diverged"))  # in axes: at the worse end
 
 
@@ -155,6 +184,12 @@ def test_a_map_of_draws_has_every_run_as_a_point_and_rings_the_best() -> None:
     assert tuple(np.asarray(axes.lines[1].get_xydata())[0]) == min(scored, key=lambda key: scored[key])
 
 
+def test_long_labels_stay_apart() -> None:
+    alike = tuple(f"{{_target_:a.long.name.of.a.class,scale:{number}}}" for number in (1, 2))
+    assert Axis("a", (0, 1), alike).short == ["…lass,scale:1}", "…lass,scale:2}"]
+    assert Axis("a", (0, 1), ("a_very_long_name_of_one", "b")).short == ["a_very_long_n…", "b"]
+
+
 def test_few_of_many_curves_are_drawn_and_the_best_are_named() -> None:
     results = MAKERS["draws"]()
     axes = draw(results, "curves").axes[0]
@@ -165,29 +200,29 @@ def test_few_of_many_curves_are_drawn_and_the_best_are_named() -> None:
     assert [float(np.asarray(line.get_ydata()).min()) for line in named] == pytest.approx(best, rel=1e-3)
 
 
-def test_bands_reach_from_the_lowest_to_the_highest_seed_up_to_where_the_first_ended() -> None:
-    curves = [falling(1.0, 0.1, 0.2), falling(2.0, 0.3, 0.3, count=41, length=80)]
-    results = results_of(
-        grid(seed=[0, 1]), [(summary(float(curve.metrics["test/loss"].min())), curve) for curve in curves]
-    )
-    axes = draw(results, "seeds").axes[0]
-    times, means = (np.asarray(part) for part in axes.lines[0].get_data())
-    assert times[-1] == max(time for time in [*curves[0].times, *curves[1].times] if time <= 80)
-    values = [np.interp(times, curve.times, curve.metrics["test/loss"]) for curve in curves]
-    np.testing.assert_allclose(means, np.mean(values, axis=0))
-    corners = axes.collections[0].get_paths()[0].vertices
-    assert {(t, round(v, 9)) for t, v in np.asarray(corners)} >= {
-        (t, round(v, 9)) for row in values for t, v in zip(times, row, strict=True)
-    }
+def test_repeats_are_drawn_at_their_own_times_and_their_mean_where_all_have_a_value() -> None:
+    curves = [falling(1.0, 0.1, 0.2), falling(2.0, 0.3, 0.3, count=60, length=80)]
+    same = History(curves[0].times[:50], {"test/loss": curves[1].metrics["test/loss"][:50]})
+    outs = [(summary(float(curve.metrics["test/loss"].min())), curve) for curve in (*curves, same)]
+    apart, together = (results_of(grid(seed=[0, 1]), outs[at : at + 3 : 2 - at]) for at in (1, 0))
+    for results in (apart, together):
+        lines = draw(results, "curves").axes[0].lines
+        for run, line in zip(results.runs, lines, strict=False):
+            assert run.curves is not None
+            np.testing.assert_array_equal(line.get_xydata(), np.c_[run.curves.times, run.curves.metrics["test/loss"]])
+    mean = draw(together, "curves").axes[0].lines[-1]
+    np.testing.assert_array_equal(mean.get_xdata(), same.times)
+    rows = np.array([curves[0].metrics["test/loss"][:50], same.metrics["test/loss"]])
+    np.testing.assert_allclose(np.asarray(mean.get_ydata()), np.exp(np.log(rows).mean(axis=0)))
+    shared = np.asarray(draw(apart, "curves").axes[0].lines[-1].get_xdata())
+    assert set(shared) == {*curves[0].times} & {*curves[1].times}
 
 
 def test_the_best_learning_rate_of_each_size() -> None:
-    by_width, by_depth = draw(MAKERS["sizes"](), "learning_rate_by_size").axes
-    for depth in (1, 3):
-        assert points(by_width, f"depth={depth}") == {(10, 1), (100, 0.1)}
-    labels = {str(line.get_label()): line for line in by_depth.lines}
-    assert np.asarray(labels["width=10"].get_xydata()).tolist() == [[1, 1], [3, 1]]
-    assert np.asarray(labels["width=100"].get_xydata()).tolist() == [[1, 0.1], [3, 0.1]]
+    for axes, depth in zip(draw(MAKERS["sizes"](), "lines").axes, (1, 3), strict=True):
+        assert axes.get_title() == f"depth={depth}"
+        best = [np.asarray(line.get_xydata()) for line in axes.lines if line.get_label() == "best"]
+        np.testing.assert_allclose(np.concatenate(best), [[1, 0.1 + depth / 100], [0.1, 0.1 + depth / 100]])
 
 
 def test_bars_are_the_shares_and_lines_are_chance() -> None:

@@ -112,7 +112,7 @@ class NNexpSweeper(Sweeper):
         about_hydra = cast("list[str]", OmegaConf.to_container(self._config.hydra.overrides.hydra))
         search = search_of([*about_hydra, *arguments], self._loader)
         returns: list[JobReturn] = []
-        with running(Session(self._config, search.total)) as session:
+        with running(Session(self._config, search.total, search.drawn)) as session:
             self._launcher.session = session
             while jobs := search.ask():
                 returns += self._launcher.launch(jobs, initial_job_idx=len(returns))

@@ -18,7 +18,7 @@ from nnexp.core.files import read_text
 from nnexp.plots.style import FARTHEST, plain
 from nnexp.plots.sweep import MOST_TICKS, Axis, Curve, Measure
 from nnexp.storage.run_folder import CONFIG, MAX_FILE_BYTES, read_history
-from nnexp.training.readings import Reading
+from nnexp.training.readings import TIME_TO, Reading
 
 UNEVEN_FACTOR = 4
 """Numbers stand side by side, as names do, where their largest step is this many times the smallest."""
@@ -58,12 +58,10 @@ def ordered(results: SweepResults, measure: Measure) -> list[Point]:
 
 
 def _reading(run: SweepRun, path: str) -> float | None:
-    """Return a reading of a run; one that the sweep has not asked for, such as a time to a level, is read anew."""
+    """Return a reading of a run; a time to a level that the sweep was not asked for is read from its files."""
     wanted = Reading.of(path)
-    if wanted.path in run.readings or run.summary is None or run.folder is None:
+    if wanted.kind != TIME_TO or wanted.path in run.readings or run.summary is None or run.folder is None:
         return run.reading(path)
-    if run.diverged and not wanted.of_diverged:
-        return None
     with suppress(OSError, ValueError):
         return run.summary.readings(read_history(run.folder), path)[wanted.path]
     return None

@@ -80,10 +80,6 @@ class SweepRun:
         """Return which repeat of its setting it is."""
         return tuple(self.value(key) for key in REPEATS)
 
-    def score(self, metric: str) -> float | None:
-        """Return a reading by which runs are ranked, as `reading` does."""
-        return self.reading(metric)
-
     def reading(self, path: str) -> float | None:
         """Return a reading such as `mean/train/loss`; a metric alone is its final one.
 

@@ -134,7 +134,7 @@ class Session:
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""
         results = self.results()
-        known = {run.job: run.score(results.metric) for run in results.runs if results.metric is not None}
+        known = {run.job: run.reading(results.metric) for run in results.runs if results.metric is not None}
         return {tuple(job): None if (score := known.get(tuple(job))) is None else results.sign * score for job in jobs}
 
     def results(self) -> SweepResults:

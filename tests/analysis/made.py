@@ -93,8 +93,8 @@ def results_of(
 
 
 def of_summary(run: SweepRun, summary: RunSummary, curves: History | None) -> SweepRun:
-    """Return a run with what came out of it, as far as a summary has its readings."""
-    kinds = {"final": summary.final, "end": summary.end, "best": summary.at_best}
+    """Return a run with what came out of it, as far as a summary has its readings; its metrics did not move."""
+    kinds = {"final": summary.final, "end": summary.end, "best": summary.at_best, "mean": summary.final}
     readings = {f"{kind}/{name}": value for kind, known in kinds.items() for name, value in known.items()}
     readings |= {f"{kind}/{name}": value for kind in ("min", "max") for name, value in summary.best.items()}
     return replace(run, summary=summary, curves=curves, readings=readings)

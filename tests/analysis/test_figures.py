@@ -218,7 +218,7 @@ MISTAKES = [
     ("[{lines:{x:seed}}]", "lines.x=seed: must be a key that varies"),
     ("[{lines:{line:architecture.widht,pool:best}}]", "lines.line=architecture.widht: must be a key that varies"),
     ("[{lines:{line:architecture.width,x:architecture.width}}]", "must be another key than the others of this figure"),
-    ("[{lines:{y:mean/train/los,pool:best}}]", "lines.y=mean/train/los: must be a metric or a reading of one"),
+    ("[{lines:{y:mean/train/los,pool:best}}]", "lines.y=mean/train/los: must be train/loss or test/loss"),
     ("[{lines:{pool:best,reference:2**3}}]", "lines.reference=2**3: must be numbers, keys, + - * / and brackets"),
     ("[{curves:{y:loss}}]", "curves.y=loss: must be train/loss or"),
     ("[{curves:{line:architecture.width}}]", "curves: optimizer.learning_rate varies, too"),

@@ -175,7 +175,7 @@ def test_a_map_of_draws_has_every_run_as_a_point_and_rings_the_best() -> None:
     scored = {
         (float(run.value("optimizer.learning_rate") or 0), float(run.value("initializer.scale") or 0)): score
         for run in results.runs
-        if (score := run.score("test/loss")) is not None
+        if (score := run.reading("test/loss")) is not None
     }
     shown = np.asarray(axes.collections[0].get_offsets())
     colours = np.asarray(axes.collections[0].get_array())
@@ -195,7 +195,7 @@ def test_few_of_many_curves_are_drawn_and_the_best_are_named() -> None:
     axes = draw(results, "curves").axes[0]
     others = [part for part in axes.collections if isinstance(part, LineCollection)]
     assert [len(part.get_segments()) for part in others] == [300, len(results.diverged)]
-    best = sorted(score for run in results.runs if (score := run.score("test/loss")) is not None)[:5]
+    best = sorted(score for run in results.runs if (score := run.reading("test/loss")) is not None)[:5]
     named = [line for line in axes.lines if len(np.asarray(line.get_xdata()))]
     assert [float(np.asarray(line.get_ydata()).min()) for line in named] == pytest.approx(best, rel=1e-3)
 

@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from nnexp.analysis.confirmation import DEFAULT as ASKED_DEFAULT
+from nnexp.analysis.confirmation import Confirmation, confirmation_of
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
 from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
 from nnexp.config.overrides import command, key_of
@@ -42,6 +44,13 @@ def best_run(results: SweepResults) -> SweepRun | None:
     return min(order[0].scored(metric), key=lambda one: (one[1].halved, results.sign * one[0], one[1].name))[1]
 
 
+def standing(results: SweepResults) -> str:
+    """Return what the setting that comes first is called: best where that is shown, or where there is no other."""
+    again, found = confirmation_of(results), results.verdict
+    shown = again.best if again is not None else found is None or found.best
+    return "best" if shown else "first"
+
+
 def first_command(results: SweepResults) -> tuple[str, str] | None:
     """Return what the first setting is called, the best one only where that is shown, and the command that trains it.
 
@@ -50,8 +59,11 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
     run, found = best_run(results), results.verdict
     if run is None or plateau(results) is not None:
         return None
-    title = "Best setting" if found is not None and found.best else "First setting"
-    if found is not None and found.equal:
+    again = confirmation_of(results)
+    title = "First setting" if again is None else "Chosen setting"
+    if found is not None and standing(results) == "best":
+        title = "Best setting"
+    if again is None and found is not None and found.equal:
         title = "One of the first settings"
     dropped = {swept.key for swept in results.swept_keys if swept.key in REPEATS}
     alone = len(results.ranked[0].runs) == 1
@@ -133,11 +145,40 @@ def verdict(results: SweepResults) -> list[str]:
     if metric is None or not order or len(results.settings) == 1 or plateau(results) is not None:
         return []
     so_far = "" if results.complete else " so far"
+    again = confirmation_of(results)
+    if again is not None:
+        return _confirmed(again, results, so_far)
     first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
     found = results.verdict
     if found is None:
         return [f"{first}: {_with_value(order[0].measured(metric), results)}."]
     return [_leading(found, results, first, f"Best{so_far}"), *_telling(found, results)]
+
+
+def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[str]:
+    """Return what fresh repeats say of the setting that the first ones chose."""
+    chosen, count = again.leader, len(again.leader.values)
+    value = f"{short(chosen.name)}, {called(results)} {_spread(chosen)} over {count} fresh {results.repeats_name}"
+    lost = f" ({chosen.diverged} more diverged)" if chosen.diverged else ""
+    asked = [one for one in again.others if one.name != ASKED_DEFAULT]
+    default = next((one for one in again.others if one.name == ASKED_DEFAULT), None)
+    others = [f"the next {len(asked)}" if len(asked) > 1 else "the next one"] if asked else []
+    lines = [f"Chosen{so_far}: {value}{lost}."]
+    if again.best:
+        whom = " and ".join([*others, *(["the default"] if default is not None else [])])
+        each = " for each" if len(again.others) > 1 else ""
+        lines = [f"Best{so_far}: {value}{lost}, better than {whom} (p < .05{each})."]
+    elif again.could_be_better and not again.thin:
+        lines.append(f"They do not tell it from {_some(again.could_be_better)}.")
+    elif again.thin:
+        lines.append(f"So few fresh {results.repeats_name} claim nothing: sweep.confirm=10.")
+    if default is not None:
+        lines.append(f"The default: {_spread(default) if default.values else 'diverged every time'}.")
+    return lines
+
+
+def _spread(one: Measured) -> str:
+    return figures(one.mean) + (f" ± {figures(one.deviation)}" if len(one.values) > 1 else "")
 
 
 def _seeds(results: SweepResults, count: int) -> str:
@@ -218,7 +259,7 @@ def flags(results: SweepResults) -> list[str]:
         lines += [line for swept in results.swept_keys for line in _flags_of_edge(results, swept, order)]
     best = best_run(results)
     if best is not None:
-        lines += [*([] if tied else _flags_of_time(best)), *_flags_of_baseline(results, best)]
+        lines += [*([] if tied else _flags_of_time(best, standing(results))), *_flags_of_baseline(results, best)]
     return [*lines, *_flags_of_seeds(results, order, found), *_flags_of_choice(results, order)]
 
 
@@ -317,8 +358,8 @@ def _flags_of_edge(results: SweepResults, swept: SweptKey, order: Sequence[Setti
         return []
     title, value = results.titles[swept.key], short(swept.values[-1 if end == "largest" else 0])
     if swept.drawn:
-        return [f"The best lie among the {end} values of {title}, beside {value}: extend it."]
-    return [f"The best lies at the edge of {title} (its {end} value, {value}): extend it."]
+        return [f"The leading draws lie among the {end} values of {title}, beside {value}: extend it."]
+    return [f"The {standing(results)} lies at the edge of {title} (its {end} value, {value}): extend it."]
 
 
 def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest", "largest"] | None:
@@ -340,16 +381,15 @@ def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest
     return "smallest" if sum(place <= margin for place in places) >= needed and not smallest_possible else None
 
 
-def _flags_of_time(run: SweepRun) -> list[str]:
+def _flags_of_time(run: SweepRun, standing: str) -> list[str]:
     summary, told = run.summary, story(run)
     if summary is None or run.halved or told not in ("falling", "overfitted"):
         return []
     loss = chosen_by(summary.best)
     if told == "falling":
-        return [
-            f"The {loss} of the best run was still falling at its end, {summary.unit} {summary.length}: train longer."
-        ]
-    when = f"The best run has its lowest {loss} at {summary.unit} {summary.best_time} of {summary.length}"
+        end = f"{summary.unit} {summary.length}"
+        return [f"The {loss} of the {standing} run was still falling at its end, {end}: train longer."]
+    when = f"The {standing} run has its lowest {loss} at {summary.unit} {summary.best_time} of {summary.length}"
     return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
 
 
@@ -359,7 +399,8 @@ def _flags_of_baseline(results: SweepResults, best: SweepRun) -> list[str]:
         score = best.reading(metric)
         sign = 1 if lower_is_better(metric) else -1
         if score is not None and sign * score >= sign * value:
-            lines.append(f"The best is no better than the baseline: {metric} {number(score)} beside {number(value)}.")
+            beside = f"{metric} {number(score)} beside {number(value)}"
+            lines.append(f"The {standing(results)} is no better than the baseline: {beside}.")
     return lines
 
 
@@ -369,7 +410,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
     if lost:
         how = "never got there" if results.timed else "diverged"
         lines.append(f"{lost} of {len(order[0].runs)} runs of the first setting {how}, which its mean leaves out.")
-    if found is not None and found.thin is not None:
+    if found is not None and found.thin is not None and confirmation_of(results) is None:
         count = len(found.thin.values)
         whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"
         verb = "claims" if count == 1 else "claim"

@@ -18,7 +18,7 @@ from nnexp.analysis.findings import (
     verdict,
     where_diverged,
 )
-from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey, swept_keys_of
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
 from nnexp.core.files import write_text
@@ -174,7 +174,7 @@ def caption(name: str) -> str:
 
 
 def runs_csv(results: SweepResults) -> str:
-    """Return a table with one row for every run, in the order of the sweep.
+    """Return a table with one row for every run, in the order of the sweep, those with fresh seeds at the end.
 
     It has the final value of every metric, its value where the selection loss was lowest, and its lowest or highest;
     and the reading by which runs are ranked.
@@ -185,12 +185,13 @@ def runs_csv(results: SweepResults) -> str:
     paths += [f"{'min' if lower_is_better(name) else 'max'}/{name}" for name in metrics]
     if results.reading is not None and results.reading.path not in paths:
         paths.append(results.reading.path)
-    keys = [swept.key for swept in results.swept_keys]
+    runs = [*results.runs, *results.fresh]
+    keys = [swept.key for swept in swept_keys_of([run.job for run in runs])]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     header = ["name", *keys, *paths, "best_time", "final_time", "diverged_step"]
-    writer.writerow([*header, "stopped", "error", "reused", "hash", "folder"])
-    for run in results.runs:
+    writer.writerow([*header, "stopped", "error", "reused", "fresh", "hash", "folder"])
+    for run in runs:
         summary = run.summary
         times = [] if summary is None else [summary.best_time, summary.final_time, summary.diverged_step]
         writer.writerow(
@@ -202,6 +203,7 @@ def runs_csv(results: SweepResults) -> str:
                 None if summary is None else summary.stopped,
                 run.error,
                 str(run.reused).lower(),
+                str(run.fresh).lower(),
                 None if summary is None else summary.config_hash,
                 None if run.folder is None else run.folder.name,
             ],

@@ -35,6 +35,7 @@ class SweepRun:
         readings: By their paths, those of its whole history.
         error: Why it failed; None if it did not.
         reused: Whether it was trained by an earlier command.
+        fresh: Whether its seed is one that chose nothing, and tests what others chose.
         folder: Where its files are.
     """
 
@@ -46,6 +47,7 @@ class SweepRun:
     readings: Mapping[str, float | None] = field(default_factory=dict)
     error: str | None = None
     reused: bool = False
+    fresh: bool = False
     folder: Path | None = None
 
     def ended(self, summary: RunSummary, history: History, wanted: str | None) -> "SweepRun":
@@ -177,6 +179,7 @@ class SweepResults:
         missing: How many jobs were not done, because the sweep was interrupted.
         wanted: The path of the reading to rank by; None is the final selection loss (validation, else test).
         matters: Differences below it do not matter; None: every one does.
+        fresh: The runs with seeds that chose nothing, which test what the others chose.
         drawn: The keys whose values were drawn from intervals.
         figures: The figures that were asked for, as configs; None: those that fit.
     """
@@ -187,6 +190,7 @@ class SweepResults:
     missing: int = 0
     wanted: str | None = None
     matters: float | None = None
+    fresh: tuple[SweepRun, ...] = ()
     drawn: Sequence[str] = ()
     figures: Sequence[Mapping[str, object]] | None = None
 
@@ -307,9 +311,13 @@ class SweepResults:
     @cached_property
     def settings(self) -> list[Setting]:
         """Return the runs by what they differ in, repeats apart, in the order of the sweep."""
+        return self.grouped(self.runs)
+
+    def grouped(self, runs: Sequence[SweepRun]) -> list[Setting]:
+        """Return runs by the values of the keys that the sweep varies, repeats apart."""
         keys = [swept.key for swept in self.swept_keys if swept.key not in REPEATS]
         groups: dict[tuple[str | None, ...], list[SweepRun]] = {}
-        for run in self.runs:
+        for run in runs:
             groups.setdefault(tuple(run.value(key) for key in keys), []).append(run)
         return [
             Setting(

@@ -32,6 +32,7 @@ class SweepOptions(Component):
     plan: bool = False
     reuse: bool = True
     wait: bool = added(default=False)
+    confirm: Annotated[int, at.Interval(ge=0, le=1000)] | None = added(default=None)
     matters: Annotated[float, at.Gt(0)] | None = added(default=None)
     figures: tuple[Figure, ...] | None = added(default=None)
 

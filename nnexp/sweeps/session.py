@@ -20,6 +20,7 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from nnexp import __version__
+from nnexp.analysis.confirmation import jobs_to_confirm
 from nnexp.analysis.figures import check_figures
 from nnexp.analysis.report import report_files, write_report
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
@@ -89,6 +90,7 @@ class Session:
         self._folder: SweepFolder | None = None
         self._recording: RecordingThread | None = None
         self._output_dir, self._tags = Path(), dict[str, str]()
+        self._seed, self._confirming = 0, False
 
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
@@ -98,6 +100,7 @@ class Session:
         runs = checked(jobs, experiments, self._options, self._loaded)
         if self._folder is None and self._options.figures is not None:
             check_figures(self._options.figures, asked(jobs, runs, self._record.drawn))
+        self._seed = runs[0].experiment.seed
         places = places_by_hash(runs)
         firsts = [same[0] for same in places.values()]
         if self._options.plan:
@@ -109,7 +112,8 @@ class Session:
         missing = [place for place in firsts if place not in reused]
         known = [reused.get(places[run.config_hash][0], planned(run, folder.runs)) for run in runs]
         with suppress(OSError):  # it is read after a death only
-            folder.add_batch([replace(run, job=tuple(job)) for run, job in zip(known, jobs, strict=True)])
+            batch = [replace(run, job=tuple(job), fresh=self._confirming) for run, job in zip(known, jobs, strict=True)]
+            folder.add_batch(batch)
         if reused:
             terminal.show_lines([f"Reused: {len(reused)} of {len(places)} runs were trained before."])
         begin = len(self._swept)
@@ -118,18 +122,23 @@ class Session:
             trained: TrainedRuns = iter(())
             if missing:
                 pool = resources.enter_context(workers.start())
-                trained = begin_training(
-                    self._options, runs, missing, reused, pool=pool, most_bytes=workers.stack_bytes
-                )
+                options = replace(self._options, halving=None) if self._confirming else self._options
+                trained = begin_training(options, runs, missing, reused, pool=pool, most_bytes=workers.stack_bytes)
             recording = self._recording = self._recording or self._start_recording(runs[0].experiment.tracking, folder)
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
             for place, run in chain(reused.items(), self._written(runs, trained, folder.runs)):
                 for same in places[run.config_hash]:
                     again = run.config_hash not in self._trained
-                    self._swept[begin + same] = replace(run, job=tuple(jobs[same]), reused=again)
+                    here = replace(run, job=tuple(jobs[same]), reused=again, fresh=self._confirming)
+                    self._swept[begin + same] = here
                 recording.put(run)
                 progress(int(place not in reused))
         return [run for run in self._swept[begin:] if run is not None]
+
+    def jobs_to_confirm(self) -> list[Job]:
+        """Return the jobs that ask again with fresh seeds, when all others are done; none where that is not wanted."""
+        self._confirming = True
+        return jobs_to_confirm(self.results(), self._options.confirm or 0, self._seed)
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""
@@ -207,7 +216,7 @@ class Session:
     def _begin(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
-        meant = replace(self._options, plan=False, reuse=True, wait=False, matters=None, figures=None)
+        meant = replace(self._options, plan=False, reuse=True, wait=False, confirm=None, matters=None, figures=None)
         options = {**resolved(meant, identity=True), "parent": None}
         identities = [[run.config_hash, run.dataset.digest] for run in runs]
         meaning = json.dumps([list(jobs), identities, __version__, options, self._record.total])

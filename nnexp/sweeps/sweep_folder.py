@@ -77,11 +77,13 @@ class SweepRecord:
 
     def results(self, runs: Sequence[SweepRun]) -> SweepResults:
         """Return the results of the sweep, given the runs that have ended or failed."""
+        choosing = [run for run in runs if not run.fresh]
         return SweepResults(
             question=self.question,
             command=self.command,
-            runs=tuple(runs),
-            missing=max(0, self.total - len(runs)),
+            runs=tuple(choosing),
+            missing=max(0, self.total - len(choosing)),
+            fresh=tuple(run for run in runs if run.fresh),
             wanted=self.metric,
             matters=self.matters,
             drawn=self.drawn,
@@ -98,6 +100,7 @@ class _Planned:
     config_hash: str
     folder: str
     reused: bool
+    fresh: bool = False
 
 
 @dataclass(frozen=True)
@@ -175,6 +178,7 @@ class SweepFolder:
                 config_hash=run.config_hash,
                 folder=os.path.relpath(run.folder or self.runs, self.path),
                 reused=run.reused,
+                fresh=run.fresh,
             )
             for run in runs
         ]
@@ -223,6 +227,7 @@ def _run_in(folder: Path, planned: _Planned, wanted: str | None) -> SweepRun | N
         name=planned.name,
         config_hash=planned.config_hash,
         reused=planned.reused,
+        fresh=planned.fresh,
         folder=folder,
     )
     summary = RunSummary.read(folder)

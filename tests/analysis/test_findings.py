@@ -299,7 +299,7 @@ def test_the_best_at_an_edge(values: list[str], best: str, end: str | None) -> N
         outs = [quiet(0.1 if value == best else 0.5) for value in values]
         return flags(results_of([[f"{key}={value}"] for value in values], outs, missing=missing))
 
-    sentence = f"The best lies at the edge of rate (its {end} value, {best}): extend it."
+    sentence = f"The first lies at the edge of rate (its {end} value, {best}): extend it."
     expected = [] if end is None else [sentence]
     assert results_with("optimizer.rate") == [*expected, SEEDS, CHOSEN]
     assert results_with("optimizer.rate", missing=1) == [SEEDS, CHOSEN]
@@ -312,7 +312,7 @@ def test_draws_that_crowd_at_an_edge(centre: float, which: str | None) -> None:
     results = computed(grid(rate=values), lambda job: 0.1 + abs(log10(float(job["rate"])) - centre), drawn=["rate"])
     said = [line for line in flags(results) if "extend" in line]
     edge = {"smallest": "0.001", "largest": "1.0"}.get(which or "")
-    sentence = f"The best lie among the {which} values of rate, beside {edge}: extend it."
+    sentence = f"The leading draws lie among the {which} values of rate, beside {edge}: extend it."
     assert said == ([] if which is None else [sentence])
 
 

@@ -130,6 +130,7 @@ def test_the_table_of_runs_has_every_number() -> None:
         "stopped": "",
         "error": "",
         "reused": "false",
+        "fresh": "false",
         "hash": "0123456789ab",
         "folder": "run_0",
     }

@@ -533,6 +533,30 @@ def test_halving_by_a_metric_that_not_all_runs_have_is_a_mistake(sweep: Sweep, t
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_the_first_seeds_chose_is_asked_again_with_fresh_ones(sweep: Sweep, tmp_path: Path) -> None:
+    """They are runs of the sweep like any other: recorded once, found again, and in its folder."""
+    asked = ("optimizer.learning_rate=0.01,1", "trainer.epochs=40", "architecture.hidden=[4]")
+    assert "fresh" not in sweep(*asked, "sweep.confirm=0").stdout
+    first = sweep(*asked, "sweep.confirm=3")
+    assert (first.returncode, first.stderr) == (0, "")
+    assert "Reused: 2 of 2" in first.stdout
+    assert "over 3 fresh seeds" in first.stdout
+    assert "The default: " in first.stdout
+    (folder,) = sweeps_in(tmp_path / "outputs")
+    assert [(row["seed"], row["optimizer.learning_rate"]) for row in rows_of(folder) if row["fresh"] == "true"] == [
+        (str(seed), rate) for rate in ("1", "0.01", "") for seed in (1, 2, 3)
+    ]
+    _, children = in_store(tmp_path / "outputs" / "mlflow.db")
+    assert len({child.hash for child in children}) == len(children) == 11
+    record = SweepRecord.read(folder)
+    assert record is not None
+    (folder / "report.md").unlink()
+    again = sweep(*asked, "sweep.confirm=3")
+    assert "Reused: 9 of 9" in again.stdout
+    assert runs_csv(results_in(folder, record)) == (folder / "runs.csv").read_text()
+    assert len(in_store(tmp_path / "outputs" / "mlflow.db")[1]) == 11
+
+
 @contextmanager
 def group(nnexp: CommandLine, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """Start a sweep in a process group of its own, as a terminal does, and leave nothing of it."""

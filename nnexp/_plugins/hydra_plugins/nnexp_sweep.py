@@ -119,4 +119,6 @@ class NNexpSweeper(Sweeper):
                 if self._config.sweep.plan:  # what comes next depends on results that a plan does not have
                     break
                 search.tell(session.scores(jobs))
+            if not self._config.sweep.plan and (jobs := session.jobs_to_confirm()):
+                returns += self._launcher.launch(jobs, initial_job_idx=len(returns))
         return returns

@@ -1,0 +1,138 @@
+"""Fresh seeds test and measure what the first ones chose: as often right as the rule promises, and without bias."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from nnexp.analysis.confirmation import Confirmation, confirmation_of, jobs_to_confirm
+from nnexp.analysis.findings import first_command, flags, verdict
+from nnexp.analysis.results import SweepResults
+from nnexp.analysis.verdict import Measured, Moments, worse
+from tests.analysis.made import diverged, ended, grid, results_of
+
+SWEEPS = 2000
+RATES = ["0.1", "1", "10"]
+
+
+def asked_again(chosen: Sequence[float], fresh: dict[str, Sequence[float | None]]) -> SweepResults:
+    """Return a sweep of three rates with one seed each, and what fresh seeds gave by rate; None is a divergence."""
+    results = results_of(grid(rate=RATES), [ended(loss) for loss in chosen])
+    jobs, outs = [], []
+    for rate, losses in fresh.items():
+        for seed, loss in enumerate(losses, 1):
+            jobs.append([*([f"rate={rate}"] if rate else []), f"seed={seed}"])
+            outs.append(diverged() if loss is None else ended(loss))
+    again = results_of(jobs, outs).runs
+    return replace(results, fresh=tuple(replace(run, fresh=True, config_hash=str(run.job)) for run in again))
+
+
+LOW, MIDDLE, HIGH = (0.1, 0.11, 0.12, 0.09), (0.2, 0.21, 0.22, 0.19), (0.5, 0.51, 0.52, 0.49)
+
+
+@pytest.mark.parametrize(
+    ("fresh", "said"),
+    [
+        (
+            {"1": LOW, "0.1": MIDDLE, "10": HIGH},
+            ["Best: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds, better than the next 2 (p < .05 for each)."],
+        ),
+        (
+            {"1": LOW, "": HIGH},
+            [
+                "Best: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds, better than the default (p < .05).",
+                "The default: 0.505 ± 0.0129.",
+            ],
+        ),
+        (
+            {"1": MIDDLE, "0.1": LOW, "": (None, None, None, None)},
+            [
+                "Chosen: rate=1, test/loss 0.205 ± 0.0129 over 4 fresh seeds.",
+                "They do not tell it from rate=0.1.",
+                "The default: diverged every time.",
+            ],
+        ),
+        (
+            {"1": LOW[:2], "0.1": HIGH[:2]},
+            [
+                "Chosen: rate=1, test/loss 0.105 ± 0.00707 over 2 fresh seeds.",
+                "So few fresh seeds claim nothing: sweep.confirm=10.",
+            ],
+        ),
+        (
+            {"1": (*LOW, *[None] * 6), "0.1": (*MIDDLE, *MIDDLE, *MIDDLE[:2])},
+            [
+                "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds (6 more diverged).",
+                "They do not tell it from rate=0.1.",
+            ],
+        ),
+    ],
+)
+def test_what_fresh_seeds_say(fresh: dict[str, Sequence[float | None]], said: list[str]) -> None:
+    results = asked_again([0.3, 0.2, 0.4], fresh)
+    assert verdict(results) == said
+    assert not any("claim nothing: repeat" in line or "claims nothing: repeat" in line for line in flags(results))
+    command = first_command(results)
+    assert command is not None
+    assert command[0] == ("Best setting" if said[0].startswith("Best") else "Chosen setting")
+
+
+def test_without_fresh_seeds_of_the_chosen_one_nothing_is_confirmed() -> None:
+    assert confirmation_of(asked_again([0.3, 0.2, 0.4], {})) is None
+    assert confirmation_of(asked_again([0.3, 0.2, 0.4], {"0.1": LOW})) is None
+    assert confirmation_of(asked_again([0.3, 0.2, 0.4], {"1": (None, None)})) is None
+
+
+def test_the_default_that_is_one_of_the_settings_is_asked_once() -> None:
+    results = asked_again([0.3, 0.2, 0.4], {"1": LOW, "0.1": MIDDLE, "": MIDDLE})
+    same = [
+        replace(run, config_hash=f"{run.value('seed')}") if run.value("rate") in (None, "0.1") else run
+        for run in results.fresh
+    ]
+    found = confirmation_of(replace(results, fresh=tuple(same)))
+    assert found is not None
+    assert [one.name for one in found.others] == ["rate=0.1"]
+
+
+def test_the_jobs_that_ask_again() -> None:
+    many = results_of(grid(rate=[str(rate) for rate in range(9)]), [ended(0.1 * rate) for rate in range(9)])
+    jobs = jobs_to_confirm(many, 2, 7)
+    assert jobs[:4] == [["rate=0", "seed=8"], ["rate=0", "seed=9"], ["rate=1", "seed=8"], ["rate=1", "seed=9"]]
+    assert jobs[10:] == [["seed=8"], ["seed=9"]]
+    repeated = results_of(
+        [["x=1", *job] for job in grid(dataset__split_seed=[3, 4], rate=RATES)], [ended(loss) for loss in [1, 2, 3] * 2]
+    )
+    assert jobs_to_confirm(repeated, 1, 0) == [
+        ["x=1", "rate=0.1", "dataset.split_seed=5"],
+        ["x=1", "rate=1", "dataset.split_seed=5"],
+        ["x=1", "rate=10", "dataset.split_seed=5"],
+        ["x=1", "dataset.split_seed=5"],
+    ]
+    other = results_of(grid(trainer__epochs=[1, 2]), [ended(1), ended(2)])
+    assert jobs_to_confirm(other, 1, 0) == [["trainer.epochs=1", "seed=1"], ["trainer.epochs=2", "seed=1"]]
+    assert jobs_to_confirm(many, 0, 0) == []
+    assert jobs_to_confirm(results_of(grid(rate=["1"]), [ended(1)]), 5, 0) == []
+
+
+@pytest.mark.parametrize(("gap", "often"), [(2.0, (0.92, 1.0)), (0.0, (0.0, 0.03))])
+def test_of_twenty_settings_the_best_is_confirmed_and_of_equal_ones_none(
+    gap: float, often: tuple[float, float]
+) -> None:
+    """Chosen by five seeds each and tested by ten fresh ones; what is said of its value is not biased."""
+    generator = np.random.default_rng(3)
+    means = np.array([0.0, *[gap] * 19])[:, None]
+    choosing = (means + generator.standard_normal((SWEEPS, 20, 5))).mean(axis=-1)
+    fresh = means + generator.standard_normal((SWEEPS, 20, 10))
+    first = choosing.argsort(axis=-1)[:, :5]
+    asked = np.take_along_axis(fresh, first[:, :, None], axis=1)
+    moments = asked.mean(axis=-1), asked.std(axis=-1, ddof=1), np.full(first.shape, 10.0)
+    leader, others = (Moments(*(part[:, rows] for part in moments)) for rows in (slice(1), slice(1, None)))
+    best = np.asarray((2 * worse(leader, others) < 0.05).all(axis=-1))
+    for place in [*range(20), *np.flatnonzero(best)[:10].tolist()]:
+        one, *rest = [Measured(str(index), tuple(row)) for index, row in enumerate(asked[place].tolist())]
+        assert Confirmation(one, tuple(rest), 1).best == bool(best[place])
+    right = best & ((first[:, 0] == 0) | (gap == 0))
+    assert often[0] <= right.mean() <= often[1]
+    assert abs((asked[:, 0].mean(axis=-1) - means[first[:, 0], 0]).mean()) < 0.1
+    assert gap > 0 or (choosing.min(axis=-1)).mean() < -0.7, "that of the seeds that chose it is"

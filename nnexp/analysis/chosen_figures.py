@@ -43,9 +43,10 @@ def _fitting(results: SweepResults) -> Figures:
     if results.ranked:
         found |= _of_keys(results)
     found["curves"] = Curves().draw(results)
-    shares = {results.titles[key]: share for key, share in importance(results).items() if key not in REPEATS}
+    names = {one.key: results.named(one) for one in results.judged}
+    shares = {names[key]: share for key, share in importance(results).items() if key not in REPEATS}
     if len(shares) > 1:
-        usual = {results.titles[key]: share for key, share in chance(results).items()}
+        usual = {names[key]: share for key, share in chance(results).items()}
         found["importance"] = partial(importance_bars, shares, usual)
     return {name: draw for name, draw in found.items() if draw is not None}
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 
 from nnexp.analysis.expressions import check_expression, evaluated
-from nnexp.analysis.findings import DEFAULT, short
+from nnexp.analysis.findings import DEFAULT
 from nnexp.analysis.points import (
     Point,
     axis_of,
@@ -34,7 +34,7 @@ from nnexp.analysis.points import (
     values_of,
     verdict_of,
 )
-from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, swept_keys_of
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short, swept_keys_of
 from nnexp.config.overrides import split
 from nnexp.core.component import Array, Component
 from nnexp.core.errors import UserError, did_you_mean

@@ -1,7 +1,6 @@
 """The findings of a sweep, in numbers and in sentences."""
 
 import math
-import re
 from collections.abc import Sequence
 from statistics import fmean, stdev
 from typing import Literal
@@ -10,7 +9,7 @@ import numpy as np
 
 from nnexp.analysis.confirmation import DEFAULT as ASKED_DEFAULT
 from nnexp.analysis.confirmation import Confirmation, confirmation_of
-from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
 from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
 from nnexp.config.overrides import command, key_of
 from nnexp.core.component import Array
@@ -74,6 +73,8 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
 def importance(results: SweepResults) -> dict[str, float]:
     """Return by key the share of the variance of the ranks that each swept key explains on its own, largest first.
 
+    Keys that move together, as zipped ones do, have one share, under the first of them.
+
     With r the rank of a run (1 is best, ties share their mean rank, diverged runs are the worst), m the mean of all
     ranks, and m_v and n_v the mean rank and the number of the runs with value v,
 
@@ -93,7 +94,7 @@ def importance(results: SweepResults) -> dict[str, float]:
     if not results.complete or total == 0:
         return {}
     shares = {}
-    for swept in results.swept_keys:
+    for swept in results.judged:
         groups = levels(swept, runs).values()
         between = sum(len(group) * (ranks[group].mean() - ranks.mean()) ** 2 for group in groups)
         shares[swept.key] = float(between) / total
@@ -106,7 +107,7 @@ def chance(results: SweepResults) -> dict[str, float]:
     Of n runs with k values it is (k - 1) / (n - 1): the fewer runs there are for a value, the more it explains by luck.
     """
     runs = _measured(results)
-    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.swept_keys}
+    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.judged}
 
 
 def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
@@ -256,7 +257,7 @@ def flags(results: SweepResults) -> list[str]:
         return [f"{where}: try {wanted}.", *lines]
     tied = [] if found is None else [*found.equal]
     if order and results.complete and not tied:
-        lines += [line for swept in results.swept_keys for line in _flags_of_edge(results, swept, order)]
+        lines += [line for swept in results.judged for line in _flags_of_edge(results, swept, order)]
     best = best_run(results)
     if best is not None:
         lines += [*([] if tied else _flags_of_time(best, standing(results))), *_flags_of_baseline(results, best)]
@@ -287,22 +288,25 @@ def spread(values: Sequence[float]) -> str:
     return f"{mean} ± {written}" if len(values) > 1 else mean
 
 
-def short(name: str) -> str:
-    """Return the name of a setting with drawn numbers cut to four digits; `runs.csv` has all of them."""
-    return re.sub(r"\d+\.\d{5,}(e[+-]?\d+)?", lambda found: f"{float(found[0]):.4g}", name) or "all"
-
-
 def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]]]:
-    """Return for every swept key its values, how many runs diverged with each, and how many there were."""
+    """Return for every swept key its values, how many runs diverged with each, and how many there were.
+
+    A value is named with its key, and with those that move together with it.
+    """
     runs = [run for run in results.runs if run.summary is not None]
     return {
         swept.key: [
-            (value, sum(runs[index].diverged for index in group), len(group))
+            (_with(results, swept, value), sum(runs[index].diverged for index in group), len(group))
             for value, group in levels(swept, runs).items()
         ]
-        for swept in results.swept_keys
+        for swept in results.judged
         if swept.key not in REPEATS
     }
+
+
+def _with(results: SweepResults, swept: SweptKey, value: str) -> str:
+    """Return a level of a key by its name; a bin of drawn ones is no value."""
+    return results.named(swept, value) if value in swept.values else f"{results.named(swept)}={value}"
 
 
 def divergence(results: SweepResults) -> str | None:
@@ -316,9 +320,7 @@ def divergence(results: SweepResults) -> str | None:
     key = max(differences, key=lambda key: differences[key], default=None)
     if key is None or differences[key] == 0:
         return f"{text}."
-    parts = [
-        f"{lost} of {count} with {results.titles[key]}={short(value)}" for value, lost, count in tables[key] if lost
-    ]
+    parts = [f"{lost} of {count} with {value}" for value, lost, count in tables[key] if lost]
     return f"{text}; {', '.join(parts)}."
 
 
@@ -356,10 +358,12 @@ def _flags_of_edge(results: SweepResults, swept: SweptKey, order: Sequence[Setti
     end = _end_of_best(swept, order)
     if end is None:
         return []
-    title, value = results.titles[swept.key], short(swept.values[-1 if end == "largest" else 0])
+    title, value = results.named(swept), swept.values[-1 if end == "largest" else 0]
     if swept.drawn:
-        return [f"The leading draws lie among the {end} values of {title}, beside {value}: extend it."]
-    return [f"The {standing(results)} lies at the edge of {title} (its {end} value, {value}): extend it."]
+        return [f"The leading draws lie among the {end} values of {title}, beside {short(value)}: extend it."]
+    if len(results.together[swept.key]) > 1:
+        return [f"The {standing(results)} lies at the edge of {title} ({results.named(swept, value)}): extend them."]
+    return [f"The {standing(results)} lies at the edge of {title} (its {end} value, {short(value)}): extend it."]
 
 
 def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest", "largest"] | None:

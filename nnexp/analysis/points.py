@@ -10,8 +10,8 @@ from typing import TypeVar
 import numpy as np
 import yaml
 
-from nnexp.analysis.findings import DEFAULT, plateau, short
-from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey
+from nnexp.analysis.findings import DEFAULT, plateau
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
 from nnexp.analysis.verdict import Measured, Verdict, verdict_on
 from nnexp.core.component import flat
 from nnexp.core.files import read_text

@@ -14,11 +14,10 @@ from nnexp.analysis.findings import (
     flags,
     importance,
     incompleteness,
-    short,
     verdict,
     where_diverged,
 )
-from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey, swept_keys_of
+from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey, short, swept_keys_of
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
 from nnexp.core.files import write_text
@@ -120,7 +119,8 @@ def _importance(results: SweepResults) -> list[str]:
     shares = importance(results)
     if len(shares) < 2:
         return []
-    rows = [(f"`{key}`", f"{100 * share:.0f} %") for key, share in shares.items()]
+    names = {key: ", ".join(f"`{one.key}`" for one in group) for key, group in results.together.items()}
+    rows = [(names[key], f"{100 * share:.0f} %") for key, share in shares.items()]
     return ["## Importance", table(("parameter", "explains alone"), rows)]
 
 
@@ -129,8 +129,8 @@ def _divergence(results: SweepResults) -> list[str]:
     if text is None:
         return []
     rows = [
-        (f"`{results.titles[key]}={short(value)}`", f"{lost} of {count}", f"{100 * lost / count:.0f} %")
-        for key, values in where_diverged(results).items()
+        (f"`{value}`", f"{lost} of {count}", f"{100 * lost / count:.0f} %")
+        for values in where_diverged(results).values()
         for value, lost, count in values
         if lost
     ]

@@ -1,5 +1,6 @@
 """The results of a sweep: its runs, each reduced to what the answer, the report and the figures need."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -309,6 +310,35 @@ class SweepResults:
         return swept_keys_of([run.job for run in self.runs], self.drawn)
 
     @cached_property
+    def together(self) -> dict[str, list[SweptKey]]:
+        """Return the keys that are varied, those that always move together, as zipped ones do, under the first one."""
+        groups: dict[str, list[SweptKey]] = {}
+        for swept in self.swept_keys:
+            first = next((key for key in groups if self._move_together(key, swept.key)), swept.key)
+            groups.setdefault(first, []).append(swept)
+        return groups
+
+    def _move_together(self, one: str, other: str) -> bool:
+        pairs = {(run.value(one), run.value(other)) for run in self.runs}
+        if any(None in pair for pair in pairs):  # in different parts of a union
+            return False
+        return len(pairs) == len({value for value, _ in pairs}) == len({value for _, value in pairs})
+
+    @property
+    def judged(self) -> list[SweptKey]:
+        """Return the keys that are varied; of those that move together the first, for all."""
+        return [group[0] for group in self.together.values()]
+
+    def named(self, swept: SweptKey, value: str | None = None) -> str:
+        """Return what a key is called, with those that move together with it, or with one of its values theirs."""
+        group = self.together[swept.key]
+        if value is None or len(group) == 1:
+            name = " and ".join(self.titles[one.key] for one in group)
+            return name if value is None else f"{name}={short(value)}"
+        run = next(run for run in self.runs if run.value(swept.key) == value)
+        return " and ".join(f"{self.titles[one.key]}={short(run.value(one.key) or '')}" for one in group)
+
+    @cached_property
     def settings(self) -> list[Setting]:
         """Return the runs by what they differ in, repeats apart, in the order of the sweep."""
         return self.grouped(self.runs)
@@ -353,6 +383,11 @@ class SweepResults:
             return None
         rivals = [setting for setting in order if self._class(setting) == self._class(order[0])]
         return verdict_on([setting.measured(metric) for setting in rivals], self.sign, self.matters)
+
+
+def short(name: str) -> str:
+    """Return the name of a setting with drawn numbers cut to four digits; `runs.csv` has all of them."""
+    return re.sub(r"\d+\.\d{5,}(e[+-]?\d+)?", lambda found: f"{float(found[0]):.4g}", name) or "all"
 
 
 def names_of(jobs: Sequence[Job]) -> list[str]:

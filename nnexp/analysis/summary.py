@@ -9,11 +9,10 @@ from nnexp.analysis.findings import (
     first_command,
     flags,
     incompleteness,
-    short,
     spread,
     verdict,
 )
-from nnexp.analysis.results import Setting, SweepResults
+from nnexp.analysis.results import Setting, SweepResults, short
 from nnexp.report import terminal
 from nnexp.report.rows import number
 from nnexp.training.readings import Reading

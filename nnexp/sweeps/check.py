@@ -14,7 +14,7 @@ from nnexp.runs.prepare import Ready, load, prepare
 from nnexp.sweeps.options import SweepOptions
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.evaluator import metric_names
-from nnexp.training.readings import check_reading
+from nnexp.training.readings import Reading, check_reading
 
 Loaded = dict[str, tuple[Data, DatasetFacts]]
 """Data by the configs it was loaded from."""
@@ -61,12 +61,16 @@ def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
     """Make sure that runs can be compared at every rung.
 
     Raises UserError if they train for different times, or until a time limit, or are ranked by different parts of the
-    data.
+    data, or by losses that mean other things.
     """
     share, trainers = options.halving, [run.experiment.trainer for run in runs]
     if len({(trainer.unit, trainer.length, tuple(trainer.evaluations())) for trainer in trainers}) > 1:
         raise UserError(f"sweep.halving={share}: must be null where runs train or are evaluated at different times")
     if len({run.data.validation is None for run in runs}) > 1 and options.metric is None:
         raise UserError(f"sweep.halving={share}: must have a sweep.metric where only some runs have a validation part")
+    losses = {json.dumps(resolved(run.experiment.loss)) for run in runs}
+    if len(losses) > 1 and (options.metric is None or Reading.of(options.metric).metric.endswith("/loss")):
+        wanted = "must have a sweep.metric that can be compared, such as test/accuracy or test/r2, where losses differ"
+        raise UserError(f"sweep.halving={share}: {wanted}")
     if any(trainer.max_seconds is not None for trainer in trainers):
         raise UserError(f"sweep.halving={share}: must be null where trainer.max_seconds is not")

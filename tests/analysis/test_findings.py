@@ -19,11 +19,12 @@ from nnexp.analysis.findings import (
     incompleteness,
     levels,
     plateau,
-    short,
     spread,
     verdict,
     where_diverged,
 )
+from nnexp.analysis.report import sweep_report
+from nnexp.analysis.results import short
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import LENGTH, Out, computed, diverged, ended, falling, grid, results_of, summary
 
@@ -404,11 +405,20 @@ def test_how_many_diverged(name: str) -> None:
 def test_where_runs_diverged_is_said_by_the_key_that_differs_most() -> None:
     results = computed(grid(a=[1, 2], b=[1, 2, 3], seed=[0, 1]), lambda job: None if job["b"] == "3" else 0.1)
     assert where_diverged(results) == {
-        "a": [("1", 2, 6), ("2", 2, 6)],
-        "b": [("1", 0, 4), ("2", 0, 4), ("3", 4, 4)],
+        "a": [("a=1", 2, 6), ("a=2", 2, 6)],
+        "b": [("b=1", 0, 4), ("b=2", 0, 4), ("b=3", 4, 4)],
     }
     assert divergence(results) == "Diverged: 4 of 12 runs; 4 of 4 with b=3."
     assert divergence(computed(grid(a=[1]), lambda _: 0.1)) is None
+
+
+def test_keys_that_move_together_are_judged_together() -> None:
+    jobs = [[f"rate={rate}", f"width={8 * rate}", f"depth={depth}"] for rate in (1, 2, 3) for depth in (1, 2)]
+    results = computed(jobs, lambda job: None if job["rate"] == "1" else 1 / float(job["rate"]) / int(job["depth"]))
+    assert [*importance(results)] == ["rate", "depth"]
+    assert divergence(results) == "Diverged: 2 of 6 runs; 2 of 2 with rate=1 and width=8."
+    assert "The first lies at the edge of rate and width (rate=3 and width=24): extend them." in flags(results)
+    assert "`rate`, `width`" in sweep_report(results, [])
 
 
 def test_diverged_seeds_of_the_best_are_told() -> None:

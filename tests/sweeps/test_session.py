@@ -373,6 +373,10 @@ MISTAKES = [
         ["seed=0,1", "trainer.max_seconds=9", "sweep.halving=0.5"],
         r"sweep\.halving=0\.5: must be null where trainer\.max_seconds is not",
     ),
+    (
+        ["loss=binary_cross_entropy,hinge", "sweep.halving=0.5", *UNTRACKED],
+        r"sweep\.halving=0\.5: must have a sweep\.metric that can be compared, such as .*, where losses differ",
+    ),
     (["seed=0,1", "sweep.halving=1"], r"sweep\.halving=1\.0: must be .*"),
     (["output_dir=outputs,elsewhere"], r"output_dir, tracking: must be the same for all runs of a sweep"),
     (["seed=0,1", "hydra.launcher.backend=slurm"], r"hydra\.launcher\.backend=slurm: must be .*"),

@@ -229,7 +229,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
         "model",
     }
     history = np.genfromtxt(folder / "history.csv", delimiter=",", names=True)
-    assert history["epoch"].tolist() == list(range(1, 21))
+    assert history["epoch"].tolist() == list(range(21))
 
 
 def test_a_neuron_under_a_squared_error_has_all_its_tables_and_figures(nnexp: CommandLine) -> None:

@@ -20,6 +20,7 @@ from nnexp.training.story import TRAINING_LOSS, Story, story_of
 
 DEFAULT = "default"
 """The name of the value of a swept key where a run does not set it."""
+RATE = "optimizer.learning_rate"
 FEW_EXAMPLES = 30
 """A part of the data with fewer examples chooses by chance."""
 MOST_NAMED = 5
@@ -53,11 +54,14 @@ def standing(results: SweepResults) -> str:
 def first_command(results: SweepResults) -> tuple[str, str] | None:
     """Return what the first setting is called, the best one only where that is shown, and the command that trains it.
 
-    Of several repeats the command names none: a lucky one is not better. None where nothing is ranked.
+    Of several repeats the command names none: a lucky one is not better. Where no run left the plateau it is a command
+    to try. None where nothing is ranked.
     """
     run, found = best_run(results), results.verdict
-    if run is None or plateau(results) is not None:
+    if run is None:
         return None
+    if plateau(results) is not None:
+        return "To try", command(*_off_plateau(results))
     again = confirmation_of(results)
     title = "First setting" if again is None else "Chosen setting"
     if found is not None and standing(results) == "best":
@@ -68,6 +72,16 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
     alone = len(results.ranked[0].runs) == 1
     job = run.job if alone else [override for override in run.job if key_of(override) not in dropped]
     return f"{title}{'' if results.complete else ' so far'}", command(*job)
+
+
+def _off_plateau(results: SweepResults) -> list[str]:
+    """Return the overrides of the run with the largest steps, ten times as large where it says so, twice as long."""
+    numbers = {run.job: float(run.value(RATE) or 0) for run in results.runs}
+    run = max(results.runs, key=lambda run: numbers[run.job])
+    changes = {} if run.summary is None else {f"trainer.{run.summary.unit}s": f"{2 * run.summary.length}"}
+    changes |= {RATE: f"{10 * numbers[run.job]:g}"} if numbers[run.job] else {}
+    kept = [override for override in run.job if key_of(override) not in (*changes, *REPEATS)]
+    return [*kept, *(f"{key}={value}" for key, value in changes.items())]
 
 
 def importance(results: SweepResults) -> dict[str, float]:

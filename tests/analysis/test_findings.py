@@ -229,6 +229,12 @@ def test_a_setting_that_is_shown_to_be_best_is_called_so() -> None:
     assert first_command(results) == ("Best setting", "python -m nnexp rate=1")
 
 
+def test_where_no_run_left_its_plateau_the_command_takes_larger_steps_for_longer() -> None:
+    outs: list[Out] = [(begun(0.69, 0.5), falling(0.6931, 0.69, 0.69)) for _ in range(4)]
+    results = results_of([["x=1", *job] for job in grid(optimizer__learning_rate=[1, 0.1], seed=[0, 1])], outs)
+    assert first_command(results) == ("To try", "python -m nnexp x=1 trainer.epochs=200 optimizer.learning_rate=10")
+
+
 def loop_importance(jobs: list[list[str]], scores: list[float], key: int) -> float:
     """Return the share that a key explains of the ranks, by two plain loops."""
     ranks = [sum(other < score for other in scores) + (scores.count(score) + 1) / 2 for score in scores]

@@ -84,7 +84,8 @@ def confirmation_of(results: SweepResults) -> Confirmation | None:
 def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> list[Job]:
     """Return the jobs that ask again: the first settings and the default, each with so many fresh seeds.
 
-    None where nothing was chosen. What repeats a setting is what did before: a seed, or a split of the data.
+    None where nothing was chosen, or runs failed. What repeats a setting is what did before: a seed, or a split of the
+    data.
 
     Args:
         results: Those of the seeds that chose.
@@ -92,7 +93,7 @@ def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> 
         configured_seed: The seed of runs that do not set one.
     """
     order = [setting for setting in results.ranked if not setting.halved][:ASKED_AGAIN]
-    if len(results.settings) < 2 or not order or not seeds:
+    if len(results.settings) < 2 or not order or not seeds or not results.complete:
         return []
     varied = {swept.key for swept in results.swept_keys}
     keys = [key for key in REPEATS if key in varied] or [SEED]

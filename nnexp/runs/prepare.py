@@ -15,7 +15,7 @@ from nnexp.core.component import resolved
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.losses import snake_case
-from nnexp.runs.limits import check_limits, step_bytes
+from nnexp.runs.limits import check_limits, parameters_of, step_bytes
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
@@ -55,6 +55,12 @@ class Ready:
     def step_bytes(self) -> int:
         """Return about how many bytes the run works on in a step."""
         return step_bytes(self.experiment, self.data, self.recipe)
+
+    @property
+    def work(self) -> int:
+        """Return its steps times its parameters, a measure of its cost that no clock changes."""
+        trainer = self.experiment.trainer
+        return trainer.steps(trainer.length, len(self.data.train)) * parameters_of(self.data, self.recipe)
 
     @property
     def folder_name(self) -> str:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 from nnexp import __version__
 from nnexp.analysis.confirmation import jobs_to_confirm
 from nnexp.analysis.figures import check_figures
+from nnexp.analysis.findings import plateau
 from nnexp.analysis.report import report_files, write_report
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
 from nnexp.analysis.summary import show_answer
@@ -59,6 +60,8 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
 KEY_LENGTH = 8
+FRESH_SEEDS, CHEAP = 10, 100_000_000
+"""How many fresh seeds a sweep asks if it does not say, where runs x steps x parameters are at most `CHEAP`."""
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on to record."""
 
@@ -90,7 +93,7 @@ class Session:
         self._folder: SweepFolder | None = None
         self._recording: RecordingThread | None = None
         self._output_dir, self._tags = Path(), dict[str, str]()
-        self._seed, self._confirming = 0, False
+        self._seed, self._work, self._confirming = 0, 0, False
 
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
@@ -101,6 +104,7 @@ class Session:
         if self._folder is None and self._options.figures is not None:
             check_figures(self._options.figures, asked(jobs, runs, self._record.drawn))
         self._seed = runs[0].experiment.seed
+        self._work = max(self._work, *(run.work for run in runs))
         places = places_by_hash(runs)
         firsts = [same[0] for same in places.values()]
         if self._options.plan:
@@ -136,9 +140,15 @@ class Session:
         return [run for run in self._swept[begin:] if run is not None]
 
     def jobs_to_confirm(self) -> list[Job]:
-        """Return the jobs that ask again with fresh seeds, when all others are done; none where that is not wanted."""
+        """Return the jobs that ask again with fresh seeds, when all others are done; none where that is not wanted.
+
+        Without a word about it, they are asked where they cost little: see `CHEAP`.
+        """
         self._confirming = True
-        return jobs_to_confirm(self.results(), self._options.confirm or 0, self._seed)
+        wanted, results = self._options.confirm, self.results()
+        jobs = jobs_to_confirm(results, FRESH_SEEDS if wanted is None else wanted, self._seed)
+        cheap = len(jobs) * self._work <= CHEAP and plateau(results) is None
+        return jobs if wanted is not None or cheap else []
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""

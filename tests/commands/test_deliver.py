@@ -168,7 +168,7 @@ def test_a_sweep_is_delivered_once(
 
 
 def sweeping(*overrides: str) -> tuple[str, ...]:
-    return ("-m", *overrides, *SHORT[:2], "hydra.launcher.jobs=1")
+    return ("-m", *overrides, *SHORT[:2], "hydra.launcher.jobs=1", "sweep.confirm=0")
 
 
 def test_a_run_that_failed_is_delivered(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnexp.analysis.results import REPEATS, SEED, Setting, SweepResults
-from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, Moments, diverges_oftener, worse
+from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, Moments, diverges_oftener, farthest, worse
 from nnexp.config.overrides import Job, key_of, split
 
 ASKED_AGAIN = 5
@@ -27,11 +27,13 @@ class Confirmation:
         leader: The setting that was chosen, measured by the fresh seeds.
         others: The others that were asked again.
         sign: 1 where lower values are better, else -1.
+        matters: Differences below it do not matter; None: every one does.
     """
 
     leader: Measured
     others: tuple[Measured, ...]
     sign: int
+    matters: float | None = None
 
     @property
     def thin(self) -> bool:
@@ -39,9 +41,20 @@ class Confirmation:
         return any(len(one.values) < FEWEST for one in (self.leader, *self.others) if not one.lost)
 
     @property
+    def alike(self) -> list[Measured]:
+        """Return the settings that are surely closer to the one that was chosen than what matters."""
+        if self.matters is None or self.thin:
+            return []
+        return [one for one in self._compared if farthest(self.leader, one) < self.matters]
+
+    @property
+    def _compared(self) -> list[Measured]:
+        return [one for one in self.others if one.values and not one.lost]
+
+    @property
     def could_be_better(self) -> list[Measured]:
-        """Return the settings that are not shown to be worse than the one that was chosen."""
-        compared = [one for one in self.others if one.values and not one.lost]
+        """Return the settings that are neither shown to be worse than the one that was chosen, nor surely alike."""
+        compared = [one for one in self._compared if one not in self.alike]
         if not compared or self.thin:
             return compared
         p = worse(Moments.of([self.leader], self.sign), Moments.of(compared, self.sign))
@@ -54,7 +67,7 @@ class Confirmation:
     @property
     def best(self) -> bool:
         """Tell whether the chosen one is shown to be better than all others that were asked again."""
-        return bool(self.others) and not self.thin and not self.could_be_better
+        return bool(self.others) and not (self.thin or self.could_be_better or self.alike)
 
 
 def confirmation_of(results: SweepResults) -> Confirmation | None:
@@ -78,7 +91,7 @@ def confirmation_of(results: SweepResults) -> Confirmation | None:
             continue  # the default, which is one of the settings under another name
         measured = setting.measured(metric)
         others.append(measured if name in known else Measured(DEFAULT, measured.values, measured.diverged))
-    return Confirmation(chosen.measured(metric), tuple(others), results.sign)
+    return Confirmation(chosen.measured(metric), tuple(others), results.sign, results.matters)
 
 
 def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> list[Job]:

@@ -183,9 +183,13 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
         whom = " and ".join([*others, *(["the default"] if default is not None else [])])
         each = " for each" if len(again.others) > 1 else ""
         lines = [f"Best{so_far}: {value}{lost}, better than {whom} (p < .05{each})."]
-    elif again.could_be_better and not again.thin:
-        lines.append(f"They do not tell it from {_some(again.could_be_better)}.")
-    elif again.thin:
+    elif not again.thin:
+        if again.alike:
+            names = _some([chosen, *again.alike])
+            lines.append(f"{names}: no difference that matters, all within {results.matters:g}.")
+        if again.could_be_better:
+            lines.append(f"They do not tell it from {_some(again.could_be_better)}.")
+    else:
         lines.append(f"So few fresh {results.repeats_name} claim nothing: sweep.confirm=10.")
     if default is not None:
         lines.append(f"The default: {_spread(default) if default.values else 'diverged every time'}.")

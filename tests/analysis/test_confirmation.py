@@ -78,6 +78,14 @@ def test_what_fresh_seeds_say(fresh: dict[str, Sequence[float | None]], said: li
     assert command[0] == ("Best setting" if said[0].startswith("Best") else "Chosen setting")
 
 
+def test_differences_that_do_not_matter_are_none() -> None:
+    results = replace(asked_again([0.3, 0.2, 0.4], {"1": LOW, "0.1": MIDDLE, "10": HIGH}), matters=0.2)
+    assert verdict(results) == [
+        "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds.",
+        "rate=1 and rate=0.1: no difference that matters, all within 0.2.",
+    ]
+
+
 def test_without_fresh_seeds_of_the_chosen_one_nothing_is_confirmed() -> None:
     assert confirmation_of(asked_again([0.3, 0.2, 0.4], {})) is None
     assert confirmation_of(asked_again([0.3, 0.2, 0.4], {"0.1": LOW})) is None

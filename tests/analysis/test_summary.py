@@ -185,7 +185,14 @@ IRIS = ("dataset=iris", "loss=categorical_cross_entropy", "architecture=logistic
 
 def test_a_run_that_ends_badly_is_not_called_best(nnexp: CommandLine) -> None:
     """With a learning rate of 1000, it has a test loss of 0 by luck after some epoch, and of 85 at the end."""
-    result = nnexp("-m", *IRIS, "optimizer.learning_rate=0.001,1000", "trainer.epochs=40", "trainer.batch_size=1")
+    result = nnexp(
+        "-m",
+        "sweep.confirm=0",
+        *IRIS,
+        "optimizer.learning_rate=0.001,1000",
+        "trainer.epochs=40",
+        "trainer.batch_size=1",
+    )
     assert result.returncode == 0, result.stderr
     assert "Lowest: learning_rate=0.001, test/loss 0." in result.stdout
 
@@ -193,7 +200,7 @@ def test_a_run_that_ends_badly_is_not_called_best(nnexp: CommandLine) -> None:
 def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_asked_for(nnexp: CommandLine) -> None:
     rates, early = "optimizer.learning_rate=1,3", "trainer.early_stopping={patience: 5}"
     data = ("dataset=moons", "dataset.points=40", "dataset.noise=0.5", "architecture.activation=tanh", "optimizer=adam")
-    result = nnexp("-m", *data, rates, early, "trainer.epochs=60", "sweep.metric=mean/train/loss")
+    result = nnexp("-m", "sweep.confirm=0", *data, rates, early, "trainer.epochs=60", "sweep.metric=mean/train/loss")
     assert result.returncode == 0, result.stderr
     assert "Lowest: learning_rate=1, mean train/loss " in result.stdout
     (table,) = nnexp.folder.glob("outputs/sweeps/*/runs.csv")

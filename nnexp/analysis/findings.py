@@ -1,8 +1,9 @@
 """The findings of a sweep, in numbers and in sentences."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from statistics import fmean, stdev
+from statistics import fmean, median_high, stdev
 from typing import Literal
 
 import numpy as np
@@ -66,6 +67,8 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
     title = "First setting" if again is None else "Chosen setting"
     if found is not None and standing(results) == "best":
         title = "Best setting"
+    if len(results.settings) == 1:
+        title = "Command"
     if again is None and found is not None and found.equal:
         title = "One of the first settings"
     dropped = {swept.key for swept in results.swept_keys if swept.key in REPEATS}
@@ -188,7 +191,8 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
             names = _some([chosen, *again.alike])
             lines.append(f"{names}: no difference that matters, all within {results.matters:g}.")
         if again.could_be_better:
-            lines.append(f"They do not tell it from {_some(again.could_be_better)}.")
+            named = [Measured(f"{short(one.name)} ({_spread(one)})", one.values) for one in again.could_be_better]
+            lines.append(f"They do not tell it from {_some(named)}.")
     else:
         lines.append(f"So few fresh {results.repeats_name} claim nothing: sweep.confirm=10.")
     if default is not None:
@@ -213,7 +217,8 @@ def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> st
     elif found.best:
         way = "one that always got there" if results.timed else "one that went to the end"
         others = "setting" if found.compared == len(results.settings) else way
-        line = f"{best}: {_with_value(leader, results)}, better than every other {others} (p < .05 for each)."
+        whom = f"every other {others} (p < .05 for each)" if len(results.settings) > 2 else "the other (p < .05)"
+        line = f"{best}: {_with_value(leader, results)}, better than {whom}."
     else:
         line = f"{first}: {_with_value(leader, results)}."
     if found.next is None:
@@ -239,7 +244,7 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
     if len(found.possible) > 1:
         lines.append(f"Not told apart by these {seeds}: {_some(found.possible)} could be best.")
     if found.would_show is not None:
-        more = f"about {found.needed}" if found.needed is not None else f"more than {MOST_REPEATS:,}"
+        more = f"about {found.needed} {seeds}" if found.needed is not None else f"more than {MOST_REPEATS:,} {seeds}"
         first_two = "" if found.equal else f"; that of the first two takes {more} each"
         lines.append(f"They would show a difference of {figures(found.would_show)}{first_two}.")
     return lines
@@ -260,7 +265,7 @@ def called(results: SweepResults) -> str:
 def _some(settings: Sequence[Measured]) -> str:
     """Return the names of settings, the first few of many."""
     names = [short(setting.name) for setting in settings]
-    if len(names) > MOST_NAMED:
+    if len(names) > MOST_NAMED + 1:
         return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
@@ -276,9 +281,8 @@ def flags(results: SweepResults) -> list[str]:
     tied = [] if found is None else [*found.equal]
     if order and results.complete and not tied:
         lines += [line for swept in results.judged for line in _flags_of_edge(results, swept, order)]
-    best = best_run(results)
-    if best is not None:
-        lines += [*([] if tied else _flags_of_time(best, standing(results))), *_flags_of_baseline(results, best)]
+    if order:
+        lines += [*([] if tied else _flags_of_time(results, order[0])), *_flags_of_baseline(results, order[0])]
     return [*lines, *_flags_of_seeds(results, order, found), *_flags_of_choice(results, order)]
 
 
@@ -403,25 +407,35 @@ def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest
     return "smallest" if sum(place <= margin for place in places) >= needed and not smallest_possible else None
 
 
-def _flags_of_time(run: SweepRun, standing: str) -> list[str]:
-    summary, told = run.summary, story(run)
-    if summary is None or run.halved or told not in ("falling", "overfitted"):
+def _flags_of_time(results: SweepResults, setting: Setting) -> list[str]:
+    """Return what most runs of a setting tell: that they were still learning, or had lost what they learned."""
+    runs = [run for run in setting.finished if run.summary is not None and not run.halved]
+    told = Counter(story(run) for run in runs)
+    common, count = told.most_common(1)[0] if told else (None, 0)
+    summary = runs[0].summary if runs else None
+    if summary is None or 2 * count <= len(runs):
         return []
-    loss = chosen_by(summary.best)
-    if told == "falling":
-        end = f"{summary.unit} {summary.length}"
-        return [f"The {loss} of the {standing} run was still falling at its end, {end}: train longer."]
-    when = f"The {standing} run has its lowest {loss} at {summary.unit} {summary.best_time} of {summary.length}"
-    return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
+    loss, unit = chosen_by(summary.best), summary.unit
+    longer = f"trainer.{unit}s"  # where that varies, its edge says so
+    if common == "falling" and longer not in {swept.key for swept in results.swept_keys}:
+        end = f"{unit} {summary.length}"
+        return [f"The {loss} of the {standing(results)} setting was still falling at its end, {end}: train longer."]
+    by_loss = results.reading is not None and results.reading.metric == loss
+    times = [run.summary.best_time for run in runs if run.summary is not None and run.summary.best_time is not None]
+    if common == "overfitted" and by_loss and times:
+        when = (
+            f"The {standing(results)} setting has its lowest {loss} at {unit} {median_high(times)} of {summary.length}"
+        )
+        return [f"{when}, and ends clearly worse (overfitting, or too large steps): train shorter, or stop early."]
+    return []
 
 
-def _flags_of_baseline(results: SweepResults, best: SweepRun) -> list[str]:
+def _flags_of_baseline(results: SweepResults, setting: Setting) -> list[str]:
     lines = []
     for metric, (value, *_) in results.baselines.items():
-        score = best.reading(metric)
-        sign = 1 if lower_is_better(metric) else -1
-        if score is not None and sign * score >= sign * value:
-            beside = f"{metric} {number(score)} beside {number(value)}"
+        scores, sign = setting.scores(metric), 1 if lower_is_better(metric) else -1
+        if scores and sign * fmean(scores) >= sign * value:
+            beside = f"{metric} {number(fmean(scores))} beside {number(value)}"
             lines.append(f"The {standing(results)} is no better than the baseline: {beside}.")
     return lines
 

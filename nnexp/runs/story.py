@@ -1,12 +1,16 @@
 """What became of a run, in sentences, and what to try next, as a command."""
 
+import numpy as np
+
 from nnexp.config.overrides import command, key_of
+from nnexp.core.component import Array
 from nnexp.report.rows import figures
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, LayerHistory, Outcome, chosen_by
 from nnexp.training.story import TRAINING_LOSS, story_of
 
+LEAST_PATIENCE = 20
 DEAD_SHARE = 0.5
 """The share of dead units of a layer that is worth a word."""
 
@@ -24,7 +28,9 @@ def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
             ends = f"It ends worse than it began, {_from_to(history, summary)}: its steps are too large."
             told = [f"{ends} Try {_with(ready, slower)}"]
         case "stuck":
-            stays = f"It stays where it began, {_from_to(history, summary)}, and is no better than guessing."
+            stays = (
+                f"It stays where it began, {TRAINING_LOSS} {figures(summary.final[TRAINING_LOSS])}, and only guesses."
+            )
             told = [f"{stays} Try larger steps, larger starting weights, or longer: {_with(ready, faster, longer)}"]
         case "guessing":
             told = ["It learned something of the training part, but is no better on the test part than its baseline."]
@@ -32,13 +38,20 @@ def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
             loss = chosen_by(history.metrics)
             best = f"{figures(history.at(history.best())[loss])} at {unit} {summary.best_time}"
             rose = f"Its {loss} was lowest, {best}, and rose to {figures(summary.final[loss])}"
-            again = _with(ready, "trainer.early_stopping={patience: 20}")
+            again = _with(ready, f"trainer.early_stopping={{patience: {_patience(history.metrics[loss])}}}")
             told = [f"{rose}: it overfits, or its steps are too large. Try {again}"]
         case "falling":
             told = [f"Its {chosen_by(history.metrics)} was still falling at the end. Try {_with(ready, longer)}"]
         case _:
             told = []
     return [*told, *_dead(outcome.layers)]
+
+
+def _patience(losses: Array) -> int:
+    """Return how many evaluations early stopping has to wait so that it does not stop before the lowest loss."""
+    lowest = np.minimum.accumulate(losses[: int(losses.argmin()) + 1])
+    found = np.flatnonzero(np.diff(lowest, prepend=np.inf) < 0)
+    return max(LEAST_PATIENCE, 2 * int(np.diff(found).max(initial=0)))
 
 
 def _from_to(history: History, summary: RunSummary) -> str:
@@ -61,5 +74,5 @@ def _dead(layers: LayerHistory | None) -> list[str]:
     worst = int(shares.argmax())
     if shares[worst] < DEAD_SHARE:
         return []
-    dead = f"{shares[worst]:.0%} of the units of its rectified layer {worst + 1} are dead, zero for every example"
+    dead = f"{100 * shares[worst]:.0f} % of the units of layer {worst + 1} (ReLU) are dead, zero for every example"
     return [f"{dead}: try smaller steps, or architecture.activation=leaky_relu."]

@@ -13,7 +13,9 @@ STUCK_SHARE, EXPLODED_SHARE = 0.01, 0.1
 LOST_SHARE = 0.05
 """The share of all that a run gained which it has to lose again before that is worth a word."""
 LATE_SHARE, FALLING_SHARE = 0.1, 0.01
-"""A loss still falls where, over this last share of the training, it fell by that share of what it was."""
+"""A loss still falls where its lowest value of this last share of the training is so much below that of before."""
+NO_GUESS = "neighbour_accuracy"
+"""A metric whose baseline is what the features themselves give, and not what guessing does."""
 
 
 def story_of(history: History, left: Mapping[str, float], baselines: Mapping[str, float]) -> Story | None:
@@ -36,19 +38,20 @@ def story_of(history: History, left: Mapping[str, float], baselines: Mapping[str
         return None
     begun, values = float(history.metrics[TRAINING_LOSS][0]), history.metrics[loss]
     change = left[TRAINING_LOSS] - begun
-    beaten = [name for name, value in baselines.items() if name in left and _is_better(name, left[name], value)]
+    guesses = {name: value for name, value in baselines.items() if not name.endswith(NO_GUESS)}
+    beaten = [name for name, value in guesses.items() if name in left and _is_better(name, left[name], value)]
     share = change / abs(begun) if begun else change
     if share > EXPLODED_SHARE:
         return "exploded"
-    if baselines and not beaten:
+    if guesses and not beaten:
         return "stuck" if abs(share) <= STUCK_SHARE else "guessing"
     lowest = float(values[history.best()])
     gained, lost = float(values[0]) - lowest, left[loss] - lowest
     if lost > LOST_SHARE * max(gained, lost):
         return "overfitted"
-    late = history.times >= history.times[-1] - LATE_SHARE * (history.times[-1] - history.times[0])
-    before = float(values[late][0])
-    return "falling" if before - float(values[-1]) > FALLING_SHARE * abs(before) else "learned"
+    late = history.times > history.times[-1] - LATE_SHARE * (history.times[-1] - history.times[0])
+    before = float(values[~late].min())
+    return "falling" if before - float(values[late].min()) > FALLING_SHARE * abs(before) else "learned"
 
 
 def _is_better(metric: str, value: float, than: float) -> bool:

@@ -48,7 +48,7 @@ def test_a_spread_is_0_only_where_nothing_varies() -> None:
     assert spread([0.69315, 0.69316]) == "0.6932 ± 7e-06"
 
 
-BETTER = "better than every other setting (p < .05 for each). Next: x=b, 0.990 behind; the first wins all 9 pairs."
+BETTER = "better than the other (p < .05). Next: x=b, 0.990 behind; the first wins all 9 pairs."
 VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     (
         {"a": [0.10, 0.11, 0.12], "b": [1.0, 1.1, 1.2]},
@@ -59,7 +59,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
         [
             "Lowest: x=b, test/loss 1.03 ± 0.153 over 3 seeds. Next: x=a, 0.0667 behind; the first wins 6 of 9 pairs.",
             "Not told apart by these seeds: x=b and x=a could be best.",
-            "They would show a difference of 0.420; that of the first two takes about 60 each.",
+            "They would show a difference of 0.420; that of the first two takes about 60 seeds each.",
         ],
     ),
     (
@@ -67,7 +67,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
         [
             "Lowest: x=a, test/loss 1.50 ± 0.500 over 3 seeds. Next: x=b, 0.00100 behind; the first wins 6 of 9 pairs.",
             "Not told apart by these seeds: x=a and x=b could be best.",
-            "They would show a difference of 1.54; that of the first two takes more than 1,000 each.",
+            "They would show a difference of 1.54; that of the first two takes more than 1,000 seeds each.",
         ],
     ),
     (
@@ -90,7 +90,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
         [
             "Lowest: x=a, test/loss 1.10 ± 0.100 over 3 seeds. Next: x=b, 0.207 behind; the first wins 8.5 of 9 pairs.",
             "Not told apart by these seeds: x=a and x=b could be best.",
-            "They would show a difference of 0.324; that of the first two takes about 6 each.",
+            "They would show a difference of 0.324; that of the first two takes about 6 seeds each.",
         ],
     ),
     (
@@ -98,7 +98,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
         [
             "Lowest: x=a, test/loss 1.00 ± 0 over 3 seeds. Next: x=b, 2.40 behind; the first wins all 9 pairs.",
             "Not told apart by these seeds: x=a and x=b could be best.",
-            "They would show a difference of 3.26; that of the first two takes about 4 each.",
+            "They would show a difference of 3.26; that of the first two takes about 4 seeds each.",
         ],
     ),
     (
@@ -218,9 +218,9 @@ def test_settings_of_different_data_are_not_ranked() -> None:
 def test_the_command_of_the_best_run_is_quoted_for_a_shell() -> None:
     jobs = [["architecture.hidden=[8,4]", f"seed={seed}"] for seed in (0, 1)]
     results = results_of(jobs, [ended(0.2), ended(0.1)])
-    assert first_command(results) == ("First setting", "python -m nnexp 'architecture.hidden=[8,4]'")
+    assert first_command(results) == ("Command", "python -m nnexp 'architecture.hidden=[8,4]'")
     alone = results_of(jobs[:1], [ended(0.2)])
-    assert first_command(alone) == ("First setting", "python -m nnexp 'architecture.hidden=[8,4]' seed=0")
+    assert first_command(alone) == ("Command", "python -m nnexp 'architecture.hidden=[8,4]' seed=0")
 
 
 def test_a_setting_that_is_shown_to_be_best_is_called_so() -> None:
@@ -324,7 +324,7 @@ def test_draws_that_crowd_at_an_edge(centre: float, which: str | None) -> None:
 
 
 CLEARLY_WORSE = (
-    "The best run has its lowest test/loss at epoch 50 of 100, and ends clearly worse (overfitting, or too large "
+    "The best setting has its lowest test/loss at epoch 50 of 100, and ends clearly worse (overfitting, or too large "
     "steps): train shorter, or stop early."
 )
 
@@ -332,7 +332,7 @@ CLEARLY_WORSE = (
 @pytest.mark.parametrize(
     ("at", "end", "said"),
     [
-        (1.0, 0.1, f"The test/loss of the best run was still falling at its end, epoch {LENGTH}: train longer."),
+        (1.0, 0.1, f"The test/loss of the best setting was still falling at its end, epoch {LENGTH}: train longer."),
         (0.9, 0.1, None),
         (0.5, 0.14, None),
         (

@@ -3,10 +3,12 @@
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nnexp import run
 from nnexp.config.compose import compose_experiment
+from nnexp.runs.story import _patience
 
 QUIET = ("tracking=none", "figures=false", "verbose=false")
 HEART = ("dataset=heart", "architecture.hidden=[64]", "optimizer=adam", "optimizer.learning_rate=0.01")
@@ -32,6 +34,13 @@ def test_a_run_is_told_what_became_of_it_and_what_to_try(
     assert any(tried in word for word in words)
     assert compose_experiment(words) != compose_experiment([*overrides, *quiet])
     assert sentence in (result.folder / "report.md").read_text()
+
+
+def test_early_stopping_that_is_tried_waits_until_the_lowest_loss() -> None:
+    bumps = np.array([5.0, 4.0, *[4.5] * 30, 3.0, 3.5, 2.0, *[6.0] * 50])
+    patience = _patience(bumps)
+    assert patience == 2 * 31
+    assert _patience(np.array([3.0, 2.0, 1.0, 2.0])) == 20
 
 
 def test_a_run_that_diverged_is_told_to_take_smaller_steps(tmp_path: Path) -> None:

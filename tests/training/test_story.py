@@ -44,5 +44,19 @@ def test_each_story_is_told_where_it_happened(story: Story | None, expected: Sto
     assert story == expected
 
 
+def test_noise_at_the_end_is_no_fall() -> None:
+    noise = 0.1 + 0.02 * np.random.default_rng(0).random(60)
+    assert told(SETTLED, [*FALL, *noise[:40].tolist()], 0.9) in ("learned", "overfitted")
+    late = [*FALL, *([0.1] * 35), 0.12, 0.11, 0.0995]
+    assert told(late, late, 0.9) == "learned"
+
+
+def test_what_the_features_give_is_no_guess() -> None:
+    history = History(np.arange(2), {"train/loss": np.array([1.0, 0.1]), "test/loss": np.array([1.0, 0.1])})
+    left = {"train/loss": 0.1, "test/loss": 0.1, "test/neighbour_accuracy": 0.8}
+    assert story_of(history, left, {"test/neighbour_accuracy": 0.9}) == "falling"
+    assert story_of(history, {**left, "test/accuracy": 0.4}, {"test/accuracy": 0.5}) == "guessing"
+
+
 def test_a_run_that_was_not_evaluated_has_none() -> None:
     assert story_of(History(np.arange(0), {}), {}, {}) is None

@@ -28,17 +28,20 @@ class Confirmation:
         others: The others that were asked again.
         sign: 1 where lower values are better, else -1.
         matters: Differences below it do not matter; None: every one does.
+        complete: Whether all fresh runs are there.
     """
 
     leader: Measured
     others: tuple[Measured, ...]
     sign: int
     matters: float | None = None
+    complete: bool = True
 
     @property
     def thin(self) -> bool:
         """Tell whether there are too few fresh seeds to tell anything."""
-        return any(len(one.values) < FEWEST for one in (self.leader, *self.others) if not one.lost)
+        compared = [self.leader, *(one for one in self.others if not one.lost)]
+        return any(len(one.values) < FEWEST for one in compared)
 
     @property
     def alike(self) -> list[Measured]:
@@ -67,7 +70,7 @@ class Confirmation:
     @property
     def best(self) -> bool:
         """Tell whether the chosen one is shown to be better than all others that were asked again."""
-        return bool(self.others) and not (self.thin or self.could_be_better or self.alike)
+        return bool(self.others) and self.complete and not (self.thin or self.could_be_better or self.alike)
 
 
 def confirmation_of(results: SweepResults) -> Confirmation | None:
@@ -91,7 +94,13 @@ def confirmation_of(results: SweepResults) -> Confirmation | None:
             continue  # the default, which is one of the settings under another name
         measured = setting.measured(metric)
         others.append(measured if name in known else Measured(DEFAULT, measured.values, measured.diverged))
-    return Confirmation(chosen.measured(metric), tuple(others), results.sign, results.matters)
+    return Confirmation(
+        leader=chosen.measured(metric),
+        others=tuple(others),
+        sign=results.sign,
+        matters=results.matters,
+        complete=results.complete,
+    )
 
 
 def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> list[Job]:

@@ -48,8 +48,8 @@ def best_run(results: SweepResults) -> SweepRun | None:
 def standing(results: SweepResults) -> str:
     """Return what the setting that comes first is called: best where that is shown, or where there is no other."""
     again, found = confirmation_of(results), results.verdict
-    shown = again.best if again is not None else found is None or found.best
-    return "best" if shown else "first"
+    shown = again.best if again is not None else found is not None and found.best
+    return "best" if shown or len(results.settings) == 1 else "first"
 
 
 def first_command(results: SweepResults) -> tuple[str, str] | None:
@@ -78,11 +78,18 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
 
 
 def _off_plateau(results: SweepResults) -> list[str]:
-    """Return the overrides of the run with the largest steps, ten times as large where it says so, twice as long."""
-    numbers = {run.job: float(run.value(RATE) or 0) for run in results.runs}
-    run = max(results.runs, key=lambda run: numbers[run.job])
+    """Return the overrides of the run with the largest steps, ten times as large where it says so, twice as long.
+
+    Where larger ones diverged, it is the middle between.
+    """
+
+    def rate_of(run: SweepRun) -> float:
+        return float(run.value(RATE) or 0)
+
+    run = max(_learning(results), key=rate_of)
+    rate, limit = rate_of(run), min(map(rate_of, (one for one in results.diverged if rate_of(one))), default=math.inf)
     changes = {} if run.summary is None else {f"trainer.{run.summary.unit}s": f"{2 * run.summary.length}"}
-    changes |= {RATE: f"{10 * numbers[run.job]:g}"} if numbers[run.job] else {}
+    changes |= {RATE: f"{10 * rate if 10 * rate < limit else math.sqrt(rate * limit):.3g}"} if rate else {}
     kept = [override for override in run.job if key_of(override) not in (*changes, *REPEATS)]
     return [*kept, *(f"{key}={value}" for key, value in changes.items())]
 
@@ -151,9 +158,10 @@ def incompleteness(results: SweepResults) -> str | None:
     parts = []
     if results.missing:
         parts.append(f"{results.missing} of {results.total} runs {'is' if results.missing == 1 else 'are'} missing")
-    if results.failed:
+    failed = len(results.failed) + len(results.failed_fresh)
+    if failed:
         which = "" if results.missing else f" of {results.total} runs"
-        parts.append(f"{len(results.failed)}{which} failed")
+        parts.append(f"{failed}{which} failed")
     return f"Incomplete: {' and '.join(parts)}; what follows is about the others, and may change."
 
 
@@ -175,9 +183,10 @@ def verdict(results: SweepResults) -> list[str]:
 
 def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[str]:
     """Return what fresh repeats say of the setting that the first ones chose."""
-    chosen, count = again.leader, len(again.leader.values)
-    value = f"{short(chosen.name)}, {called(results)} {_spread(chosen)} over {count} fresh {results.repeats_name}"
-    lost = f" ({chosen.diverged} more diverged)" if chosen.diverged else ""
+    chosen, gone = again.leader, "never got there" if results.timed else "diverged"
+    fresh = f"{len(chosen.values)} fresh {_seeds(results, len(chosen.values)).partition(' ')[2]}"
+    value = f"{short(chosen.name)}, {called(results)} {_spread(chosen)} over {fresh}"
+    lost = f" ({chosen.diverged} more {gone})" if chosen.diverged else ""
     asked = [one for one in again.others if one.name != ASKED_DEFAULT]
     default = next((one for one in again.others if one.name == ASKED_DEFAULT), None)
     others = [f"the next {len(asked)}" if len(asked) > 1 else "the next one"] if asked else []
@@ -196,7 +205,7 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
     else:
         lines.append(f"So few fresh {results.repeats_name} claim nothing: sweep.confirm=10.")
     if default is not None:
-        lines.append(f"The default: {_spread(default) if default.values else 'diverged every time'}.")
+        lines.append(f"The default: {_spread(default) if default.values else f'{gone} every time'}.")
     return lines
 
 
@@ -288,10 +297,15 @@ def flags(results: SweepResults) -> list[str]:
 
 def plateau(results: SweepResults) -> float | None:
     """Return the training loss on which every run stayed, no better than guessing; None if one learned something."""
-    runs = [run for run in results.runs if run.summary is not None and not run.diverged]
+    runs = _learning(results)
     if not runs or any(story(run) != "stuck" for run in runs):
         return None
     return fmean(run.summary.final[TRAINING_LOSS] for run in runs if run.summary is not None)
+
+
+def _learning(results: SweepResults) -> list[SweepRun]:
+    """Return the runs that went to their end."""
+    return [run for run in results.runs if run.summary is not None and not run.diverged and not run.halved]
 
 
 def story(run: SweepRun) -> Story | None:
@@ -417,7 +431,8 @@ def _flags_of_time(results: SweepResults, setting: Setting) -> list[str]:
         return []
     loss, unit = chosen_by(summary.best), summary.unit
     longer = f"trainer.{unit}s"  # where that varies, its edge says so
-    if common == "falling" and longer not in {swept.key for swept in results.swept_keys}:
+    stopped = any(run.summary is not None and run.summary.stopped is not None for run in runs)
+    if common == "falling" and not stopped and longer not in {swept.key for swept in results.swept_keys}:
         end = f"{unit} {summary.length}"
         return [f"The {loss} of the {standing(results)} setting was still falling at its end, {end}: train longer."]
     by_loss = results.reading is not None and results.reading.metric == loss

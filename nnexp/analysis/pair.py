@@ -1,7 +1,7 @@
 """Which of two settings is better, as far as their seeds can tell: A, B, or not shown."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Literal
 
 from nnexp.analysis.results import Setting, SweepResults
@@ -20,6 +20,7 @@ class Pair:
         metric: The metric that decides; None where they cannot be compared.
         sign: 1 where lower values of it are better, else -1.
         matters: A difference below it does not matter; None: every one does.
+        timed: Whether the metric is the time to a level, which a run may never reach.
     """
 
     a: Measured
@@ -27,6 +28,7 @@ class Pair:
     metric: str | None
     sign: int
     matters: float | None = None
+    timed: bool = False
 
     @classmethod
     def of(cls, results: SweepResults) -> "Pair":
@@ -34,7 +36,7 @@ class Pair:
         metric, half = results.metric if results.comparable else None, len(results.runs) // 2
         settings = (Setting(name, runs) for name, runs in (("A", results.runs[:half]), ("B", results.runs[half:])))
         a, b = (setting.measured(metric or "") for setting in settings)
-        return cls(a, b, metric, results.sign, matters=results.matters)
+        return cls(a, b, metric, results.sign, matters=results.matters, timed=results.timed)
 
     @property
     def better(self) -> Letter | None:
@@ -64,7 +66,7 @@ class Pair:
         first = f"{self.better} is better" if self.better is not None else "Not shown which is better"
         if self.metric is None:
             return f"{first}: their losses or data differ, so that no metric compares them."
-        line = f"{first}: {self.metric} {_said(self.a)} of A, {_said(self.b)} of B"
+        line = f"{first}: {self.metric} {self._said(self.a)} of A, {self._said(self.b)} of B"
         if self.p is not None:
             count, pairs = wins(self.a, self.b, self.sign)
             line += f"; p {'< .001' if self.p < 0.001 else f'= {figures(self.p)}'}, A wins {count:g} of {pairs} pairs"  # noqa: PLR2004 - as tables say it
@@ -77,13 +79,13 @@ class Pair:
             "metric": self.metric,
             "p": self.p,
             "matters": self.matters,
-            **{name: asdict(one) for name, one in (("A", self.a), ("B", self.b))},
+            **{name: {"values": one.values, "without": one.diverged} for name, one in (("A", self.a), ("B", self.b))},
         }
 
-
-def _said(one: Measured) -> str:
-    """Return what the seeds of a setting gave, in words."""
-    lost = f" ({one.diverged} of {one.repeats} diverged)" if one.diverged else ""
-    if not one.values:
-        return f"none{lost}"
-    return figures(one.mean) + (f" ± {figures(one.deviation)}" if len(one.values) > 1 else "") + lost
+    def _said(self, one: Measured) -> str:
+        """Return what the seeds of a setting gave, in words."""
+        gone = "never got there" if self.timed else "diverged"
+        lost = f" ({one.diverged} of {one.repeats} {gone})" if one.diverged else ""
+        if not one.values:
+            return f"none{lost}"
+        return figures(one.mean) + (f" ± {figures(one.deviation)}" if len(one.values) > 1 else "") + lost

@@ -54,7 +54,13 @@ def ordered(results: SweepResults, measure: Measure) -> list[Point]:
         if read:
             runs, values = zip(*read, strict=True)
             points.append(Point(setting, runs, values))
-    return sorted(points, key=lambda one: (one.setting.halved, sign * one.mean, one.setting.name))
+    return sorted(points, key=lambda one: (_class(one, measure), sign * one.mean, one.setting.name))
+
+
+def _class(point: Point, measure: Measure) -> tuple[bool, int]:
+    """Return what counts before the mean, as in the text: halving, and how often a level was never reached."""
+    timed = Reading.of(measure.reading).kind == TIME_TO
+    return point.setting.halved, len(point.setting.runs) - len(point.values) if timed else 0
 
 
 def _reading(run: SweepRun, path: str) -> float | None:
@@ -95,7 +101,7 @@ def can_compare(results: SweepResults, measure: Measure) -> bool:
 
 def verdict_of(results: SweepResults, points: Sequence[Point], measure: Measure) -> Verdict | None:
     """Return the verdict on settings that went as far as the first; None where it has no rival."""
-    rivals = [one for one in points if one.setting.halved == points[0].setting.halved]
+    rivals = [one for one in points if _class(one, measure) == _class(points[0], measure)]
     measured = [Measured(one.setting.name, one.values, len(one.setting.runs) - len(one.values)) for one in rivals]
     matters = results.matters if measure.reading == ranked_by(results) else None
     return verdict_on(measured, 1 if measure.lower else -1, matters)

@@ -177,7 +177,7 @@ class SweepResults:
         question: What the sweep is to find out, or None.
         command: The command that does the same.
         runs: The runs that were trained, failed or were reused, in the order of the sweep.
-        missing: How many jobs were not done, because the sweep was interrupted.
+        missing: How many jobs were not done, because the sweep was interrupted, those with fresh seeds included.
         wanted: The path of the reading to rank by; None is the final selection loss (validation, else test).
         matters: Differences below it do not matter; None: every one does.
         fresh: The runs with seeds that chose nothing, which test what the others chose.
@@ -237,12 +237,17 @@ class SweepResults:
     @property
     def total(self) -> int:
         """Return how many runs there would be in the whole sweep."""
-        return len(self.runs) + self.missing
+        return len(self.runs) + len(self.fresh) + self.missing
 
     @cached_property
     def failed(self) -> list[SweepRun]:
         """Return the runs that failed."""
         return [run for run in self.runs if run.summary is None]
+
+    @cached_property
+    def failed_fresh(self) -> list[SweepRun]:
+        """Return the runs with fresh seeds that failed."""
+        return [run for run in self.fresh if run.summary is None]
 
     @cached_property
     def diverged(self) -> list[SweepRun]:
@@ -252,7 +257,7 @@ class SweepResults:
     @property
     def complete(self) -> bool:
         """Tell whether every job was done and none failed; a run that diverged is a result."""
-        return not self.missing and not self.failed
+        return not self.missing and not self.failed and not self.failed_fresh
 
     @cached_property
     def baselines(self) -> dict[str, list[float]]:
@@ -347,8 +352,12 @@ class SweepResults:
         """Return runs by the values of the keys that the sweep varies, repeats apart."""
         keys = [swept.key for swept in self.swept_keys if swept.key not in REPEATS]
         groups: dict[tuple[str | None, ...], list[SweepRun]] = {}
+        known: set[tuple[object, ...]] = set()
         for run in runs:
-            groups.setdefault(tuple(run.value(key) for key in keys), []).append(run)
+            values = tuple(run.value(key) for key in keys)
+            if not run.config_hash or (*values, run.config_hash) not in known:  # jobs may say the same in two ways
+                groups.setdefault(values, []).append(run)
+            known.add((*values, run.config_hash))
         return [
             Setting(
                 run_name([f"{key}={value}" for key, value in zip(keys, values, strict=True) if value], self.titles),

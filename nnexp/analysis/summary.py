@@ -95,11 +95,12 @@ def baseline(results: SweepResults) -> list[str]:
 def failures(results: SweepResults) -> list[str]:
     """Return the names of the first runs that failed, with the reasons."""
     lines = []
-    for run in results.failed[:NAMED_FAILURES]:
+    failed = [*results.failed, *results.failed_fresh]
+    for run in failed[:NAMED_FAILURES]:
         reason = " ".join((run.error or "no reason known").split())
         cut = reason if len(reason) <= REASON_LENGTH else reason[: REASON_LENGTH - 1] + "…"
         lines.append(f"Failed: {short(run.name)}: {cut}")
-    more = len(results.failed) - NAMED_FAILURES
+    more = len(failed) - NAMED_FAILURES
     return [*lines, f"... and {more} more failed."] if more > 0 else lines
 
 

@@ -69,9 +69,10 @@ def referee(
     if len(texts) != len(STATUSES) - 1 or seeds < FEWEST:
         raise UserError(f"--seeds {seeds}: must be {FEWEST} or more, and stand beside two runs or texts of overrides")
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        pair = Pair.of(train_pair(texts, seeds, output_dir, options))
+        results = train_pair(texts, seeds, output_dir, options)
+        pair = Pair.of(results)
     terminal.show_lines([json.dumps(pair.as_json()) if as_json else pair.line])
-    return STATUSES[pair.better]
+    return STATUSES[pair.better] if results.complete else ExitStatus.UNSUCCESSFUL
 
 
 def show(names: Sequence[str], output_dir: Path) -> None:

@@ -85,11 +85,13 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     """
     if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")
-    stores, delivered, left = Stores(uris), 0, 0
+    stores, delivered, left, busy = Stores(uris), 0, 0, 0
     for folder, hand_over in _left_in(output_dir, stores):
         try:
             with held(lock_of(folder)) as ours:
-                if not ours:  # somebody is at work there
+                if not ours:
+                    busy += 1
+                    terminal.show_lines([f"In use, and left alone: {relative(folder)}"])
                     continue
                 remove_temporaries(folder)
                 hand_over()
@@ -99,7 +101,7 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
         else:
             delivered += 1
             terminal.show_lines([f"Delivered {relative(folder)}"])
-    if not delivered and not left:
+    if not (delivered or left or busy):
         terminal.show_lines([f"Nothing is left to deliver in {relative(output_dir)}."])
     return left == 0
 

@@ -106,6 +106,12 @@ def remove_temporaries(folder: Path) -> None:
         _remove(path)
 
 
+def clear(folder: Path) -> None:
+    """Remove everything in a folder, but for what is hidden, such as its lock."""
+    for path in folder.glob("[!.]*"):
+        _remove(path)
+
+
 def remove_abandoned(folder: Path) -> None:
     """Remove what killed processes have left in a folder, if it is so old that nobody can be writing it."""
     for path in [path for path in folder.glob(".*") if TEMPORARY.fullmatch(path.name)]:

@@ -3,8 +3,10 @@
 The file is never removed, since another process could have opened it just before.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOENT
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,8 +22,14 @@ def lock_of(folder: Path) -> Path:
 
 
 def locked(path: Path, seconds: float = 0.0) -> "BaseFileLock | None":
-    """Return a lock, or None if another process has it for so long; the system releases the locks of dead processes."""
+    """Return a lock, or None if another process has it for so long; the system releases the locks of dead processes.
+
+    Raises OSError if its folder is not there, or cannot be written to.
+    """
     from filelock import FileLock, Timeout
+
+    if not path.parent.is_dir():  # which filelock would make
+        raise FileNotFoundError(ENOENT, os.strerror(ENOENT), str(path.parent))
 
     lock = FileLock(path)
     try:

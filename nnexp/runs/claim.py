@@ -10,7 +10,7 @@ from nnexp.core.errors import UserError
 from nnexp.core.files import hidden_folder, new_folder, remove_abandoned, remove_temporaries, unwritable
 from nnexp.core.locks import held, lock_of
 from nnexp.runs.prepare import FOLDER_NAME, Ready
-from nnexp.runs.record import record_of, write_record
+from nnexp.runs.record import read_record, record_of, write_record
 from nnexp.runs.resume import Resumed
 from nnexp.runs.tracked import note_beginning
 from nnexp.tracking.tracker import RunRecord
@@ -38,8 +38,11 @@ def claimed(
                 with hidden_folder(parent / name) as hidden:
                     write_record(hidden, record, ready.experiment, durable=True)
                     folder = new_folder(parent, name, hidden.rename)
-            if not resources.enter_context(held(lock_of(folder))):
-                raise UserError(f"resume={folder}: must not be a run that another process is training")
+            ours = folder.is_dir() and resources.enter_context(held(lock_of(folder)))
+            if not ours or (before is not None and earlier is not None and read_record(folder) != earlier.record):
+                raise UserError(
+                    f"resume={before}: must not be a run that another process is training, or has gone on with"
+                )
             remove_temporaries(folder)
             note_beginning(folder, uri, None if earlier is None else earlier.run_id)
         except OSError as error:

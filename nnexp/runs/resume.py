@@ -22,7 +22,7 @@ from nnexp.runs.tracked import read_tracked, tracked_as
 from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
 from nnexp.storage.run_folder import RunSummary
 from nnexp.tracking.mlflow import MLflowTracking, default_uri
-from nnexp.tracking.mlflow_store import DATABASE
+from nnexp.tracking.mlflow_store import DATABASE, database_file
 from nnexp.tracking.tracker import RunRecord
 from nnexp.training.loop import Training
 from nnexp.training.trainer import Trainer
@@ -188,9 +188,10 @@ def check_store(earlier: Resumed | None, uri: str, overrides: Sequence[str], out
     """
     if earlier is None or earlier.folder is None or any(key_of(one).startswith("tracking") for one in overrides):
         return
-    known = read_tracked(earlier.folder)
+    files = {name: database_file(name) for name in read_tracked(earlier.folder)}
+    known = [name for name, file in files.items() if file is None or is_there(file)]  # one may have stayed behind
     if known and uri == default_uri(output_dir) and uri not in known:
-        raise UserError(f"tracking.uri=null: must be {next(iter(known))}, where the run is tracked, or another store")
+        raise UserError(f"tracking.uri=null: must be {known[0]}, where the run is tracked, or another store")
 
 
 def _output_dir(folder: Path, default: str) -> str:

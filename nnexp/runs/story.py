@@ -31,7 +31,8 @@ def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
             stays = (
                 f"It stays where it began, {TRAINING_LOSS} {figures(summary.final[TRAINING_LOSS])}, and only guesses."
             )
-            told = [f"{stays} Try larger steps, larger starting weights, or longer: {_with(ready, faster, longer)}"]
+            changes = (faster, longer) if outcome.stopped is None else (faster,)
+            told = [f"{stays} Try larger steps, larger starting weights, or longer: {_with(ready, *changes)}"]
         case "guessing":
             told = ["It learned something of the training part, but is no better on the test part than its baseline."]
         case "overfitted":
@@ -40,7 +41,7 @@ def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
             rose = f"Its {loss} was lowest, {best}, and rose to {figures(summary.final[loss])}"
             again = _with(ready, f"trainer.early_stopping={{patience: {_patience(history.metrics[loss])}}}")
             told = [f"{rose}: it overfits, or its steps are too large. Try {again}"]
-        case "falling":
+        case "falling" if outcome.stopped is None:
             told = [f"Its {chosen_by(history.metrics)} was still falling at the end. Try {_with(ready, longer)}"]
         case _:
             told = []

@@ -26,7 +26,7 @@ from nnexp.runs.prepare import Ready, prepare
 from nnexp.runs.record import RECORD, finished_run, summary_in, write_error, write_record
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
-from nnexp.runs.tracked import deliver_command, note
+from nnexp.runs.tracked import deliver_command, note, read_tracked
 from nnexp.runs.write import file_and_links, write_run
 from nnexp.storage.checkpoints import Checkpoints
 from nnexp.storage.run_folder import files_to_record, write_history
@@ -208,7 +208,7 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
         result = result_of(ready, outcome, folder, seconds=training.seconds, links=tracked.links())
         if not is_there(folder / RECORD):  # the folder was removed, or is another one
             write_record(folder, record, experiment)
-        served, figures = tracked.run_id is not None, experiment.figures is not False
+        served, figures = bool(tracked.run_id or read_tracked(folder)), experiment.figures is not False
         write_run(ready, outcome, result, figures=figures, served=served, durable=True)
         return result
 

@@ -14,7 +14,7 @@ from nnexp.runs.prepare import Ready, load, prepare
 from nnexp.sweeps.options import SweepOptions
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.evaluator import metric_names
-from nnexp.training.readings import Reading, check_reading
+from nnexp.training.readings import TIME_TO, Reading, check_reading
 
 Loaded = dict[str, tuple[Data, DatasetFacts]]
 """Data by the configs it was loaded from."""
@@ -72,5 +72,8 @@ def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:
     if len(losses) > 1 and (options.metric is None or Reading.of(options.metric).metric.endswith("/loss")):
         wanted = "must have a sweep.metric that can be compared, such as test/accuracy or test/r2, where losses differ"
         raise UserError(f"sweep.halving={share}: {wanted}")
+    if options.metric is not None and Reading.of(options.metric).kind == TIME_TO:
+        wanted = f"must be another reading beside sweep.halving={share}: none may be there yet"
+        raise UserError(f"sweep.metric={options.metric}: {wanted}")
     if any(trainer.max_seconds is not None for trainer in trainers):
         raise UserError(f"sweep.halving={share}: must be null where trainer.max_seconds is not")

@@ -18,6 +18,8 @@ from nnexp.sweeps.configs import experiments_of
 from nnexp.sweeps.session import Session, running
 from nnexp.sweeps.workers import Workers
 
+OUTPUT_DIR = "output_dir"
+
 
 def train_pair(texts: Sequence[str], seeds: int, output_dir: Path, options: Sequence[str] = ()) -> SweepResults:
     """Train what is missing of two settings with seeds 0, 1, 2 and so on, and return the results, those of A first.
@@ -31,16 +33,25 @@ def train_pair(texts: Sequence[str], seeds: int, output_dir: Path, options: Sequ
         options: Overrides of the sweep, such as `sweep.metric=test/accuracy`.
     """
     settings = [setting_of(text, output_dir) for text in texts]
-    shared = [f"output_dir={output_dir}", *(one for one in settings[0] + settings[1] if without_effect(key_of(one)))]
+    said = [one for one in settings[0] + settings[1] if without_effect(key_of(one)) and key_of(one) != OUTPUT_DIR]
+    shared = [*said, f"{OUTPUT_DIR}={output_dir}"]
     own = [[one for one in setting if not without_effect(key_of(one))] for setting in settings]
     jobs = [[*setting, f"{SEED}={seed}", *dict.fromkeys(shared)] for setting in own for seed in range(seeds)]
     with sweep_config(options) as (loader, config):
         for one in OverridesParser.create(loader).parse_overrides([*own[0], *own[1]]):
             if one.is_sweep_override():
                 raise UserError(f"{one.input_line}: must be one value, for one setting is compared with another one")
-        with running(Session(config, len(jobs))) as session:
-            session.launch(jobs, experiments_of(jobs, loader, config), Workers())
-            return session.results()
+            if key_of(str(one.input_line)).startswith("sweep."):
+                raise UserError(f"{one.input_line}: must be no part of a setting; there are --metric and --matters")
+        results: SweepResults | None = None
+        try:
+            with running(Session(config, len(jobs))) as session:
+                session.launch(jobs, experiments_of(jobs, loader, config), Workers())
+                results = session.results()
+        except SystemExit:  # something failed, or could not be recorded, which was said
+            if results is None:
+                raise
+        return results
 
 
 def setting_of(text: str, output_dir: Path) -> Job:

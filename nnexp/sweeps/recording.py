@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Callable
-from contextlib import nullcontext
 from pathlib import Path
 from queue import SimpleQueue
 from threading import Thread
@@ -62,8 +61,8 @@ class Recorder:
         uri, child = self.tracked.uri, self._children.get(config_hash)
         if child is not None and tracked_as(folder, uri) == child.run_id:
             return
-        own = folder.parent == self._own  # and locked with the sweep
-        with nullcontext(enter_result=True) if own else held(lock_of(folder), seconds=SECONDS_FOR_OTHERS) as ours:
+        own = folder.parent == self._own
+        with held(lock_of(folder), seconds=SECONDS_FOR_OTHERS) as ours:
             if not ours:
                 raise TrackingError(f"another process is at work in {folder}")
             there = read_tracked(folder).get(uri)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
+from errno import EBUSY
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -32,7 +33,8 @@ from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.exits import ExitStatus
-from nnexp.core.files import absolute, unwritable, writable_folder
+from nnexp.core.files import absolute, clear, unwritable, writable_folder
+from nnexp.core.locks import held, lock_of
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
@@ -40,7 +42,7 @@ from nnexp.report import terminal
 from nnexp.runs.prepare import Ready
 from nnexp.runs.record import RECORD, UNKNOWN_CODE, record_of, write_error, write_record
 from nnexp.runs.result import result_of
-from nnexp.runs.tracked import InStore, deliver_command, note, tracked_as, write_tracked
+from nnexp.runs.tracked import InStore, deliver_command, note, note_beginning, tracked_as, write_tracked
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
 from nnexp.sweeps.check import Loaded, asked, checked
@@ -111,7 +113,11 @@ class Session:
             reused = self._trained_before(runs, firsts, None)
             show_plan(jobs, [runs[place] for place in firsts if place not in reused], self._record.total, workers)
             return []
-        folder = self._folder = self._folder or self._begin(jobs, runs)
+        if self._folder is None:
+            self._folder = self._begin(jobs, runs)
+            with suppress(OSError):  # from now on it can be delivered, whatever happens
+                note_beginning(self._folder.path, runs[0].experiment.tracking.address(self._output_dir))
+        folder = self._folder
         reused = self._trained_before(runs, firsts, folder.runs)
         missing = [place for place in firsts if place not in reused]
         known = [reused.get(places[run.config_hash][0], planned(run, folder.runs)) for run in runs]
@@ -148,7 +154,14 @@ class Session:
         wanted, results = self._options.confirm, self.results()
         jobs = jobs_to_confirm(results, FRESH_SEEDS if wanted is None else wanted, self._seed)
         cheap = len(jobs) * self._work <= CHEAP and plateau(results) is None
-        return jobs if wanted is not None or cheap else []
+        if wanted is None and not cheap:
+            return []
+        self._record = replace(self._record, fresh=len(jobs))
+        if self._folder is not None:
+            self._folder.record = replace(self._folder.record, fresh=len(jobs))
+            with suppress(OSError):  # it is read after a death only
+                self._folder.note("RUNNING")
+        return jobs
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""
@@ -201,7 +214,7 @@ class Session:
         links = [] if tracked is None else tracked.links()
         lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
         lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
-        gone = [run for run in results.runs if is_gone(run, path)]
+        gone = [run for run in (*results.runs, *results.fresh) if is_gone(run, path)]
         if gone:
             lines.append(f"Not in {path}: {len(gone)} runs")
         complete = results.complete and not gone and written == path
@@ -353,8 +366,21 @@ def write_swept(
     wanted: str | None = None,
 ) -> SweepRun:
     """Write a run in place of an earlier training of its job, and return it, with the reading that is wanted."""
-    shutil.rmtree(folder)
-    folder.mkdir()
+    with held(lock_of(folder)) as ours:
+        if not ours:
+            raise OSError(EBUSY, "another process trains the run there")
+        return _written_anew(run, result, tags, folder, wanted=wanted)
+
+
+def _written_anew(
+    run: Ready,
+    result: tuple[Outcome, float] | Failure,
+    tags: Mapping[str, str],
+    folder: Path,
+    *,
+    wanted: str | None,
+) -> SweepRun:
+    clear(folder)
     write_record(folder, record_of(run, tags), run.experiment)
     written = planned(run, folder.parent)
     if isinstance(result, Failure):

@@ -17,7 +17,7 @@ from nnexp.analysis.results import SweepResults, SweepRun
 from nnexp.core.errors import DamagedError, UserError
 from nnexp.core.files import is_there, new_folder, remove_temporaries
 from nnexp.core.json_files import read_json, write_json
-from nnexp.core.locks import lock_of, locked
+from nnexp.core.locks import held, lock_of, locked
 from nnexp.runs.prepare import FOLDER_NAME
 from nnexp.runs.record import ERROR, failure, history_of
 from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY, RunSummary
@@ -42,6 +42,7 @@ class SweepRecord:
         command, question: The command that was given, and its question.
         metric, matters: The metric to rank by, and the difference that matters, if it says so.
         total: How many jobs there are in all batches.
+        fresh: How many jobs with fresh seeds came after them.
         drawn: The keys whose values are drawn from intervals.
         figures: The figures that were asked for, as configs; None: those that fit.
         facts: What a tracker records of it; nothing in a folder of an earlier version.
@@ -55,6 +56,7 @@ class SweepRecord:
     metric: str | None = None
     matters: float | None = None
     total: int = 0
+    fresh: int = 0
     drawn: Sequence[str] = ()
     figures: Sequence[Mapping[str, object]] | None = None
     facts: SweepFacts = field(default_factory=lambda: SweepFacts("", "", "", {}))
@@ -77,13 +79,13 @@ class SweepRecord:
 
     def results(self, runs: Sequence[SweepRun]) -> SweepResults:
         """Return the results of the sweep, given the runs that have ended or failed."""
-        choosing = [run for run in runs if not run.fresh]
+        choosing, fresh = [run for run in runs if not run.fresh], [run for run in runs if run.fresh]
         return SweepResults(
             question=self.question,
             command=self.command,
             runs=tuple(choosing),
-            missing=max(0, self.total - len(choosing)),
-            fresh=tuple(run for run in runs if run.fresh),
+            missing=max(0, self.total - len(choosing)) + max(0, self.fresh - len(fresh)),
+            fresh=tuple(fresh),
             wanted=self.metric,
             matters=self.matters,
             drawn=self.drawn,
@@ -195,7 +197,9 @@ class SweepFolder:
         shutil.rmtree(self.path / BATCHES, ignore_errors=True)
         for folder in self.runs.iterdir() if self.runs.is_dir() else ():
             if folder.is_dir() and not (folder / SUMMARY).exists():
-                shutil.rmtree(folder)
+                with held(lock_of(folder)) as ours:  # else somebody resumes it
+                    if ours:
+                        shutil.rmtree(folder)
 
 
 def results_in(folder: Path, record: SweepRecord) -> SweepResults:

@@ -47,6 +47,10 @@ class MLflowTracking(Tracking):
         if uri is not None:
             check_store(uri)
 
+    def address(self, output_dir: Path) -> str:
+        """Return the address of the store that `open` opens."""
+        return self._configured_uri() or default_uri(output_dir)
+
     def open(self, output_dir: Path) -> "MLflowTracker":
         """Return a tracker for a store that exists and answers."""
         uri, artifacts = self._configured_uri(), None

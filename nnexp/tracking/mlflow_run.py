@@ -25,6 +25,8 @@ POINTS_PER_CURVE = 200
 """The points of a curve that are delivered; the full history is an artifact."""
 DELIVER_SECONDS = 5.0
 """Time between two deliveries while a run trains."""
+ERROR = "error"
+"""The tag of a run that failed, with the reason."""
 LONGEST_WAIT = 300.0
 """The longest time between two deliveries, after several have failed."""
 
@@ -46,6 +48,7 @@ class MLflowRun(TrackedRun):
         self._client, self.uri, self._metric = client, uri, Metric
         self._experiment_id, self.run_id = str(run.info.experiment_id), str(run.info.run_id)
         self._latest: Mapping[str, float] = run.data.metrics
+        self._failed = ERROR in run.data.tags
         self._there = {name: self._delivered(name) for name in self._latest}
         self._epochs = {epochs[index] for index in evenly(len(epochs), POINTS_PER_CURVE)}
         self._pending: list[Metric] = []
@@ -109,6 +112,8 @@ class MLflowRun(TrackedRun):
         texts = {**tags, "mlflow.note.content": cut(description)}
         with tracking_errors():
             self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
+            if self._failed and ERROR not in tags:  # an earlier time
+                self._client.delete_tag(self.run_id, ERROR)
             log_files(self._client, self.run_id, files)
             self._client.set_terminated(self.run_id, status)
 

@@ -225,6 +225,10 @@ class Tracking(Component):
     def check(self) -> None:
         """Check, before anything is written, that the tracker can be reached; raises UserError if not."""
 
+    def address(self, output_dir: Path) -> str:
+        """Return the address of the store that `open` opens, at once; nothing without one."""
+        return ""
+
     @abstractmethod
     def open(self, output_dir: Path) -> Tracker:
         """Return the tracker; its files, if any, go into the output folder.

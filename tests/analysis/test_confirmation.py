@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from nnexp.analysis.confirmation import Confirmation, confirmation_of, jobs_to_confirm
-from nnexp.analysis.findings import first_command, flags, verdict
+from nnexp.analysis.findings import first_command, flags, incompleteness, verdict
 from nnexp.analysis.results import SweepResults
 from nnexp.analysis.verdict import Measured, Moments, worse
 from tests.analysis.made import diverged, ended, grid, results_of
@@ -67,6 +67,14 @@ LOW, MIDDLE, HIGH = (0.1, 0.11, 0.12, 0.09), (0.2, 0.21, 0.22, 0.19), (0.5, 0.51
                 "They do not tell it from rate=0.1 (0.205 ± 0.0108).",
             ],
         ),
+        (
+            {"1": (0.1, None, None, None), "": (None, None, None, None)},
+            [
+                "Chosen: rate=1, test/loss 0.100 over 1 fresh seed (3 more diverged).",
+                "So few fresh seeds claim nothing: sweep.confirm=10.",
+                "The default: diverged every time.",
+            ],
+        ),
     ],
 )
 def test_what_fresh_seeds_say(fresh: dict[str, Sequence[float | None]], said: list[str]) -> None:
@@ -84,6 +92,21 @@ def test_differences_that_do_not_matter_are_none() -> None:
         "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds.",
         "rate=1 and rate=0.1: no difference that matters, all within 0.2.",
     ]
+
+
+def test_nothing_is_best_while_fresh_runs_are_missing_or_failed() -> None:
+    whole = asked_again([0.3, 0.2, 0.4], {"1": LOW, "0.1": MIDDLE})
+    failed = tuple(
+        replace(run, summary=None, error="why") if run.value("seed") == "1" and run.value("rate") == "0.1" else run
+        for run in whole.fresh
+    )
+    for results, said in (
+        (replace(whole, missing=4), "Incomplete: 4 of 15 runs are missing;"),
+        (replace(whole, fresh=failed), "Incomplete: 1 of 11 runs failed;"),
+    ):
+        assert verdict(results)[0].startswith("Chosen so far: rate=1")
+        assert (incompleteness(results) or "").startswith(said)
+        assert not results.complete
 
 
 def test_without_fresh_seeds_of_the_chosen_one_nothing_is_confirmed() -> None:

@@ -48,6 +48,7 @@ def test_a_spread_is_0_only_where_nothing_varies() -> None:
     assert spread([0.69315, 0.69316]) == "0.6932 ± 7e-06"
 
 
+OTHERS = "every other one that went to the end (p < .05 for each)"
 BETTER = "better than the other (p < .05). Next: x=b, 0.990 behind; the first wins all 9 pairs."
 VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     (
@@ -103,7 +104,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     ),
     (
         {"a": [0.10, 0.11, 0.12], "b": [1.0, 1.1, 1.2], "c": [5.0, nan, nan], "d": [nan, nan, nan]},
-        [f"Best: x=a, test/loss 0.110 ± 0.0100 over 3 seeds, {BETTER}".replace("setting", "one that went to the end")],
+        [f"Best: x=a, test/loss 0.110 ± 0.0100 over 3 seeds, {BETTER}".replace("the other (p < .05)", OTHERS)],
     ),
     (
         {"a": [0.10, 0.11, 0.12], "c": [0.05, nan, nan]},

@@ -377,7 +377,7 @@ def test_what_is_in_use_is_left_alone(deliver: Deliver, tmp_path: Path) -> None:
         result = run([*SHORT, "seed=1"])
     with held(lock_of(result.folder)) as ours:
         assert ours
-        assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
+        assert deliver().stdout.startswith("In use, and left alone: outputs/digits_binary/")
 
 
 def test_only_stores_that_are_named_and_there_are_written_to(deliver: Deliver, tmp_path: Path) -> None:

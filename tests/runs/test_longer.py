@@ -11,7 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from nnexp.config.compose import compose_experiment
+from nnexp.core.errors import UserError
+from nnexp.runs.claim import claimed
+from nnexp.runs.prepare import prepare
 from nnexp.runs.record import read_record, summary_in
+from nnexp.runs.resume import resumed
 from nnexp.storage.run_folder import FIGURES, SUMMARY, TRACKED
 from tests.conftest import CommandLine, Finished
 from tests.runs.test_resume import assert_same_files, refusal
@@ -57,6 +62,25 @@ def test_a_run_made_longer_is_one_of_that_length(typed: Typed, tmp_path: Path) -
     assert "there is no such folder" in refusal(typed(f"resume={first}"))
     assert "Reused" not in typed("-m", "trainer.epochs=40,50", *SMALL, "tracking=none").stdout
     assert "Reused: 1 of 2" in typed("-m", "trainer.epochs=80,90", *SMALL, "tracking=none").stdout
+
+
+def test_of_two_that_make_a_run_longer_the_second_is_refused(typed: Typed, tmp_path: Path) -> None:
+    """It has read the checkpoint before the first one took the folder, and gave it another name."""
+    assert typed("trainer.epochs=40", *KEPT, "tracking=none").returncode == 0
+    first, outputs = the_run(tmp_path / "outputs"), tmp_path / "outputs"
+    asked = [f"resume={first}", "trainer.epochs=80", "tracking=none", "figures=false", "verbose=false"]
+    earlier = resumed(compose_experiment(asked), asked)
+    ready = prepare(earlier.experiment, earlier.overrides)
+    for _ in range(2):  # once where the folder has another name, once where it has its name and another record
+        assert typed(*asked).returncode == 0
+        with (
+            pytest.raises(UserError, match="has gone on with"),
+            claimed(ready, {}, outputs, uri="", earlier=earlier),
+        ):
+            pass
+        assert [*outputs.glob("digits_binary/*/")] == [the_run(outputs)]
+        the_run(outputs).rename(first)
+        asked[:2] = [f"resume={first}", "trainer.epochs=90"]
 
 
 def test_a_process_that_dies_while_it_makes_a_run_longer_is_gone_on_with(nnexp: CommandLine) -> None:

@@ -52,6 +52,13 @@ def test_a_run_that_diverged_is_told_to_take_smaller_steps(tmp_path: Path) -> No
     assert sentence.endswith("optimizer.learning_rate=100000")
 
 
+def test_a_run_that_was_stopped_is_not_told_to_train_longer(tmp_path: Path) -> None:
+    stop = "trainer.stop={metric: test/loss, below: 0.3}"
+    result = run(["trainer.epochs=600", stop, *QUIET, f"output_dir={tmp_path}"])
+    assert result.stopped is not None
+    assert result.story == []
+
+
 def test_dead_units_are_named_where_the_layers_were_watched(tmp_path: Path) -> None:
     overrides = ["dataset=circles", "architecture.activation=relu", "initializer.scale=20", "optimizer.learning_rate=5"]
     result = run([*overrides, "trainer.epochs=20", f"output_dir={tmp_path}", "tracking=none", "verbose=false"])

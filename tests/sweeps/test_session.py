@@ -652,6 +652,17 @@ def test_a_sweep_that_is_killed_ten_times_loses_nothing_that_is_done(nnexp: Comm
     check_kills(nnexp, sweep, runs=64, kills=10)
 
 
+def test_a_sweep_that_is_killed_at_once_can_be_delivered(nnexp: CommandLine) -> None:
+    """Its store is noted before anything is trained, and before the store is opened, which takes seconds."""
+    with group(nnexp, "-m", "seed=0,1", "trainer.epochs=100000", "architecture.hidden=[4]") as process:
+        while not [*nnexp.folder.glob("outputs/sweeps/*/tracked.json")]:
+            assert process.poll() is None
+            time.sleep(0.01)
+        assert not (nnexp.folder / "outputs" / "mlflow.db").exists()
+    (folder,) = nnexp.folder.glob("outputs/sweeps/2*")
+    assert [there.complete for there in read_tracked(folder).values()] == [False]
+
+
 def test_an_interrupted_sweep_says_how_to_go_on(nnexp: CommandLine) -> None:
     outputs = nnexp.folder / "outputs"
 

@@ -16,6 +16,7 @@ from uuid import uuid4
 import pytest
 
 from nnexp.core.errors import UserError
+from nnexp.core.locks import held, lock_of
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
 from nnexp.tracking.tracker import IDENTIFIER, SweepFacts
 
@@ -36,6 +37,7 @@ import sys, time
 from pathlib import Path
 import filelock  # now, for it takes longer than to begin
 from nnexp.core.errors import UserError
+from nnexp.core.locks import held, lock_of
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
 print("ready", flush=True)
 begin, folders = float(sys.stdin.readline()), []
@@ -121,6 +123,20 @@ def test_a_folder_that_is_free_is_gone_on_with_and_trackers_know_it(tmp_path: Pa
     assert len({one.record.facts.tags[IDENTIFIER] for one in (first, again, anew, other)}) == 3
     anew.close()
     other.close()
+
+
+def test_a_run_that_somebody_resumes_is_not_removed(tmp_path: Path) -> None:
+    first = begin(tmp_path)
+    busy, free = first.runs / "busy_0123456789ab", first.runs / "free_0123456789ab"
+    for folder in (busy, free):
+        folder.mkdir(parents=True)
+    first.close()
+    with held(lock_of(busy)) as ours:
+        assert ours
+        begin(tmp_path).close()
+        assert [*first.runs.iterdir()] == [busy]
+    begin(tmp_path).close()
+    assert [*first.runs.iterdir()] == []
 
 
 def test_the_parent_that_an_earlier_version_noted_is_kept(tmp_path: Path) -> None:

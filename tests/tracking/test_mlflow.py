@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from nnexp import run
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import resolved
+from nnexp.runs.record import read_record
 from nnexp.runs.result import Result
 from nnexp.tracking import mlflow_run, mlflow_sweep
 from nnexp.tracking.mlflow import MLflowTracking
@@ -177,6 +178,20 @@ def finished(key: str = "0123456789ab", status: Status = "FINISHED", **changes: 
         history=History(times, {"test/loss": loss, "train/loss": loss / 2}),
     )
     return replace(whole, **changes)  # type: ignore[arg-type]
+
+
+def test_a_run_that_failed_and_then_came_to_its_end_is_no_failure(in_folder: Callable[[], Path]) -> None:
+    folder = in_folder()
+    quick = ["trainer.epochs=2", "figures=false", "verbose=false", "tracking=none"]
+    record = read_record(run([*quick, f"output_dir={folder}"]).folder)
+    assert record is not None
+    tracker = MLflowTracking().open(folder)
+    failed = tracker.start(record, [1])
+    failed.finish({}, {"error": "RuntimeError: once"}, "", [], status="FAILED")
+    again = tracker.start(record, [1], failed.run_id)
+    again.finish({}, {}, "", [])
+    found = MlflowClient(tracker.uri).get_run(str(failed.run_id))
+    assert (found.info.status, "error" in found.data.tags) == ("FINISHED", False)
 
 
 class Opened(NamedTuple):

@@ -21,10 +21,11 @@ LISTED_VALUES = 8
 """How many values of a key are listed."""
 
 
-def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers) -> None:
+def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers, *, fresh: int = 0) -> None:
     """Print the plan of a sweep: which of the jobs known by now are trained, on which workers, and how long it takes.
 
-    `runs` are those to train, and `total` counts all jobs, also those that depend on the results of others.
+    `runs` are those to train, and `total` counts all jobs, also those that depend on the results of others; `fresh`
+    is the largest number of runs with fresh seeds that come after them.
     """
     with workers.start() as pool:
         count = pool.count
@@ -43,6 +44,10 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
             f"Time      about {_duration(seconds / min(count, len(stacks)))} of training, and the start and the report",
             f"Memory    about {_megabytes(runs, stacks):.0f} MB in each worker",
         ]
+    if fresh:
+        lines.append(
+            f"Then      up to {fresh} runs with fresh seeds test what these chose: sweep.confirm=0 leaves them out"
+        )
     terminal.show_lines([*lines, "", "Nothing was trained: sweep.plan=true."])
 
 

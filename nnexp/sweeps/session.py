@@ -21,7 +21,7 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from nnexp import __version__
-from nnexp.analysis.confirmation import jobs_to_confirm
+from nnexp.analysis.confirmation import ASKED_AGAIN, jobs_to_confirm
 from nnexp.analysis.figures import check_figures
 from nnexp.analysis.findings import plateau
 from nnexp.analysis.report import report_files, write_report
@@ -111,7 +111,10 @@ class Session:
         firsts = [same[0] for same in places.values()]
         if self._options.plan:
             reused = self._trained_before(runs, firsts, None)
-            show_plan(jobs, [runs[place] for place in firsts if place not in reused], self._record.total, workers)
+            new = [runs[place] for place in firsts if place not in reused]
+            several = any(swept.key not in REPEATS for swept in swept_keys_of(jobs))
+            fresh = (ASKED_AGAIN + 1) * self._fresh_seeds((ASKED_AGAIN + 1) * FRESH_SEEDS) if several else 0
+            show_plan(jobs, new, self._record.total, workers, fresh=fresh)
             return []
         if self._folder is None:
             self._folder = self._begin(jobs, runs)
@@ -150,11 +153,9 @@ class Session:
 
         Without a word about it, they are asked where they cost little: see `CHEAP`.
         """
-        self._confirming = True
-        wanted, results = self._options.confirm, self.results()
-        jobs = jobs_to_confirm(results, FRESH_SEEDS if wanted is None else wanted, self._seed)
-        cheap = len(jobs) * self._work <= CHEAP and plateau(results) is None
-        if wanted is None and not cheap:
+        self._confirming, results = True, self.results()
+        jobs = jobs_to_confirm(results, self._fresh_seeds((ASKED_AGAIN + 1) * FRESH_SEEDS), self._seed)
+        if self._options.confirm is None and plateau(results) is not None:
             return []
         self._record = replace(self._record, fresh=len(jobs))
         if self._folder is not None:
@@ -162,6 +163,12 @@ class Session:
             with suppress(OSError):  # it is read after a death only
                 self._folder.note("RUNNING")
         return jobs
+
+    def _fresh_seeds(self, runs: int) -> int:
+        """Return how many fresh seeds are asked of a setting, given the number of runs if it is not said."""
+        if self._options.confirm is not None:
+            return self._options.confirm
+        return FRESH_SEEDS if runs * self._work <= CHEAP else 0
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""
@@ -269,7 +276,7 @@ class Session:
         for place, run in found.items():
             if run.folder is not None and own is not None and not (run.folder / RECORD).exists():
                 with suppress(OSError):  # of an earlier version, and elsewhere
-                    record = replace(record_of(runs[place], self._tags), code=UNKNOWN_CODE)
+                    record = record_of(runs[place], {}, code=UNKNOWN_CODE)
                     write_record(run.folder, record, runs[place].experiment)
         return found
 

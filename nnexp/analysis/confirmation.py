@@ -15,8 +15,8 @@ from nnexp.config.overrides import Job, key_of, split
 ASKED_AGAIN = 5
 """How many of the first settings are asked again, beside the default."""
 DEFAULT = "the default"
-OTHER_TASKS = ("dataset", "loss", "experiment", "trainer")
-"""Where keys of these groups vary, the default is another task, or a longer one, and is not asked."""
+OTHER_TASKS = ("dataset", "loss", "experiment", "trainer.epochs", "trainer.iterations")
+"""Where one of these varies, or a key below it, the default is another task, or a longer one, and is not asked."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> 
     keys = [key for key in REPEATS if key in varied] or [SEED]
     first = {key: 1 + max(_used(results, key, configured_seed)) for key in keys}
     settings = [_without(setting, keys) for setting in order]
-    if not any(key.replace("/", ".").partition(".")[0] in OTHER_TASKS for key in varied - {*REPEATS}):
+    dotted = [f"{key.replace('/', '.')}." for key in varied - {*REPEATS}]
+    if not any(key.startswith(f"{task}.") for key in dotted for task in OTHER_TASKS):
         shared = set.intersection(*({*run.job} for run in results.runs))
         settings.append(
             [override for override in results.runs[0].job if override in shared and key_of(override) not in keys]

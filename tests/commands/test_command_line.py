@@ -283,7 +283,8 @@ def test_a_diverged_run_says_where_and_fails(nnexp: CommandLine) -> None:
 
 
 def test_a_sweep_of_jobs_goes_on_after_a_diverged_one(nnexp: CommandLine) -> None:
-    result = nnexp("-m", "sweep.confirm=0", "initializer.scale=1e200,0.1", "architecture.activation=relu", *QUICK, "verbose=false")
+    varied = ("initializer.scale=1e200,0.1", "architecture.activation=relu", "sweep.confirm=0")
+    result = nnexp("-m", *varied, *QUICK, "verbose=false")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert any(line.split()[:2] == ["scale=1e+200", "diverged"] for line in lines)

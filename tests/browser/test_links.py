@@ -46,7 +46,7 @@ FLAGS = [
 SECONDS = 60
 """For a page to show what it should."""
 
-SWEEP = ("-m", "optimizer.learning_rate=0.3,0.7", "initializer.scale=0.1,0.3", "trainer.epochs=50")
+SWEEP = ("-m", "optimizer.learning_rate=0.3,0.7", "initializer.scale=0.1,0.3", "trainer.epochs=50", "sweep.confirm=0")
 PARAMETERS = ("optimizer.learning_rate", "initializer.scale")
 NAMES = {f"learning_rate={rate} scale={scale}" for rate in (0.3, 0.7) for scale in (0.1, 0.3)}
 
@@ -138,7 +138,7 @@ def test_the_runs_of_a_sweep_are_listed_and_drawn_the_best_first(browser: Chrome
         browser.execute_script(SCROLL, card)
         eventually(browser, has_points(card), f"points in the chart {card.text}")
     titles = texts(browser, f"{cards} h4")
-    assert titles[:3] == ["Parallel Coordinates", *(f"{name} vs. best/test/loss" for name in PARAMETERS)]
+    assert titles[:3] == ["Parallel Coordinates", *(f"{name} vs. final/test/loss" for name in PARAMETERS)]
 
 
 def test_the_report_of_a_sweep_has_its_name_and_its_answer(browser: Chrome, links: dict[str, str]) -> None:

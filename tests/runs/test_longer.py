@@ -71,15 +71,17 @@ def test_of_two_that_make_a_run_longer_the_second_is_refused(typed: Typed, tmp_p
     asked = [f"resume={first}", "trainer.epochs=80", "tracking=none", "figures=false", "verbose=false"]
     earlier = resumed(compose_experiment(asked), asked)
     ready = prepare(earlier.experiment, earlier.overrides)
-    for _ in range(2):  # once where the folder has another name, once where it has its name and another record
+    for renamed in (True, False):  # or it has its name, and another record
         assert typed(*asked).returncode == 0
+        if not renamed:
+            the_run(outputs).rename(first)
         with (
             pytest.raises(UserError, match="has gone on with"),
             claimed(ready, {}, outputs, uri="", earlier=earlier),
         ):
             pass
         assert [*outputs.glob("digits_binary/*/")] == [the_run(outputs)]
-        the_run(outputs).rename(first)
+        the_run(outputs).rename(first)  # for the next time
         asked[:2] = [f"resume={first}", "trainer.epochs=90"]
 
 

@@ -5,12 +5,11 @@ chosen one is 1.07 standard deviations too good. So the first few, and the defau
 nothing. They test and measure the one that was chosen; they choose no other.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nnexp.analysis.results import REPEATS, SEED, Setting, SweepResults
+from nnexp.analysis.results import REPEATS, SEED, SweepResults
 from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, Moments, diverges_oftener, farthest, worse
-from nnexp.config.overrides import Job, key_of, split
+from nnexp.config.overrides import Job, without
 
 ASKED_AGAIN = 5
 """How many of the first settings are asked again, beside the default."""
@@ -120,21 +119,15 @@ def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> 
     varied = {swept.key for swept in results.swept_keys}
     keys = [key for key in REPEATS if key in varied] or [SEED]
     first = {key: 1 + max(_used(results, key, configured_seed)) for key in keys}
-    settings = [_without(setting, keys) for setting in order]
+    settings = [without(setting.runs[0].job, keys) for setting in order]
     dotted = [f"{key.replace('/', '.')}." for key in varied - {*REPEATS}]
     if not any(key.startswith(f"{task}.") for key in dotted for task in OTHER_TASKS):
         shared = set.intersection(*({*run.job} for run in results.runs))
-        settings.append(
-            [override for override in results.runs[0].job if override in shared and key_of(override) not in keys]
-        )
+        settings.append([override for override in without(results.runs[0].job, keys) if override in shared])
     return [[*job, *(f"{key}={first[key] + index}" for key in keys)] for job in settings for index in range(seeds)]
-
-
-def _without(setting: Setting, keys: Sequence[str]) -> Job:
-    return [override for override in setting.runs[0].job if key_of(override) not in keys]
 
 
 def _used(results: SweepResults, key: str, configured: int) -> set[int]:
     """Return the values of a key that repeats settings."""
-    written = {dict(map(split, run.job)).get(key) for run in results.runs}
+    written = {run.value(key) for run in results.runs}
     return {configured if value is None else int(value) for value in written}

@@ -12,7 +12,7 @@ from nnexp.analysis.confirmation import DEFAULT as ASKED_DEFAULT
 from nnexp.analysis.confirmation import Confirmation, confirmation_of
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
 from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
-from nnexp.config.overrides import command, key_of
+from nnexp.config.overrides import command, without
 from nnexp.core.component import Array
 from nnexp.report.rows import figures, number
 from nnexp.training.history import chosen_by
@@ -73,7 +73,7 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
         title = "One of the first settings"
     dropped = {swept.key for swept in results.swept_keys if swept.key in REPEATS}
     alone = len(results.ranked[0].runs) == 1
-    job = run.job if alone else [override for override in run.job if key_of(override) not in dropped]
+    job = run.job if alone else without(run.job, dropped)
     return f"{title}{'' if results.complete else ' so far'}", command(*job)
 
 
@@ -90,8 +90,7 @@ def _off_plateau(results: SweepResults) -> list[str]:
     rate, limit = rate_of(run), min(map(rate_of, (one for one in results.diverged if rate_of(one))), default=math.inf)
     changes = {} if run.summary is None else {f"trainer.{run.summary.unit}s": f"{2 * run.summary.length}"}
     changes |= {RATE: f"{10 * rate if 10 * rate < limit else math.sqrt(rate * limit):.3g}"} if rate else {}
-    kept = [override for override in run.job if key_of(override) not in (*changes, *REPEATS)]
-    return [*kept, *(f"{key}={value}" for key, value in changes.items())]
+    return [*without(run.job, {*changes, *REPEATS}), *(f"{key}={value}" for key, value in changes.items())]
 
 
 def importance(results: SweepResults) -> dict[str, float]:
@@ -183,9 +182,9 @@ def verdict(results: SweepResults) -> list[str]:
 
 def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[str]:
     """Return what fresh repeats say of the setting that the first ones chose."""
-    chosen, gone = again.leader, "never got there" if results.timed else "diverged"
+    chosen, gone = again.leader, results.gone
     fresh = f"{len(chosen.values)} fresh {_seeds(results, len(chosen.values)).partition(' ')[2]}"
-    value = f"{short(chosen.name)}, {called(results)} {_spread(chosen)} over {fresh}"
+    value = f"{short(chosen.name)}, {called(results)} {chosen.written} over {fresh}"
     lost = f" ({chosen.diverged} more {gone})" if chosen.diverged else ""
     asked = [one for one in again.others if one.name != ASKED_DEFAULT]
     default = next((one for one in again.others if one.name == ASKED_DEFAULT), None)
@@ -200,17 +199,13 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
             names = _some([chosen, *again.alike])
             lines.append(f"{names}: no difference that matters, all within {results.matters:g}.")
         if again.could_be_better:
-            named = [Measured(f"{short(one.name)} ({_spread(one)})", one.values) for one in again.could_be_better]
+            named = [Measured(f"{short(one.name)} ({one.written})", one.values) for one in again.could_be_better]
             lines.append(f"They do not tell it from {_some(named)}.")
     else:
         lines.append(f"So few fresh {results.repeats_name} claim nothing: sweep.confirm=10.")
     if default is not None:
-        lines.append(f"The default: {_spread(default) if default.values else f'{gone} every time'}.")
+        lines.append(f"The default: {default.written if default.values else f'{gone} every time'}.")
     return lines
-
-
-def _spread(one: Measured) -> str:
-    return figures(one.mean) + (f" ± {figures(one.deviation)}" if len(one.values) > 1 else "")
 
 
 def _seeds(results: SweepResults, count: int) -> str:
@@ -260,10 +255,8 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
 
 
 def _with_value(setting: Measured, results: SweepResults) -> str:
-    value = figures(setting.mean)
-    if len(setting.values) > 1:
-        value += f" ± {figures(setting.deviation)} over {_seeds(results, len(setting.values))}"
-    return f"{short(setting.name)}, {called(results)} {value}"
+    over = f" over {_seeds(results, len(setting.values))}" if len(setting.values) > 1 else ""
+    return f"{short(setting.name)}, {called(results)} {setting.written}{over}"
 
 
 def called(results: SweepResults) -> str:
@@ -459,8 +452,8 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
     lines = []
     lost = order[0].without(str(results.metric)) if order else 0
     if lost:
-        how = "never got there" if results.timed else "diverged"
-        lines.append(f"{lost} of {len(order[0].runs)} runs of the first setting {how}, which its mean leaves out.")
+        first = f"{lost} of {len(order[0].runs)} runs of the first setting"
+        lines.append(f"{first} {results.gone}, which its mean leaves out.")
     if found is not None and found.thin is not None and confirmation_of(results) is None:
         count = len(found.thin.values)
         whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"

@@ -20,7 +20,7 @@ class Pair:
         metric: The metric that decides; None where they cannot be compared.
         sign: 1 where lower values of it are better, else -1.
         matters: A difference below it does not matter; None: every one does.
-        timed: Whether the metric is the time to a level, which a run may never reach.
+        gone: What became of the runs that it leaves out.
     """
 
     a: Measured
@@ -28,7 +28,7 @@ class Pair:
     metric: str | None
     sign: int
     matters: float | None = None
-    timed: bool = False
+    gone: str = "diverged"
 
     @classmethod
     def of(cls, results: SweepResults) -> "Pair":
@@ -36,7 +36,7 @@ class Pair:
         metric, half = results.metric if results.comparable else None, len(results.runs) // 2
         settings = (Setting(name, runs) for name, runs in (("A", results.runs[:half]), ("B", results.runs[half:])))
         a, b = (setting.measured(metric or "") for setting in settings)
-        return cls(a, b, metric, results.sign, matters=results.matters, timed=results.timed)
+        return cls(a, b, metric, results.sign, matters=results.matters, gone=results.gone)
 
     @property
     def better(self) -> Letter | None:
@@ -84,8 +84,5 @@ class Pair:
 
     def _said(self, one: Measured) -> str:
         """Return what the seeds of a setting gave, in words."""
-        gone = "never got there" if self.timed else "diverged"
-        lost = f" ({one.diverged} of {one.repeats} {gone})" if one.diverged else ""
-        if not one.values:
-            return f"none{lost}"
-        return figures(one.mean) + (f" ± {figures(one.deviation)}" if len(one.values) > 1 else "") + lost
+        lost = f" ({one.diverged} of {one.repeats} {self.gone})" if one.diverged else ""
+        return f"{one.written if one.values else 'none'}{lost}"

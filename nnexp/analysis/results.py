@@ -213,6 +213,11 @@ class SweepResults:
         """Tell whether runs are ranked by the time to a level, which some may never have reached."""
         return self.reading is not None and self.reading.kind == TIME_TO
 
+    @property
+    def gone(self) -> str:
+        """Return what became of runs that ended without the reading."""
+        return "never got there" if self.timed else "diverged"
+
     @cached_property
     def reading(self) -> Reading | None:
         """Return the reading that ranks the runs; None where not all runs have its metric."""

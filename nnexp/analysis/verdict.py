@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
+from nnexp.report.rows import figures
 
 SIGNIFICANT, POWER = 0.05, 0.8
 """How often equal settings may be told apart, and how often different ones have to be for "would show"."""
@@ -54,6 +55,11 @@ class Measured:
     def deviation(self) -> float:
         """Return their standard deviation; 0 of a single one."""
         return stdev(self.values) if len(self.values) > 1 else 0.0
+
+    @property
+    def written(self) -> str:
+        """Return the mean, and the deviation of several values, with three significant digits."""
+        return figures(self.mean) + (f" ± {figures(self.deviation)}" if len(self.values) > 1 else "")
 
     @property
     def repeats(self) -> int:

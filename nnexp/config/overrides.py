@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from nnexp.config.identity import without_effect
 
@@ -21,6 +21,11 @@ def split(override: str) -> tuple[str, str]:
 def key_of(override: str) -> str:
     """Return the key that an override sets."""
     return split(override)[0]
+
+
+def without(overrides: Sequence[str], keys: Collection[str]) -> list[str]:
+    """Return overrides but for those of some keys."""
+    return [override for override in overrides if key_of(override) not in keys]
 
 
 def command(*words: str) -> str:

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from nnexp.config.overrides import command, key_of
+from nnexp.config.overrides import command, key_of, without
 from nnexp.core.component import Array
 from nnexp.report.rows import figures
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import RunSummary
-from nnexp.training.history import History, LayerHistory, Outcome, chosen_by
+from nnexp.training.history import LayerHistory, Outcome, chosen_by
 from nnexp.training.story import TRAINING_LOSS, story_of
 
 LEAST_PATIENCE = 20
@@ -25,7 +25,9 @@ def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
     longer = f"trainer.{unit}s={2 * summary.length}"
     match story_of(history, summary.final, summary.baselines):
         case "exploded":
-            ends = f"It ends worse than it began, {_from_to(history, summary)}: its steps are too large."
+            losses = [float(history.metrics[TRAINING_LOSS][0]), summary.final[TRAINING_LOSS]]
+            changed = f"{TRAINING_LOSS} {' then '.join(map(figures, losses))}"
+            ends = f"It ends worse than it began, {changed}: its steps are too large."
             told = [f"{ends} Try {_with(ready, slower)}"]
         case "stuck":
             stays = (
@@ -55,16 +57,9 @@ def _patience(losses: Array) -> int:
     return max(LEAST_PATIENCE, 2 * int(np.diff(found).max(initial=0)))
 
 
-def _from_to(history: History, summary: RunSummary) -> str:
-    """Return the training loss at the first evaluation and of the parameters that the run leaves."""
-    first, left = float(history.metrics[TRAINING_LOSS][0]), summary.final[TRAINING_LOSS]
-    return f"{TRAINING_LOSS} {figures(first)} then {figures(left)}"
-
-
 def _with(ready: Ready, *changes: str) -> str:
     """Return the command of the run with some overrides changed or added."""
-    keys = {key_of(change) for change in changes}
-    return command(*(override for override in ready.overrides if key_of(override) not in keys), *changes)
+    return command(*without(ready.overrides, {key_of(change) for change in changes}), *changes)
 
 
 def _dead(layers: LayerHistory | None) -> list[str]:

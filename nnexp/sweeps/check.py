@@ -37,22 +37,23 @@ def checked(
     for run in runs:
         if (run.experiment.output_dir, run.experiment.tracking) != (first.output_dir, first.tracking):
             raise UserError("output_dir, tracking: must be the same for all runs of a sweep")
-    for run in {run.dataset.source: run for run in runs}.values():
-        if options.metric is not None:
-            metrics = metric_names(run.data, run.experiment.trainer.metrics)
-            check_reading(options.metric, metrics, "sweep.metric")
+    for metrics in _metrics_of_each(runs) if options.metric is not None else ():
+        check_reading(str(options.metric), metrics, "sweep.metric")
     if options.halving is not None:
         check_halving(runs, options)
     first.tracking.check()
     return runs
 
 
+def _metrics_of_each(runs: Sequence[Ready]) -> list[list[str]]:
+    """Return the metrics of the runs of each data set."""
+    of_each = {run.dataset.source: run for run in runs}.values()
+    return [metric_names(run.data, run.experiment.trainer.metrics) for run in of_each]
+
+
 def asked(jobs: Sequence[Job], runs: Sequence[Ready], drawn: Sequence[str]) -> Asked:
     """Return what a sweep is asked for, to check its figures against."""
-    of_each = [
-        metric_names(run.data, run.experiment.trainer.metrics)
-        for run in {run.dataset.source: run for run in runs}.values()
-    ]
+    of_each = _metrics_of_each(runs)
     shared = [name for name in of_each[0] if all(name in names for names in of_each)]
     return Asked(jobs, drawn, shared, flat(resolved(runs[0].experiment)))
 

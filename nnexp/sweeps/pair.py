@@ -10,7 +10,7 @@ from nnexp.analysis.results import SEED, SweepResults
 from nnexp.config.command_line import OVERRIDE
 from nnexp.config.compose import compose_experiment, sweep_config
 from nnexp.config.identity import config_hash, without_effect
-from nnexp.config.overrides import Job, command, key_of
+from nnexp.config.overrides import Job, command, key_of, without
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there
 from nnexp.runs.recorded_run import recorded_run
@@ -71,4 +71,4 @@ def setting_of(text: str, output_dir: Path) -> Job:
         overrides = [*run.record.overrides]
         if config_hash(compose_experiment(overrides)) != run.record.config_hash:
             raise UserError(f"run={text}: must be what its overrides make, and {command(*overrides)} is another run")
-    return [override for override in overrides if key_of(override) != SEED]
+    return without(overrides, [SEED])

@@ -113,7 +113,7 @@ class Session:
             reused = self._trained_before(runs, firsts, None)
             new = [runs[place] for place in firsts if place not in reused]
             several = any(swept.key not in REPEATS for swept in swept_keys_of(jobs))
-            fresh = (ASKED_AGAIN + 1) * self._fresh_seeds((ASKED_AGAIN + 1) * FRESH_SEEDS) if several else 0
+            fresh = (ASKED_AGAIN + 1) * self._fresh_seeds if several else 0
             show_plan(jobs, new, self._record.total, workers, fresh=fresh)
             return []
         if self._folder is None:
@@ -154,7 +154,7 @@ class Session:
         Without a word about it, they are asked where they cost little: see `CHEAP`.
         """
         self._confirming, results = True, self.results()
-        jobs = jobs_to_confirm(results, self._fresh_seeds((ASKED_AGAIN + 1) * FRESH_SEEDS), self._seed)
+        jobs = jobs_to_confirm(results, self._fresh_seeds, self._seed)
         if self._options.confirm is None and plateau(results) is not None:
             return []
         self._record = replace(self._record, fresh=len(jobs))
@@ -164,11 +164,12 @@ class Session:
                 self._folder.note("RUNNING")
         return jobs
 
-    def _fresh_seeds(self, runs: int) -> int:
-        """Return how many fresh seeds are asked of a setting, given the number of runs if it is not said."""
+    @property
+    def _fresh_seeds(self) -> int:
+        """Return how many fresh seeds are asked of a setting: where it is not said, none unless that is cheap."""
         if self._options.confirm is not None:
             return self._options.confirm
-        return FRESH_SEEDS if runs * self._work <= CHEAP else 0
+        return FRESH_SEEDS if (ASKED_AGAIN + 1) * FRESH_SEEDS * self._work <= CHEAP else 0
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""

@@ -29,7 +29,7 @@ def deliver_run(folder: Path, tracker: Tracker, uri: str) -> InStore:
     run = tracker.start(left.facts, left.history.times.tolist(), there.run_id)
     for moment, metrics in left.history.evaluations():
         run.log(moment, metrics)
-    run.finish(left.metrics, left.tags, left.description, left.files, status=left.status)
+    run.finish(left)
     done = InStore(run.run_id, there.parent, complete=True)
     write_tracked(folder, uri, done)
     return done

@@ -220,7 +220,7 @@ def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path
     """Record the finished run in a folder, its own or where it was rescued; if that fails, it is delivered later."""
     done = finished_run(folder)
     try:
-        tracked.finish(done.metrics, done.tags, done.description, done.files)
+        tracked.finish(done)
     except TrackingError as error:
         again = deliver_command(output_dir, tracked.uri)
         warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")

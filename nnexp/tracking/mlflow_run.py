@@ -14,7 +14,7 @@ from nnexp.core.errors import TrackingError, warn
 from nnexp.tracking import mlflow_view as view
 from nnexp.tracking.mlflow_entities import MAX_METRICS, cut
 from nnexp.tracking.mlflow_store import log_files, tracking_errors
-from nnexp.tracking.tracker import Status, TrackedRun
+from nnexp.tracking.tracker import FinishedRun, Status, TrackedRun
 from nnexp.training.history import evenly
 
 if TYPE_CHECKING:
@@ -92,30 +92,22 @@ class MLflowRun(TrackedRun):
             self._client.log_batch(self.run_id, metrics=batch)
             del self._pending[: len(batch)]  # no more: others have come in the meantime
 
-    def finish(
-        self,
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        description: str,
-        files: Sequence[Path],
-        *,
-        status: Status = "FINISHED",
-    ) -> None:
+    def finish(self, run: FinishedRun) -> None:
         """Deliver everything that is left, and close the run."""
         from mlflow.entities import RunTag
 
         self._stop_delivering()
         now = int(time.time() * 1000)
-        new = {name: value for name, value in metrics.items() if self._latest.get(name) != value}
+        new = {name: value for name, value in run.metrics.items() if self._latest.get(name) != value}
         self._pending += [self._metric(name, value, now, 0) for name, value in new.items()]
         self._deliver()
-        texts = {**tags, "mlflow.note.content": cut(description)}
+        texts = {**run.tags, "mlflow.note.content": cut(run.description)}
         with tracking_errors():
             self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
-            if self._failed and ERROR not in tags:  # an earlier time
+            if self._failed and ERROR not in run.tags:  # an earlier time
                 self._client.delete_tag(self.run_id, ERROR)
-            log_files(self._client, self.run_id, files)
-            self._client.set_terminated(self.run_id, status)
+            log_files(self._client, self.run_id, run.files)
+            self._client.set_terminated(self.run_id, run.status)
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Close an unfinished run; its status comes before its files, since there may be no time for them."""

@@ -115,16 +115,8 @@ class TrackedRun(Tracked):
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
         """Record the metrics of an epoch; they may be delivered later, with others or after a failure."""
 
-    def finish(
-        self,
-        metrics: Mapping[str, float],
-        tags: Mapping[str, str],
-        description: str,
-        files: Sequence[Path],
-        *,
-        status: Status = "FINISHED",
-    ) -> None:
-        """Record the results, a description in Markdown, files and folders, and close the run.
+    def finish(self, run: FinishedRun) -> None:
+        """Record what came out of the run, with its files and folders, and close it; its history comes by `log`.
 
         Raises TrackingError if that fails.
         """

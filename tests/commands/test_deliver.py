@@ -171,6 +171,14 @@ def sweeping(*overrides: str) -> tuple[str, ...]:
     return ("-m", *overrides, *SHORT[:2], "hydra.launcher.jobs=1", "sweep.confirm=0")
 
 
+def refused_sweep(outputs: Path, typed: Callable[..., Finished]) -> Path:
+    """Return the folder of a sweep of three runs, of which the store took none."""
+    with refusing(outputs, "INSERT ON metrics"):
+        assert typed(*sweeping("seed=1,2,3")).returncode == 1
+    (folder,) = (outputs / "sweeps").iterdir()
+    return folder
+
+
 def test_a_run_that_failed_is_delivered(
     deliver: Deliver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -237,9 +245,7 @@ def test_a_run_that_is_damaged_keeps_no_other_from_being_delivered(
     deliver: Deliver, typed: Callable[..., Finished], tmp_path: Path
 ) -> None:
     outputs = tmp_path / "outputs"
-    with refusing(outputs, "INSERT ON metrics"):
-        assert typed(*sweeping("seed=1,2,3")).returncode == 1
-    (folder,) = (outputs / "sweeps").iterdir()
+    folder = refused_sweep(outputs, typed)
     damaged = [next(folder.glob(f"runs/*seed={seed}*/{name}")) for seed, name in ((1, "history.csv"), (2, "run.json"))]
     texts = [path.read_text() for path in damaged]
     for path in damaged:
@@ -268,9 +274,7 @@ def test_a_sweep_that_an_earlier_version_left_is_delivered(
 ) -> None:
     """Which had no records and no batches; its notes say what is left."""
     outputs = tmp_path / "outputs"
-    with refusing(outputs, "INSERT ON metrics"):
-        assert typed(*sweeping("seed=1,2,3")).returncode == 1
-    (folder,) = (outputs / "sweeps").iterdir()
+    folder = refused_sweep(outputs, typed)
     shutil.rmtree(folder / "batches")
     record = SweepRecord.read(folder)
     assert record is not None

@@ -187,9 +187,9 @@ def test_a_run_that_failed_and_then_came_to_its_end_is_no_failure(in_folder: Cal
     assert record is not None
     tracker = MLflowTracking().open(folder)
     failed = tracker.start(record, [1])
-    failed.finish({}, {"error": "RuntimeError: once"}, "", [], status="FAILED")
+    failed.finish(finished(status="FAILED", tags={"error": "RuntimeError: once"}))
     again = tracker.start(record, [1], failed.run_id)
-    again.finish({}, {}, "", [])
+    again.finish(finished())
     found = MlflowClient(tracker.uri).get_run(str(failed.run_id))
     assert (found.info.status, "error" in found.data.tags) == ("FINISHED", False)
 
@@ -389,6 +389,6 @@ def test_metrics_that_come_while_others_are_delivered_are_not_lost(
         run.log(2, {"train/loss": 2.0})
         other.execute("ROLLBACK")
     run.log(3, {"train/loss": 3.0})
-    run.finish({}, {}, "", [])
+    run.finish(finished())
     points = MlflowClient(run.uri).get_metric_history(str(run.run_id), "train/loss")
     assert sorted((point.step, point.value) for point in points) == [(1, 1.0), (2, 2.0), (3, 3.0)]

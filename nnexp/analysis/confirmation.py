@@ -7,15 +7,10 @@ nothing. They test and measure the one that was chosen; they choose no other.
 
 from dataclasses import dataclass
 
-from nnexp.analysis.results import REPEATS, SEED, SweepResults
 from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, Moments, diverges_oftener, farthest, worse
-from nnexp.config.overrides import Job, without
 
-ASKED_AGAIN = 5
-"""How many of the first settings are asked again, beside the default."""
 DEFAULT = "the default"
-OTHER_TASKS = ("dataset", "loss", "experiment", "trainer.epochs", "trainer.iterations")
-"""Where one of these varies, or a key below it, the default is another task, or a longer one, and is not asked."""
+"""The name of the setting without any override of the sweep."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +30,11 @@ class Confirmation:
     sign: int
     matters: float | None = None
     complete: bool = True
+
+    @property
+    def by_name(self) -> dict[str, Measured]:
+        """Return every setting that was asked again."""
+        return {one.name: one for one in (self.leader, *self.others)}
 
     @property
     def thin(self) -> bool:
@@ -70,64 +70,3 @@ class Confirmation:
     def best(self) -> bool:
         """Tell whether the chosen one is shown to be better than all others that were asked again."""
         return bool(self.others) and self.complete and not (self.thin or self.could_be_better or self.alike)
-
-
-def confirmation_of(results: SweepResults) -> Confirmation | None:
-    """Return what the fresh seeds of a sweep say; None where there are none, or not of the one that was chosen."""
-    metric, order = results.metric, results.ranked
-    if metric is None or not order:
-        return None
-    asked = {setting.name: setting for setting in results.grouped(results.fresh)}
-    chosen = asked.pop(order[0].name, None)
-    if chosen is None or not chosen.scores(metric):
-        return None
-    hashes = {
-        run.config_hash
-        for setting in (chosen, *(asked[one.name] for one in order if one.name in asked))
-        for run in setting.runs
-    }
-    known = {setting.name for setting in results.settings}
-    others = []
-    for name, setting in asked.items():
-        if name not in known and {run.config_hash for run in setting.runs} <= hashes:
-            continue  # the default, which is one of the settings under another name
-        measured = setting.measured(metric)
-        others.append(measured if name in known else Measured(DEFAULT, measured.values, measured.diverged))
-    return Confirmation(
-        leader=chosen.measured(metric),
-        others=tuple(others),
-        sign=results.sign,
-        matters=results.matters,
-        complete=results.complete,
-    )
-
-
-def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> list[Job]:
-    """Return the jobs that ask again: the first settings and the default, each with so many fresh seeds.
-
-    None where nothing was chosen, or runs failed. What repeats a setting is what did before: a seed, or a split of the
-    data.
-
-    Args:
-        results: Those of the seeds that chose.
-        seeds: How many.
-        configured_seed: The seed of runs that do not set one.
-    """
-    order = [setting for setting in results.ranked if not setting.halved][:ASKED_AGAIN]
-    if len(results.settings) < 2 or not order or not seeds or not results.complete:
-        return []
-    varied = {swept.key for swept in results.swept_keys}
-    keys = [key for key in REPEATS if key in varied] or [SEED]
-    first = {key: 1 + max(_used(results, key, configured_seed)) for key in keys}
-    settings = [without(setting.runs[0].job, keys) for setting in order]
-    dotted = [f"{key.replace('/', '.')}." for key in varied - {*REPEATS}]
-    if not any(key.startswith(f"{task}.") for key in dotted for task in OTHER_TASKS):
-        shared = set.intersection(*({*run.job} for run in results.runs))
-        settings.append([override for override in without(results.runs[0].job, keys) if override in shared])
-    return [[*job, *(f"{key}={first[key] + index}" for key in keys)] for job in settings for index in range(seeds)]
-
-
-def _used(results: SweepResults, key: str, configured: int) -> set[int]:
-    """Return the values of a key that repeats settings."""
-    written = {run.value(key) for run in results.runs}
-    return {configured if value is None else int(value) for value in written}

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from nnexp.analysis.confirmation import DEFAULT as ASKED_DEFAULT
-from nnexp.analysis.confirmation import Confirmation, confirmation_of
+from nnexp.analysis.confirmation import Confirmation
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
 from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
 from nnexp.config.overrides import command, without
@@ -47,7 +47,7 @@ def best_run(results: SweepResults) -> SweepRun | None:
 
 def standing(results: SweepResults) -> str:
     """Return what the setting that comes first is called: best where that is shown, or where there is no other."""
-    again, found = confirmation_of(results), results.verdict
+    again, found = results.confirmation, results.verdict
     shown = again.best if again is not None else found is not None and found.best
     return "best" if shown or len(results.settings) == 1 else "first"
 
@@ -63,7 +63,7 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
         return None
     if plateau(results) is not None:
         return "To try", command(*_off_plateau(results))
-    again = confirmation_of(results)
+    again = results.confirmation
     title = "First setting" if again is None else "Chosen setting"
     if found is not None and standing(results) == "best":
         title = "Best setting"
@@ -170,7 +170,7 @@ def verdict(results: SweepResults) -> list[str]:
     if metric is None or not order or len(results.settings) == 1 or plateau(results) is not None:
         return []
     so_far = "" if results.complete else " so far"
-    again = confirmation_of(results)
+    again = results.confirmation
     if again is not None:
         return _confirmed(again, results, so_far)
     first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
@@ -247,6 +247,9 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
         return [*lines, f"{_some(found.alike)}: no difference that matters, all within {results.matters:g}."]
     if len(found.possible) > 1:
         lines.append(f"Not told apart by these {seeds}: {_some(found.possible)} could be best.")
+        widely = [Measured(f"{short(one.name)} ({one.written})", one.values) for one in found.scattered]
+        verb = "scatters" if len(widely) == 1 else "scatter"
+        lines += [f"{_some(widely)} {verb} too much to be ruled out by so few."] if widely else []
     if found.would_show is not None:
         more = f"about {found.needed} {seeds}" if found.needed is not None else f"more than {MOST_REPEATS:,} {seeds}"
         first_two = "" if found.equal else f"; that of the first two takes {more} each"
@@ -454,7 +457,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
     if lost:
         first = f"{lost} of {len(order[0].runs)} runs of the first setting"
         lines.append(f"{first} {results.gone}, which its mean leaves out.")
-    if found is not None and found.thin is not None and confirmation_of(results) is None:
+    if found is not None and found.thin is not None and results.confirmation is None:
         count = len(found.thin.values)
         whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"
         verb = "claims" if count == 1 else "claim"

@@ -83,7 +83,7 @@ def _title(results: SweepResults) -> str:
 def _usual_question(results: SweepResults) -> str:
     names = [name for key, name in results.titles.items() if key not in REPEATS]
     if names:
-        return f"Which {_listed(names)} is best?"
+        return f"Which {_listed(names)} {'is' if len(names) == 1 else 'are'} best?"
     return "How much do results depend on the seed?" if results.titles else "What does this run learn?"
 
 

@@ -8,6 +8,7 @@ from math import log
 from pathlib import Path
 from statistics import fmean, median
 
+from nnexp.analysis.confirmation import DEFAULT, Confirmation
 from nnexp.analysis.verdict import Measured, Verdict, verdict_on
 from nnexp.config.identity import without_effect
 from nnexp.config.overrides import Job, key_of, run_name, split, titles_of
@@ -397,6 +398,36 @@ class SweepResults:
             return None
         rivals = [setting for setting in order if self._class(setting) == self._class(order[0])]
         return verdict_on([setting.measured(metric) for setting in rivals], self.sign, self.matters)
+
+    @cached_property
+    def confirmation(self) -> Confirmation | None:
+        """Return what the fresh seeds say; None where there are none, or not of the setting that was chosen."""
+        metric, order = self.metric, self.ranked
+        if metric is None or not order:
+            return None
+        asked = {setting.name: setting for setting in self.grouped(self.fresh)}
+        chosen = asked.pop(order[0].name, None)
+        if chosen is None or not chosen.scores(metric):
+            return None
+        hashes = {
+            run.config_hash
+            for setting in (chosen, *(asked[one.name] for one in order if one.name in asked))
+            for run in setting.runs
+        }
+        known = {setting.name for setting in self.settings}
+        others = []
+        for name, setting in asked.items():
+            if name not in known and {run.config_hash for run in setting.runs} <= hashes:
+                continue  # the default, which is one of the settings under another name
+            measured = setting.measured(metric)
+            others.append(measured if name in known else replace(measured, name=DEFAULT))
+        return Confirmation(
+            leader=chosen.measured(metric),
+            others=tuple(others),
+            sign=self.sign,
+            matters=self.matters,
+            complete=self.complete,
+        )
 
 
 def short(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from nnexp.analysis.confirmation import DEFAULT
 from nnexp.analysis.findings import (
     all_by_rank,
     called,
@@ -58,9 +59,12 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Header
     """Return a row for every setting: the metrics of what its runs leave, and the reading that ranks them."""
     names = results.shown
     several = any(len(setting.runs) > 1 for setting in results.settings)
+    asked = {} if results.confirmation is None else results.confirmation.by_name
+    again = {name: one.written if one.values else results.gone for name, one in asked.items()}
     differing = [name for name, values in results.baselines.items() if len(values) > 1]
     header = ["setting", *(["runs"] if several else []), *[title(Reading.of(name).name) for name in names]]
-    header += [f"{title(name)} by baseline" for name in differing]
+    header += [f"{title(name)} of the baseline" for name in differing]
+    header += ["fresh seeds"] if again else []
     rows = []
     for setting in settings:
         cells = [_ended(setting, spread(setting.scores(name))) for name in names]
@@ -70,8 +74,11 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Header
                 short(setting.name) + (" (halved)" if setting.halved else ""),
                 *([_count(setting)] if several else []),
                 *cells,
+                *([again.get(setting.name, "")] if again else []),
             ],
         )
+    if DEFAULT in again:
+        rows.append([DEFAULT, *[""] * (len(header) - 2), again[DEFAULT]])
     return header, rows
 
 

@@ -26,6 +26,8 @@ SIGNIFICANT, POWER = 0.05, 0.8
 """How often equal settings may be told apart, and how often different ones have to be for "would show"."""
 FEWEST = 3
 """Fewer repeats than these claim nothing."""
+SCATTERED = 10
+"""A setting whose values lie so many times as far apart as those of the first is told as one that scatters."""
 MOST_REPEATS = 1000
 """More repeats than these are not asked for."""
 ROUNDING = 1e-12
@@ -124,6 +126,12 @@ class Verdict:
     def gap(self) -> float:
         """Return how far the next one is behind."""
         return 0.0 if self.next is None else abs(self.leader.mean - self.next.mean)
+
+    @property
+    def scattered(self) -> list[Measured]:
+        """Return the possible ones that are behind and not ruled out because their repeats differ so much."""
+        behind = [one for one in self.possible[1:] if one not in self.equal]
+        return [one for one in behind if one.deviation > SCATTERED * self.leader.deviation > 0]
 
     @property
     def would_show(self) -> float | None:

@@ -21,7 +21,6 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from nnexp import __version__
-from nnexp.analysis.confirmation import ASKED_AGAIN, jobs_to_confirm
 from nnexp.analysis.figures import check_figures
 from nnexp.analysis.findings import plateau
 from nnexp.analysis.report import report_files, write_report
@@ -47,6 +46,7 @@ from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
 from nnexp.sweeps.check import Loaded, asked, checked
 from nnexp.sweeps.conclusion import conclude
+from nnexp.sweeps.fresh_seeds import ASKED_AGAIN, CHEAP, FRESH_SEEDS, jobs_to_confirm
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
 from nnexp.sweeps.processes import Failure
@@ -62,8 +62,6 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
 KEY_LENGTH = 8
-FRESH_SEEDS, CHEAP = 10, 100_000_000
-"""How many fresh seeds a sweep asks if it does not say, where runs x steps x parameters are at most `CHEAP`."""
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on to record."""
 

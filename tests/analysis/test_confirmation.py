@@ -1,14 +1,16 @@
 """Fresh seeds test and measure what the first ones chose: as often right as the rule promises, and without bias."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from nnexp.analysis.confirmation import Confirmation, confirmation_of, jobs_to_confirm
+from nnexp.analysis.confirmation import Confirmation
 from nnexp.analysis.findings import first_command, flags, incompleteness, verdict
 from nnexp.analysis.results import SweepResults
+from nnexp.analysis.summary import show_answer
 from nnexp.analysis.verdict import Measured, Moments, worse
 from tests.analysis.made import diverged, ended, grid, results_of
 
@@ -86,6 +88,18 @@ def test_what_fresh_seeds_say(fresh: dict[str, Sequence[float | None]], said: li
     assert command[0] == ("Best setting" if said[0].startswith("Best") else "Chosen setting")
 
 
+def test_the_table_has_a_column_of_fresh_seeds_and_a_row_of_the_default(capsys: pytest.CaptureFixture[str]) -> None:
+    show_answer(asked_again([0.3, 0.2, 0.4], {"1": LOW, "10": (None, None, None), "": HIGH}))
+    lines = [re.sub(" {2,}", "|", line.strip()) for line in capsys.readouterr().out.splitlines()]
+    assert [line for line in lines if line.startswith(("setting", "rate", "the default"))] == [
+        "setting|train loss|test loss|fresh seeds",
+        "rate=0.1|0.3000|0.3000",
+        "rate=1|0.2000|0.2000|0.105 ± 0.0129",
+        "rate=10|0.4000|0.4000|diverged",
+        "the default|0.505 ± 0.0129",
+    ]
+
+
 def test_differences_that_do_not_matter_are_none() -> None:
     results = replace(asked_again([0.3, 0.2, 0.4], {"1": LOW, "0.1": MIDDLE, "10": HIGH}), matters=0.2)
     assert verdict(results) == [
@@ -110,9 +124,9 @@ def test_nothing_is_best_while_fresh_runs_are_missing_or_failed() -> None:
 
 
 def test_without_fresh_seeds_of_the_chosen_one_nothing_is_confirmed() -> None:
-    assert confirmation_of(asked_again([0.3, 0.2, 0.4], {})) is None
-    assert confirmation_of(asked_again([0.3, 0.2, 0.4], {"0.1": LOW})) is None
-    assert confirmation_of(asked_again([0.3, 0.2, 0.4], {"1": (None, None)})) is None
+    assert asked_again([0.3, 0.2, 0.4], {}).confirmation is None
+    assert asked_again([0.3, 0.2, 0.4], {"0.1": LOW}).confirmation is None
+    assert asked_again([0.3, 0.2, 0.4], {"1": (None, None)}).confirmation is None
 
 
 def test_the_default_that_is_one_of_the_settings_is_asked_once() -> None:
@@ -121,29 +135,9 @@ def test_the_default_that_is_one_of_the_settings_is_asked_once() -> None:
         replace(run, config_hash=f"{run.value('seed')}") if run.value("rate") in (None, "0.1") else run
         for run in results.fresh
     ]
-    found = confirmation_of(replace(results, fresh=tuple(same)))
+    found = replace(results, fresh=tuple(same)).confirmation
     assert found is not None
     assert [one.name for one in found.others] == ["rate=0.1"]
-
-
-def test_the_jobs_that_ask_again() -> None:
-    many = results_of(grid(rate=[str(rate) for rate in range(9)]), [ended(0.1 * rate) for rate in range(9)])
-    jobs = jobs_to_confirm(many, 2, 7)
-    assert jobs[:4] == [["rate=0", "seed=8"], ["rate=0", "seed=9"], ["rate=1", "seed=8"], ["rate=1", "seed=9"]]
-    assert jobs[10:] == [["seed=8"], ["seed=9"]]
-    repeated = results_of(
-        [["x=1", *job] for job in grid(dataset__split_seed=[3, 4], rate=RATES)], [ended(loss) for loss in [1, 2, 3] * 2]
-    )
-    assert jobs_to_confirm(repeated, 1, 0) == [
-        ["x=1", "rate=0.1", "dataset.split_seed=5"],
-        ["x=1", "rate=1", "dataset.split_seed=5"],
-        ["x=1", "rate=10", "dataset.split_seed=5"],
-        ["x=1", "dataset.split_seed=5"],
-    ]
-    other = results_of(grid(trainer__epochs=[1, 2]), [ended(1), ended(2)])
-    assert jobs_to_confirm(other, 1, 0) == [["trainer.epochs=1", "seed=1"], ["trainer.epochs=2", "seed=1"]]
-    assert jobs_to_confirm(many, 0, 0) == []
-    assert jobs_to_confirm(results_of(grid(rate=["1"]), [ended(1)]), 5, 0) == []
 
 
 @pytest.mark.parametrize(("gap", "often"), [(2.0, (0.92, 1.0)), (0.0, (0.0, 0.03))])

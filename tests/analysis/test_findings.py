@@ -135,6 +135,15 @@ def test_the_verdict(losses: dict[str, list[float]], said: list[str]) -> None:
     assert verdict(results_of(jobs, outs)) == said
 
 
+def test_what_is_not_ruled_out_because_it_scatters_is_called_so() -> None:
+    said = "x=b (0.403 ± 0.454) scatters too much to be ruled out by so few."
+    for values, scatters in (([0.01, 0.3, 0.9], True), ([0.104, 0.105, 0.100], False), ([5.0, 6.0, 7.0], False)):
+        outs = [summary(0.001, value) for value in (0.101, 0.102, 0.103, *values)]
+        lines = verdict(results_of(grid(x=["a", "b"], seed=[0, 1, 2]), outs))
+        assert (said in lines) == scatters
+        assert any("scatter" in line for line in lines) == scatters
+
+
 def test_differences_that_do_not_matter_are_called_so() -> None:
     jobs = grid(x=["a", "b"], seed=[0, 1, 2])
     outs = [summary(value) for value in (1.0, 1.01, 1.02, 1.001, 1.011, 1.021)]

@@ -50,6 +50,17 @@ CAPTIONS = {
     "parameters do together, and chance.",
 }
 """By the names of figures, or their first words."""
+CAPTIONS_WITHOUT_REPEATS = {
+    "lines": "A dot is a run. A line that still falls (or, of an accuracy, rises) at its end asks for a wider range.",
+    "parameters": "A panel for each parameter; a dot is a run, and the line joins the best of them. A line that still "
+    "falls (or, of an accuracy, rises) where it ends asks for a wider range.",
+    "image": "A run for each pair of values; the frame, star or ring is the best of all, a cross or the colour of the "
+    "legend where it diverged.",
+    "map": "The best run for each pair of values; the frame, star or ring is the best of all, a cross or the colour of "
+    "the legend where all diverged.",
+    "curves": "Runs over time, each at its own evaluations; those without a name lie behind the others.",
+}
+"""Those that are others where no setting has a second run."""
 
 
 def sweep_report(results: SweepResults, figures: Sequence[str]) -> str:
@@ -67,7 +78,7 @@ def sweep_report(results: SweepResults, figures: Sequence[str]) -> str:
         *_importance(results),
         *_divergence(results),
         *([] if not figures else ["## Figures"]),
-        *[f"![{name}](figures/{name}.png)\n\n{caption(name)}" for name in figures],
+        *[f"![{name}](figures/{name}.png)\n\n{caption(name, results)}" for name in figures],
         *_settings(results),
         "## Runs",
         _runs(results),
@@ -168,9 +179,11 @@ def _runs(results: SweepResults) -> str:
     return f"{left}`runs.csv` has all runs and more of their readings.\n\n{table(header, rows)}"
 
 
-def caption(name: str) -> str:
+def caption(name: str, results: SweepResults) -> str:
     """Return the caption of a figure."""
-    return CAPTIONS[name if name in CAPTIONS else name.partition("_")[0]]
+    kind = name if name in CAPTIONS else name.partition("_")[0]
+    repeated = any(len(setting.runs) > 1 for setting in results.settings)
+    return CAPTIONS[kind] if repeated else CAPTIONS_WITHOUT_REPEATS.get(kind, CAPTIONS[kind])
 
 
 def runs_csv(results: SweepResults) -> str:

@@ -42,7 +42,8 @@ def show_answer(results: SweepResults) -> None:
         few = len(results.settings) <= MOST_SETTINGS
         header, rows = settings_table(results, results.settings if few else all_by_rank(results)[:BEST_SETTINGS])
         ranking = title(called(results))
-        spare = [title(name) for name in results.metrics if title(name) in header and title(name) != ranking]
+        needed = {ranking, *map(title, _differing(results))}
+        spare = [title(name) for name in results.metrics if title(name) in header and title(name) not in needed]
         terminal.show_fitting_table(header, rows, spare if ranking else spare[:-1])
         if not few:
             terminal.show_sentences([f"... and {len(results.settings) - BEST_SETTINGS} more, in report.md", ""])
@@ -61,9 +62,9 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Header
     several = any(len(setting.runs) > 1 for setting in results.settings)
     asked = {} if results.confirmation is None else results.confirmation.by_name
     again = {name: one.written if one.values else results.gone for name, one in asked.items()}
-    differing = [name for name, values in results.baselines.items() if len(values) > 1]
+    differing = _differing(results)
     header = ["setting", *(["runs"] if several else []), *[title(Reading.of(name).name) for name in names]]
-    header += [f"{title(name)} of the baseline" for name in differing]
+    header += [f"baseline {title(name.partition('/')[2])}" for name in differing]
     header += ["fresh seeds"] if again else []
     rows = []
     for setting in settings:
@@ -109,6 +110,11 @@ def failures(results: SweepResults) -> list[str]:
         lines.append(f"Failed: {short(run.name)}: {cut}")
     more = len(failed) - NAMED_FAILURES
     return [*lines, f"... and {more} more failed."] if more > 0 else lines
+
+
+def _differing(results: SweepResults) -> list[str]:
+    """Return the metrics whose baselines differ between runs."""
+    return [name for name, values in results.baselines.items() if len(values) > 1]
 
 
 def _baselines(setting: Setting, metric: str) -> list[float]:

@@ -151,7 +151,7 @@ def panel_grid(
     (width, height), (left, bottom, right, top), (across, down) = size, margins, between
     columns = min(panels, COLUMNS)
     rows = -(-panels // columns)
-    right = 0.15 if panels < rows * columns and right <= width else right
+    right = 0.35 if panels < rows * columns and right <= width else right
     wide = left + columns * width + across * (columns - 1) + right
     title = folded(title, wide)
     top += TITLE_LINE * title.count("\n")

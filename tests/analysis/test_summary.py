@@ -141,7 +141,7 @@ def test_baselines_are_a_line_where_they_agree_and_else_a_column(capsys: pytest.
     differing = [diverged(), *[ended(0.5, base, accuracy=0.9) for base in (0.6, 0.7, 0.7)]]
     text = "\n".join(of(capsys, jobs, differing))
     assert "Baseline" not in text
-    assert "test accuracy of the baseline" in text
+    assert "baseline accuracy" in text
     assert "The settings differ in their data: compare each with its baseline." in text
     assert "Lowest:" not in text
     assert re.search(r"a=1 .* 0\.6000\n", text)

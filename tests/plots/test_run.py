@@ -235,7 +235,7 @@ def test_a_legend_lies_where_a_grid_has_no_panel() -> None:
     x, y = figure.legends[0].get_bbox_to_anchor().transformed(figure.transFigure.inverted()).p0
     assert free.x0 < x < free.x1
     assert free.y0 < y < free.y1
-    assert figure.subplotpars.right * figure.get_figwidth() > figure.get_figwidth() - 0.2
+    assert figure.subplotpars.right * figure.get_figwidth() > figure.get_figwidth() - 0.4
 
 
 def test_regions_have_the_colour_of_the_class_that_is_decided_for() -> None:

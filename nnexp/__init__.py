@@ -1,7 +1,7 @@
 """Neural networks in NumPy, configured with Hydra, compared in MLflow.
 
-From Python: `from nnexp import run; result = run(["optimizer.learning_rate=0.3"])`. For components of one's own:
-`from nnexp import Component, Positive`.
+From Python: `from nnexp import run, sweep, load`, as in `run(optimizer__learning_rate=0.3)`. For components of one's
+own: `from nnexp import Component, Positive`.
 """
 
 from importlib import import_module
@@ -12,7 +12,7 @@ from nnexp.core import old_names
 if TYPE_CHECKING:
     from nnexp.core.component import Array, Component, Count, Fraction, Labels, NonNegative, Number, Positive, Seed
     from nnexp.core.errors import UserError
-    from nnexp.runs.train import run
+    from nnexp.python.training import load, run, sweep
 
 __version__ = "0.1.0"
 __all__ = [
@@ -26,10 +26,15 @@ __all__ = [
     "Positive",
     "Seed",
     "UserError",
+    "load",
     "run",
+    "sweep",
 ]
 
-HOMES = {"run": "nnexp.runs.train", "UserError": "nnexp.core.errors"}
+HOMES = {
+    **dict.fromkeys(("load", "run", "sweep"), "nnexp.python.training"),
+    "UserError": "nnexp.core.errors",
+}
 """Where the public names are, if not with the components."""
 
 old_names.install()

@@ -17,7 +17,7 @@ FLOORS = [
     ["config"],
     ["runs", "analysis"],
     ["sweeps"],
-    ["commands", "_plugins"],
+    ["commands", "python", "_plugins"],
     ["__main__", "__init__"],
 ]
 """From the ground up; a module imports from its own folder and from floors below."""
@@ -47,9 +47,9 @@ HOME = {
     "mlflow": ("tracking", "storage"),
     "matplotlib": "plots",
     "sklearn": ("data", "training"),
-    "pandas": ("data", "storage"),
+    "pandas": ("data", "storage", "runs", "python"),
     "mnist1d": "data",
-    "hydra": ("config", "commands", "sweeps", "_plugins"),
+    "hydra": ("config", "commands", "python", "sweeps", "_plugins"),
     "joblib": "sweeps",
     "cloudpickle": "sweeps",
     "distributed": "sweeps",

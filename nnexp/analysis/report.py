@@ -1,7 +1,5 @@
 """The report of a sweep, in Markdown, with a table of all its runs and its figures."""
 
-import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +15,8 @@ from nnexp.analysis.findings import (
     verdict,
     where_diverged,
 )
-from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey, short, swept_keys_of
+from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey, short
+from nnexp.analysis.runs_table import runs_csv
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
 from nnexp.core.files import write_text
@@ -25,8 +24,7 @@ from nnexp.plots.style import save_figures
 from nnexp.report.html import page
 from nnexp.report.markdown import table
 from nnexp.report.rows import number
-from nnexp.training.metrics import lower_is_better
-from nnexp.training.readings import FINAL, Reading
+from nnexp.training.readings import Reading
 
 REPORT_FILES = ("report.html", "report.md", "runs.csv", "figures")
 """The files and the folder of a report."""
@@ -184,44 +182,6 @@ def caption(name: str, results: SweepResults) -> str:
     kind = name if name in CAPTIONS else name.partition("_")[0]
     repeated = any(len(setting.runs) > 1 for setting in results.settings)
     return CAPTIONS[kind] if repeated else CAPTIONS_WITHOUT_REPEATS.get(kind, CAPTIONS[kind])
-
-
-def runs_csv(results: SweepResults) -> str:
-    """Return a table with one row for every run, in the order of the sweep, those with fresh seeds at the end.
-
-    It has the final value of every metric, its value where the selection loss was lowest, and its lowest or highest;
-    and the reading by which runs are ranked.
-    """
-    summaries = [run.summary for run in results.runs if run.summary is not None]
-    metrics = list(dict.fromkeys(name for summary in summaries for name in summary.best))
-    paths = [f"{kind}/{name}" for kind in (FINAL, "best") for name in metrics]
-    paths += [f"{'min' if lower_is_better(name) else 'max'}/{name}" for name in metrics]
-    if results.reading is not None and results.reading.path not in paths:
-        paths.append(results.reading.path)
-    runs = [*results.runs, *results.fresh]
-    keys = [swept.key for swept in swept_keys_of([run.job for run in runs])]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    header = ["name", *keys, *paths, "best_time", "final_time", "diverged_step"]
-    writer.writerow([*header, "stopped", "error", "reused", "fresh", "hash", "folder"])
-    for run in runs:
-        summary = run.summary
-        times = [] if summary is None else [summary.best_time, summary.final_time, summary.diverged_step]
-        writer.writerow(
-            [
-                run.name,
-                *[run.value(key) for key in keys],
-                *[run.reading(path) for path in paths],
-                *(times or [None] * 3),
-                None if summary is None else summary.stopped,
-                run.error,
-                str(run.reused).lower(),
-                str(run.fresh).lower(),
-                None if summary is None else summary.config_hash,
-                None if run.folder is None else run.folder.name,
-            ],
-        )
-    return text.getvalue()
 
 
 def report_files(folder: Path) -> list[Path]:

@@ -47,13 +47,25 @@ def show_answer(results: SweepResults) -> None:
         terminal.show_fitting_table(header, rows, spare if ranking else spare[:-1])
         if not few:
             terminal.show_sentences([f"... and {len(results.settings) - BEST_SETTINGS} more, in report.md", ""])
-    terminal.show_sentences([*verdict(results), *flags(results), *baseline(results), *failures(results)])
+    terminal.show_sentences(_sentences(results))
+    terminal.show_lines(_command(results))
+
+
+def answer(results: SweepResults) -> list[str]:
+    """Return the question, what can be said, and the command of the first setting, a line each."""
+    asked = [line for line in (results.question, incompleteness(results)) if line]
+    return [*asked, *_sentences(results), *_command(results)]
+
+
+def _sentences(results: SweepResults) -> list[str]:
     where = divergence(results)
-    terminal.show_sentences([where] if where else [])
+    said = [*verdict(results), *flags(results), *baseline(results), *failures(results)]
+    return [*said, *([where] if where else [])]
+
+
+def _command(results: SweepResults) -> list[str]:
     first = first_command(results)
-    if first is not None:
-        name, command = first
-        terminal.show_lines([f"{name}: {command}"])
+    return [] if first is None else [": ".join(first)]
 
 
 def settings_table(results: SweepResults, settings: Sequence[Setting]) -> HeaderAndRows:

@@ -1,15 +1,18 @@
 """Composes configs outside of the command line, and checks and builds the experiments they describe."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from threading import RLock
 from typing import cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.object_type import ObjectType
+from hydra.core.utils import JobRuntime
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -26,6 +29,8 @@ from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Layer
 
+ONE_HYDRA = RLock()
+"""Held by the thread that composes, for Hydra has one state for the whole process."""
 SWEEP = "sweep"
 """The key of the settings of sweeps, which are no part of a run."""
 GROUPS: dict[type[Component], str] = {
@@ -46,7 +51,6 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
         overrides: Such as `["optimizer.learning_rate=0.3", "architecture.hidden=[32,16]"]`.
         config_dir: A folder with configs of your own, searched beside those of nnexp.
     """
-    register()
     own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
     check_words(overrides)
     with _initialized():
@@ -66,7 +70,6 @@ def sweep_config(options: Sequence[str]) -> Iterator[tuple[ConfigLoader, DictCon
 
     An error of Hydra about what the user has typed becomes a UserError.
     """
-    register()
     with _initialized():
         loader = GlobalHydra.instance().config_loader()
         try:
@@ -80,9 +83,8 @@ def sweep_config(options: Sequence[str]) -> Iterator[tuple[ConfigLoader, DictCon
 
 @cache
 def default_config() -> Mapping[str, object]:
-    """Return the resolved config of a run without overrides; Hydra may be initialized or not."""
-    within = GlobalHydra.instance().is_initialized()
-    return resolved(check(compose("config")) if within else compose_experiment())
+    """Return the resolved config of a run without overrides."""
+    return resolved(compose_experiment())
 
 
 def check(config: DictConfig, options: Options | None = None) -> Experiment:
@@ -121,5 +123,18 @@ def options_in(group: str) -> Mapping[str, Node]:
     return found
 
 
-def _initialized() -> AbstractContextManager[object]:
-    return initialize_config_dir(str(folder("conf")), job_name="nnexp", version_base="1.3")
+@contextmanager
+def _initialized() -> Iterator[None]:
+    """Let Hydra find the configs of nnexp; threads take turns, and a Hydra that is at work already is set aside."""
+    with ONE_HYDRA:
+        before, about, job = GlobalHydra.instance().hydra, HydraConfig.instance().cfg, JobRuntime.instance().conf
+        JobRuntime.instance().conf = job.copy()
+        GlobalHydra.instance().clear()
+        undo = register()
+        try:
+            with initialize_config_dir(str(folder("conf")), job_name="nnexp", version_base="1.3"):
+                yield
+        finally:
+            undo()
+            GlobalHydra.instance().hydra, HydraConfig.instance().cfg = before, about
+            JobRuntime.instance().conf = job

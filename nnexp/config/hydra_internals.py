@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigSource
 from omegaconf import DictConfig
 
-__all__ = ["FileConfigSource", "flag_parser", "known_functions", "set_functions", "set_source", "set_values"]
+__all__ = ["FileConfigSource", "extend", "flag_parser", "known_functions", "set_values"]
 
 _functions_of_hydra = overrides_parser.create_functions
 
@@ -24,13 +24,15 @@ def flag_parser() -> ArgumentParser:
     return parser
 
 
-def set_source(source: type[ConfigSource]) -> None:
-    """Register the class that reads the configs of its scheme."""
-    SourcesRegistry.instance().types[source.scheme()] = source
+def extend(source: type[ConfigSource], functions: Mapping[str, Callable[..., object]]) -> Callable[[], None]:
+    """Let Hydra read configs with a class of its own, and overrides call further functions; return what undoes that.
 
-
-def set_functions(functions: Mapping[str, Callable[..., object]]) -> None:
-    """Add functions to those that overrides may call, by replacing the function that lists them."""
+    Args:
+        source: Reads the configs of its scheme.
+        functions: Those that overrides may call, too.
+    """
+    types = SourcesRegistry.instance().types
+    before = types[source.scheme()], overrides_parser.create_functions
 
     def create_functions() -> Functions:
         known = _functions_of_hydra()
@@ -38,7 +40,11 @@ def set_functions(functions: Mapping[str, Callable[..., object]]) -> None:
             known.register(name, function)
         return known
 
-    overrides_parser.create_functions = create_functions
+    def undo() -> None:
+        types[source.scheme()], overrides_parser.create_functions = before
+
+    types[source.scheme()], overrides_parser.create_functions = source, create_functions
+    return undo
 
 
 def known_functions() -> Mapping[str, Sequence[str]]:

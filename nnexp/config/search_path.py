@@ -5,6 +5,8 @@ source translates between the two names. Files of all folders but `conf/` are ch
 """
 
 import sys
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from hydra.core.config_search_path import ConfigSearchPath
@@ -16,7 +18,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config.file_checks import UNREADABLE, check_file, checked_yaml
-from nnexp.config.hydra_internals import FileConfigSource, set_functions, set_source
+from nnexp.config.hydra_internals import FileConfigSource, extend
 from nnexp.config.sweep_functions import FUNCTIONS
 from nnexp.core.errors import UserError
 
@@ -96,15 +98,19 @@ class ExperimentSearchPath(SearchPathPlugin):
         search_path.append("nnexp", f"{ExperimentSource.scheme()}://{folder('experiments')}")
 
 
-def register() -> None:
-    """Register config source, search path, sweeper and functions with Hydra; calling it again changes nothing."""
+def register() -> Callable[[], None]:
+    """Register config sources, search path, sweeper and functions with Hydra, and return what undoes it.
+
+    Sweeper and search path stay: another program that uses Hydra in this process does not see them.
+    """
     plugins = str(Path(__file__).resolve().parent.parent / "_plugins")
     if plugins not in sys.path:
         sys.path.append(plugins)
-    for plugin in (ExperimentSource, ExperimentSearchPath):
-        Plugins.instance().register(plugin)
-    set_source(FolderSource)
-    set_functions(FUNCTIONS)
+    known = Plugins.instance()
+    sweeper = import_module("hydra_plugins.nnexp_sweep")  # where another program began to use Hydra, it is not known
+    for plugin in (ExperimentSource, ExperimentSearchPath, sweeper.NNexpSweeper, sweeper.NNexpLauncher):
+        known.register(plugin)
+    return extend(FolderSource, FUNCTIONS)
 
 
 def _within(config_path: str) -> bool:

@@ -18,15 +18,21 @@ def page(markdown: str, folder: Path) -> str:
 
     MLflow, for one, shows the pictures within a page, but not files that Markdown refers to.
     """
-    from markdown_it import MarkdownIt
-
-    text = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    text = fragment(markdown)
     body = re.sub(r'src="([^"]+\.png)"', lambda found: f'src="{_embedded(folder / found[1])}"', text)
     title = markdown.partition("\n")[0].lstrip("# ")
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
     )
+
+
+def fragment(markdown: str) -> str:
+    """Return a text in Markdown as HTML, without anything around it; HTML within it is shown as it is written."""
+    from markdown_it import MarkdownIt
+
+    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    return html
 
 
 def _embedded(path: Path) -> str:

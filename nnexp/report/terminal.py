@@ -37,9 +37,16 @@ def console() -> "Console":
     """Return the console of standard output; in a pipe it writes plain text."""
     from rich.console import Console
 
-    return (
-        Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, soft_wrap=True, width=PIPED_WIDTH)
-    )
+    return Console(highlight=False) if is_live() else Console(highlight=False, soft_wrap=True, width=PIPED_WIDTH)
+
+
+def is_live() -> bool:
+    """Tell whether output can be drawn again: on a terminal, or in a notebook."""
+    if sys.stdout.isatty() or "IPython" not in sys.modules:
+        return sys.stdout.isatty()
+    from rich.console import Console
+
+    return Console().is_jupyter
 
 
 @contextmanager
@@ -47,7 +54,7 @@ def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
     """Yield a function that shows progress: a bar with the time left, lines in a pipe, or nothing if not verbose."""
     if not verbose:
         yield lambda epoch, metrics: None  # noqa: ARG005
-    elif sys.stdout.isatty():
+    elif is_live():
         with _bar(trainer) as bar:
             yield bar
     else:
@@ -64,7 +71,7 @@ def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
 @contextmanager
 def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that adds to the number of runs that are done, shown as a bar, or as lines in a pipe."""
-    if not sys.stdout.isatty():
+    if not is_live():
         marks = {max(1, total * mark // PIPED_LINES) for mark in range(1, PIPED_LINES + 1)}
         done = 0
 
@@ -84,7 +91,7 @@ def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def waiting(what: str, left: Callable[[], int]) -> Iterator[Callable[[], None]]:
     """Yield a function that shows how much is left of work done elsewhere; in a pipe it shows nothing."""
-    if not sys.stdout.isatty() or left() == 0:
+    if not is_live() or left() == 0:
         yield lambda: None
     else:
         with _counting(what) as bars:

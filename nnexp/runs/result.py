@@ -3,19 +3,33 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from nnexp import __version__
 from nnexp.core.component import Array, resolved
+from nnexp.plots.drawn import DrawnFigures
+from nnexp.plots.run import run_figures
+from nnexp.report.html import fragment
+from nnexp.report.markdown import table
+from nnexp.report.rows import metric_rows
+from nnexp.report.rows import summary as in_words
 from nnexp.runs.prepare import Ready
 from nnexp.runs.story import sentences
 from nnexp.storage.run_folder import RunSummary
+from nnexp.storage.saved_model import predictor
 from nnexp.training.history import History, Outcome
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.model import Trained
 from nnexp.training.predictions import Predictions, predict
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Result:
     """The result of a run.
 
@@ -37,6 +51,8 @@ class Result:
         notes: Notes on what was done to the data.
         links: How to open the run in MLflow, as pairs of a title and a command or address; empty without tracking.
         summary: The result in a few numbers.
+        trained: The network, and the data that it was trained on, split and scaled.
+        outcome: What the training gave, as the figures need it.
     """
 
     name: str
@@ -54,7 +70,47 @@ class Result:
     notes: Sequence[str]
     links: Sequence[tuple[str, str]]
     summary: RunSummary
+    trained: Trained
+    outcome: Outcome
     rescued: bool = False
+
+    def __repr__(self) -> str:
+        """Return its name, what came out and its folder, in a line."""
+        return f"{self.name}: {in_words(self.history, self.diverged_step, self.summary.final_time)} ({self.folder})"
+
+    def _repr_html_(self) -> str:
+        """Return its command, its metrics and its curves, for notebooks."""
+        rows = metric_rows(self.history, self.predictions, self.summary.final_time) if len(self.history) else []
+        parts = ["", *self.history.parts()]
+        text = "\n\n".join([f"    {self.command}", *([table(parts, rows)] if rows else []), *self.story])
+        curves = [f'<img alt="curves" src="{self.figures.address("curves")}">'] if "curves" in self.figures else []
+        return "\n".join([fragment(text), *curves])
+
+    @property
+    def figures(self) -> DrawnFigures:
+        """Return the figures of the run by name, each drawn when it is asked for."""
+        return DrawnFigures(run_figures(self.trained, self.outcome, self.predictions))
+
+    def frame(self) -> "pd.DataFrame":
+        """Return the history as a table: a row for every evaluation, with its time as the index."""
+        import pandas as pd
+
+        return pd.DataFrame(self.history.metrics, index=pd.Index(self.history.times, name=self.history.unit))
+
+    def predict(self, x: "npt.ArrayLike | pd.DataFrame") -> npt.NDArray[np.generic]:
+        """Return the predictions for raw features: names of classes, shape (examples,), or numbers or embeddings.
+
+        Raises UserError if the features are not those of the training.
+
+        Args:
+            x: An array of shape (examples, features), or a table with the columns of the training.
+        """
+        model = predictor(self.trained)
+        columns = model.answers(model.raw(x))
+        if columns[0][0] == "predicted":
+            return np.array(columns[0][1])
+        values = np.column_stack([column for _, column in columns])
+        return values[:, 0] if len(columns) == 1 else values
 
 
 def result_of(
@@ -83,6 +139,8 @@ def result_of(
         notes=ready.data.notes,
         links=links,
         summary=summary,
+        trained=trained,
+        outcome=outcome,
     )
 
 

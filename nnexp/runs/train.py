@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 from shutil import rmtree
 
-from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.core.disk import write_or_rescue
 from nnexp.core.errors import TrackingError, UserError, warn
@@ -39,18 +38,6 @@ from nnexp.training.trainer import Trainer
 
 SECONDS_TO_END = 1.2
 """How long a run that is interrupted or fails waits for its tracker."""
-
-
-def run(overrides: Sequence[str] = (), config_dir: str | Path | None = None) -> Result:
-    """Train one network as the command line would, and return its results.
-
-    Raises UserError if the overrides do not make a valid run.
-
-    Args:
-        overrides: Such as `["optimizer.learning_rate=0.3"]`.
-        config_dir: A folder with configs of your own.
-    """
-    return execute(compose_experiment(overrides, config_dir), overrides)
 
 
 def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:

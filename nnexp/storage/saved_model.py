@@ -5,7 +5,7 @@ and nothing is unpickled.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import annotated_types as at
 import numpy as np
+import numpy.typing as npt
 
 from nnexp.core.build import build
 from nnexp.core.component import Array, Component, Count, InvalidFieldError, resolved
@@ -128,6 +129,11 @@ class Description(Component):
         )
 
     @property
+    def layout(self) -> Layout:
+        """Return the place of every parameter."""
+        return Layout.of(self.layers, self.features)
+
+    @property
     def task(self) -> Task:
         """Return the task of the data."""
         return Task(self.classes, self.kind, self.targets)
@@ -171,6 +177,21 @@ class SavedModel:
         """
         return features_of(frame, self.columns, self.description.feature_dtype, title)
 
+    def raw(self, x: "npt.ArrayLike | pd.DataFrame") -> Array:
+        """Return raw features of shape (examples, features), given as an array or as a table under their names.
+
+        Raises UserError if they are not those of the training.
+        """
+        import pandas as pd
+
+        if isinstance(x, pd.DataFrame):
+            names = [str(name) for name in x.columns]
+            return self.features(x.set_axis(names, axis=1).reset_index(drop=True), "x")
+        array = np.asarray(x, np.float64)
+        if array.ndim != 2 or array.shape[1] != self.description.features:
+            raise UserError(f"x: must have the shape (examples, {self.description.features}), not {array.shape}")
+        return array
+
     def answers(self, raw: Array) -> Answers:
         """Return the predictions for examples, given their raw features: classes, numbers or embeddings."""
         if not len(raw):
@@ -195,6 +216,11 @@ def write_model(folder: Path, trained: Trained) -> None:
     write_text(folder / MODEL, json.dumps(resolved(Description.of(trained)), ensure_ascii=False) + "\n")
 
 
+def predictor(trained: Trained) -> SavedModel:
+    """Return the model of a run that is in memory, which predicts from raw features."""
+    return SavedModel(Description.of(trained), trained.learned)
+
+
 def read_model(folder: Path, title: str) -> SavedModel:
     """Return the model in a folder.
 
@@ -204,7 +230,7 @@ def read_model(folder: Path, title: str) -> SavedModel:
         content = json.loads((folder / MODEL).read_text(encoding="utf-8"))
         description = build(content, Description)
         arrays, _ = read_arrays(folder / PARAMETERS)
-        return SavedModel(description, _parameters(description, arrays))
+        return SavedModel(description, flat_parameters(arrays, description.layout, description.dtype))
     except FileNotFoundError as error:
         raise UserError(
             f"{title}: must have {MODEL} and {PARAMETERS}; a run that diverged has none, nor one of an earlier version"
@@ -216,20 +242,22 @@ def read_model(folder: Path, title: str) -> SavedModel:
         ) from error
 
 
-def _parameters(description: Description, arrays: dict[str, AnyArray]) -> Parameters:
-    """Return the parameters as flat arrays, after a check of their shapes against the layers."""
-    layout = Layout.of(description.layers, description.features)
+def flat_parameters(arrays: Mapping[str, AnyArray], layout: Layout, dtype: str) -> Parameters:
+    """Return parameters by name as flat arrays.
+
+    Raises DamagedError if their names, shapes or types are not those that the layers need.
+    """
     slots = (*layout.parameters, *layout.statistics)
     if not layout.parameters or {slot.title for slot in slots} != arrays.keys():
         raise DamagedError(f"it has {', '.join(arrays)}")
     for slot in slots:
         array = arrays[slot.title]
-        if array.shape != slot.shape or array.dtype != description.dtype:
+        if array.shape != slot.shape or array.dtype != dtype:
             raise DamagedError(f"{slot.title} is of {array.dtype} and {array.shape}, not {slot.shape}")
 
     def flat(slots: Sequence[Slot]) -> Array:
-        parts = [np.zeros(0, description.dtype), *(arrays[slot.title].ravel() for slot in slots)]
-        return np.concatenate(parts, dtype=description.dtype)
+        parts = [np.zeros(0, dtype), *(arrays[slot.title].ravel() for slot in slots)]
+        return np.concatenate(parts, dtype=dtype)
 
     return Parameters(flat(layout.parameters), flat(layout.statistics))
 

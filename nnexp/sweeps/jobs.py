@@ -5,15 +5,13 @@ mappings is a union: all combinations of the first, then those of the second. Th
 that are zipped move together, intervals are drawn from together, and `sweep.repeats` brings seeds to every setting.
 """
 
-import json
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, Quote, QuotedString, RangeSweep
+from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -22,14 +20,13 @@ from nnexp.config.command_line import replacing_sweep_over
 from nnexp.config.hydra_errors import one_line
 from nnexp.config.overrides import Job, key_of
 from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
+from nnexp.config.written import alternatives
 from nnexp.core.errors import UserError
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.sampling import Interval, Point, points
 from nnexp.sweeps.search import Block, Search
 
 EXPERIMENT, SEED, SWEEP = "experiment", "seed", "sweep"
-UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
-"""Text that needs no quotes on the command line, and is not taken for a number or the like."""
 S = TypeVar("S")
 T = TypeVar("T")
 Overrides = dict[str, Override]
@@ -112,7 +109,7 @@ def _overrides(over: Mapping[str, object], given: Overrides, parser: OverridesPa
     for key, values in over.items():
         if values == []:
             raise UserError(f"sweep.over.{key}=[]: must have a value")
-        (override,) = _parsed(parser, [f"{key}={_choice(values)}"])
+        (override,) = _parsed(parser, [f"{key}={alternatives(values)}"])
         if _of_sweeps(override) or override.is_hydra_override():
             raise UserError(f"{override.input_line}: must not be varied, for it is no part of a run")
         if _key(override) not in given:
@@ -217,20 +214,3 @@ def _check_keys(
     if doubtful:
         middle = tuple(interval.at(0.5) for interval in block.intervals)
         loader.load_configuration("config", [*own, *block.jobs([middle])[0]], RunMode.RUN)
-
-
-def _choice(values: object) -> str:
-    """Return values as the command line writes them: a text as it is, a list as alternatives."""
-    if isinstance(values, str):
-        return values
-    return ",".join(_element(value) for value in values) if isinstance(values, list) else _element(values)
-
-
-def _element(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(_element(item) for item in value)}]"
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{_element(item)}' for key, item in value.items())}}}"
-    if isinstance(value, str):
-        return value if UNQUOTED.fullmatch(value) else QuotedString(value, Quote.single).with_quotes()
-    return json.dumps(value)

@@ -43,15 +43,9 @@ def train_pair(texts: Sequence[str], seeds: int, output_dir: Path, options: Sequ
                 raise UserError(f"{one.input_line}: must be one value, for one setting is compared with another one")
             if key_of(str(one.input_line)).startswith("sweep."):
                 raise UserError(f"{one.input_line}: must be no part of a setting; there are --metric and --matters")
-        results: SweepResults | None = None
-        try:
-            with running(Session(config, len(jobs))) as session:
-                session.launch(jobs, experiments_of(jobs, loader, config), Workers())
-                results = session.results()
-        except SystemExit:  # something failed, or could not be recorded, which was said
-            if results is None:
-                raise
-        return results
+        with running(Session(config, len(jobs))) as session:
+            session.launch(jobs, experiments_of(jobs, loader, config), Workers())
+        return session.results()
 
 
 def setting_of(text: str, output_dir: Path) -> Job:

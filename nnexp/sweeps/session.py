@@ -31,7 +31,6 @@ from nnexp.config.overrides import Job, command, slug, titles_of
 from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
 from nnexp.core.errors import TrackingError, UserError
-from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, clear, unwritable, writable_folder
 from nnexp.core.locks import held, lock_of
 from nnexp.core.signals import sigterm_interrupts
@@ -52,6 +51,7 @@ from nnexp.sweeps.plan import show_plan
 from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.recording import Recorder, RecordingThread
 from nnexp.sweeps.reuse import trained_before
+from nnexp.sweeps.search import Search
 from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
@@ -73,13 +73,20 @@ class Session:
         config: The config of the sweep.
         total: How many jobs there will be, all batches together.
         drawn: The keys whose values are drawn from intervals.
+        said: The arguments that ask for it, which its report shows as a command; None: those of this process.
+
+    Attributes:
+        well: Whether it has ended complete and recorded.
     """
 
-    def __init__(self, config: DictConfig, total: int, drawn: Sequence[str] = ()) -> None:
+    def __init__(
+        self, config: DictConfig, total: int, drawn: Sequence[str] = (), said: Sequence[str] | None = None
+    ) -> None:
+        self.well = False
         options = self._options = sweep_options(config)
         self._record = SweepRecord(
             key="",  # of its first jobs
-            command=command(*sys.argv[1:]),
+            command=command(*(sys.argv[1:] if said is None else said)),
             question=config.question,
             metric=options.metric,
             matters=options.matters,
@@ -94,6 +101,21 @@ class Session:
         self._recording: RecordingThread | None = None
         self._output_dir, self._tags = Path(), dict[str, str]()
         self._seed, self._work, self._confirming = 0, 0, False
+
+    @property
+    def folder(self) -> Path | None:
+        """Return the folder of the sweep; None before its first batch, and of a plan."""
+        return None if self._folder is None else self._folder.path
+
+    def batches(self, search: Search) -> Iterator[Sequence[Job]]:
+        """Yield the jobs of a search batch by batch, each to be launched before the next; then those of fresh seeds."""
+        while jobs := search.ask():
+            yield jobs
+            if self._options.plan:  # what comes next depends on results that a plan does not have
+                return
+            search.tell(self.scores(jobs))
+        if jobs := self.jobs_to_confirm():
+            yield jobs
 
     def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
@@ -121,7 +143,8 @@ class Session:
         folder = self._folder
         reused = self._trained_before(runs, firsts, folder.runs)
         missing = [place for place in firsts if place not in reused]
-        known = [reused.get(places[run.config_hash][0], planned(run, folder.runs)) for run in runs]
+        alike = [places[run.config_hash][0] for run in runs]  # jobs that say the same in two ways share a folder
+        known = [reused.get(first, planned(runs[first], folder.runs)) for first in alike]
         with suppress(OSError):  # it is read after a death only
             batch = [replace(run, job=tuple(job), fresh=self._confirming) for run, job in zip(known, jobs, strict=True)]
             folder.add_batch(batch)
@@ -311,12 +334,12 @@ class Session:
 
 @contextmanager
 def running(session: Session) -> Iterator[Session]:
-    """Close a session when the block ends, however that is; exit with status 1 if it is not complete and recorded."""
+    """Close a session when the block ends, however that is."""
     gc.enable()  # it is stopped at start-up
     with sigterm_interrupts():
         try:
             yield session
-            well = session.close("FINISHED")
+            session.well = session.close("FINISHED")
         except UserError:
             session.fail()
             raise
@@ -326,8 +349,6 @@ def running(session: Session) -> Iterator[Session]:
         except BaseException:
             session.close("FAILED")
             raise
-    if not well:
-        sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
 def places_by_hash(runs: Sequence[Ready]) -> dict[str, list[int]]:

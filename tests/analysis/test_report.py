@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from nnexp.analysis.chosen_figures import pairs, sweep_figures
-from nnexp.analysis.report import MAX_ROWS, caption, runs_csv, sweep_report, write_report
+from nnexp.analysis.report import MAX_ROWS, caption, sweep_report, write_report
 from nnexp.analysis.results import SweepResults
+from nnexp.analysis.runs_table import runs_csv
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import Out, computed, diverged, ended, grid, results_of, summary
 from tests.runs.test_report import assert_is_markdown, section, tables
@@ -131,11 +132,13 @@ def test_the_table_of_runs_has_every_number() -> None:
         "final_time": "",
         "diverged_step": "",
         "stopped": "",
+        "seconds": "0.5",
         "error": "",
         "reused": "false",
         "fresh": "false",
         "hash": "0123456789ab",
         "folder": "run_0",
+        "command": "python -m nnexp 'a=[1,2]'",
     }
     assert (second["b"], second["diverged_step"], second["best/test/loss"]) == ("x", "3", "")
     assert (third["a"], third["error"], third["hash"]) == ("3", "KeyError: 'a, \"b\"'", "")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from nnexp.analysis.findings import verdict
-from nnexp.analysis.report import runs_csv
 from nnexp.analysis.results import SweepResults, SweepRun, SweptKey
+from nnexp.analysis.runs_table import runs_csv
 from nnexp.analysis.summary import baseline, settings_table
 from nnexp.training.history import History
 from tests.analysis.made import diverged, ended, grid, results_of, summary

@@ -22,8 +22,9 @@ import numpy as np
 import pytest
 
 from nnexp import run
-from nnexp.analysis.report import runs_csv, sweep_report, write_report
+from nnexp.analysis.report import sweep_report, write_report
 from nnexp.analysis.results import SweepResults
+from nnexp.analysis.runs_table import runs_csv
 from nnexp.nn.initializers import Normal, Shape, Weights
 from nnexp.runs.result import Result
 from nnexp.runs.tracked import read_tracked

@@ -4,6 +4,7 @@ Hydra takes plugins from the package `hydra_plugins` alone, so they live here. I
 slow modules are imported late.
 """
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import nan
@@ -18,6 +19,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
 from nnexp.config.hydra_errors import other_launcher
+from nnexp.core.exits import ExitStatus
 
 if TYPE_CHECKING:
     from nnexp.analysis.results import SweepRun
@@ -79,6 +81,7 @@ class NNexpLauncher(Launcher):
         else:
             with running(Session(self._config, len(jobs))) as session:
                 runs = session.launch(jobs, experiments, workers)
+            exit_unless_well(session)
         return [returned(run) for run in runs]
 
 
@@ -90,6 +93,12 @@ def returned(run: "SweepRun") -> JobReturn:
         return JobReturn(overrides=run.job, status=JobStatus.FAILED, _return_value=RuntimeError(run.error))
     best = {} if run.summary is None else run.summary.best
     return JobReturn(overrides=run.job, status=JobStatus.COMPLETED, _return_value=best.get(chosen_by(best), nan))
+
+
+def exit_unless_well(session: "Session") -> None:
+    """Exit with status 1 if a sweep is not complete and recorded."""
+    if not session.well:
+        sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
 class NNexpSweeper(Sweeper):
@@ -114,11 +123,7 @@ class NNexpSweeper(Sweeper):
         returns: list[JobReturn] = []
         with running(Session(self._config, search.total, search.drawn)) as session:
             self._launcher.session = session
-            while jobs := search.ask():
+            for jobs in session.batches(search):
                 returns += self._launcher.launch(jobs, initial_job_idx=len(returns))
-                if self._config.sweep.plan:  # what comes next depends on results that a plan does not have
-                    break
-                search.tell(session.scores(jobs))
-            if not self._config.sweep.plan and (jobs := session.jobs_to_confirm()):
-                returns += self._launcher.launch(jobs, initial_job_idx=len(returns))
+        exit_unless_well(session)
         return returns

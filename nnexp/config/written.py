@@ -1,0 +1,41 @@
+"""Values as overrides on the command line write them."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from os import PathLike
+
+import numpy as np
+from hydra.core.override_parser.types import Quote, QuotedString
+
+UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)/?[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
+"""Text that needs no quotes on the command line, and is not taken for a number or the like."""
+
+
+def alternatives(values: object) -> str:
+    """Return the values that a key takes in a sweep: a text as it is, a list as alternatives."""
+    if isinstance(values, str):
+        return values
+    plain = _plain(values)
+    return ",".join(written(value) for value in plain) if isinstance(plain, list) else written(plain)
+
+
+def written(value: object) -> str:
+    """Return a value in a form that is read as the same value."""
+    plain = _plain(value)
+    if isinstance(plain, list):
+        return f"[{','.join(written(item) for item in plain)}]"
+    if isinstance(plain, Mapping):
+        return f"{{{','.join(f'{key}:{written(item)}' for key, item in plain.items())}}}"
+    if isinstance(plain, str):
+        return plain if UNQUOTED.fullmatch(plain) else QuotedString(plain, Quote.single).with_quotes()
+    return json.dumps(plain)
+
+
+def _plain(value: object) -> object:
+    """Return a value of Python or NumPy as one of a config."""
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.tolist()
+    if isinstance(value, PathLike):
+        return str(value)
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value

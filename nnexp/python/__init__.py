@@ -1,0 +1,1 @@
+"""nnexp from Python and notebooks: `run`, `sweep` and `load`."""

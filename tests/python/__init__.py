@@ -1,0 +1,1 @@
+"""nnexp from Python."""

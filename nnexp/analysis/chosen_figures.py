@@ -52,7 +52,7 @@ def _fitting(results: SweepResults) -> Figures:
 
 
 def _of_keys(results: SweepResults) -> dict[str, Draw | None]:
-    keys = studied(results)
+    keys = [one for one in studied(results) if one in results.judged]
     found: dict[str, Draw | None] = {}
     whole = _whole_lines(results, keys)
     if whole is not None:
@@ -107,7 +107,7 @@ def _parameters(results: SweepResults, keys: Sequence[SweptKey]) -> Draw | None:
 def pairs(results: SweepResults) -> list[tuple[SweptKey, SweptKey]]:
     """Return the pairs of swept keys that get a map: those that always matter, then numbers by their importance."""
     shares = importance(results)
-    varied = [one for one in studied(results) if len(one.values) > 1]
+    varied = [one for one in studied(results) if one in results.judged and len(one.values) > 1]
     varied.sort(key=lambda one: (one.numbers is None, -shares.get(one.key, 0.0)))
     paired = [
         (x, y) for first, second in ALWAYS_PAIRED for x in varied if x.name == first for y in varied if y.name == second

@@ -39,8 +39,7 @@ class Confirmation:
     @property
     def thin(self) -> bool:
         """Tell whether there are too few fresh seeds to tell anything."""
-        compared = [self.leader, *(one for one in self.others if not one.lost)]
-        return any(len(one.values) < FEWEST for one in compared)
+        return len(self.leader.values) < FEWEST or any(one.repeats < FEWEST for one in self.others)
 
     @property
     def alike(self) -> list[Measured]:
@@ -54,19 +53,35 @@ class Confirmation:
         return [one for one in self.others if one.values and not one.lost]
 
     @property
-    def could_be_better(self) -> list[Measured]:
-        """Return the settings that are neither shown to be worse than the one that was chosen, nor surely alike."""
-        compared = [one for one in self._compared if one not in self.alike]
-        if not compared or self.thin:
-            return compared
-        p = worse(Moments.of([self.leader], self.sign), Moments.of(compared, self.sign))
-        return [
-            one
-            for one, of_one in zip(compared, p.tolist(), strict=True)
-            if 2 * of_one >= SIGNIFICANT or diverges_oftener(self.leader, one)
-        ]
+    def better(self) -> list[Measured]:
+        """Return the settings that are shown to be better than the one that was chosen."""
+        return [] if self.thin else [one for one in self._compared if self._is_worse(self.leader, one)]
+
+    @property
+    def not_told(self) -> list[Measured]:
+        """Return the settings that are not shown to be worse than the one that was chosen, nor better, nor alike."""
+        told = [*self.alike, *self.better]
+        return [one for one in self.others if one not in told and not self._is_behind(one)]
+
+    def _is_behind(self, one: Measured) -> bool:
+        """Tell whether a setting is shown to be worse than the one that was chosen, or to diverge oftener."""
+        if diverges_oftener(self.leader, one):
+            return False
+        ahead = one.values and self.sign * one.mean <= self.sign * self.leader.mean
+        if diverges_oftener(one, self.leader) and not ahead:
+            return True
+        return not one.lost and bool(one.values) and not self.thin and self._is_worse(one, self.leader)
+
+    def _is_worse(self, one: Measured, other: Measured) -> bool:
+        """Tell whether a setting is worse than another, by Welch's test with both sides."""
+        p = worse(Moments.of([other], self.sign), Moments.of([one], self.sign))
+        return bool(2 * p[0] < SIGNIFICANT)
 
     @property
     def best(self) -> bool:
-        """Tell whether the chosen one is shown to be better than all others that were asked again."""
-        return bool(self.others) and self.complete and not (self.thin or self.could_be_better or self.alike)
+        """Tell whether the chosen one is shown to be better than all others that were asked again.
+
+        To be better than the default alone is not enough.
+        """
+        rivals = [one for one in self.others if one.name != DEFAULT]
+        return bool(rivals) and self.complete and not (self.thin or self.not_told or self.better or self.alike)

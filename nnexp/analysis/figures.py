@@ -17,6 +17,7 @@ from nnexp.analysis.expressions import check_expression, evaluated
 from nnexp.analysis.findings import DEFAULT
 from nnexp.analysis.points import (
     Point,
+    apart,
     axis_of,
     by_value,
     can_compare,
@@ -200,7 +201,7 @@ class Lines(Figure):
         panels = self.panels(results, points, roles)
         where = self._where(results, points, roles, measure)
         title = self.title or "\n".join(where or [finding(results, points, measure)])
-        others = [results.titles[one.key] for one in keys if one not in roles.values()]
+        others = apart(results, [*roles.values()])
         if self.pool is not None and others and self.title is None:
             title += f"\neach point is the best over {', '.join(others)}"
         said = Said(
@@ -260,7 +261,7 @@ class Lines(Figure):
     def _where(self, results: SweepResults, points: Sequence[Point], roles: Roles, measure: Measure) -> list[str]:
         """Return for every panel at which value of x each line is lowest or highest, where that is marked.
 
-        A ~ stands before a value that is not shown to be the best, or at the end how few the repeats are.
+        A ~ stands before a value that is not told from others, or at the end how few the repeats are.
         """
         x, line, panel, titles = roles["x"], roles.get("line"), roles.get("panel"), results.titles
         rows = []
@@ -283,7 +284,8 @@ class Lines(Figure):
             else:
                 words.append(f"{len(set(best.values()))} values of {titles[x.key]}, by {titles[line.key]}")
             few = {so_few(results, one): None for one in found.values() if one is not None}
-            rows.append(f"{' '.join(words)}{next(iter(few), '')}")
+            unsure = "" if all(sure.values()) else " (~: not told from others)"
+            rows.append(f"{' '.join(words)}{unsure}{next(iter(few), '')}")
         return rows
 
 
@@ -327,7 +329,7 @@ class Image(Figure):
         if measure is None or len(roles) < 2 or not points:
             return None
         x, y = roles["x"], roles["y"]
-        others = [results.titles[one.key] for one in keys if one not in (x, y)]
+        others = apart(results, [x, y])
         pooled = "\neach point is a run" if x.drawn or y.drawn else f"\neach cell is the best over {', '.join(others)}"
         title = self.title or finding(results, points, measure) + (pooled if others else "")
         bright_is_best = f"{self.colours}{'_r' if measure.lower else ''}"
@@ -402,7 +404,7 @@ class Curves(Figure):
             mean="geometric mean" if geometric else "mean",
             log_time=self.log in ("x", "xy"),
         )
-        return partial(curve_panels, panels, measure, said)
+        return partial(curve_panels, panels, measure_of(results, metric, log=_scale(self.log, "y")) or measure, said)
 
     def _picked(
         self, results: SweepResults, points: Sequence[Point], roles: Roles, *, comparable: bool
@@ -438,7 +440,7 @@ class Curves(Figure):
         lines = "line" in roles
         if not points or not (lines or can_compare(results, measure)):
             return f"{capitalized(measure.name)} of all runs"
-        others = [results.titles[one.key] for one in studied(results) if one not in roles.values()]
+        others = apart(results, [*roles.values()])
         pooled = f"\neach line is the best over {', '.join(others)}" if lines and self.pool and others else ""
         return finding(results, points, measure) + pooled
 
@@ -464,7 +466,8 @@ def _cells(results: SweepResults, points: Sequence[Point], x: Placed, y: Placed)
 
     values, lost = np.full((len(rows), len(columns)), np.nan), np.zeros((len(rows), len(columns)), bool)
     for point in points[::-1]:  # from worst to best: the best of a cell stays
-        values[cell(point.run)] = point.mean
+        often = 2 * len(point.values) >= len(point.setting.runs)  # of times to a level, which some never reached
+        values[cell(point.run)] = point.mean if often else np.nan
     for run in results.diverged:
         lost[cell(run)] = True
     return Cells(x=x_axis, y=y_axis, values=values, lost=lost & np.isnan(values), best=cell(points[0].run))

@@ -22,6 +22,8 @@ from nnexp.training.story import TRAINING_LOSS, Story, story_of
 DEFAULT = "default"
 """The name of the value of a swept key where a run does not set it."""
 RATE = "optimizer.learning_rate"
+CONTINUOUS = ("learning_rate", "scale", "factor", "weight", "temperature")
+"""Keys of numbers that may be whole and are no counts: the smallest value can be less than 1."""
 FEW_EXAMPLES = 30
 """A part of the data with fewer examples chooses by chance."""
 MOST_NAMED = 5
@@ -176,15 +178,15 @@ def verdict(results: SweepResults) -> list[str]:
     first = f"{'Lowest' if results.sign > 0 else 'Highest'}{so_far}"
     found = results.verdict
     if found is None:
-        return [f"{first}: {_with_value(order[0].measured(metric), results)}."]
-    return [_leading(found, results, first, f"Best{so_far}"), *_telling(found, results)]
+        return [f"{first}: {_with_value(order[0].measured(metric), results)}.", *_earlier(results, metric)]
+    return [_leading(found, results, first, f"Best{so_far}"), *_earlier(results, metric), *_telling(found, results)]
 
 
 def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[str]:
     """Return what fresh repeats say of the setting that the first ones chose."""
     chosen, gone = again.leader, results.gone
     fresh = f"{len(chosen.values)} fresh {_seeds(results, len(chosen.values)).partition(' ')[2]}"
-    value = f"{short(chosen.name)}, {called(results)} {chosen.written} over {fresh}"
+    value = f"{short(chosen.name)}, {read_as(results, chosen)} over {fresh}"
     lost = f" ({chosen.diverged} more {gone})" if chosen.diverged else ""
     asked = [one for one in again.others if one.name != ASKED_DEFAULT]
     default = next((one for one in again.others if one.name == ASKED_DEFAULT), None)
@@ -196,16 +198,40 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
         lines = [f"Best{so_far}: {value}{lost}, better than {whom} (p < .05{each})."]
     elif not again.thin:
         if again.alike:
-            names = _some([chosen, *again.alike])
-            lines.append(f"{names}: no difference that matters, all within {results.matters:g}.")
-        if again.could_be_better:
-            named = [Measured(f"{short(one.name)} ({one.written})", one.values) for one in again.could_be_better]
-            lines.append(f"They do not tell it from {_some(named)}.")
+            lines.append(_no_difference(again.alike, chosen, results))
+        if again.better:
+            verb = "is" if len(again.better) == 1 else "are"
+            lines.append(f"{capitalized(_with_values(again.better, gone))} {verb} better (p < .05).")
+        if again.not_told:
+            lines.append(f"They do not tell it from {_with_values(again.not_told, gone)}.")
     else:
         lines.append(f"So few fresh {results.repeats_name} claim nothing: sweep.confirm=10.")
     if default is not None:
-        lines.append(f"The default: {default.written if default.values else f'{gone} every time'}.")
+        lines.append(f"The default: {default.told(gone)}.")
     return lines
+
+
+def _no_difference(alike: Sequence[Measured], leader: Measured, results: SweepResults) -> str:
+    """Return the sentence that settings are as good as the one that leads, for all that matters."""
+    return f"{_some([leader, *alike])}: no difference that matters, all within {results.matters:g} of the first."
+
+
+def _with_values(settings: Sequence[Measured], gone: str) -> str:
+    """Return the names of settings, each with what its repeats gave."""
+    return _some([Measured(f"{short(one.name)} ({one.told(gone)})", one.values) for one in settings])
+
+
+def capitalized(name: str) -> str:
+    """Return a name as it begins a sentence, unless it is that of a key."""
+    return name if "=" in name.partition(" ")[0] else f"{name[:1].upper()}{name[1:]}"
+
+
+def read_as(results: SweepResults, setting: Measured) -> str:
+    """Return the reading that ranks the runs, with what the repeats of a setting gave."""
+    if results.reading is None or not results.timed:
+        return f"{called(results)} {setting.written}"
+    unit = next((run.curves.unit for run in results.runs if run.curves is not None), "epoch")
+    return f"{called(results)}: {setting.written} {unit}s"
 
 
 def _seeds(results: SweepResults, count: int) -> str:
@@ -234,6 +260,16 @@ def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> st
     return f"{line} Next: {short(found.next.name)}, {figures(found.gap)} behind{won}."
 
 
+def _earlier(results: SweepResults, metric: str) -> list[str]:
+    """Return a sentence on a setting that got to a level earlier than the first one, but less often."""
+    first, *others = results.ranked if results.timed else [None]
+    for one in others:
+        if first is not None and fmean(one.scores(metric)) < fmean(first.scores(metric)):
+            often = f"{len(one.scores(metric))} of {len(one.runs)} runs"
+            return [f"{short(first.name)} got there most often; {short(one.name)} was earlier, but in {often}."]
+    return []
+
+
 def _telling(found: Verdict, results: SweepResults) -> list[str]:
     """Return what the repeats cannot tell, and what it would take."""
     leader, lines, seeds = found.leader, list[str](), results.repeats_name
@@ -244,12 +280,12 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
     if found.thin is not None or found.best:
         return lines
     if found.alike:
-        return [*lines, f"{_some(found.alike)}: no difference that matters, all within {results.matters:g}."]
+        return [*lines, _no_difference(found.alike[1:], leader, results)]
     if len(found.possible) > 1:
         lines.append(f"Not told apart by these {seeds}: {_some(found.possible)} could be best.")
-        widely = [Measured(f"{short(one.name)} ({one.written})", one.values) for one in found.scattered]
-        verb = "scatters" if len(widely) == 1 else "scatter"
-        lines += [f"{_some(widely)} {verb} too much to be ruled out by so few."] if widely else []
+        verb = "scatters" if len(found.scattered) == 1 else "scatter"
+        widely = _with_values(found.scattered, results.gone) if found.scattered else ""
+        lines += [f"{widely} {verb} too much to be ruled out by so few."] if widely else []
     if found.would_show is not None:
         more = f"about {found.needed} {seeds}" if found.needed is not None else f"more than {MOST_REPEATS:,} {seeds}"
         first_two = "" if found.equal else f"; that of the first two takes {more} each"
@@ -259,7 +295,7 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
 
 def _with_value(setting: Measured, results: SweepResults) -> str:
     over = f" over {_seeds(results, len(setting.values))}" if len(setting.values) > 1 else ""
-    return f"{short(setting.name)}, {called(results)} {setting.written}{over}"
+    return f"{short(setting.name)}, {read_as(results, setting)}{over}"
 
 
 def called(results: SweepResults) -> str:
@@ -413,7 +449,8 @@ def _end_of_best(swept: SweptKey, order: Sequence[Setting]) -> Literal["smallest
     places = [(scale(float(value)) - low) / (high - low) for value in written if value is not None]
     if sum(place >= 1 - margin for place in places) >= needed:
         return "largest"
-    smallest_possible = numbers[0] == 0 or (numbers[0] == 1 and all(number.is_integer() for number in numbers))
+    counts = swept.name not in CONTINUOUS and all(number.is_integer() for number in numbers)
+    smallest_possible = numbers[0] == 0 or (numbers[0] == 1 and counts)
     return "smallest" if sum(place <= margin for place in places) >= needed and not smallest_possible else None
 
 
@@ -428,7 +465,12 @@ def _flags_of_time(results: SweepResults, setting: Setting) -> list[str]:
     loss, unit = chosen_by(summary.best), summary.unit
     longer = f"trainer.{unit}s"  # where that varies, its edge says so
     stopped = any(run.summary is not None and run.summary.stopped is not None for run in runs)
-    if common == "falling" and not stopped and longer not in {swept.key for swept in results.swept_keys}:
+    if (
+        common == "falling"
+        and not results.timed
+        and not stopped
+        and longer not in {swept.key for swept in results.swept_keys}
+    ):
         end = f"{unit} {summary.length}"
         return [f"The {loss} of the {standing(results)} setting was still falling at its end, {end}: train longer."]
     by_loss = results.reading is not None and results.reading.metric == loss
@@ -443,10 +485,11 @@ def _flags_of_time(results: SweepResults, setting: Setting) -> list[str]:
 
 def _flags_of_baseline(results: SweepResults, setting: Setting) -> list[str]:
     lines = []
-    for metric, (value, *_) in results.baselines.items():
-        scores, sign = setting.scores(metric), 1 if lower_is_better(metric) else -1
-        if scores and sign * fmean(scores) >= sign * value:
-            beside = f"{metric} {number(fmean(scores))} beside {number(value)}"
+    for metric in results.baselines:
+        scores, values = setting.scores(metric), setting.baselines(metric)
+        sign = 1 if lower_is_better(metric) else -1
+        if scores and values and sign * fmean(scores) >= sign * fmean(values):
+            beside = f"{metric} {number(fmean(scores))} beside {number(fmean(values))}"
             lines.append(f"The {standing(results)} is no better than the baseline: {beside}.")
     return lines
 

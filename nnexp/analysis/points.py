@@ -127,6 +127,10 @@ def finding(results: SweepResults, points: Sequence[Point], measure: Measure) ->
         return "No run left the plateau"
     if not can_compare(results, measure):
         return f"{name} by {', '.join(results.titles[one.key] for one in studied(results))}"
+    again = results.confirmation if measure.reading == ranked_by(results) else None
+    if again is not None:
+        of = f"{'Best' if again.best else 'Chosen'}: {short(again.leader.name)}"
+        return f"{of}, {measure.name} {again.leader.mean:.3g} with fresh {results.repeats_name}"
     found = verdict_of(results, points, measure)
     first, value = short(points[0].setting.name), f"{points[0].mean:.3g}"
     if found is None:
@@ -143,7 +147,7 @@ def finding(results: SweepResults, points: Sequence[Point], measure: Measure) ->
 
 def axis_of(results: SweepResults, swept: SweptKey, *, numeric: bool = False) -> tuple[Axis, dict[str | None, float]]:
     """Return a swept key as an axis, and the place on it of each of its values; numeric ones never side by side."""
-    numbers, title = swept.numbers, results.titles[swept.key]
+    numbers, title = swept.numbers, results.named(swept)
     unset = any(run.value(swept.key) is None for run in results.runs)
     if numbers is not None and swept.drawn:
         places: dict[str | None, float] = dict(zip(swept.values, numbers, strict=True))
@@ -222,6 +226,12 @@ def value_of(run: SweepRun, swept: SweptKey) -> str:
 def studied(results: SweepResults) -> list[SweptKey]:
     """Return the keys that vary, repeats apart."""
     return [one for one in results.swept_keys if one.key not in REPEATS]
+
+
+def apart(results: SweepResults, roles: Iterable[SweptKey]) -> list[str]:
+    """Return the names of the keys that vary beside those of some roles, and beside what moves together with them."""
+    shown = {key for group in results.together.values() if {*group} & {*roles} for key in group}
+    return [results.named(one) for one in results.judged if one.key not in REPEATS and one not in shown]
 
 
 def dotted(key: str) -> str:

@@ -15,11 +15,26 @@ from nnexp.config.overrides import Job, key_of, run_name, split, titles_of
 from nnexp.plots.style import FARTHEST
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
-from nnexp.training.readings import FINAL, TIME_TO, Reading
+from nnexp.training.readings import FINAL, START, TIME_TO, Reading
+from nnexp.training.story import TRAINING_LOSS
 
 SEED = "seed"
 REPEATS = (SEED, "dataset.split_seed", "dataset.seed")
 """The keys whose values are repeats of a setting: none of them is better, and what counts is the mean over them."""
+TREATMENTS = {
+    "dataset.standardize",
+    "dataset.standardize_targets",
+    "dataset.categorical",
+    "dataset.ignore",
+    "dataset.missing",
+    "dataset.dtype",
+    "dataset.label_noise",
+    "dataset.subsample",
+    "dataset.validation_size",
+}
+"""The keys of a data set that leave the examples of the test part what they are; with any other one they differ."""
+EXPLODED = 1000.0
+"""A run has diverged, too, whose training loss ends so many times as large as it began."""
 KEPT_EVALUATIONS = 200
 """How many evaluations of a run a sweep keeps in memory; the run's folder has all."""
 
@@ -64,11 +79,12 @@ class SweepRun:
 
     @property
     def diverged(self) -> bool:
-        """Tell whether its loss was no longer finite at some step, or ended so far out that no figure has room."""
+        """Tell whether its loss was no longer finite at some step, or ended far above where it began."""
         if self.summary is None:
             return False
-        far_out = any(abs(value) > FARTHEST for value in self.summary.final.values())
-        return self.summary.diverged_step is not None or far_out
+        final, begun = self.summary.final, self.readings.get(f"{START}/{TRAINING_LOSS}")
+        exploded = begun is not None and final.get(TRAINING_LOSS, 0.0) > EXPLODED * begun > 0
+        return self.summary.diverged_step is not None or exploded or any(abs(one) > FARTHEST for one in final.values())
 
     @property
     def halved(self) -> bool:
@@ -164,6 +180,11 @@ class Setting:
     def scored(self, path: str) -> list[tuple[float, SweepRun]]:
         """Return the runs that have a reading, and the reading of each."""
         return [(score, run) for run in self.runs if (score := run.reading(path)) is not None]
+
+    def baselines(self, metric: str) -> list[float]:
+        """Return the baseline of a metric for each run that has one."""
+        known = [run.summary.baselines for run in self.runs if run.summary is not None]
+        return [baselines[metric] for baselines in known if metric in baselines]
 
     def without(self, path: str) -> int:
         """Return how many of its runs ended without a reading: they diverged, or never reached a level."""
@@ -287,10 +308,21 @@ class SweepResults:
         if loss and self.losses_differ:
             return False
         names = [*self.baselines] if loss or self.reading is None else [self.reading.metric]
-        return all(self._is_one_for_each_repeat(name) for name in names)
+        return self._same_examples and all(self.has_one_baseline(name) for name in names)
 
-    def _is_one_for_each_repeat(self, name: str) -> bool:
-        """Tell whether all settings have the same baseline, in each of their repeats."""
+    @property
+    def _same_examples(self) -> bool:
+        """Tell whether all settings are tested on the same examples, in each of their repeats."""
+        digests: dict[tuple[str | None, ...], set[str]] = {}
+        for run in self.runs:
+            if run.summary is not None:
+                digests.setdefault(run.repeat, set()).add(run.summary.data_digest)
+        varied = [swept.key.replace("/", ".") for swept in self.swept_keys if swept.key not in REPEATS]
+        of_data = [key for key in varied if key.partition(".")[0] in ("dataset", "experiment")]
+        return all(len(one) == 1 for one in digests.values()) or all(key in TREATMENTS for key in of_data)
+
+    def has_one_baseline(self, name: str) -> bool:
+        """Tell whether all settings have the same baseline of a metric, in each of their repeats."""
         found: dict[tuple[str | None, ...], set[float]] = {}
         for run in self.runs:
             if run.summary is not None and name in run.summary.baselines:
@@ -330,6 +362,8 @@ class SweepResults:
         return groups
 
     def _move_together(self, one: str, other: str) -> bool:
+        if {one, other} & {*self.drawn}:  # no draw comes twice
+            return False
         pairs = {(run.value(one), run.value(other)) for run in self.runs}
         if any(None in pair for pair in pairs):  # in different parts of a union
             return False

@@ -1,6 +1,7 @@
 """The results of a sweep in a table and a few sentences, for the terminal."""
 
 from collections.abc import Sequence
+from statistics import fmean
 
 from nnexp.analysis.confirmation import DEFAULT
 from nnexp.analysis.findings import (
@@ -73,7 +74,7 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Header
     names = results.shown
     several = any(len(setting.runs) > 1 for setting in results.settings)
     asked = {} if results.confirmation is None else results.confirmation.by_name
-    again = {name: one.written if one.values else results.gone for name, one in asked.items()}
+    again = {name: one.told(results.gone) for name, one in asked.items()}
     differing = _differing(results)
     header = ["setting", *(["runs"] if several else []), *[title(Reading.of(name).name) for name in names]]
     header += [f"baseline {title(name.partition('/')[2])}" for name in differing]
@@ -81,11 +82,11 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Header
     rows = []
     for setting in settings:
         cells = [_ended(setting, spread(setting.scores(name))) for name in names]
-        cells += [spread(_baselines(setting, name)[:1]) for name in differing]
+        cells += [number(fmean(values)) if (values := setting.baselines(name)) else "" for name in differing]
         rows.append(
             [
                 short(setting.name) + (" (halved)" if setting.halved else ""),
-                *([_count(setting)] if several else []),
+                *([_count(setting, results)] if several else []),
                 *cells,
                 *([again.get(setting.name, "")] if again else []),
             ],
@@ -108,8 +109,11 @@ def baseline(results: SweepResults) -> list[str]:
         return [f"The losses differ, so their values are not compared{how}."]
     if not results.comparable:
         return ["The settings differ in their data: compare each with its baseline."]
-    known = [f"{name} {number(value)}" for name, (value, *_) in results.baselines.items()]
-    return [f"Baseline: {', '.join(known)}."] if known else []
+    differing = _differing(results)
+    known = {name: values for name in results.baselines if name not in differing and (values := _of_all(results, name))}
+    several = any(len({*values}) > 1 for values in known.values())
+    words = ", ".join(f"{name} {number(fmean(values))}" for name, values in known.items())
+    return [f"Baseline: {words}{f', means over {results.repeats_name}' if several else ''}."] if known else []
 
 
 def failures(results: SweepResults) -> list[str]:
@@ -125,13 +129,12 @@ def failures(results: SweepResults) -> list[str]:
 
 
 def _differing(results: SweepResults) -> list[str]:
-    """Return the metrics whose baselines differ between runs."""
-    return [name for name, values in results.baselines.items() if len(values) > 1]
+    """Return the metrics whose baselines differ between settings, not only between their repeats."""
+    return [name for name in results.baselines if not results.has_one_baseline(name)]
 
 
-def _baselines(setting: Setting, metric: str) -> list[float]:
-    known = [run.summary.baselines for run in setting.runs if run.summary is not None]
-    return [baselines[metric] for baselines in known if metric in baselines]
+def _of_all(results: SweepResults, metric: str) -> list[float]:
+    return [value for setting in results.settings for value in setting.baselines(metric)]
 
 
 def _ended(setting: Setting, cell: str) -> str:
@@ -140,8 +143,9 @@ def _ended(setting: Setting, cell: str) -> str:
     return "diverged" if any(run.diverged for run in setting.runs) else "failed"
 
 
-def _count(setting: Setting) -> str:
-    lost = sum(run.diverged for run in setting.runs)
+def _count(setting: Setting, results: SweepResults) -> str:
+    lost = setting.without(results.metric) if results.timed and results.metric else 0
+    lost = lost or sum(run.diverged for run in setting.runs)
     failed = sum(run.summary is None for run in setting.runs)
-    parts = [f"{count} {what}" for count, what in ((lost, "diverged"), (failed, "failed")) if count]
+    parts = [f"{count} {what}" for count, what in ((lost, results.gone), (failed, "failed")) if count]
     return f"{len(setting.runs)}" + (f" ({', '.join(parts)})" if parts else "")

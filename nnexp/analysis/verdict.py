@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from math import isclose, sqrt
-from statistics import fmean, stdev
+from statistics import fmean, median_low, stdev
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ SIGNIFICANT, POWER = 0.05, 0.8
 FEWEST = 3
 """Fewer repeats than these claim nothing."""
 SCATTERED = 10
-"""A setting whose values lie so many times as far apart as those of the first is told as one that scatters."""
+"""A setting whose values lie so many times as far apart as those of the median one is told as one that scatters."""
 MOST_REPEATS = 1000
 """More repeats than these are not asked for."""
 ROUNDING = 1e-12
@@ -67,6 +67,12 @@ class Measured:
     def repeats(self) -> int:
         """Return how many repeats there were, diverged ones included."""
         return len(self.values) + self.diverged
+
+    def told(self, gone: str) -> str:
+        """Return the mean and the deviation, and how many repeats are not in them: what became of them is `gone`."""
+        if not self.values:
+            return f"{gone} every time"
+        return f"{self.written} ({self.diverged} {gone})" if self.diverged else self.written
 
     @property
     def lost(self) -> bool:
@@ -109,6 +115,7 @@ class Verdict:
         best: Whether the leader is shown to be better than every other, by a difference that matters.
         possible: The settings that could be best, the leader first; all of them where too few repeats say nothing.
         alike: The leader and all that is surely closer to it than what matters; empty if another one could be best.
+        usual: The median of the standard deviations of all settings.
         more_reliable: One that diverges less often than the leader, as far as that is shown; None if there is none.
     """
 
@@ -120,6 +127,7 @@ class Verdict:
     best: bool
     possible: tuple[Measured, ...]
     alike: tuple[Measured, ...]
+    usual: float
     more_reliable: Measured | None
 
     @property
@@ -131,7 +139,7 @@ class Verdict:
     def scattered(self) -> list[Measured]:
         """Return the possible ones that are behind and not ruled out because their repeats differ so much."""
         behind = [one for one in self.possible[1:] if one not in self.equal]
-        return [one for one in behind if one.deviation > SCATTERED * self.leader.deviation > 0]
+        return [one for one in behind if one.deviation > SCATTERED * self.usual > 0]
 
     @property
     def would_show(self) -> float | None:
@@ -175,7 +183,8 @@ def verdict_on(settings: Sequence[Measured], sign: int, matters: float | None = 
         first, rest = Moments.of([leader], sign), Moments.of(others, sign)
         shown = not equal and bool(better_than_all(first, rest))
         out = ruled_out(worse(first, rest))
-        possible = [one for one, is_out in zip(others, out, strict=True) if one in equal or not is_out]
+        lost = [one.mean * sign > leader.mean * sign and diverges_oftener(one, leader) for one in others]
+        possible = [one for one, *gone in zip(others, out, lost, strict=True) if one in equal or not any(gone)]
         near = [one for one in others if matters is not None and farthest(leader, one) < matters]
     return Verdict(
         compared=1 + len(others),
@@ -186,6 +195,7 @@ def verdict_on(settings: Sequence[Measured], sign: int, matters: float | None = 
         best=shown and more_reliable is None and not near,
         possible=(leader, *possible),
         alike=(leader, *near) if near and (shown or all(one in near for one in possible)) else (),
+        usual=median_low(one.deviation for one in (leader, *others)),
         more_reliable=more_reliable,
     )
 
@@ -203,7 +213,7 @@ def worse(leader: Moments, others: Moments) -> Array:
     """
     from scipy.stats import ttest_ind_from_stats
 
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         p: Array = ttest_ind_from_stats(
             mean1=others.mean,
             std1=others.deviation,

@@ -274,11 +274,12 @@ def line_panels(panels: Sequence[Panel], measure: Measure, said: Said) -> "Figur
     lines = [line for panel in panels for line in panel.lines]
     names = list(dict.fromkeys(line.label for line in lines))
     colours = dict(zip(names, line_colours(len(names)), strict=True))
-    legend = _line_legend(panels, colours, said)
+    values = np.concatenate([line.dots[1] for line in lines])
+    floor = measure.lowest(float(values.min()), float(values.max()))
+    legend = _line_legend(panels, colours, said, floor)
     columns, right = legend_size([*(text for _, label in legend for text in label.splitlines()), said.lines_are])
     titled = any(panel.title for panel in panels)
     figure, grid = _grid([panel.axis for panel in panels], said.title, right + 0.1, titled=titled)
-    values = np.concatenate([line.dots[1] for line in lines])
     logarithmic = measure.spans_orders(values)
     for axes, panel in zip(grid, panels, strict=True):
         if logarithmic:
@@ -287,6 +288,10 @@ def line_panels(panels: Sequence[Panel], measure: Measure, said: Said) -> "Figur
             _line(axes, line, colours[line.label], joined=panel.axis.ordered)
         axes.margins(x=0.08)
         _share_limits(axes, values, measure, logarithmic=logarithmic)
+        for line in panel.lines:
+            places, found = line.dots
+            (below,) = axes.plot(places[found < floor], np.full((found < floor).sum(), 0.03), "v", label="below")
+            below.set(color=colours[line.label], transform=axes.get_xaxis_transform())
         edge = 0.95 if measure.lower else 0.05
         (lost,) = axes.plot(panel.lost, np.full(len(panel.lost), edge), "x", color=BAD, mew=1.6, label="diverged")
         lost.set_transform(axes.get_xaxis_transform())
@@ -298,11 +303,13 @@ def line_panels(panels: Sequence[Panel], measure: Measure, said: Said) -> "Figur
     return figure
 
 
-def _line_legend(panels: Sequence[Panel], colours: Mapping[str, str], said: Said) -> "list[tuple[Artist, str]]":
+def _line_legend(
+    panels: Sequence[Panel], colours: Mapping[str, str], said: Said, floor: float
+) -> "list[tuple[Artist, str]]":
     from matplotlib.lines import Line2D
 
     lines = [line for panel in panels for line in panel.lines]
-    alone = [*colours] == [""]
+    alone, cut_off = [*colours] == [""], any((line.dots[1] < floor).any() for line in lines)
     grey = colours[""] if alone else "0.35"
     several, hidden = any(line.repeated for line in lines), any(line.hidden for line in lines)
     named = {said.mean if several or hidden else "value": grey} if alone else colours
@@ -316,6 +323,7 @@ def _line_legend(panels: Sequence[Panel], colours: Mapping[str, str], said: Said
         (any(line.best is not None for line in lines), star, f"{said.extreme} mean" if several else said.extreme),
         (any(line.fit is not None for line in lines), Line2D([], [], color=grey, linestyle="--"), "power law"),
         (bool(said.reference), Line2D([], [], color=grey, linestyle=":"), cut(said.reference)),
+        (cut_off, Line2D([], [], color=grey, marker="v", linestyle=""), f"a run below {plain(floor)}"),
         (any(len(panel.lost) for panel in panels), Line2D([], [], color=BAD, marker="x", linestyle=""), "diverged"),
     ]
     return [(artist, text) for wanted, artist, text in shown if wanted]
@@ -514,7 +522,8 @@ def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) ->
     axes.vlines(places, rows - 0.42, rows + 0.42, color="black", label="what chance alone would give")
     axes.set_yticks(rows, names)
     axes.set(xlim=(0, 100), xlabel="share of the variance of the ranks (%)", ylabel="parameter")
-    found = f"{first} explains {100 * shares[first]:.0f} % alone" if shares[first] > chance[first] else "chance"
+    verb = "explain" if " and " in first else "explains"
+    found = f"{first} {verb} {100 * shares[first]:.0f} % alone" if shares[first] > chance[first] else "chance"
     title = f"Importance: {found}" if found != "chance" else "Importance: none explains more than chance"
     figure.suptitle(title, y=1 - 0.15 / figure.get_figheight(), va="top")
     axes.grid(visible=False, axis="y")

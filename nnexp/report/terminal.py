@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 REDRAW_SECONDS = 0.1
 WIDE_TERMINAL = 115
 """The columns of a terminal from which a progress bar shows a second metric."""
+PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
 PIPED_WIDTH = 100
 """The columns of a table in a pipe."""
 PIPED_LINES = 10
@@ -71,7 +72,9 @@ def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
 @contextmanager
 def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that adds to the number of runs that are done, shown as a bar, or as lines in a pipe."""
-    if not is_live():
+    if total == 0:
+        yield lambda runs: None  # noqa: ARG005
+    elif not is_live():
         marks = {max(1, total * mark // PIPED_LINES) for mark in range(1, PIPED_LINES + 1)}
         done = 0
 
@@ -163,15 +166,25 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]) -> None:
-    """Print a table; in a narrow terminal, spare columns are left out, the first of them first."""
+    """Print a table; in a narrow terminal, spare columns are left out, the first of them first.
+
+    Where that is not enough, a deviation stands below its mean.
+    """
     out = console()
     longest = max((len(word) for row in rows for word in row[0].split()), default=0)
     widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(header) if i}
     kept, leaving = list(header), list(spare)
-    while leaving and longest + sum(3 + widths[name] for name in kept[1:]) + 2 > out.width:
+
+    def is_too_wide() -> bool:
+        return longest + sum(3 + widths[name] for name in kept[1:]) + 2 > out.width
+
+    while leaving and is_too_wide():
         kept.remove(leaving.pop(0))
     places = [place for place, name in enumerate(header) if name in kept]
-    table = _table(kept, [[row[place] for place in places] for row in rows])
+    chosen = [[row[place] for place in places] for row in rows]
+    if is_too_wide():
+        chosen = [[cell.replace(f" {PLUS_MINUS} ", f"\n{PLUS_MINUS} ") for cell in row] for row in chosen]
+    table = _table(kept, chosen)
     table.columns[0].min_width = min(longest, out.width // 2)
     out.print(table)
 

@@ -15,7 +15,7 @@ from nnexp.core.errors import UserError
 from nnexp.training.history import History
 from nnexp.training.metrics import lower_is_better, unit_of
 
-FINAL, TIME_TO = "final", "time_to"
+FINAL, START, TIME_TO = "final", "start", "time_to"
 LARGEST_RATIO = 1e6
 """Where the trainability cuts a loss, in units of its first value; a run that diverged has it from there on."""
 LAST_TIMES = 20

@@ -77,7 +77,9 @@ def test_where_a_line_is_lowest_is_said_with_what_the_seeds_can_tell() -> None:
     jobs = grid(kind=["near", "far"], a=[1, 2], seed=[0, 1, 2])
     results = computed(jobs, lambda job: losses[job["kind"]][job["a"]] + int(job["seed"]) / 50)
     (figure,) = drawn(results, Lines(x="a", line="kind", mark="best"))
-    assert figure.get_suptitle() == "Test loss lowest at a ~1, 2 for kind near, far"
+    assert " ".join(figure.get_suptitle().split()) == (
+        "Test loss lowest at a ~1, 2 for kind near, far (~: not told from others)"
+    )
     one_seed = replace(results, runs=tuple(run for run in results.runs if run.value("seed") == "0"))
     assert drawn(one_seed, Lines(x="a", line="kind", mark="best"))[0].get_suptitle().endswith("near, far (1 seed)")
 

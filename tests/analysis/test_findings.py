@@ -25,6 +25,7 @@ from nnexp.analysis.findings import (
 )
 from nnexp.analysis.report import sweep_report
 from nnexp.analysis.results import short
+from nnexp.analysis.summary import baseline
 from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import LENGTH, Out, computed, diverged, ended, falling, grid, results_of, summary
 
@@ -144,10 +145,39 @@ def test_what_is_not_ruled_out_because_it_scatters_is_called_so() -> None:
         assert any("scatter" in line for line in lines) == scatters
 
 
+def test_a_setting_is_seen_beside_its_own_baselines() -> None:
+    jobs = grid(rate=[1, 2], dataset__split_seed=[0, 1])
+    values = [(0.88, 0.8), (1.1, 1.2), (0.95, 0.8), (1.15, 1.2)]
+    outs = [replace(summary(loss), baselines={"test/loss": base}) for loss, base in values]
+    assert not any("no better than the baseline" in line for line in flags(results_of(jobs, outs))), "0.99 and 1"
+    worse = [replace(summary(loss + 0.2), baselines={"test/loss": base}) for loss, base in values]
+    line = "The first is no better than the baseline: test/loss 1.1900 beside 1.0000."
+    assert line in flags(results_of(jobs, worse))
+    assert "Baseline: test/loss 1.0000, means over splits." in baseline(results_of(jobs, outs))
+
+
+def test_a_learning_rate_of_1_can_be_made_smaller_and_a_width_of_1_cannot() -> None:
+    outs = [summary(loss) for loss in (0.1, 0.2, 0.3)]
+    for key, extended in (("optimizer__learning_rate", True), ("architecture__width", False)):
+        lines = flags(results_of(grid(**{key: [1, 5, 20]}), outs))
+        assert any("extend it" in line for line in lines) == extended
+
+
+def test_who_gets_to_a_level_earlier_but_less_often_is_named() -> None:
+    results = results_of(grid(a=[1, 2], seed=[0, 1, 2]), [summary(0.1)] * 6, wanted="time_to/test/loss/0.2")
+    times = [13.0, 14.0, 15.0, 9.0, None, None]
+    path = "time_to/test/loss/0.2"
+    runs = [replace(run, readings={path: time}) for run, time in zip(results.runs, times, strict=True)]
+    assert verdict(replace(results, runs=tuple(runs))) == [
+        "Lowest: a=1, time to test/loss 0.2: 14.0 ± 1.00 epochs over 3 seeds.",
+        "a=1 got there most often; a=2 was earlier, but in 1 of 3 runs.",
+    ]
+
+
 def test_differences_that_do_not_matter_are_called_so() -> None:
     jobs = grid(x=["a", "b"], seed=[0, 1, 2])
     outs = [summary(value) for value in (1.0, 1.01, 1.02, 1.001, 1.011, 1.021)]
-    said = "x=a and x=b: no difference that matters, all within 0.1."
+    said = "x=a and x=b: no difference that matters, all within 0.1 of the first."
     assert verdict(replace(results_of(jobs, outs), matters=0.1))[1:] == [said]
     assert "x=a and x=b could be best." in " ".join(verdict(replace(results_of(jobs, outs), matters=0.01)))
 
@@ -159,7 +189,7 @@ def test_differences_that_are_shown_and_do_not_matter_make_no_best() -> None:
     assert verdict(replace(results, matters=0.0001))[0].startswith("Best: x=a, ")
     assert verdict(replace(results, matters=0.005)) == [
         "Lowest: x=a, test/loss 1.00 ± 0.000100 over 3 seeds. Next: x=b, 0.00100 behind; the first wins all 9 pairs.",
-        "x=a and x=b: no difference that matters, all within 0.005.",
+        "x=a and x=b: no difference that matters, all within 0.005 of the first.",
     ]
 
 

@@ -96,6 +96,42 @@ def test_settings_can_be_compared_while_their_baselines_agree() -> None:
     assert differing.baselines == {"test/accuracy": [0.5, 0.6]}
 
 
+@pytest.mark.parametrize(
+    ("job", "same"),
+    [
+        ("dataset.noise=0.4", False),
+        ("dataset=xor", False),
+        ("dataset.points=60", False),
+        ("experiment=mine", False),
+        ("dataset.standardize=false", True),
+        ("dataset.subsample=0.5", True),
+        ("dataset.label_noise=0.1", True),
+    ],
+)
+@pytest.mark.parametrize("metric", ["test/loss", "test/accuracy"])
+def test_other_examples_of_the_same_baseline_are_not_compared(job: str, metric: str, *, same: bool) -> None:
+    outs = [ended(0.5, 0.5, accuracy=0.9), replace(ended(0.4, 0.5, accuracy=0.8), data_digest="other")]
+    results = results_of([[], [job]], outs, wanted=metric)
+    assert results.comparable == same
+    assert ("The settings differ in their data" in baseline(results)[0]) == (not same)
+    alike = results_of([[], [job]], [ended(0.5, 0.5), ended(0.4, 0.5)])
+    assert alike.comparable, "whatever varies, the examples are the same"
+
+
+def test_a_run_that_ends_far_above_where_it_began_has_diverged() -> None:
+    results = results_of(grid(a=[1, 2, 3]), [ended(900), ended(1100), ended(0.5)])
+    begun = [replace(run, readings={**run.readings, "start/train/loss": 1.0}) for run in results.runs]
+    assert [run.diverged for run in begun] == [False, True, False]
+    assert [run.reading("test/loss") for run in begun] == [900, None, 0.5]
+
+
+def test_what_is_drawn_moves_with_nothing() -> None:
+    jobs = [[f"rate={0.1 * n}", f"scale={n}"] for n in range(1, 6)]
+    outs = [ended(n) for n in range(5)]
+    assert len(results_of(jobs, outs).together) == 1
+    assert len(results_of(jobs, outs, drawn=["rate", "scale"]).together) == 2
+
+
 def test_losses_of_another_kind_are_not_compared_and_other_metrics_are() -> None:
     outs = [replace(ended(1, r2=0.5), baselines={"test/loss": value}) for value in (0.8, 0.4)]
     for key in ("loss=mse,huber", "loss.factor=1,0.01"):
@@ -166,7 +202,7 @@ def test_a_level_that_was_never_reached_is_no_number_and_comes_last() -> None:
     runs = [run_of(job, one, path) for job, several in losses.items() for one in several]
     results = SweepResults(question=None, command="", runs=tuple(runs), wanted=path)
     assert [(setting.name, setting.scores(path)) for setting in results.ranked] == [("x=a", [2.0, 2.0]), ("x=b", [1.0])]
-    assert "Lowest: x=a, time to test/loss 1 2.00 ± 0 over 2 seeds." in verdict(results)
+    assert "Lowest: x=a, time to test/loss 1: 2.00 ± 0 epochs over 2 seeds." in verdict(results)
     (_, *rows) = settings_table(results, results.settings)
     assert [row[-1] for row in rows[0]] == ["2.0000 ± 0.0000", "1.0000", ""]
     assert [row[path] for row in csv.DictReader(runs_csv(results).splitlines())] == ["2.0", "2.0", "1.0", "", "", ""]

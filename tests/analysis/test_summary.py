@@ -172,7 +172,7 @@ def test_a_sweep_of_the_command_line_is_told_of_its_few_examples_and_of_what_mat
     jobs = ("architecture=logistic", "optimizer.learning_rate=0.1,0.2", "sweep.repeats=3", "trainer.epochs=20")
     result = nnexp("-m", *iris, *jobs, "sweep.matters=10")
     assert result.returncode == 0, result.stderr
-    assert ": no difference that matters, all within 10." in result.stdout
+    assert ": no difference that matters, all within 10 of the first." in result.stdout
     few = "The validation part has 9 examples only: what is best on them need not be so on others."
     (report,) = nnexp.folder.glob("outputs/sweeps/*/report.md")
     assert few in result.stdout

@@ -262,9 +262,11 @@ def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> st
 
 def _earlier(results: SweepResults, metric: str) -> list[str]:
     """Return a sentence on a setting that got to a level earlier than the first one, but less often."""
-    first, *others = results.ranked if results.timed else [None]
+    if not results.timed:
+        return []
+    first, *others = results.ranked
     for one in others:
-        if first is not None and fmean(one.scores(metric)) < fmean(first.scores(metric)):
+        if fmean(one.scores(metric)) < fmean(first.scores(metric)):
             often = f"{len(one.scores(metric))} of {len(one.runs)} runs"
             return [f"{short(first.name)} got there most often; {short(one.name)} was earlier, but in {often}."]
     return []

@@ -8,10 +8,12 @@ from nnexp.training.metrics import lower_is_better
 
 Story = Literal["exploded", "stuck", "guessing", "overfitted", "falling", "learned"]
 TRAINING_LOSS = "train/loss"
-STUCK_SHARE, EXPLODED_SHARE = 0.01, 0.1
-"""A training loss that changed by less than this share of what it was has not moved; one that rose by more exploded."""
-LOST_SHARE = 0.05
-"""The share of all that a run gained which it has to lose again before that is worth a word."""
+FROZEN_SHARE, STUCK_SHARE, EXPLODED_SHARE = 0.001, 0.01, 0.1
+"""A training loss that changed by less than the first share of what it was has not moved, whatever a metric of a few
+examples does; by less than the second, it has not moved if no metric is better than guessing; one that rose by more
+than the third exploded."""
+LOST_SHARE, LEAST_LOSS = 0.05, 0.01
+"""The shares of all that a run gained, and of the loss itself, that it has to lose again to be worth a word."""
 LATE_SHARE, FALLING_SHARE = 0.1, 0.01
 """A loss still falls where its lowest value of this last share of the training is so much below that of before."""
 NO_GUESS = "neighbour_accuracy"
@@ -22,7 +24,7 @@ def story_of(history: History, left: Mapping[str, float], baselines: Mapping[str
     """Return what became of a run that did not diverge; None if too little was evaluated to say.
 
     - `exploded`: its training loss is higher than where it began;
-    - `stuck`: it is what it was, and no metric is better than its baseline;
+    - `stuck`: it is what it was, or nearly so and no metric is better than its baseline;
     - `guessing`: it learned something, but no metric is better than its baseline;
     - `overfitted`: its selection loss rose again, by a share of all that it had gained;
     - `falling`: its selection loss was still falling at the end;
@@ -43,11 +45,13 @@ def story_of(history: History, left: Mapping[str, float], baselines: Mapping[str
     share = change / abs(begun) if begun else change
     if share > EXPLODED_SHARE:
         return "exploded"
+    if history.first and abs(share) <= FROZEN_SHARE:
+        return "stuck"
     if guesses and not beaten:
         return "stuck" if abs(share) <= STUCK_SHARE else "guessing"
     lowest = float(values[history.best()])
     gained, lost = float(values[0]) - lowest, left[loss] - lowest
-    if lost > LOST_SHARE * max(gained, lost):
+    if lost > max(LOST_SHARE * max(gained, lost), LEAST_LOSS * abs(lowest)):
         return "overfitted"
     late = history.times > history.times[-1] - LATE_SHARE * (history.times[-1] - history.times[0])
     before = float(values[~late].min())

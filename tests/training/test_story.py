@@ -44,6 +44,14 @@ def test_each_story_is_told_where_it_happened(story: Story | None, expected: Sto
     assert story == expected
 
 
+def test_a_loss_that_never_moved_is_stuck_whatever_a_few_examples_say() -> None:
+    losses = {"train/loss": np.array([LOG_2, LOG_2, 0.6929]), "test/loss": np.array([LOG_2, 0.6930, 0.6931])}
+    history = History(np.arange(3), losses)
+    assert story_of(history, {**history.at(-1), "test/accuracy": 0.7}, {"test/accuracy": 0.5}) == "stuck"
+    moved = History(np.arange(3), {**losses, "train/loss": np.array([LOG_2, 0.69, 0.687])})
+    assert story_of(moved, {**moved.at(-1), "test/accuracy": 0.7}, {"test/accuracy": 0.5}) == "learned"
+
+
 def test_noise_at_the_end_is_no_fall() -> None:
     noise = 0.1 + 0.02 * np.random.default_rng(0).random(60)
     assert told(SETTLED, [*FALL, *noise[:40].tolist()], 0.9) in ("learned", "overfitted")

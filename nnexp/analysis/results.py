@@ -304,6 +304,11 @@ class SweepResults:
         names = {(): "seeds", (SEED,): "seeds", (SPLIT_SEED,): "splits", (FOLD,): "folds"}
         return names.get(tuple(varied), "repeats")
 
+    @property
+    def fresh_name(self) -> str:
+        """Return what its fresh repeats are called; there are no fresh folds, but other splits."""
+        return "splits" if self.repeats_name == "folds" else self.repeats_name
+
     @cached_property
     def fixed(self) -> list[str]:
         """Return the overrides that all runs share, but for those that change no number."""

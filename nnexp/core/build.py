@@ -116,11 +116,12 @@ def _value(value: object, hint: object, path: str, options: Options) -> object:
     if isinstance(value, Mapping) and any(get_origin(item) is tuple for item in items):
         value = [[*pair] for pair in value.items()]
     if isinstance(value, list):
-        made = [
-            tuple(_value(entry, item, f"{path}[{index}]", options) for index, entry in enumerate(value))
+        made = {
+            item: tuple(_value(entry, item, f"{path}[{index}]", options) for index, entry in enumerate(value))
             for item in items or (kind,)
-        ]
-        return next((one for one in made if satisfies(one, hint)), made[0])
+        }
+        fitting = (found for item, found in made.items() if all(satisfies(one, item) for one in found))
+        return next(fitting, next(iter(made.values())))
     if isinstance(value, int) and kind is float and satisfies(value, kind):
         return float(value)
     return plain(value)

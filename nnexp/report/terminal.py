@@ -44,21 +44,32 @@ def console() -> "Console":
 
 @contextmanager
 def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
-    """Yield a function that shows progress: a bar with the time left, lines in a pipe, or nothing if not verbose."""
+    """Yield a function that shows progress: a bar with the time left, or lines; nothing if not verbose.
+
+    There are ten lines in a pipe, or one each so many epochs where that is asked for.
+    """
     if not verbose:
         yield lambda epoch, metrics: None  # noqa: ARG005
-    elif sys.stdout.isatty():
+    elif sys.stdout.isatty() and trainer.report_every is None:
         with _bar(trainer) as bar:
             yield bar
     else:
-        times = trainer.evaluations()
-        shown = {times[index * (len(times) - 1) // PIPED_LINES] for index in range(PIPED_LINES + 1)}
+        shown = _reported(trainer)
 
         def show(epoch: int, metrics: Mapping[str, float]) -> None:
             if epoch in shown:
-                print(_line(epoch, trainer, metrics))
+                print(_line(epoch, trainer, metrics), flush=True)
 
         yield show
+
+
+def _reported(trainer: Trainer) -> set[int]:
+    """Return the evaluations that get a line: the first from each multiple of `report_every` on, and the last."""
+    times = trainer.evaluations()
+    if trainer.report_every is None:
+        return {times[index * (len(times) - 1) // PIPED_LINES] for index in range(PIPED_LINES + 1)}
+    passed = [time // trainer.report_every for time in (0, *times)]
+    return {0, times[-1], *(time for time, before, now in zip(times, passed, passed[1:], strict=False) if now > before)}
 
 
 @contextmanager

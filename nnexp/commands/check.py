@@ -12,7 +12,8 @@ from nnexp.report import terminal
 from nnexp.report.look import about, feature_rows, layer_rows, part_lines
 from nnexp.report.rows import number
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.training.checks import Gradient, Start, by_heart, gradients, is_same_in_a_stack, start_of, unrecorded
+from nnexp.training.checks import Start, by_heart, is_same_in_a_stack, start_of, unrecorded
+from nnexp.training.gradient_check import Gradient, gradients
 
 ALL = "check.all"
 FEW_ARE_LEARNED = "is the network too small, or what it starts with all the same?"
@@ -79,9 +80,7 @@ def _gradient(found: Sequence[Gradient]) -> list[str]:
         ]
     kinks = sum(one.kinks for one in found)
     slopes = sum(len(one.slopes) for one in found) - kinks
-    at_kinks = (
-        f"; {kinks} more at a kink, where no slope is wrong that lies between those on its sides" if kinks else ""
-    )
+    at_kinks = f"; {kinks} at a kink, where all between both sides is right" if kinks else ""
     return [f"right within {max(one.deviation for one in found):.0e} in {slopes:,} finite differences{at_kinks}"]
 
 

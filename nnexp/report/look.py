@@ -6,8 +6,9 @@ import numpy as np
 
 from nnexp.core.component import Array, Labels
 from nnexp.data.dataset import Data, Part
-from nnexp.report.rows import figures, number
-from nnexp.training.checks import Gradient, Start
+from nnexp.report.rows import figures
+from nnexp.training.checks import Start
+from nnexp.training.gradient_check import Gradient
 
 MOST_CLASSES, MOST_FEATURES, FIRST = 10, 5, 2
 """The most classes and features that are listed one by one, and how many of the first examples are shown."""
@@ -89,8 +90,7 @@ def layer_rows(start: Start, found: Sequence[Gradient]) -> tuple[tuple[str, ...]
         )
         for layer in start.layers
     ]
-    rows += [("loss", "", "", "", number(start.loss))]
-    rows += [("network", "", f"{sum(layer.parameters for layer in start.layers):,}", "", "")]
+    rows += [("loss", *[""] * 4), ("network", "", f"{sum(layer.parameters for layer in start.layers):,}", "", "")]
     header = ("layer", "shape", "parameters", "weights", "outputs", "gradient")
     return header, [(*row, deviation) for row, deviation in zip(rows, deviations, strict=True)]
 

@@ -16,7 +16,8 @@ from nnexp.nn.architectures import Layers
 from nnexp.nn.layers import Activate, Cell, Dense, Layer
 from nnexp.nn.losses import BinaryCrossEntropy, Loss
 from nnexp.optim.optimizers import SGD, State
-from nnexp.training.checks import by_heart, gradients, is_same_in_a_stack, start_of, unrecorded
+from nnexp.training.checks import by_heart, is_same_in_a_stack, start_of, unrecorded
+from nnexp.training.gradient_check import gradients
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 from tests.training.test_loop import stacks

@@ -89,11 +89,8 @@ def gradients(recipe: Recipe, data: Data, *, every: bool = False) -> list[Gradie
         data: The data set, of which a few training examples are taken.
         every: Whether to compare every single number, and not some.
     """
-    generator, stack, examples = (
-        np.random.default_rng(0),
-        Stack([recipe], data.train.x.shape[-1], np.float64),
-        few(recipe, data, EXAMPLES),
-    )
+    generator, examples = np.random.default_rng(0), few(recipe, data, EXAMPLES)
+    stack = Stack([recipe], data.train.x.shape[-1], np.float64)
     for slot in stack.layout.parameters:
         spread = 1 / sqrt(slot.fan_in) if slot.start == "weight" else 0.1
         middle = slot.start if isinstance(slot.start, float) else 0.0
@@ -163,44 +160,46 @@ def _compared(
     named = ", ".join(dict.fromkeys(slot.title for slot in slots)) or "all parameters"
     for _ in range(COMPARED):
         along = generator.standard_normal(array.size)
-        claim = _Claim(f"{named}, a random direction", float(gradient @ along), typical * float(np.linalg.norm(along)))
-        yield _slope(value, array, slice(None), along, claim)
+        of, size = f"{named}, a random direction", typical * float(np.linalg.norm(along))
+        yield _slope(value, array, _Way(of, slice(None), along, claimed=float(gradient @ along), typical=size))
     if slots:
         some = generator.choice(array.size, min(COMPARED, array.size), replace=False)
         for place in range(array.size) if every else sorted(some.tolist()):
             slot = [slot for slot in slots if slot.begin - slots[0].begin <= place][-1]
             index = np.unravel_index(place - (slot.begin - slots[0].begin), slot.shape)
-            claim = _Claim(f"{slot.title}[{', '.join(map(str, index))}]", float(gradient[place]), typical)
-            yield _slope(value, array, slice(place, place + 1), np.ones(1), claim)
+            of, here = f"{slot.title}[{', '.join(map(str, index))}]", slice(place, place + 1)
+            yield _slope(value, array, _Way(of, here, np.ones(1), claimed=float(gradient[place]), typical=typical))
 
 
-class _Claim(NamedTuple):
-    """A slope as a component has it, by what it is, and the size that is typical for such."""
+class _Way(NamedTuple):
+    """A direction in a part of an array: its name, the slope that is claimed along it, and a size that is typical."""
 
     of: str
-    slope: float
+    where: slice
+    along: Array
+    claimed: float
     typical: float
 
 
-def _slope(value: Callable[[], float], array: Array, where: slice, along: Array, claim: _Claim) -> Slope:
-    """Return the slope of a function of an array along a direction in a part of it."""
-    kept, claimed, typical = array[where].copy(), claim.slope, claim.typical
+def _slope(value: Callable[[], float], array: Array, way: _Way) -> Slope:
+    """Return the slope of a function of an array, which is changed in place, along a way."""
+    kept, claimed, typical = array[way.where].copy(), way.claimed, way.typical
 
     def at(step: float) -> float:
-        array[where] = kept + step * along
+        array[way.where] = kept + step * way.along
         result = value()
-        array[where] = kept
+        array[way.where] = kept
         return result
 
     for step in STEPS:
         found = (at(step) - at(-step)) / (2 * step)
         deviation = abs(found - claimed) / max(abs(found), abs(claimed), typical, TINY)
         if deviation <= TOLERANCE:
-            return Slope(claim.of, claimed, found, deviation, kink=False)
+            return Slope(way.of, claimed, found, deviation, kink=False)
     here = at(0)
     sides = sorted([(here - at(-step)) / step, (at(step) - here) / step])
     slack = TOLERANCE * max(*map(abs, sides), typical)
     between = sides[0] - slack <= claimed <= sides[1] + slack
     # Along a direction there may be many kinks at once, and their slopes may add up to anything.
-    kink = sides[1] - sides[0] > slack and (between or len(along) > 1)
-    return Slope(claim.of, claimed, found, deviation, kink=kink)
+    kink = sides[1] - sides[0] > slack and (between or len(way.along) > 1)
+    return Slope(way.of, claimed, found, deviation, kink=kink)

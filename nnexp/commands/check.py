@@ -9,7 +9,7 @@ from nnexp.core.errors import UserError, no_such_key
 from nnexp.core.exits import ExitStatus
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
-from nnexp.report.look import about, feature_rows, layer_rows, part_lines
+from nnexp.report.look import about, feature_rows, layer_rows, part_rows
 from nnexp.report.rows import number
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.training.checks import Start, by_heart, is_same_in_a_stack, start_of, unrecorded
@@ -42,22 +42,24 @@ def main(words: Sequence[str]) -> None:
 def check(ready: Ready, *, every: bool = False) -> bool:
     """Print what a run is before it trains, and return whether its gradient and its bits are right."""
     recipe, data = ready.recipe, ready.data
-    start, found = start_of(recipe, data), gradients(recipe, data, every=every)
-    same = is_same_in_a_stack(recipe, data, ready.experiment.dtype)
-    terminal.show_sentences([about(data), *part_lines(data), *data.notes])
+    terminal.show_sentences([about(data)])
+    terminal.show_named(part_rows(data))
+    terminal.show_sentences(data.notes)
     terminal.show_fitting_table(*feature_rows(data), spare=("second", "first"))
+    start, found = start_of(recipe, data), gradients(recipe, data, every=every)
     terminal.show_fitting_table(*layer_rows(start, found), spare=("weights", "outputs", "shape"))
+    same = is_same_in_a_stack(recipe, data, ready.experiment.dtype)
     called, learned = unrecorded(recipe, data), by_heart(recipe, data)
     recorded = f"slower without: it does not take {', '.join(called)}" if called else "every component is recorded"
     bits = "the same in a stack" if same else "others in a stack than alone: a component mixes its runs"
     how = f"{learned.right} of {learned.examples} examples after {learned.steps} steps of Adam"
-    terminal.show_sentences(
+    terminal.show_named(
         [
-            f"Loss      {_loss(start)}",
-            *[f"Gradient  {line}" for line in _gradient(found)],
-            f"Bits      {bits}",
-            f"Tape      {recorded}",
-            f"By heart  {how}{'' if learned.right == learned.examples else f'; {FEW_ARE_LEARNED}'}",
+            ("Loss", _loss(start)),
+            *[("Gradient", line) for line in _gradient(found)],
+            ("Bits", bits),
+            ("Tape", recorded),
+            ("By heart", f"{how}{'' if learned.right == learned.examples else f'; {FEW_ARE_LEARNED}'}"),
         ]
     )
     return same and all(one.wrong is None for one in found)
@@ -86,10 +88,10 @@ def _gradient(found: Sequence[Gradient]) -> list[str]:
 
 def _every(words: Sequence[str]) -> bool:
     """Return the value of `check.all`."""
-    values = {f"{ALL}={value}".lower(): value for value in (True, False)}
     for word in words:
-        if not word.startswith(f"{ALL}="):
-            raise UserError(no_such_key(word.partition("=")[0], ["all"]))
-        if word.lower() not in values:
+        key, _, value = word.partition("=")
+        if key != ALL:
+            raise UserError(no_such_key(key, ["all"]))
+        if value.lower() not in ("true", "false"):
             raise UserError(f"{word}: must be true or false")
-    return bool(words) and values[words[-1].lower()]
+    return bool(words) and words[-1].lower() == f"{ALL}=true"

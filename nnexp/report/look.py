@@ -24,11 +24,10 @@ def about(data: Data) -> str:
     return f"{data.name}: {data.task}, {width} feature{'s' if width > 1 else ''}{shape}"
 
 
-def part_lines(data: Data) -> list[str]:
-    """Return a line for each part of the data: how many examples it has, of which classes or numbers."""
+def part_rows(data: Data) -> list[tuple[str, str]]:
+    """Return the name of each part of the data, and how many examples it has, of which classes or numbers."""
     parts = {"train": data.train, **data.parts()}
-    width, most = max(map(len, parts)), len(f"{max(map(len, parts.values())):,}")
-    return [f"{name:{width}}  {len(part):{most},} examples{_contents(data, part)}" for name, part in parts.items()]
+    return [(name, f"{len(part):,} examples{_contents(data, part)}") for name, part in parts.items()]
 
 
 def _contents(data: Data, part: Part) -> str:

@@ -161,6 +161,22 @@ def show_sentences(lines: Sequence[str]) -> None:
         console().print(printable(line), markup=False)
 
 
+def show_named(rows: Sequence[tuple[str, str]]) -> None:
+    """Print sentences, each with a name before it, beside which it is wrapped on a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    width = max(len(name) for name, _ in rows)
+    if not sys.stdout.isatty():
+        show_lines([f"{name:{width}}  {sentence}" for name, sentence in rows])
+        return
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    for name, sentence in rows:
+        grid.add_row(Text(printable(name)), Text(printable(sentence)))
+    console().print(grid)
+
+
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table, its first column aligned left and the others right."""
     console().print(_table(header, rows))
@@ -172,12 +188,19 @@ def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spa
     longest = max((len(word) for row in rows for word in row[0].split()), default=0)
     widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(header) if i}
     kept, leaving = list(header), list(spare)
-    while leaving and longest + sum(3 + widths[name] for name in kept[1:]) + 2 > out.width:
+    while leaving and _width(longest, widths, kept) > out.width:
         kept.remove(leaving.pop(0))
     places = [place for place, name in enumerate(header) if name in kept]
     table = _table(kept, [[row[place] for place in places] for row in rows])
     table.columns[0].min_width = min(longest, out.width // 2)
+    for column in table.columns[1:]:
+        column.no_wrap = _width(longest, widths, kept) <= out.width  # it is the first one that is wrapped
     out.print(table)
+
+
+def _width(longest: int, widths: Mapping[str, int], names: Sequence[str]) -> int:
+    """Return the least width of a table with these columns, the first of which is wrapped between words."""
+    return longest + sum(3 + widths[name] for name in names[1:]) + 2
 
 
 @contextmanager

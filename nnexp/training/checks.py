@@ -24,7 +24,7 @@ from nnexp.training.tape import Repeated, Results
 
 EXAMPLES, MOST_EXAMPLES, HANDFUL = 24, 2000, 8
 """How many training examples are looked at for the gradient, for the start, and to be learned by heart."""
-HEART_STEPS, HEART_RATE, HEART_SECONDS, HEART_SHARE = 2000, 0.01, 1.0, 0.02
+HEART_STEPS, HEART_RATE, HEART_SECONDS, HEART_SHARE = 2000, 0.03, 1.0, 0.02
 """How long, and how, a handful is learned by heart; and the share of its loss that may be left where none is right."""
 BIT_STEPS = 3
 """How many steps a run makes alone and in a stack: one is recorded, one is checked, one is played."""

@@ -1,7 +1,10 @@
 """`nnexp check`: what one sees of data and network before they train."""
 
+import os
+import pty
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -60,6 +63,23 @@ def test_the_default_run(nnexp: CommandLine) -> None:
     ):
         assert words.split() == [] or " ".join(words.split()) in " ".join(result.stdout.split()), words
     assert [*nnexp.folder.iterdir()] == []
+
+
+def test_it_fits_into_a_narrow_terminal(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    ours, theirs = pty.openpty()
+    with nnexp.start("check", "dataset=iris", "loss=sparse_categorical_cross_entropy", output=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):  # the end of a terminal
+            while piece := os.read(ours, 4096):
+                shown += piece
+    os.close(ours)
+    assert process.returncode == 0
+    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()]
+    assert max(map(len, lines)) <= 60
+    assert lines[1:3] == ["train  120 examples: 40 of setosa, 40 of versicolor, 40 of", "       virginica"]
+    assert " sepal width         2.9        2       4.4   -2.35 to 3.03" in lines, "numbers are not wrapped"
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def finding(results: SweepResults, points: Sequence[Point], measure: Measure) ->
     again = results.confirmation if measure.reading == ranked_by(results) else None
     if again is not None:
         of = f"{'Best' if again.best else 'Chosen'}: {short(again.leader.name)}"
-        return f"{of}, {measure.name} {again.leader.mean:.3g} with fresh {results.repeats_name}"
+        return f"{of}, {measure.name} {again.leader.mean:.3g} with fresh {results.fresh_name}"
     found = verdict_of(results, points, measure)
     first, value = short(points[0].setting.name), f"{points[0].mean:.3g}"
     if found is None:

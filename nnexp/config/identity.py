@@ -8,7 +8,10 @@ from nnexp.config.experiment import Experiment
 from nnexp.core.component import flat, resolved
 
 WITHOUT_EFFECT = frozenset(
-    {"question", "tracking", "output_dir", "figures", "verbose", "resume", "trainer.checkpoint_every"}
+    {
+        *("question", "tracking", "output_dir", "figures", "verbose", "resume"),
+        *("trainer.checkpoint_every", "trainer.report_every"),
+    }
 )
 """Keys that change where files are written and what is shown, but no number of a run."""
 

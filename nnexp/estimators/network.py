@@ -28,7 +28,7 @@ from nnexp.training.model import Trained
 RandomState = int | np.random.RandomState | None
 
 
-class _Network(BaseEstimator):
+class _Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """What both estimators share: their parameters, and the way from arrays to a trained network.
 
     Args:
@@ -116,7 +116,7 @@ class _Network(BaseEstimator):
         return self.network_.data.scaling.apply(checked)
 
 
-class NetworkClassifier(ClassifierMixin, _Network):
+class NetworkClassifier(ClassifierMixin, _Network):  # type: ignore[misc]
     """A network that classifies, trained by cross-entropy.
 
     Attributes:
@@ -155,7 +155,7 @@ class NetworkClassifier(ClassifierMixin, _Network):
         return self.network_.probabilities(scaled)
 
 
-class NetworkRegressor(RegressorMixin, MultiOutputMixin, _Network):
+class NetworkRegressor(RegressorMixin, MultiOutputMixin, _Network):  # type: ignore[misc]
     """A network that predicts numbers, one or several of each example, trained by the squared error.
 
     Attributes:

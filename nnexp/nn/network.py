@@ -182,6 +182,12 @@ class Network:
         chunks = [self.forward(x[..., begin : begin + CHUNK, :]) for begin in range(0, x.shape[-2], CHUNK)]
         return chunks[0] if len(chunks) == 1 else np.concatenate(chunks, axis=-2)
 
+    def parts(self, *, training: bool = False) -> list[tuple[Layer, Cell]]:
+        """Return the layers, each with its arrays, to be called one by one."""
+        self._mode.training = training
+        _ = self.gradient  # its parts belong to the arrays
+        return list(zip(self.layers, self._cells, strict=True))
+
     def activations(self) -> Iterator[tuple[Activate, Cell]]:
         """Yield the activation layers of the network, in order, each with the arrays of its last forward pass."""
         yield from _activations(self.layers, self._cells)

@@ -52,21 +52,32 @@ def is_live() -> bool:
 
 @contextmanager
 def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
-    """Yield a function that shows progress: a bar with the time left, lines in a pipe, or nothing if not verbose."""
+    """Yield a function that shows progress: a bar with the time left, or lines; nothing if not verbose.
+
+    There are ten lines in a pipe, or one each so many epochs where that is asked for.
+    """
     if not verbose:
         yield lambda epoch, metrics: None  # noqa: ARG005
-    elif is_live():
+    elif is_live() and trainer.report_every is None:
         with _bar(trainer) as bar:
             yield bar
     else:
-        times = trainer.evaluations()
-        shown = {times[index * (len(times) - 1) // PIPED_LINES] for index in range(PIPED_LINES + 1)}
+        shown = _reported(trainer)
 
         def show(epoch: int, metrics: Mapping[str, float]) -> None:
             if epoch in shown:
-                print(_line(epoch, trainer, metrics))
+                print(_line(epoch, trainer, metrics), flush=True)
 
         yield show
+
+
+def _reported(trainer: Trainer) -> set[int]:
+    """Return the evaluations that get a line: the first from each multiple of `report_every` on, and the last."""
+    times = trainer.evaluations()
+    if trainer.report_every is None:
+        return {times[index * (len(times) - 1) // PIPED_LINES] for index in range(PIPED_LINES + 1)}
+    passed = [time // trainer.report_every for time in (0, *times)]
+    return {0, times[-1], *(time for time, before, now in zip(times, passed, passed[1:], strict=False) if now > before)}
 
 
 @contextmanager
@@ -160,6 +171,22 @@ def show_sentences(lines: Sequence[str]) -> None:
         console().print(printable(line), markup=False)
 
 
+def show_named(rows: Sequence[tuple[str, str]]) -> None:
+    """Print sentences, each with a name before it, beside which it is wrapped on a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    width = max(len(name) for name, _ in rows)
+    if not sys.stdout.isatty():
+        show_lines([f"{name:{width}}  {sentence}" for name, sentence in rows])
+        return
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(no_wrap=True)
+    for name, sentence in rows:
+        grid.add_row(Text(printable(name)), Text(printable(sentence)))
+    console().print(grid)
+
+
 def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table, its first column aligned left and the others right."""
     console().print(_table(header, rows))
@@ -174,19 +201,22 @@ def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spa
     longest = max((len(word) for row in rows for word in row[0].split()), default=0)
     widths = {name: max(len(name), *(len(row[i]) for row in rows)) for i, name in enumerate(header) if i}
     kept, leaving = list(header), list(spare)
-
-    def is_too_wide() -> bool:
-        return longest + sum(3 + widths[name] for name in kept[1:]) + 2 > out.width
-
-    while leaving and is_too_wide():
+    while leaving and _width(longest, widths, kept) > out.width:
         kept.remove(leaving.pop(0))
     places = [place for place, name in enumerate(header) if name in kept]
     chosen = [[row[place] for place in places] for row in rows]
-    if is_too_wide():
+    if _width(longest, widths, kept) > out.width:
         chosen = [[cell.replace(f" {PLUS_MINUS} ", f"\n{PLUS_MINUS} ") for cell in row] for row in chosen]
     table = _table(kept, chosen)
     table.columns[0].min_width = min(longest, out.width // 2)
+    for column in table.columns[1:]:
+        column.no_wrap = _width(longest, widths, kept) <= out.width  # it is the first one that is wrapped
     out.print(table)
+
+
+def _width(longest: int, widths: Mapping[str, int], names: Sequence[str]) -> int:
+    """Return the least width of a table with these columns, the first of which is wrapped between words."""
+    return longest + sum(3 + widths[name] for name in names[1:]) + 2
 
 
 @contextmanager

@@ -233,7 +233,8 @@ def _chosen(experiment: Experiment, saved: Experiment, overrides: Sequence[str])
                 f"{key}={ours.get(key)}: must be {theirs.get(key)}, as in the run that goes on, or left out"
             )
     every = experiment.trainer.checkpoint_every or saved.trainer.checkpoint_every
-    trainer = replace(saved.trainer, checkpoint_every=every)
+    shown = experiment.trainer.report_every or saved.trainer.report_every
+    trainer = replace(saved.trainer, checkpoint_every=every, report_every=shown)
     if isinstance(longer, int):
         trainer = trainer.with_length(longer)
     return replace(

@@ -127,6 +127,50 @@ def bound_evaluation(
     )
 
 
+def same_uniform(shape: tuple[int, ...]) -> Array:
+    """Return the same numbers from U(0, 1) whenever they are asked for."""
+    return np.random.default_rng(1).random(shape)
+
+
+def bound_layer(
+    x: Array, read: View, change: View, *, stack: StackArrays, number: int, gradient: Array
+) -> Callable[[], Results]:
+    """Return a function without arguments that goes through one layer of a stack and back."""
+    noise: dict[tuple[int, ...], Array] = {}
+
+    def uniform(shape: tuple[int, ...]) -> Array:
+        if shape not in noise:
+            noise[shape] = read(same_uniform(shape))
+        return noise[shape]
+
+    statistics, whole = change(stack.statistics), read(np.zeros_like(stack.theta))
+    network = Network(
+        stack.layers, stack.layout, read(stack.theta), statistics=statistics, uniform=uniform, gradient=whole
+    )
+    x, gradient = read(x), read(gradient)
+
+    def call() -> Results:
+        layer, cell = network.parts(training=True)[number]
+        y, back = layer.forward(x, cell), gradient.copy()
+        layer.differentiate(back, cell)
+        return {"y": y, "back": layer.backward(back, cell), "gradient": whole}
+
+    return call
+
+
+def bound_loss(z: Array, read: View, _: View, *, stack: StackArrays, y: Array) -> Callable[[], Results]:
+    """Return a function without arguments that takes the loss of logits, and its gradient."""
+    z, y = read(z), read(y)
+    return lambda: {"loss": stack.loss.forward(z, y), "gradient": stack.loss.backward(z, y)}
+
+
+def bound_optimizer(gradient: Array, read: View, change: View, *, stack: StackArrays) -> Callable[[], Results]:
+    """Return a function without arguments that asks the optimizer for a direction."""
+    state = {name: change(array) for name, array in stack.optimizer_state.items()}
+    gradient, number = read(gradient), read(np.array(1.0))
+    return lambda: {"direction": stack.optimizer.update(gradient, state, number) * 1}
+
+
 def bound_examples(examples: Examples, read: View) -> Examples:
     """Return examples whose arrays are passed through `read`."""
     weights = None if examples.weights is None else read(examples.weights)

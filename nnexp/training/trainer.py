@@ -100,6 +100,7 @@ class Trainer(Component):
     early_stopping: EarlyStopping | None = None
     stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field
     checkpoint_every: Count | None = None
+    report_every: Count | None = None
     max_seconds: Positive | None = None
     regularization: Regularization = field(default_factory=Regularization)
 
@@ -147,7 +148,8 @@ class Trainer(Component):
 
         The reason is a clause. How the earlier training ended is not asked here, but by `Training.lengthen`.
         """
-        same = replace(self.with_length(earlier.length), checkpoint_every=earlier.checkpoint_every)
+        shown = earlier.report_every
+        same = replace(self.with_length(earlier.length), checkpoint_every=earlier.checkpoint_every, report_every=shown)
         if same != earlier:
             return f"a longer training differs from the earlier one in trainer.{earlier.unit}s alone"
         if self.length <= earlier.length:

@@ -232,6 +232,14 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
     assert history["epoch"].tolist() == list(range(21))
 
 
+def test_a_line_is_printed_each_so_many_epochs(typed: Callable[..., Finished]) -> None:
+    """At the first evaluation from each of these epochs on, and at the end."""
+    words = ("trainer.report_every=10", "trainer.evaluate_every=7", *QUICK, "figures=false", "trainer.epochs=32")
+    output = typed(*words).stdout
+    assert re.findall(r"^epoch +(\d+)/32  train / test  loss ", output, re.MULTILINE) == ["0", "14", "21", "32"]
+    assert "epoch" not in typed(*words, "verbose=false").stdout.partition(":")[2]
+
+
 def test_a_neuron_under_a_squared_error_has_all_its_tables_and_figures(nnexp: CommandLine) -> None:
     """Reference R0's network, on the digits: one output for two classes."""
     one_neuron = ("architecture=logistic", "architecture.output=sigmoid", "loss=mean_squared_error")

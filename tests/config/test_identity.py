@@ -14,6 +14,7 @@ WITHOUT_EFFECT = [
     ["verbose=false"],
     ["resume=somewhere"],
     ["trainer.checkpoint_every=5"],
+    ["trainer.report_every=5"],
     ["output_dir=/elsewhere"],
     ["tracking=none"],
     ["tracking.uri=sqlite:///x.db"],

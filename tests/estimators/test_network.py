@@ -15,7 +15,9 @@ from nnexp import run
 from nnexp.estimators import NetworkClassifier, NetworkRegressor
 
 
-@parametrize_with_checks([NetworkClassifier(epochs=60, random_state=0), NetworkRegressor(epochs=60, random_state=0)])
+@parametrize_with_checks(  # type: ignore[untyped-decorator]
+    [NetworkClassifier(epochs=60, random_state=0), NetworkRegressor(epochs=60, random_state=0)]
+)
 def test_scikit_learn_s_own_checks(estimator, check) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
     check(estimator)
 

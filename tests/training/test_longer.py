@@ -125,7 +125,7 @@ TRAINER = Trainer(epochs=40, evaluate_every=8)
         (replace(TRAINER, epochs=80, batch_size=3), RECIPE.schedule, "trainer.epochs alone"),
         (replace(TRAINER, iterations=80), RECIPE.schedule, "trainer.epochs alone"),
         (replace(TRAINER, epochs=40), RECIPE.schedule, "trainer.epochs=40, which is not less"),
-        (replace(TRAINER, epochs=80, checkpoint_every=5), Plateau(), None),
+        (replace(TRAINER, epochs=80, checkpoint_every=5, report_every=5), Plateau(), None),
     ],
 )
 def test_settings_that_are_not_a_longer_training(trainer: Trainer, schedule: Schedule, why: str | None) -> None:

@@ -1,0 +1,64 @@
+"""A network that is exported predicts the same bits, in a Python that has NumPy alone."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nnexp import UserError, run
+from nnexp.commands.export import main
+from nnexp.storage.saved_model import predictor
+
+QUICK = ["trainer.epochs=3", "tracking=none", "verbose=false", "figures=false", "optimizer.learning_rate=0.05"]
+EVERY_ACTIVATION = "sigmoid,tanh,identity,relu,leaky_relu,elu,selu,softplus,silu"
+LAYERS = (
+    "architecture.hidden=[{dense: {units: 8, bias: false}},layer_norm,{activate: {activation: relu}},"
+    "{residual: {layers: [{dense: {units: 8}},batch_norm,{activate: {activation: tanh}},{dropout: {rate: 0.3}}]}}]"
+)
+REGRESSION = ["dataset=diabetes", "loss=mean_squared_error"]
+NETWORKS = {
+    "defaults": [],
+    "layers": ["architecture=layers", LAYERS, "trainer.batch_size=32"],
+    "classes": ["dataset=iris", "loss=sparse_categorical_cross_entropy"],
+    "distances": ["loss=mean_squared_error", "architecture.output=sigmoid"],
+    "softmax": ["dataset=iris", "loss=mean_squared_error", "architecture.output=softmax"],
+    "float32": ["dtype=float32"],
+    "numbers": REGRESSION,
+    "scaled numbers": [*REGRESSION, "dataset.standardize_targets=true", "dataset.standardize=false"],
+    "names": ["dataset=heart", "architecture.activation=gelu"],
+    "width": ["architecture=uniform", "architecture.parametrization=maximal_update", "initializer=he_normal"],
+    "embeddings": ["dataset=pairs", "loss=contrastive", "architecture.outputs=2"],
+    "tanh form": ["architecture/activation=gelu", "architecture.activation.approximate=tanh"],
+    **{name: [f"architecture.activation={name}"] for name in EVERY_ACTIVATION.split(",")},
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_program_predicts_the_same_bits(name: str, tmp_path: Path) -> None:
+    result = run([*QUICK, *NETWORKS[name], f"output_dir={tmp_path}"])
+    main([str(result.folder), "--to", str(tmp_path / "network")])
+    data = result.trained.data
+    raw = data.scaling.undo(data.test.x.reshape(-1, result.trained.fan_in)[:20])
+    np.save(tmp_path / "raw.npy", raw)
+    code = (
+        "import sys, numpy as np; sys.modules['nnexp'] = None; sys.path.insert(0, sys.argv[1] + '/network')\n"
+        "from predict import predict\n"
+        "out = predict(np.load(sys.argv[1] + '/raw.npy'))\n"
+        "labels, numbers = out if isinstance(out, tuple) else ([], out)\n"
+        "np.savez(sys.argv[1] + '/out.npz', labels=labels, numbers=numbers)\n"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], check=True)
+    with np.load(tmp_path / "out.npz") as out:
+        answers = predictor(result.trained).answers(raw)
+        columns = [column for title, column in answers if title != "predicted"]
+        np.testing.assert_array_equal(out["numbers"], np.column_stack(columns))
+        if len(out["labels"]):
+            assert out["labels"].tolist() == answers[0][1]
+    assert len((tmp_path / "network" / "predict.py").read_text().splitlines()) <= 30
+
+
+def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run=nowhere"):
+        main(["nowhere", "--to", str(tmp_path)])

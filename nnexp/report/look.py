@@ -6,9 +6,11 @@ import numpy as np
 
 from nnexp.core.component import Array, Labels
 from nnexp.data.dataset import Data, Part
+from nnexp.nn.network import size
 from nnexp.report.rows import figures
-from nnexp.training.checks import Start
+from nnexp.training.checks import Start, names_of
 from nnexp.training.gradient_check import Gradient
+from nnexp.training.model import Model
 
 MOST_CLASSES, MOST_FEATURES, FIRST = 10, 5, 2
 """The most classes and features that are listed one by one, and how many of the first examples are shown."""
@@ -92,6 +94,17 @@ def layer_rows(start: Start, found: Sequence[Gradient]) -> tuple[tuple[str, ...]
     rows += [("loss", *[""] * 4), ("network", "", f"{sum(layer.parameters for layer in start.layers):,}", "", "")]
     header = ("layer", "shape", "parameters", "weights", "outputs", "gradient")
     return header, [(*row, deviation) for row, deviation in zip(rows, deviations, strict=True)]
+
+
+def network_rows(model: Model) -> tuple[tuple[str, ...], Rows]:
+    """Return the header and rows of a table of the layers of a network, with their shapes and numbers of parameters."""
+    rows, fan_in = Rows(), model.fan_in
+    for place, (layer, name) in enumerate(zip(model.layers, names_of(model.layers), strict=True)):
+        fan_out = layer.fan_out(fan_in)
+        count = sum(slot.end - slot.begin for slot in model.layout.parameters if slot.path[0] == place)
+        rows.append((name, f"{fan_in} x {fan_out}" if count else f"{fan_out}", f"{count:,}" if count else ""))
+        fan_in = fan_out
+    return ("layer", "shape", "parameters"), [*rows, ("network", "", f"{size(model.layout.parameters):,}")]
 
 
 def _short(value: float, digits: int = 3) -> str:

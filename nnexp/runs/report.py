@@ -45,6 +45,7 @@ def run_report(result: Result, question: str | None, figures: Sequence[str], sto
         f"# {result.name}",
         f"**Question.** {question or usual}",
         f"    {result.command}",
+        result.about,
         "## What came out",
         *_ending(result),
         _numbers(result),

@@ -13,6 +13,7 @@ from nnexp.core.component import Array, resolved
 from nnexp.plots.drawn import DrawnFigures
 from nnexp.plots.run import run_figures
 from nnexp.report.html import fragment
+from nnexp.report.look import about, network_rows, part_rows
 from nnexp.report.markdown import table
 from nnexp.report.rows import metric_rows
 from nnexp.report.rows import summary as in_words
@@ -85,6 +86,13 @@ class Result:
         text = "\n\n".join([f"    {self.command}", *([table(parts, rows)] if rows else []), *self.story])
         curves = [f'<img alt="curves" src="{self.figures.address("curves")}">'] if "curves" in self.figures else []
         return "\n".join([fragment(text), *curves])
+
+    @property
+    def about(self) -> str:
+        """Return what was learned with what, in Markdown: the parts of the data, and the layers of the network."""
+        data = self.trained.data
+        parts = table(("part", "examples"), part_rows(data))
+        return "\n\n".join([f"{about(data)}.", parts, table(*network_rows(self.trained))])
 
     @property
     def figures(self) -> DrawnFigures:

@@ -158,6 +158,15 @@ def test_how_a_run_ended_is_said() -> None:
     assert "Ended" not in text
 
 
+def test_a_report_opens_with_data_and_network() -> None:
+    result, _ = report_of("trainer.epochs=3")
+    assert "digits_binary: 2 classes, 64 features (8 x 8 pixels)." in result.about
+    parts, layers = tables(result.about)
+    assert parts[2] == ["train", "288 examples: 142 of 0, 146 of 1"]
+    assert layers[2:4] == [["0 Dense", "64 x 16", "1,040"], ["1 Sigmoid", "16", ""]]
+    assert layers[-1] == ["network", "", "1,185"]
+
+
 def test_what_was_done_to_the_data_is_said() -> None:
     result, text = report_of("dataset=heart", "trainer.epochs=3", "figures=false")
     assert result.notes

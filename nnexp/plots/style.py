@@ -3,6 +3,8 @@
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -191,6 +193,21 @@ def add_legend(
     figure.legend(handles, labels, loc="center", bbox_to_anchor=middle, title=title or None, ncols=columns)
 
 
+@cache
+def _figure_class() -> type["Figure"]:
+    """Return matplotlib's figure, which a notebook shows although pyplot does not know of it."""
+    from matplotlib.figure import Figure
+
+    class ShownFigure(Figure):
+        def _repr_png_(self) -> bytes:
+            content = BytesIO()
+            with styled():
+                self.savefig(content)
+            return content.getvalue()
+
+    return ShownFigure
+
+
 def new_figure(width: float, height: float, margins: Margins, between: tuple[float, float] = (0, 0)) -> "Figure":
     """Return an empty figure without the state and the windows of pyplot, all lengths in inches.
 
@@ -202,9 +219,7 @@ def new_figure(width: float, height: float, margins: Margins, between: tuple[flo
         margins: The margins around all axes: left, bottom, right, top.
         between: The space between neighbouring axes, across and down, as shares of the size of one.
     """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
+    figure = _figure_class()(figsize=(width, height))
     left, bottom, right, top = margins
     across, down = between
     figure.subplots_adjust(left=left / width, bottom=bottom / height, right=1 - right / width, top=1 - top / height)

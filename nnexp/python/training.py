@@ -53,7 +53,7 @@ def sweep(overrides: Given = (), config_dir: str | Path | None = None, **keyword
 
     Args:
         overrides: As on the command line, or values by key: `{"optimizer.learning_rate": [0.1, 1]}`. A text is taken as
-            the command line takes it, such as `"logspace(0.01, 1, 5)"`.
+            the command line takes it, such as `"logspace(0.01, 1, 5)"`. With `verbose=False` the answer is not printed.
         config_dir: A folder with configs of your own.
         keywords: Further overrides, with two underscores for a dot, and settings of the sweep: `repeats=3`.
     """
@@ -64,11 +64,12 @@ def sweep(overrides: Given = (), config_dir: str | Path | None = None, **keyword
         raise UserError(f"{next(iter(objects))}: must be given by name in a sweep; run takes objects, one at a time")
     if config_dir is not None:
         texts.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
+    show = "verbose=false" not in texts
     arguments = arranged(texts)
     with sweep_config(arguments) as (loader, config):
         search = search_of(arguments, loader)
         workers = build(_launcher(config), Workers, "hydra.launcher", options_of)
-        with running(Session(config, search.total, search.drawn, said=["-m", *texts])) as session:
+        with running(Session(config, search.total, search.drawn, said=["-m", *texts], show=show)) as session:
             for jobs in session.batches(search):
                 session.launch(jobs, experiments_of(jobs, loader, config), workers)
         return Sweep(session.results(), session.folder)

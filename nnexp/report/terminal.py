@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -50,6 +51,11 @@ def is_live() -> bool:
     return Console().is_jupyter
 
 
+def _has_bars() -> bool:
+    """Tell whether bars can be drawn; those of a notebook need a package of its own."""
+    return sys.stdout.isatty() or (is_live() and find_spec("ipywidgets") is not None)
+
+
 @contextmanager
 def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
     """Yield a function that shows progress: a bar with the time left, or lines; nothing if not verbose.
@@ -58,7 +64,7 @@ def progress(trainer: Trainer, *, verbose: bool) -> Iterator[Progress]:
     """
     if not verbose:
         yield lambda epoch, metrics: None  # noqa: ARG005
-    elif is_live() and trainer.report_every is None:
+    elif _has_bars() and trainer.report_every is None:
         with _bar(trainer) as bar:
             yield bar
     else:
@@ -85,7 +91,7 @@ def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
     """Yield a function that adds to the number of runs that are done, shown as a bar, or as lines in a pipe."""
     if total == 0:
         yield lambda runs: None  # noqa: ARG005
-    elif not is_live():
+    elif not _has_bars():
         marks = {max(1, total * mark // PIPED_LINES) for mark in range(1, PIPED_LINES + 1)}
         done = 0
 
@@ -105,7 +111,7 @@ def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
 @contextmanager
 def waiting(what: str, left: Callable[[], int]) -> Iterator[Callable[[], None]]:
     """Yield a function that shows how much is left of work done elsewhere; in a pipe it shows nothing."""
-    if not is_live() or left() == 0:
+    if not _has_bars() or left() == 0:
         yield lambda: None
     else:
         with _counting(what) as bars:

@@ -74,15 +74,22 @@ class Session:
         total: How many jobs there will be, all batches together.
         drawn: The keys whose values are drawn from intervals.
         said: The arguments that ask for it, which its report shows as a command; None: those of this process.
+        show: Whether to print the answer.
 
     Attributes:
         well: Whether it has ended complete and recorded.
     """
 
     def __init__(
-        self, config: DictConfig, total: int, drawn: Sequence[str] = (), said: Sequence[str] | None = None
+        self,
+        config: DictConfig,
+        total: int,
+        drawn: Sequence[str] = (),
+        said: Sequence[str] | None = None,
+        *,
+        show: bool = True,
     ) -> None:
-        self.well = False
+        self.well, self._show = False, show
         options = self._options = sweep_options(config)
         self._record = SweepRecord(
             key="",  # of its first jobs
@@ -237,22 +244,27 @@ class Session:
             self._folder.note(status)
         self._folder.close()
 
-        if results.runs:
+        gone = [run for run in (*results.runs, *results.fresh) if is_gone(run, path)]
+        complete = results.complete and not gone and written == path
+        if results.runs and self._show:
             show_answer(results)
-        tracked = None if recording is None else recording.tracked
+        if self._show or errors or not complete:
+            terminal.show_lines(self._ways_on(path, errors, len(gone), complete=complete))
+        return complete and not errors
+
+    def _ways_on(self, path: Path, errors: Sequence[str], gone: int, *, complete: bool) -> list[str]:
+        """Return where to look at the sweep, what is missing or not recorded, and how to go on."""
+        tracked = None if self._recording is None else self._recording.tracked
         links = [] if tracked is None else tracked.links()
         lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
         lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
-        gone = [run for run in (*results.runs, *results.fresh) if is_gone(run, path)]
         if gone:
-            lines.append(f"Not in {path}: {len(gone)} runs")
-        complete = results.complete and not gone and written == path
+            lines.append(f"Not in {path}: {gone} runs")
         if not complete or tracked is None:
             lines.append(f"To go on: {self._record.command}")
         elif errors:
             lines.append(f"To record it later: {deliver_command(self._output_dir, tracked.uri)}")
-        terminal.show_lines(lines)
-        return complete and not errors
+        return lines
 
     def _discard(self) -> None:
         """End a sweep that could not begin to train; of a new one nothing is left, an earlier one keeps all it has."""

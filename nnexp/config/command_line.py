@@ -4,11 +4,25 @@ import re
 from collections.abc import Sequence
 from typing import NoReturn
 
+from hydra.core.override_parser.types import Quote, QuotedString
+
 from nnexp.config.hydra_internals import flag_parser
 from nnexp.core.errors import UserError
 
-RESUME, SWEEP_OVER = "resume=", "sweep.over="
-QUOTES = ("'", '"')
+SWEEP_OVER = "sweep.over="
+TEXTS = frozenset(
+    {"question", "output_dir", "resume", "tracking.uri", "tracking.experiment"}
+    | {f"dataset.{name}" for name in ("name", "separator", "decimal", "thousands", "comment", "quote", "encoding")}
+)
+"""Keys whose values are texts, which are taken as they are typed."""
+NAMES = frozenset(
+    f"dataset.{name}" for name in ("path", "test_path", "target", "positive", "categorical", "ignore", "missing_values")
+)
+"""Keys whose values are names of files, columns or classes: texts likewise, or lists or choices of such."""
+SEVERAL = re.compile(r"(\[|choice\(|zip\()(.*)([])])", re.DOTALL)
+"""A list of names, or a choice between some."""
+UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
+"""Text that needs no quotes on the command line, and is not taken for a number or the like."""
 OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
 """The beginning of an override, as distinct from a flag: Hydra needs all flags first, users may mix them."""
 
@@ -22,13 +36,26 @@ REFUSED_FLAGS = {
 
 
 def arranged(arguments: Sequence[str]) -> list[str]:
-    """Return arguments in the form that Hydra needs: flags first, a folder to resume quoted, `sweep.over` replaced."""
-    return sorted(replacing_sweep_over(with_quoted_paths(arguments)), key=lambda word: OVERRIDE.match(word) is not None)
+    """Return arguments in the form that Hydra needs: flags first, texts in quotes, `sweep.over` replaced."""
+    return sorted(replacing_sweep_over(with_quoted_texts(arguments)), key=lambda word: OVERRIDE.match(word) is not None)
 
 
-def with_quoted_paths(overrides: Sequence[str]) -> list[str]:
-    """Return overrides with quotes around the folder to resume, whose name may contain signs such as `=`."""
-    return [_quoted(override) for override in overrides]
+def with_quoted_texts(overrides: Sequence[str]) -> list[str]:
+    """Return overrides with quotes around texts, which Hydra would read as numbers, lists, functions or nothing.
+
+    A text that is null, or stands in quotes already, stays as it is.
+    """
+    return [_with_quotes(override) for override in overrides]
+
+
+def takes_text(key: str) -> bool:
+    """Tell whether the value of a key is a text, or several."""
+    return key.lstrip("+") in TEXTS | NAMES
+
+
+def quoted(text: str) -> str:
+    """Return a text as the command line has it, in quotes if it needs some."""
+    return text if UNQUOTED.fullmatch(text) else QuotedString(text, Quote.single).with_quotes()
 
 
 def replacing_sweep_over(arguments: Sequence[str]) -> list[str]:
@@ -71,9 +98,45 @@ def _refuse(message: str) -> NoReturn:
     raise UserError(f"{message} (--help shows what there is)")
 
 
-def _quoted(override: str) -> str:
-    path = override.removeprefix(RESUME)
-    if not override.startswith(RESUME) or path in ("", "null") or path.startswith(QUOTES):
-        return override
-    escaped = path.replace("'", r"\'")
-    return f"{RESUME}'{escaped}'"
+def _with_quotes(override: str) -> str:
+    key, separator, value = override.partition("=")
+    name = key.lstrip("+")
+    if separator and name in TEXTS:
+        return f"{key}={_text(value)}"
+    return f"{key}={_names(value)}" if separator and name in NAMES else override
+
+
+def _text(value: str) -> str:
+    as_it_is = value in ("", "null") or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\"")
+    return value if as_it_is else quoted(value)
+
+
+def _names(value: str) -> str:
+    """Return a name, or a list or choice of names, with the quotes that each needs."""
+    parts = _parts(value)
+    if len(parts) > 1 and all(SEVERAL.fullmatch(part) for part in parts):  # a sweep over lists
+        return ",".join(map(_names, parts))
+    several = SEVERAL.fullmatch(value)
+    if several is None:
+        return _text(value)
+    opening, inside, closing = several.groups()
+    return f"{opening}{','.join(map(_names, _parts(inside)))}{closing}"
+
+
+def _parts(text: str) -> list[str]:
+    """Return what stands between commas, but for those in quotes or brackets, without white space around it."""
+    parts, depth, quote = [""], 0, ""
+    for place, sign in enumerate(text):
+        if quote:
+            quote = "" if sign == quote and text[place - 1] != "\\" else quote
+        elif sign in "'\"" and not parts[-1].strip():
+            quote = sign
+        elif sign in "[(":
+            depth += 1
+        elif sign in ")]":
+            depth -= 1
+        if sign == "," and not quote and depth <= 0:
+            parts.append("")
+        else:
+            parts[-1] += sign
+    return [part.strip() for part in parts]

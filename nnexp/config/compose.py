@@ -14,7 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnexp.config.command_line import check_words, with_quoted_paths
+from nnexp.config.command_line import check_words, with_quoted_texts
 from nnexp.config.experiment import Experiment
 from nnexp.config.hydra_errors import refusal
 from nnexp.config.search_path import folder, register
@@ -51,7 +51,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
     check_words(overrides)
     with _initialized():
         try:
-            config = compose("config", [*with_quoted_paths(overrides), *own])
+            config = compose("config", [*with_quoted_texts(overrides), *own])
         except Exception as error:
             mistake = refusal(error, overrides)
             if mistake is None:

@@ -40,6 +40,8 @@ NonNegative = Annotated[Number, at.Ge(0)]
 Fraction = Annotated[Number, at.Interval(ge=0, lt=1)]
 Count = Annotated[int, at.Ge(1)]
 Seed = Annotated[int, at.Interval(ge=0, le=2**32 - 1)]
+Name = Annotated[str | int | float | bool, "a name"]
+"""A name in a table; in YAML, one without quotes may be no text."""
 
 
 class InvalidFieldError(UserError):
@@ -167,7 +169,8 @@ def describe(hint: object) -> str:
     """Say in words which values an annotation allows."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return f"{describe(arguments[0])} {' and '.join(_words(bound) for bound in _bounds(hint))}"
+        words = [text for text in arguments[1:] if isinstance(text, str)]  # what it is called
+        return words[0] if words else f"{describe(arguments[0])} {' and '.join(map(_words, _bounds(hint)))}"
     if origin in (Union, UnionType):
         return " or ".join(describe(member) for member in arguments)
     if origin is Literal:
@@ -183,7 +186,8 @@ def describe(hint: object) -> str:
 
 def _bounds(hint: object) -> list[object]:
     _, *metadata = get_args(hint)
-    return [bound for item in metadata for bound in (item if isinstance(item, at.GroupedMetadata) else [item])]
+    grouped = [item if isinstance(item, at.GroupedMetadata) else [item] for item in metadata]
+    return [bound for bounds in grouped for bound in bounds if not isinstance(bound, str)]
 
 
 def _within(value: object, bound: object) -> bool:

@@ -7,6 +7,7 @@ from typing import NoReturn
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from nnexp.config.hydra_internals import flag_parser
+from nnexp.config.search_path import GROUP, is_group
 from nnexp.core.errors import UserError
 
 SWEEP_OVER = "sweep.over="
@@ -33,11 +34,31 @@ REFUSED_FLAGS = {
     "config_name": "the root of all configs is conf/config.yaml, others are chosen with experiment=NAME",
 }
 """Flags of Hydra that are refused, and why: with them, a file from a stranger could make Hydra execute anything."""
+FLAGS = {
+    **dict.fromkeys(("v", "verbose", "debug", "vv"), "verbose=true"),
+    **dict.fromkeys(("q", "quiet", "silent", "no_verbose", "no_progress"), "verbose=false"),
+    **dict.fromkeys(("no_mlflow", "no_tracking", "no_logging", "no_log", "no_wandb", "offline"), "tracking=none"),
+    **dict.fromkeys(("plan", "dry_run", "dryrun"), "-m sweep.plan=true"),
+    **dict.fromkeys(("sweep", "multi_run", "multi", "grid"), "-m"),
+    **dict.fromkeys(("config", "conf", "config_file", "yaml"), "--config-dir or experiment=NAME"),
+    **dict.fromkeys(("help_me", "usage"), "--help"),
+    **dict.fromkeys(("print_config", "show_config", "show"), "--cfg job"),
+    **dict.fromkeys(("nnexp", "train"), "the words after it alone"),
+    "no_early_stopping": "trainer.early_stopping=null",
+    **dict.fromkeys(("no_figures", "no_plots", "no_plot"), "figures=false"),
+}
+"""Flags of other programs, and what to type instead; others are looked for among the keys."""
+SWITCHES = ("verbose", "figures", "sweep.plan", "sweep.reuse", "sweep.wait", "dataset.standardize", "dataset.stratify")
 
 
 def arranged(arguments: Sequence[str]) -> list[str]:
     """Return arguments in the form that Hydra needs: flags first, texts in quotes, `sweep.over` replaced."""
-    return sorted(replacing_sweep_over(with_quoted_texts(arguments)), key=lambda word: OVERRIDE.match(word) is not None)
+    return flags_first(replacing_sweep_over(with_quoted_texts(arguments)))
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Return arguments in the order that Hydra needs, all flags with their values before the overrides."""
+    return sorted(arguments, key=lambda word: OVERRIDE.match(word) is not None)
 
 
 def with_quoted_texts(overrides: Sequence[str]) -> list[str]:
@@ -68,9 +89,9 @@ def replacing_sweep_over(arguments: Sequence[str]) -> list[str]:
 
 
 def check_words(overrides: Sequence[str]) -> None:
-    """Check that overrides are valid text, and do not remove keys that every command reads.
+    """Check that overrides are valid text, choose options by their names, and keep the keys that every command reads.
 
-    Raises UserError if one is not UTF-8, or removes keys of sweeps.
+    Raises UserError if one is not UTF-8, removes keys of sweeps, or has a file or a list where an option is chosen.
     """
     for override in overrides:
         try:
@@ -79,19 +100,58 @@ def check_words(overrides: Sequence[str]) -> None:
             raise UserError(f"{override}: must be text in UTF-8") from error
         if override.startswith("~sweep"):
             raise UserError(f"{override}: must be changed instead, as in sweep.plan=true")
+        group, _, value = override.lstrip("+").partition("=")
+        if not group:
+            raise UserError(f"{override}: must be KEY=VALUE")
+        if not group.isidentifier() or not (group == GROUP or is_group(group)):
+            continue
+        if value.endswith((".yaml", ".yml")):
+            name = value.rpartition(".")[0].removeprefix("experiments/")
+            raise UserError(f"{override}: must be without the ending of the file, {group}={name}")
+        if value.startswith("[") and group != GROUP:
+            raise UserError(
+                f"{override}: must be one option, {group}=NAME, or with -m several, {group}={value.strip('[] ')}"
+            )
 
 
 def check_flags(arguments: Sequence[str]) -> None:
-    """Check that all flags are known to Hydra and harmless.
+    """Check that all flags are known to Hydra and harmless, and that a sweep is asked for where its keys are.
 
-    Raises UserError if one is not.
+    Raises UserError if that is not so.
     """
     parser = flag_parser()
     parser.error = _refuse  # type: ignore[method-assign]
-    given = parser.parse_args(list(arguments))
+    parser.allow_abbrev = False  # --experiment is no short form of --experimental-rerun
+    given, unknown = parser.parse_known_args(list(arguments))
+    if unknown:
+        raise UserError(_no_such_flag(unknown[0], arguments))
     for flag, reason in REFUSED_FLAGS.items():
         if getattr(given, flag) is not None:
             raise UserError(f"--{flag.replace('_', '-')}={getattr(given, flag)}: must not be given; {reason}")
+    of_sweeps = [word for word in given.overrides if re.match(r"\+*sweep\.", word)]
+    alone = not (given.multirun or given.cfg or given.help or given.info)
+    if of_sweeps and alone and "hydra.mode=MULTIRUN" not in arguments:
+        from nnexp.config.overrides import command
+
+        raise UserError(f"{of_sweeps[0]}: must come with -m, for it is about a sweep: {command('-m', *arguments)}")
+
+
+def _no_such_flag(flag: str, arguments: Sequence[str]) -> str:
+    """Return a line about an unknown flag, with the key that is meant if that is clear."""
+    from nnexp.config.known_keys import keys_meant  # late, for it needs every component
+
+    word, separator, value = flag.partition("=")
+    name = word.lstrip("-").replace("-", "_").lower()
+    place = list(arguments).index(flag) + 1
+    if not separator and place < len(arguments) and not re.match(r"--?[a-z]|.*=", arguments[place]):
+        value = arguments[place]
+    if name in FLAGS:
+        return f"{flag}: no such flag, did you mean {FLAGS[name]}?"
+    keys = keys_meant(name.removeprefix("no_"))
+    if not keys:
+        return f"unrecognized arguments: {flag} (--help shows what there is)"
+    value = value or ("false" if name.startswith("no_") else "true" if keys[0] in SWITCHES else "...")
+    return f"{flag}: no such flag, did you mean {keys[0]}={value}?"
 
 
 def _refuse(message: str) -> NoReturn:

@@ -17,10 +17,11 @@ from omegaconf.errors import OmegaConfBaseException
 from nnexp.config.command_line import check_words, with_quoted_texts
 from nnexp.config.experiment import Experiment
 from nnexp.config.hydra_errors import refusal
+from nnexp.config.known_keys import unknown_key
 from nnexp.config.search_path import folder, register
 from nnexp.core.build import Node, Options, build
 from nnexp.core.component import Component, resolved
-from nnexp.core.errors import UserError
+from nnexp.core.errors import UnknownKeyError, UserError
 from nnexp.data.dataset import Dataset
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Initializer
@@ -99,7 +100,10 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
     except OmegaConfBaseException as error:
         raise UserError(str(error).splitlines()[0]) from error
     run = {key: value for key, value in cast("Node", content).items() if key != SWEEP}
-    return build(run, Experiment, options=options or options_of)
+    try:
+        return build(run, Experiment, options=options or options_of)
+    except UnknownKeyError as error:
+        raise UserError(unknown_key(error.path, error.known)) from error
 
 
 def options_of(kind: type[Component]) -> Mapping[str, Node] | None:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from nnexp.core.errors import UserError
 from nnexp.core.old_names import name_in_files
+from nnexp.core.words import MOST_NAMES, some
 
 Array: TypeAlias = npt.NDArray[np.floating]
 """Real numbers. Leading axis: the runs of a stack; second: the examples of a batch; last: features or units."""
@@ -169,12 +170,13 @@ def describe(hint: object) -> str:
     """Say in words which values an annotation allows."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        words = [text for text in arguments[1:] if isinstance(text, str)]  # what it is called
-        return words[0] if words else f"{describe(arguments[0])} {' and '.join(map(_words, _bounds(hint)))}"
+        called = [text for text in arguments[1:] if isinstance(text, str)]
+        return called[0] if called else f"{describe(arguments[0])} {' and '.join(map(_words, _bounds(hint)))}"
     if origin in (Union, UnionType):
         return " or ".join(describe(member) for member in arguments)
     if origin is Literal:
-        return " or ".join(str(choice) for choice in arguments)
+        words = [str(choice) for choice in arguments]
+        return " or ".join(words) if len(words) <= MOST_NAMES else f"one of {some(words)}"
     if origin is tuple:
         return f"a list, each {describe(arguments[0])}"
     names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", NoneType: "null"}
@@ -182,6 +184,15 @@ def describe(hint: object) -> str:
         name = hint.__name__.lower()
         return names.get(hint) or f"{'an' if name[0] in 'aeiou' else 'a'} {name}"
     raise TypeError(f"an annotation that configs cannot express: {hint}")
+
+
+def choices_in(hint: object) -> list[str]:
+    """Return the words that an annotation allows, anywhere in it."""
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    if hint in (bool, NoneType):
+        return ["true", "false"] if hint is bool else ["null"]
+    return [word for inner in get_args(hint) for word in choices_in(inner)]
 
 
 def _bounds(hint: object) -> list[object]:

@@ -10,6 +10,7 @@ from hydra.core.override_parser.types import QuotedString
 from nnexp import run
 from nnexp.config.command_line import with_quoted_texts
 from nnexp.config.search_path import register
+from nnexp.sweeps.pair import setting_of
 from tests.conftest import CommandLine, Finished
 
 TYPED: list[tuple[str, object]] = [
@@ -91,3 +92,10 @@ def test_python_takes_texts_likewise(in_folder: Callable[[], Path]) -> None:
     (in_folder() / FILE).write_text(TABLE)
     result = run([*OPTIONS, f"dataset.path={FILE}", "dataset.target=is 5%?", "figures=false"])
     assert result.history.metrics["test/accuracy"][-1] == 0.5
+
+
+def test_a_comparison_takes_texts_likewise(tmp_path: Path) -> None:
+    assert setting_of('dataset.target="is 5%?" optimizer=adam', tmp_path) == [
+        "dataset.target='is 5%?'",
+        "optimizer=adam",
+    ]

@@ -17,8 +17,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.hydra_errors import other_launcher
-
 if TYPE_CHECKING:
     from nnexp.analysis.results import SweepRun
     from nnexp.sweeps.session import Session
@@ -101,6 +99,8 @@ class NNexpSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
         if not isinstance(launcher, NNexpLauncher):
+            from nnexp.config.hydra_errors import other_launcher
+
             raise other_launcher(config.hydra.runtime.choices["hydra/launcher"])
         self._loader, self._config, self._launcher = hydra_context.config_loader, config, launcher
 

@@ -41,7 +41,7 @@ HEAVY = {
     "optuna",
 }
 """Imported late, where used: never at the top of a module."""
-GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d", "filelock", "threadpoolctl"}
+GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d", "filelock", "threadpoolctl", "yaml"}
 """All that the mathematics may import from outside of the standard library."""
 HOME = {
     "mlflow": ("tracking", "storage"),

@@ -7,7 +7,8 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 
-from nnexp.core.errors import UserError, did_you_mean
+from nnexp.core.errors import UserError
+from nnexp.core.words import did_you_mean
 
 OPERATORS: dict[type[ast.operator], Callable[[float, float], float]] = {
     ast.Add: operator.add,

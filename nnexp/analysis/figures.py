@@ -38,7 +38,8 @@ from nnexp.analysis.points import (
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short, swept_keys_of
 from nnexp.config.overrides import split
 from nnexp.core.component import Array, Component
-from nnexp.core.errors import UserError, did_you_mean
+from nnexp.core.errors import UserError
+from nnexp.core.words import did_you_mean
 from nnexp.plots.style import FARTHEST
 from nnexp.plots.sweep import (
     Axis,

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from nnexp.commands.arguments import parser
 from nnexp.config.compose import compose_experiment
-from nnexp.core.errors import UserError, no_such_key
+from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus
 from nnexp.core.threads import one_thread
+from nnexp.core.words import no_such_key
 from nnexp.report import terminal
 from nnexp.report.look import about, feature_rows, layer_rows, part_rows
 from nnexp.report.rows import number

@@ -11,8 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.command_line import arranged, check_flags, check_words
-from nnexp.config.hydra_errors import other_launcher, refusal
+from nnexp.config.command_line import arranged, check_flags, check_words, flags_first
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus, exits
@@ -26,13 +25,15 @@ def main(arguments: Sequence[str]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     register()
     sys.argv = ["nnexp", *arranged(arguments)]
+    check_flags(flags_first(arguments))
     check_words(sys.argv[1:])
-    check_flags(sys.argv[1:])
     try:
         hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(_train)()
     except UserError:
         raise
     except Exception as error:
+        from nnexp.config.hydra_errors import refusal
+
         mistake = refusal(error, sys.argv[1:])
         if mistake is None:
             raise
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> None:
 def _train(config: DictConfig) -> None:
     """Train the run that a composed config describes; sweeps are trained by nnexp's own launcher."""
     from nnexp.config.compose import check
+    from nnexp.config.hydra_errors import other_launcher
     from nnexp.runs.train import execute
 
     context = HydraConfig.get()
@@ -49,7 +51,7 @@ def _train(config: DictConfig) -> None:
         if context.mode is RunMode.MULTIRUN:
             raise other_launcher(context.runtime.choices["hydra/launcher"])
         given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
-        result = execute(check(config), [override for override in given if not override.startswith("sweep.")])
+        result = execute(check(config), given)
         gc.enable()
     if result.diverged_step is not None or result.rescued:
         sys.exit(ExitStatus.UNSUCCESSFUL)

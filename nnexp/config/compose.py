@@ -17,13 +17,14 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnexp.config.command_line import check_words, with_quoted_paths
+from nnexp.config.command_line import check_words, with_quoted_texts
 from nnexp.config.experiment import Experiment
 from nnexp.config.hydra_errors import refusal
+from nnexp.config.known_keys import unknown_key
 from nnexp.config.search_path import folder, register
 from nnexp.core.build import Node, Options, build
 from nnexp.core.component import Component, resolved
-from nnexp.core.errors import UserError
+from nnexp.core.errors import UnknownKeyError, UserError
 from nnexp.data.dataset import Dataset
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Initializer
@@ -55,7 +56,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
     check_words(overrides)
     with _initialized():
         try:
-            config = compose("config", [*with_quoted_paths(overrides), *own])
+            config = compose("config", [*with_quoted_texts(overrides), *own])
         except Exception as error:
             mistake = refusal(error, overrides)
             if mistake is None:
@@ -101,7 +102,10 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
     except OmegaConfBaseException as error:
         raise UserError(str(error).splitlines()[0]) from error
     run = {key: value for key, value in cast("Node", content).items() if key != SWEEP}
-    return build(run, Experiment, options=options or options_of)
+    try:
+        return build(run, Experiment, options=options or options_of)
+    except UnknownKeyError as error:
+        raise UserError(unknown_key(error.path, error.known)) from error
 
 
 def options_of(kind: type[Component]) -> Mapping[str, Node] | None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import annotated_types as at
 
 from nnexp.core.component import Component, Seed
 from nnexp.core.errors import UserError
@@ -17,6 +19,7 @@ from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
 from nnexp.training.early_stopping import watched_metric
 from nnexp.training.evaluator import metric_names
+from nnexp.training.metrics import no_such_metric
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 
@@ -36,7 +39,7 @@ class Experiment(Component):
     question: str | None
     seed: Seed
     dtype: Literal["float64", "float32"]
-    output_dir: str
+    output_dir: Annotated[str, at.MinLen(1), "a folder"]
     figures: bool | None
     verbose: bool | None
     resume: str | None = None
@@ -59,7 +62,7 @@ class Experiment(Component):
         if self.trainer.early_stopping is not None:
             watched_metric(self.trainer.early_stopping, names)
         if self.trainer.stop is not None and self.trainer.stop.metric not in names:
-            raise UserError(f"trainer.stop.metric={self.trainer.stop.metric}: must be one of {', '.join(names)}")
+            raise UserError(no_such_metric("trainer.stop.metric", self.trainer.stop.metric, names))
         self._check_batches(layers, len(data.train))
         base_width = self.architecture.base_width if self.architecture.parametrization == "maximal_update" else None
         if base_width is not None:

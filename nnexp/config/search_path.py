@@ -4,8 +4,9 @@ The folder `experiments/` is Hydra's config group `experiment`. Hydra names a gr
 source translates between the two names. Files of all folders but `conf/` are checked when they are read.
 """
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 
@@ -32,6 +33,11 @@ def folder(name: str) -> Path:
     return installed if installed.is_dir() else package.parent / name
 
 
+def is_group(name: str) -> bool:
+    """Tell whether a name is that of a config group of nnexp, other than `experiment`."""
+    return os.path.isdir(folder("conf") / name)  # noqa: PTH112 - no error for a long path
+
+
 class FolderSource(FileConfigSource):
     """Reads the configs in a folder, and none outside of it; Hydra's own source would follow `../`."""
 
@@ -49,6 +55,9 @@ class FolderSource(FileConfigSource):
         # A file in a folder of this name would be put under the key `hydra` by its place alone.
         package = next((part for part in (*Path(config_path).parts, path.stem) if part == "hydra"), None)
         check_file(str(path), content, package or result.header.get("package"))
+        if isinstance(content, dict) and result.header.get("package") == "_global_":
+            named = {str(key): value for key, value in content.items()}
+            result.config = OmegaConf.create(_with_choices(str(path), named))
         return result
 
     def is_group(self, config_path: str) -> bool:
@@ -111,6 +120,18 @@ def register() -> Callable[[], None]:
     for plugin in (ExperimentSource, ExperimentSearchPath, sweeper.NNexpSweeper, sweeper.NNexpLauncher):
         known.register(plugin)
     return extend(FolderSource, FUNCTIONS)
+
+
+def _with_choices(name: str, content: Mapping[str, object]) -> dict[str, object]:
+    """Return the content of a file whose lines such as `optimizer: adam` choose options, as its `defaults` do."""
+    groups = {key: value for key, value in content.items() if is_group(key)}
+    for key, value in groups.items():
+        if isinstance(value, list):
+            raise UserError(f"{name}: must have one {key}; for a run of each, sweep: {{over: {{{key}: {value}}}}}")
+    chosen = [{f"override /{key}": value} for key, value in groups.items() if isinstance(value, str)]
+    others = {key: value for key, value in content.items() if not (key in groups and isinstance(value, str))}
+    defaults = others.get("defaults", [])
+    return {**others, "defaults": [*defaults, *chosen]} if chosen and isinstance(defaults, list) else {**content}
 
 
 def _within(config_path: str) -> bool:

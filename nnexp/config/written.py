@@ -1,15 +1,12 @@
 """Values as overrides on the command line write them."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from os import PathLike
 
 import numpy as np
-from hydra.core.override_parser.types import Quote, QuotedString
 
-UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)/?[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
-"""Text that needs no quotes on the command line, and is not taken for a number or the like."""
+from nnexp.config.command_line import quoted
 
 
 def alternatives(values: object) -> str:
@@ -28,7 +25,7 @@ def written(value: object) -> str:
     if isinstance(plain, Mapping):
         return f"{{{','.join(f'{key}:{written(item)}' for key, item in plain.items())}}}"
     if isinstance(plain, str):
-        return plain if UNQUOTED.fullmatch(plain) else QuotedString(plain, Quote.single).with_quotes()
+        return quoted(plain)
     return json.dumps(plain)
 
 

@@ -6,6 +6,7 @@ the option with these fields.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
@@ -17,13 +18,15 @@ from nnexp.core.component import (
     InvalidFieldError,
     annotations,
     bare,
+    choices_in,
     describe,
     is_required,
     items_of,
     plain,
     satisfies,
 )
-from nnexp.core.errors import UserError, did_you_mean, no_such_key
+from nnexp.core.errors import UnknownKeyError, UserError
+from nnexp.core.words import meant, numbers_meant, one_of, proposal, same_or_synonym, some
 
 C = TypeVar("C", bound=Component)
 Node = Mapping[str, object]
@@ -31,6 +34,8 @@ Options = Callable[[type[Component]], Mapping[str, Node] | None]
 """Returns the named options for a kind of component and their contents; None where it has none."""
 
 TARGET = "_target_"
+NOTHING = ("none", "false", "off", "no", "")
+"""What people write for null."""
 PACKAGES_VARIABLE = "NNEXP_PACKAGES"
 
 
@@ -41,20 +46,19 @@ def no_options(_kind: type[Component]) -> None:
 def build(node: object, kind: type[C], path: str = "", options: Options = no_options) -> C:
     """Return the component that a node describes; `path` is its place in the config, for messages."""
     named, own = _name_and_fields(node, kind)
-    choices = options(kind) if named is not None else None
-    if named is not None and choices is not None:
-        if named not in choices:
-            raise UserError(
-                f"{path}={named}: must be one of {', '.join(sorted(choices))}{did_you_mean(named, choices)}"
-            )
+    choices = options(kind) if named is not None or not isinstance(node, Mapping) else None
+    if choices is not None:
+        if named is None or named not in choices:
+            raise UserError(one_of(path, "null" if node is None else named or node, choices))
         node, path = {**choices[named], **own}, f"{path}.{named}" if own else path
     if not isinstance(node, Mapping):
-        raise UserError(f"{path}={node}: must be {describe(kind)}, chosen with {TARGET}")
+        wanted = describe(kind) if isabstract(kind) else f"keys and their values ({some([*annotations(kind)])})"
+        raise UserError(f"{path}={node}: must be {wanted}")
     component = locate(node, kind, path)
     hints = annotations(component)
     unknown = [key for key in node if key != TARGET and key not in hints]
     if unknown:
-        raise UserError(no_such_key(_join(path, str(unknown[0])), hints))
+        raise UnknownKeyError(_join(path, str(unknown[0])), [*hints])
     missing = [field.name for field in fields(component) if field.name not in node and is_required(field)]
     if missing:
         raise UserError(f"{_join(path, missing[0])}: missing, must be {describe(hints[missing[0]])}")
@@ -64,7 +68,40 @@ def build(node: object, kind: type[C], path: str = "", options: Options = no_opt
     try:
         return component(**values)
     except InvalidFieldError as error:
-        raise UserError(f"{_join(path, str(error))}") from error
+        key = _join(path, error.field)
+        meaning = meant_value(key, error.value, hints.get(error.field))
+        others = [name for name in same_or_synonym(error.field, hints) if satisfies(error.value, hints[name])]
+        if others and others[0] != error.field:  # such as a share for dataset.split, which is dataset.test_size
+            meaning = proposal([f"{_join(path, others[0])}={error.value}"])
+        raise UserError(f"{_join(path, str(error))}{meaning}") from error
+
+
+def meant_value(key: str, value: object, hint: object) -> str:
+    """Return the end of a line about a wrong value: what to type in its place, if that is clear."""
+    if satisfies(tuple(value) if isinstance(value, list) else value, hint):  # what is wrong is something else
+        return ""
+    if isinstance(value, list) and value and all(satisfies(one, hint) for one in value):
+        return f"; for a run of each, -m {key}={','.join(map(str, value))}"
+    text = "null" if value is None else ",".join(map(str, value)) if isinstance(value, list) else str(value)
+    words = choices_in(hint)
+    if words and (found := meant(text, words)):
+        several = satisfies(tuple(found[:1]), hint)
+        return proposal([f"[{one}]" for one in found] if several else found)
+    numbers = numbers_meant(text)
+    written = [str(one) if isinstance(one, int) else f"{one:.6g}" for one in numbers]
+    if len(numbers) == 1 and satisfies(numbers[0], hint):
+        return _typed(written[0], value)
+    if numbers and satisfies(tuple(numbers), hint):
+        return _typed(f"[{','.join(written)}]", value)
+    if numbers and all(satisfies(one, hint) for one in numbers):
+        return f"; for a run of each, -m {key}={','.join(written)}"
+    span = re.fullmatch(r"(\d+):(\d+)", text)
+    return f"; for a run of each, -m {key}=range({span[1]},{span[2]})" if span else ""
+
+
+def _typed(wanted: str, value: object) -> str:
+    """Return the end of a line about what to type in place of a value."""
+    return ", without quotes" if wanted == value else proposal([wanted])
 
 
 def _name_and_fields(node: object, kind: type[Component]) -> tuple[str | None, Node]:
@@ -111,6 +148,8 @@ def _value(value: object, hint: object, path: str, options: Options) -> object:
     """Return a value of a config, converted to the annotated type where possible; the component checks the rest."""
     kind = bare(hint)
     if isinstance(kind, type) and issubclass(kind, Component) and not (value is None and satisfies(None, hint)):
+        if str(value).lower() in NOTHING and satisfies(None, hint):
+            raise UserError(f"{path}={value}: must be null, or {describe(kind)}")
         return build(value, kind, path, options)
     items = items_of(hint)
     if isinstance(value, Mapping) and any(get_origin(item) is tuple for item in items):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from nnexp.core.errors import UserError
 from nnexp.core.old_names import name_in_files
+from nnexp.core.words import MOST_NAMES, some
 
 Array: TypeAlias = npt.NDArray[np.floating]
 """Real numbers. Leading axis: the runs of a stack; second: the examples of a batch; last: features or units."""
@@ -40,6 +41,8 @@ NonNegative = Annotated[Number, at.Ge(0)]
 Fraction = Annotated[Number, at.Interval(ge=0, lt=1)]
 Count = Annotated[int, at.Ge(1)]
 Seed = Annotated[int, at.Interval(ge=0, le=2**32 - 1)]
+Name = Annotated[str | int | float | bool, "a name"]
+"""A name in a table; in YAML, one without quotes may be no text."""
 
 
 class InvalidFieldError(UserError):
@@ -174,11 +177,13 @@ def describe(hint: object) -> str:
     """Say in words which values an annotation allows."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return f"{describe(arguments[0])} {' and '.join(_words(bound) for bound in _bounds(hint))}"
+        called = [text for text in arguments[1:] if isinstance(text, str)]
+        return called[0] if called else f"{describe(arguments[0])} {' and '.join(map(_words, _bounds(hint)))}"
     if origin in (Union, UnionType):
         return " or ".join(describe(member) for member in arguments)
     if origin is Literal:
-        return " or ".join(str(choice) for choice in arguments)
+        words = [str(choice) for choice in arguments]
+        return " or ".join(words) if len(words) <= MOST_NAMES else f"one of {some(words)}"
     if origin is tuple:
         return f"a list, each {describe(arguments[0])}"
     names = {float: "a number", int: "a whole number", str: "a text", bool: "true or false", NoneType: "null"}
@@ -188,9 +193,19 @@ def describe(hint: object) -> str:
     raise TypeError(f"an annotation that configs cannot express: {hint}")
 
 
+def choices_in(hint: object) -> list[str]:
+    """Return the words that an annotation allows, anywhere in it."""
+    if get_origin(hint) is Literal:
+        return [str(choice) for choice in get_args(hint)]
+    if hint in (bool, NoneType):
+        return ["true", "false"] if hint is bool else ["null"]
+    return [word for inner in get_args(hint) for word in choices_in(inner)]
+
+
 def _bounds(hint: object) -> list[object]:
     _, *metadata = get_args(hint)
-    return [bound for item in metadata for bound in (item if isinstance(item, at.GroupedMetadata) else [item])]
+    grouped = [item if isinstance(item, at.GroupedMetadata) else [item] for item in metadata]
+    return [bound for bounds in grouped for bound in bounds if not isinstance(bound, str)]
 
 
 def _within(value: object, bound: object) -> bool:

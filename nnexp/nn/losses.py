@@ -23,8 +23,9 @@ from nnexp.core.component import (
     Positive,
     plain,
 )
-from nnexp.core.errors import UserError, did_you_mean
+from nnexp.core.errors import UserError
 from nnexp.core.task import Task
+from nnexp.core.words import did_you_mean
 from nnexp.nn.activations import Sigmoid, Softmax, softplus_minus_relu
 
 Pair = tuple[str | NonNegative, ...]

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TypeAlias, TypeVar
 
 from nnexp.core.component import Component, InvalidFieldError, annotations
-from nnexp.core.errors import UserError, no_such_key
+from nnexp.core.errors import UserError
+from nnexp.core.words import no_such_key
 
 Given: TypeAlias = str | Sequence[str] | Mapping[str, object]
 """Overrides as a text, a list of texts, or values by their keys."""

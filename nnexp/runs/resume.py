@@ -121,10 +121,7 @@ def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:
             saved, folder = read_latest(name, folder)
             record = None if folder is None else read_record(folder)
         else:
-            with TemporaryDirectory() as fetched:
-                MLflowTracking().fetch(output_dir, name, [FOLDER], Path(fetched), optional=[RECORD])
-                saved, _ = read_latest(name, Path(fetched))
-                record = read_record(Path(fetched))
+            saved, record = _fetched(name, output_dir)
             run_id = name
         try:
             config, digest = saved.mapping("config"), saved.text("data_digest")
@@ -215,6 +212,16 @@ def _folder(name: str, output_dir: Path) -> Path | None:
     if not is_there(path) and ("/" in name or os.sep in name):
         raise UserError(f"{KEY}={name}: must be the folder of a run or its ID in MLflow; there is no such folder")
     return path if is_there(path) else folder_of_run_id(name, output_dir)
+
+
+def _fetched(name: str, output_dir: Path) -> tuple[Saved, RunRecord | None]:
+    """Return the checkpoint of a run in MLflow, and what is known of it."""
+    with TemporaryDirectory() as folder:
+        try:
+            MLflowTracking().fetch(output_dir, name, [FOLDER], Path(folder), optional=[RECORD])
+        except UserError as error:
+            raise UserError(f"{KEY}: {error}") from error
+        return read_latest(name, Path(folder))[0], read_record(Path(folder))
 
 
 def _chosen(experiment: Experiment, saved: Experiment, overrides: Sequence[str]) -> Experiment:

@@ -11,12 +11,12 @@ from typing import TypeVar
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ElementType, IntervalSweep, Override, RangeSweep, Transformer
 from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.command_line import replacing_sweep_over
+from nnexp.config.command_line import quoted, replacing_sweep_over, takes_text
 from nnexp.config.hydra_errors import one_line
 from nnexp.config.overrides import Job, key_of
 from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
@@ -180,12 +180,17 @@ def _rows(override: Override) -> list[Point]:
     if isinstance(value, RangeSweep):
         _checked(override, listed, value)
     try:
-        rows: list[Point] = [(f"{key}={value}",) for value in override.sweep_string_iterator()]
+        rows: list[Point] = [(f"{key}={_value(key, value)}",) for value in override.sweep_iterator()]
     except (ValueError, HydraException) as error:
         raise UserError(f"{override.input_line}: must have a step other than 0") from error
     if not rows:
         raise UserError(f"{override.input_line}: must have a value")
     return rows
+
+
+def _value(key: str, value: ElementType) -> str:
+    """Return a value as the command line writes it; a function such as choice has taken the quotes from its texts."""
+    return quoted(value) if isinstance(value, str) and takes_text(key) else Transformer.str(value)
 
 
 def _interval(override: Override, interval: IntervalSweep) -> Interval:

@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from nnexp.analysis.results import SEED, SweepResults
-from nnexp.config.command_line import OVERRIDE
+from nnexp.config.command_line import OVERRIDE, with_quoted_texts
 from nnexp.config.compose import compose_experiment, sweep_config
 from nnexp.config.identity import config_hash, without_effect
 from nnexp.config.overrides import Job, command, key_of, without
@@ -55,7 +55,7 @@ def setting_of(text: str, output_dir: Path) -> Job:
     """
     if not text.strip() or (OVERRIDE.match(text) and not is_there(Path(text))):
         try:
-            overrides = shlex.split(text)
+            overrides = with_quoted_texts(shlex.split(text))
         except ValueError as error:
             raise UserError(f"{text}: must have its quotes in pairs") from error
     else:

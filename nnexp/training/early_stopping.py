@@ -8,7 +8,7 @@ import numpy.typing as npt
 from nnexp.core.errors import UserError
 from nnexp.core.state import Saved, Tree
 from nnexp.training.history import History, Parameters, Row, chosen_by
-from nnexp.training.metrics import lower_is_better
+from nnexp.training.metrics import lower_is_better, no_such_metric
 from nnexp.training.trainer import EarlyStopping
 
 
@@ -19,7 +19,7 @@ def watched_metric(settings: EarlyStopping, names: Sequence[str]) -> str:
     """
     metric = settings.metric or chosen_by(names)
     if metric not in names:
-        raise UserError(f"trainer.early_stopping.metric={metric}: must be one of {', '.join(names)}, or null")
+        raise UserError(no_such_metric("trainer.early_stopping.metric", metric, names))
     return metric
 
 

@@ -4,7 +4,7 @@ They take predictions and targets with the examples on their last axis and retur
 scikit-learn's functions of these names; where a class is never predicted, its precision counts as 0.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -13,6 +13,7 @@ import numpy as np
 from nnexp.core.component import Array, Labels
 from nnexp.core.errors import UserError
 from nnexp.core.task import Task
+from nnexp.core.words import one_of
 from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 
@@ -240,6 +241,12 @@ def metrics_for(data: Data, chosen: tuple[MetricName, ...] | None) -> tuple[Metr
                 f"trainer.metrics={name}: must be {' or '.join(known) or 'empty'} for data with {data.task}"
             )
     return known[:1] if chosen is None else chosen
+
+
+def no_such_metric(key: str, metric: str, names: Sequence[str]) -> str:
+    """Return a line about a metric that is not evaluated."""
+    missing = metric.startswith("val") and not any(name.startswith("validation/") for name in names)
+    return one_of(key, metric, names) + ("; a validation part takes dataset.validation_size=0.2" if missing else "")
 
 
 def lower_is_better(name: str) -> bool:

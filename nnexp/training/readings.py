@@ -12,6 +12,7 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
+from nnexp.core.words import did_you_mean
 from nnexp.training.history import History
 from nnexp.training.metrics import lower_is_better, unit_of
 
@@ -258,5 +259,9 @@ def check_reading(path: str, metrics: Sequence[str], key: str) -> None:
     if reading.metric in metrics:
         return
     if begin in READINGS or rest not in metrics:
-        raise UserError(f"{key}={path}: must be {listed}, or a reading of one of them ({kinds}), as mean/{metrics[0]}")
+        meaning = (
+            did_you_mean(path, sorted(metrics, key=lambda name: name.startswith("train/")))
+            or f", or a reading of one of them ({kinds}), as mean/{metrics[0]}"
+        )
+        raise UserError(f"{key}={path}: must be {listed}{meaning}")
     raise UserError(f"{key}={path}: must begin with a reading ({kinds}), as mean/{rest}, or be {rest} alone")

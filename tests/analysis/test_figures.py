@@ -199,8 +199,8 @@ def test_anything_else_is_no_expression(text: str) -> None:
 
 
 def test_keys_of_an_expression_are_numbers_that_there_are() -> None:
-    with pytest.raises(UserError, match=r"^r=2/a.c: a.c is no such key, did you mean a.b\?"):
-        check_expression("2/a.c", "r", {"a.b": 1.0})
+    with pytest.raises(UserError, match=r"^r=2/a.bb: a.bb is no such key, did you mean a.b\?"):
+        check_expression("2/a.bb", "r", {"a.b": 1.0})
     with pytest.raises(UserError, match="must have keys of numbers, and a is full"):
         check_expression("2/a", "r", {"a": "full"})
 

@@ -154,7 +154,7 @@ def test_a_run_is_compared_with_an_edit_of_it(typed: Callable[..., Finished], tm
         ((A, "--seeds", "4"), "--seeds 4: must be 3 or more, and stand beside two runs or texts of overrides"),
         ((A, "trainer.epochs=2,3", "--seeds", "4"), "trainer.epochs=2,3: must be one value"),
         ((A, "trainer.epochs='2", "--seeds", "4"), "trainer.epochs='2: must have its quotes in pairs"),
-        ((A, "trainer.epohs=2", "--seeds", "4"), "trainer.epohs: no such key, did you mean epochs?"),
+        ((A, "trainer.epohs=2", "--seeds", "4"), "trainer.epohs: no such key, did you mean trainer.epochs?"),
         ((A, "nothing", "--seeds", "4"), "run=nothing: must be the folder of a run"),
         ((A, B, "--seeds", "4", "--metric", "x"), "sweep.metric=x: must be train/loss or"),
     ],

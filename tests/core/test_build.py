@@ -1,11 +1,13 @@
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 
 from nnexp.config.compose import compose_experiment
 from nnexp.core.build import PACKAGES_VARIABLE, Node, build
-from nnexp.core.component import Component, resolved
+from nnexp.core.component import Component, Count, Fraction, resolved
 from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, ReLU, Tanh
 from nnexp.nn.architectures import MLP, Architecture
@@ -82,6 +84,37 @@ def test_mistakes_are_one_line(node: object, kind: type, sentence: str) -> None:
         build(node, kind, "at", ACTIVATIONS.get)
     assert sentence in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@dataclass(frozen=True)
+class Table(Component):
+    split: Literal["shuffled", "order"] = "shuffled"
+    test_size: Fraction = 0.2
+    sizes: tuple[Count, ...] = ()
+    draw: bool | None = None
+
+
+MEANT: list[tuple[str, object, str]] = [
+    ("split", "Sequential", ", did you mean order?"),
+    ("split", 0.3, ", did you mean at.test_size=0.3?"),
+    ("test_size", "20%", ", did you mean 0.2?"),
+    ("test_size", "0.2", ", without quotes"),
+    ("test_size", [0.1, 0.2], "; for a run of each, -m at.test_size=0.1,0.2"),
+    ("test_size", "0.1;0.2", "; for a run of each, -m at.test_size=0.1,0.2"),
+    ("test_size", 2, "less than 1"),
+    ("sizes", 8, ", did you mean [8]?"),
+    ("sizes", "(8, 4)", ", did you mean [8,4]?"),
+    ("sizes", "[8,4]", ", without quotes"),
+    ("draw", "yes", ", did you mean true?"),
+    ("draw", "none", ", did you mean null or false?"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "ending"), MEANT)
+def test_what_is_meant_by_a_wrong_value_is_said(key: str, value: object, ending: str) -> None:
+    with pytest.raises(UserError) as error:
+        build({key: value}, Table, "at")
+    assert str(error.value).endswith(ending)
 
 
 def test_missing_fields_are_named() -> None:

@@ -5,7 +5,16 @@ import annotated_types as at
 import numpy as np
 import pytest
 
-from nnexp.core.component import Component, Count, Fraction, InvalidFieldError, NonNegative, Positive, describe
+from nnexp.core.component import (
+    Component,
+    Count,
+    Fraction,
+    InvalidFieldError,
+    Name,
+    NonNegative,
+    Positive,
+    describe,
+)
 
 
 @dataclass(frozen=True)
@@ -18,6 +27,7 @@ class Sample(Component):
     portion: Literal["full"] | Count = "full"
     label: str | None = None
     flag: bool = False
+    column: Name | tuple[Name, ...] | None = None
 
 
 GOOD = [
@@ -28,6 +38,8 @@ GOOD = [
     {"sizes": (3, 4)},
     {"portion": 5},
     {"label": "x"},
+    {"column": "x"},
+    {"column": ("x", 1, False)},
 ]
 BAD: list[tuple[dict[str, object], str]] = [
     ({"rate": 0.0}, "rate=0.0: must be a number greater than 0"),
@@ -51,6 +63,7 @@ BAD: list[tuple[dict[str, object], str]] = [
     ({"portion": 0}, "portion=0: must be full or a whole number of at least 1"),
     ({"label": 3}, "label=3: must be a text or null"),
     ({"flag": 1}, "flag=1: must be true or false"),
+    ({"column": {}}, "column={}: must be a name or a list, each a name or null"),
 ]
 
 

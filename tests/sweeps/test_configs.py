@@ -140,8 +140,8 @@ def reason(job: Job) -> str:
 
 
 MISTAKES: list[tuple[Job, str]] = [
-    (["optimizer.learing_rate=1"], "optimizer.learing_rate: no such key, did you mean learning_rate?"),
-    (["+optimizer.learing_rate=1"], "optimizer.learing_rate: no such key, did you mean learning_rate?"),
+    (["optimizer.learing_rate=1"], "optimizer.learing_rate: no such key, did you mean optimizer.learning_rate?"),
+    (["+optimizer.learing_rate=1"], "optimizer.learing_rate: no such key, did you mean optimizer.learning_rate?"),
     (["optimizer.learning_rate=-1"], "optimizer.learning_rate=-1.0: must be a number greater than 0"),
     (["trainer.epochs=many"], "trainer.epochs=many: must be a whole number of at least 1"),
     (["optimiser=sgd"], "optimiser: no such key, did you mean optimizer?"),

@@ -62,7 +62,7 @@ def test_early_stopping_on_a_metric_that_is_better_when_higher() -> None:
 
 def test_early_stopping_on_an_unknown_metric_is_refused() -> None:
     with pytest.raises(
-        UserError, match=r"early_stopping\.metric=validation/loss: must be one of train/loss, test/loss"
+        UserError, match=r"early_stopping\.metric=validation/loss: must be one of .* takes dataset.validation_size"
     ):
         solo(Trainer(early_stopping=EarlyStopping(metric="validation/loss")))
 

@@ -18,7 +18,6 @@ from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.hydra_errors import other_launcher
 from nnexp.core.exits import ExitStatus
 
 if TYPE_CHECKING:
@@ -110,6 +109,8 @@ class NNexpSweeper(Sweeper):
             hydra_context=hydra_context, task_function=task_function, config=config
         )
         if not isinstance(launcher, NNexpLauncher):
+            from nnexp.config.hydra_errors import other_launcher
+
             raise other_launcher(config.hydra.runtime.choices["hydra/launcher"])
         self._loader, self._config, self._launcher = hydra_context.config_loader, config, launcher
 

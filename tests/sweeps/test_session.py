@@ -379,7 +379,10 @@ MISTAKES = [
         r"sweep\.halving=0\.5: must have a sweep\.metric that can be compared, such as .*, where losses differ",
     ),
     (["seed=0,1", "sweep.halving=1"], r"sweep\.halving=1\.0: must be .*"),
-    (["sweep.over={output_dir:[outputs,elsewhere]}"], r"output_dir, tracking: must be the same for all runs of a sweep"),
+    (
+        ["sweep.over={output_dir:[outputs,elsewhere]}"],
+        r"output_dir, tracking: must be the same for all runs of a sweep",
+    ),
     (["seed=0,1", "hydra.launcher.backend=slurm"], r"hydra\.launcher\.backend=slurm: must be .*"),
     (["seed=0,1", "tracking.uri=http://127.0.0.1:9"], r"tracking\.uri=.*refused\)"),
 ]

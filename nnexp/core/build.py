@@ -54,6 +54,9 @@ def build(node: object, kind: type[C], path: str = "", options: Options = no_opt
     if not isinstance(node, Mapping):
         wanted = describe(kind) if isabstract(kind) else f"keys and their values ({some([*annotations(kind)])})"
         raise UserError(f"{path}={node}: must be {wanted}")
+    if TARGET not in node and isabstract(kind) and (choices := options(kind)):
+        names = sorted(choices)
+        raise UserError(f"{path}: must name one of {some(names)}, as {{{names[0]}: {{KEY: VALUE}}}}")
     component = locate(node, kind, path)
     hints = annotations(component)
     unknown = [key for key in node if key != TARGET and key not in hints]

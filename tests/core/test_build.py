@@ -71,6 +71,7 @@ MISTAKES: list[tuple[object, type, str]] = [
     ({"_target_": "nnexp.optim.optimizers.SGD", "xyz": 1}, Optimizer, "at.xyz: no such key, known are learning_rate"),
     ("sgd", Optimizer, "at=sgd: must be an optimizer"),
     (None, Optimizer, "at=None: must be an optimizer"),
+    ({"slope": 3, "x": 1}, Activation, "at: must name one of relu, as {relu: {KEY: VALUE}}"),
     ("rellu", Activation, "at=rellu: must be one of relu, did you mean relu?"),
     ({"_target_": "nnexp.nn.architectures.MLP", "hidden": [[1]]}, Architecture, "at.hidden="),
     ({"_target_": "nnexp.nn.architectures.MLP", "hidden": {"a": 1}}, Architecture, "at.hidden="),

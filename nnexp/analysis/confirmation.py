@@ -7,7 +7,7 @@ nothing. They test and measure the one that was chosen; they choose no other.
 
 from dataclasses import dataclass
 
-from nnexp.analysis.results import REPEATS, SEED, SweepResults
+from nnexp.analysis.results import FOLD, REPEATS, SEED, SPLIT_SEED, SweepResults
 from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, Moments, diverges_oftener, farthest, worse
 from nnexp.config.overrides import Job, without
 
@@ -106,7 +106,7 @@ def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> 
     """Return the jobs that ask again: the first settings and the default, each with so many fresh seeds.
 
     None where nothing was chosen, or runs failed. What repeats a setting is what did before: a seed, or a split of the
-    data.
+    data. There are no fresh folds, so instead of these it is both.
 
     Args:
         results: Those of the seeds that chose.
@@ -118,8 +118,10 @@ def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> 
         return []
     varied = {swept.key for swept in results.swept_keys}
     keys = [key for key in REPEATS if key in varied] or [SEED]
+    if FOLD in keys:
+        keys = [key for key in REPEATS if key in {*keys, SEED, SPLIT_SEED} and key != FOLD]
     first = {key: 1 + max(_used(results, key, configured_seed)) for key in keys}
-    settings = [without(setting.runs[0].job, keys) for setting in order]
+    settings = [without(setting.runs[0].job, [*keys, FOLD]) for setting in order]
     dotted = [f"{key.replace('/', '.')}." for key in varied - {*REPEATS}]
     if not any(key.startswith(f"{task}.") for key in dotted for task in OTHER_TASKS):
         shared = set.intersection(*({*run.job} for run in results.runs))

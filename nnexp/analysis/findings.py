@@ -183,7 +183,7 @@ def verdict(results: SweepResults) -> list[str]:
 def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[str]:
     """Return what fresh repeats say of the setting that the first ones chose."""
     chosen, gone = again.leader, results.gone
-    fresh = f"{len(chosen.values)} fresh {_seeds(results, len(chosen.values)).partition(' ')[2]}"
+    fresh = _counted(len(chosen.values), f"fresh {results.fresh_name}")
     value = f"{short(chosen.name)}, {called(results)} {chosen.written} over {fresh}"
     lost = f" ({chosen.diverged} more {gone})" if chosen.diverged else ""
     asked = [one for one in again.others if one.name != ASKED_DEFAULT]
@@ -202,15 +202,15 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
             named = [Measured(f"{short(one.name)} ({one.written})", one.values) for one in again.could_be_better]
             lines.append(f"They do not tell it from {_some(named)}.")
     else:
-        lines.append(f"So few fresh {results.repeats_name} claim nothing: sweep.confirm=10.")
+        lines.append(f"So few fresh {results.fresh_name} claim nothing: sweep.confirm=10.")
     if default is not None:
         lines.append(f"The default: {default.written if default.values else f'{gone} every time'}.")
     return lines
 
 
-def _seeds(results: SweepResults, count: int) -> str:
+def _counted(count: int, name: str) -> str:
     """Return so many repeats in words."""
-    return f"{count} {results.repeats_name if count > 1 else results.repeats_name.removesuffix('s')}"
+    return f"{count} {name if count > 1 else name.removesuffix('s')}"
 
 
 def _leading(found: Verdict, results: SweepResults, first: str, best: str) -> str:
@@ -255,7 +255,7 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
 
 
 def _with_value(setting: Measured, results: SweepResults) -> str:
-    over = f" over {_seeds(results, len(setting.values))}" if len(setting.values) > 1 else ""
+    over = f" over {_counted(len(setting.values), results.repeats_name)}" if len(setting.values) > 1 else ""
     return f"{short(setting.name)}, {called(results)} {setting.written}{over}"
 
 
@@ -458,7 +458,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
         count = len(found.thin.values)
         whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"
         verb = "claims" if count == 1 else "claim"
-        seeds = _seeds(results, count)
+        seeds = _counted(count, results.repeats_name)
         lines.append(f"{seeds} {whose} {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")
     return lines
 

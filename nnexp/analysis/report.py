@@ -103,7 +103,7 @@ def _answer(results: SweepResults) -> list[str]:
     if results.metric is not None and results.ranked:
         best = "lowest" if results.sign > 0 else "highest"
         whose = " of the parameters that runs leave" if results.metric in results.metrics else ""
-        lines.append(f"Ranked by the {best} {title(called(results))}{whose}, the mean over seeds.")
+        lines.append(f"Ranked by the {best} {title(called(results))}{whose}, the mean over {results.repeats_name}.")
     sentences = [*verdict(results), *baseline(results)]
     lines += [" ".join(sentences)] if sentences else []
     warnings = [*flags(results), *failures(results)]
@@ -144,7 +144,7 @@ def _settings(results: SweepResults) -> list[str]:
     header, rows = settings_table(results, settings[:MAX_ROWS])
     more = len(settings) - len(rows)
     note = [f"... and {more} more."] if more > 0 else []
-    what = "Metrics of the parameters that runs leave, mean ± standard deviation over seeds."
+    what = f"Metrics of the parameters that runs leave, mean ± standard deviation over {results.repeats_name}."
     return ["## Settings", what, table(header, rows), *note]
 
 

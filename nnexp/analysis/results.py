@@ -17,7 +17,8 @@ from nnexp.training.history import History, chosen_by
 from nnexp.training.readings import FINAL, TIME_TO, Reading
 
 SEED = "seed"
-REPEATS = (SEED, "dataset.split_seed", "dataset.seed")
+SPLIT_SEED, FOLD = "dataset.split_seed", "dataset.fold"
+REPEATS = (SEED, SPLIT_SEED, "dataset.seed", FOLD)
 """The keys whose values are repeats of a setting: none of them is better, and what counts is the mean over them."""
 KEPT_EVALUATIONS = 200
 """How many evaluations of a run a sweep keeps in memory; the run's folder has all."""
@@ -298,9 +299,15 @@ class SweepResults:
 
     @property
     def repeats_name(self) -> str:
-        """Return what its repeats are called: seeds, splits, or repeats where they are of several kinds."""
+        """Return what its repeats are called: seeds, splits, folds, or repeats where they are of several kinds."""
         varied = [swept.key for swept in self.swept_keys if swept.key in REPEATS]
-        return {(): "seeds", (SEED,): "seeds", (REPEATS[1],): "splits"}.get(tuple(varied), "repeats")
+        names = {(): "seeds", (SEED,): "seeds", (SPLIT_SEED,): "splits", (FOLD,): "folds"}
+        return names.get(tuple(varied), "repeats")
+
+    @property
+    def fresh_name(self) -> str:
+        """Return what its fresh repeats are called; there are no fresh folds, but other splits."""
+        return "splits" if self.repeats_name == "folds" else self.repeats_name
 
     @cached_property
     def fixed(self) -> list[str]:

@@ -53,7 +53,8 @@ class Experiment(Component):
                 f"architecture.output={type(self.architecture.output).__name__.lower()}: must be null under "
                 f"loss={snake_case(type(self.loss))}, which has its own"
             )
-        layers = self.architecture.layers(data.train.x.shape[-1], self.loss.outputs(data.task))
+        loss = self.loss.fitted(data.task, data.train.targets)
+        layers = self.architecture.layers(data.train.x.shape[-1], loss.outputs(data.task))
         names = metric_names(data, self.trainer.metrics)
         if self.trainer.early_stopping is not None:
             watched_metric(self.trainer.early_stopping, names)
@@ -66,7 +67,7 @@ class Experiment(Component):
         return Recipe(
             layers=layers,
             initializer=self.initializer,
-            loss=self.loss,
+            loss=loss,
             optimizer=self.optimizer,
             schedule=self.schedule,
             seed=self.seed,

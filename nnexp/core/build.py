@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from inspect import isabstract
-from typing import TypeVar, get_args
+from typing import TypeVar, get_origin
 
 from nnexp.core.component import (
     Component,
@@ -19,6 +19,7 @@ from nnexp.core.component import (
     bare,
     describe,
     is_required,
+    items_of,
     plain,
     satisfies,
 )
@@ -111,9 +112,16 @@ def _value(value: object, hint: object, path: str, options: Options) -> object:
     kind = bare(hint)
     if isinstance(kind, type) and issubclass(kind, Component) and not (value is None and satisfies(None, hint)):
         return build(value, kind, path, options)
+    items = items_of(hint)
+    if isinstance(value, Mapping) and any(get_origin(item) is tuple for item in items):
+        value = [[*pair] for pair in value.items()]
     if isinstance(value, list):
-        items = get_args(kind) or (kind,)
-        return tuple(_value(entry, items[0], f"{path}[{index}]", options) for index, entry in enumerate(value))
+        made = {
+            item: tuple(_value(entry, item, f"{path}[{index}]", options) for index, entry in enumerate(value))
+            for item in items or (kind,)
+        }
+        fitting = (found for item, found in made.items() if all(satisfies(one, item) for one in found))
+        return next(fitting, next(iter(made.values())))
     if isinstance(value, int) and kind is float and satisfies(value, kind):
         return float(value)
     return plain(value)

@@ -95,6 +95,13 @@ def bare(hint: object) -> object:
     return hint
 
 
+def items_of(hint: object) -> tuple[object, ...]:
+    """Return the annotations that the items of a list may have: one for each kind of list that is allowed."""
+    kind = bare(hint)
+    members = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return tuple(get_args(bare(member))[0] for member in members if get_origin(bare(member)) is tuple)
+
+
 def plain(value: object) -> object:
     """Return a value as a user writes it in a config: lists, not tuples."""
     return [plain(item) for item in value] if isinstance(value, tuple) else value

@@ -3,12 +3,13 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import annotated_types as at
 import numpy as np
+import numpy.typing as npt
 
-from nnexp.core.component import Array, Component, InvalidFieldError, Labels, Seed
+from nnexp.core.component import Array, Component, InvalidFieldError, Labels, Seed, added
 from nnexp.core.errors import UserError
 from nnexp.core.task import Task
 from nnexp.data.columns import Column
@@ -60,12 +61,16 @@ class Scaling:
         """Return the map that changes nothing."""
         return cls(np.zeros(columns), np.ones(columns))
 
-    def apply(self, x: Array | Labels) -> Array:
-        """Scale columns in place, so that a large table is in memory once, and return them; integers are copied."""
-        scaled: Array = x.astype(np.result_type(x, np.float32), copy=False)
+    def apply(self, x: Array | Labels, dtype: npt.DTypeLike | None = None) -> Array:
+        """Return scaled columns, computed in float64 and only then rounded to another type.
+
+        Without another type they are scaled in place, so that a large table is in memory once; integers are copied.
+        """
+        kind = np.dtype(dtype or np.result_type(x, np.float32))
+        scaled: Array = x.astype(kind, copy=False) if kind == x.dtype else np.empty(x.shape, kind)
         for begin in range(0, len(x), ROWS_AT_A_TIME):
             rows = slice(begin, begin + ROWS_AT_A_TIME)
-            scaled[rows] = (scaled[rows] - self.offset) / self.factor
+            scaled[rows] = (x[rows] - self.offset) / self.factor
         return scaled
 
     def undo(self, x: Array) -> Array:
@@ -145,13 +150,18 @@ class Dataset(Component):
 
 @dataclass(frozen=True)
 class Table:
-    """Examples as they come from their source, not yet scaled; a missing value is NaN."""
+    """Examples as they come from their source, not yet scaled; a missing value is NaN.
+
+    `dtype` is the type of the scaled features, None that of `x`; a large number, such as a time, needs more digits
+    before it is scaled than after.
+    """
 
     x: Array
     targets: Array | Labels
     task: Task
     features: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
+    dtype: Literal["float64", "float32"] | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -166,7 +176,8 @@ class Table:
 class TableDataset(Dataset):
     """Examples that are split, thinned out and scaled here.
 
-    The seed of the split is apart from the seed of the run, so that runs of many seeds share one split.
+    The seed of the split is apart from the seed of the run, so that runs of many seeds share one split. A `subsample`
+    up to 1 is a share of the training examples, a larger one their number.
     """
 
     validation_size: Share = 0.0
@@ -175,7 +186,14 @@ class TableDataset(Dataset):
     standardize: bool = True
     standardize_targets: bool = False
     label_noise: Share = 0.0
-    subsample: Annotated[float, at.Interval(gt=0, le=1)] = 1.0
+    subsample: Annotated[float, at.Gt(0)] = 1.0
+    split: Literal["shuffled", "order"] = added(default="shuffled")
+
+    def __post_init__(self) -> None:
+        """Check every field, and that a subsample is a share or a number of examples."""
+        super().__post_init__()
+        if self.subsample > 1 and self.subsample % 1:
+            raise InvalidFieldError("subsample", self.subsample, "a share up to 1, or a whole number of examples")
 
     @abstractmethod
     def rest_and_test(self) -> tuple[Table, Table]:
@@ -197,10 +215,9 @@ class TableDataset(Dataset):
         self._check(task)
         train, kept = rest, None
         if self.validation_size:
-            rows, chosen = self.split(rest, self._validation_share(), "validation_size")
+            rows, chosen = self.divided(rest, count_of(self._validation_share(), rest), "validation_size")
             train, kept = rest.take(rows), rest.take(chosen)
-        if self.subsample < 1:
-            train = train.take(self.split(train, 1 - self.subsample, "subsample")[0])
+        train = self._subsampled(train)
         train, (test, *others), notes = self.complete(train, [test] if kept is None else [test, kept])
         if self.label_noise:
             train = replace(train, targets=noisy(train.targets, task, self.label_noise, self.split_seed))
@@ -211,7 +228,7 @@ class TableDataset(Dataset):
 
         def part(table: Table) -> Part:
             targets = table.targets if target_scaling is None else target_scaling.apply(table.targets)
-            return Part(scaling.apply(table.x), targets)
+            return Part(scaling.apply(table.x, table.dtype), targets)
 
         return Data(
             self.name,
@@ -227,29 +244,33 @@ class TableDataset(Dataset):
             columns=train.columns,
         )
 
-    def split(self, table: Table, size: float, key: str) -> tuple[Labels, Labels]:
-        """Return the row numbers of a table in two groups, the second with the given share.
+    def divided(self, table: Table, kept: int, key: str) -> tuple[Labels, Labels]:
+        """Return the row numbers of a table in two groups: the others, and so many that are kept apart.
 
         Raises UserError if one of the two would have no example, or none of some class; the message names the field
         `key`.
         """
-        from sklearn.model_selection import train_test_split
-
-        value = getattr(self, key)
-        stratified = self.stratify and table.task.kind == "classification"
+        stratified = self._is_stratified(table.task)
         groups = len(table.task.classes) if stratified else 1
-        kept = int(np.ceil(round(size * len(table), 9)))
         if min(kept, len(table) - kept) < groups:
             each = f"an example of each of {groups} classes" if stratified else "an example"
             raise UserError(
-                f"dataset.{key}={value}: must leave {each} on either side, and there are {len(table)} in all"
+                f"dataset.{key}={getattr(self, key):g}: must leave {each} on either side, and there are {len(table)} "
+                "in all"
             )
+        if self.split == "order":
+            rows = np.arange(len(table))
+            return rows[:-kept], rows[-kept:]
+        return self._drawn(table, kept, stratified=stratified)
+
+    def _drawn(self, table: Table, kept: int, *, stratified: bool) -> tuple[Labels, Labels]:
+        from sklearn.model_selection import train_test_split
+
         if stratified:
-            counts = np.bincount(table.targets.astype(np.intp, copy=False), minlength=groups)
-            if counts.min() < 2:
-                name = table.task.classes[int(counts.argmin())]
+            name, count = rarest_class(table)
+            if count < 2:
                 raise UserError(
-                    f"dataset.stratify=true: must be false, for class {name} has only {counts.min()} of "
+                    f"dataset.stratify=true: must be false, for class {name} has only {count} of "
                     f"{len(table)} examples and cannot be on both sides of a split"
                 )
         rest, chosen = train_test_split(
@@ -259,6 +280,27 @@ class TableDataset(Dataset):
             stratify=table.targets if stratified else None,
         )
         return rest, chosen
+
+    def _is_stratified(self, task: Task) -> bool:
+        return self.stratify and self.split == "shuffled" and task.kind == "classification"
+
+    def _subsampled(self, train: Table) -> Table:
+        """Return the training examples that are used, in their order where the parts are in order."""
+        if self.subsample == 1:
+            return train
+        if self.subsample < 1:
+            left_out = count_of(1 - self.subsample, train)
+        else:
+            left_out = len(train) - int(self.subsample)
+            if left_out < 0:
+                raise UserError(
+                    f"dataset.subsample={self.subsample:g}: must be at most {len(train)}, the training examples"
+                )
+        if left_out == 0:
+            return train
+        drawn = replace(self, split="shuffled")
+        rows, _ = drawn.divided(train, left_out, "subsample")
+        return train.take(rows if self.split == "shuffled" else np.sort(rows))
 
     def _validation_share(self) -> float:
         """Return the share of the examples outside the test part that is kept for validation."""
@@ -275,16 +317,22 @@ class TableDataset(Dataset):
 
 @dataclass(frozen=True)
 class Collection(TableDataset):
-    """A fixed set of examples, of which some are kept for testing."""
+    """A fixed set of examples, of which some are kept for testing: a share of them, or one of several folds."""
 
     test_size: Annotated[float, at.Interval(gt=0, lt=1)] = 0.2
+    folds: Annotated[int, at.Ge(2)] | None = added(default=None)
+    fold: Annotated[int, at.Ge(0)] = added(default=0)
 
     def __post_init__(self) -> None:
-        """Check every field, and that examples are left for the training part."""
+        """Check every field, that the fold is one of the folds, and that examples are left for the training part."""
         super().__post_init__()
-        if self.test_size + self.validation_size >= 1:
+        if self.fold >= (self.folds or 1):
+            allowed = "0, or one of several, with folds=5" if self.folds is None else f"less than folds={self.folds}"
+            raise InvalidFieldError("fold", self.fold, allowed)
+        if self._test_share + self.validation_size >= 1:
+            test = "test_size" if self.folds is None else f"1/{self.folds}"
             raise InvalidFieldError(
-                "validation_size", self.validation_size, f"less than 1 - test_size, which is {1 - self.test_size:g}"
+                "validation_size", self.validation_size, f"less than 1 - {test}, which is {1 - self._test_share:g}"
             )
 
     @abstractmethod
@@ -294,11 +342,43 @@ class Collection(TableDataset):
     def rest_and_test(self) -> tuple[Table, Table]:
         """Return the examples in two parts, stratified by class."""
         table = self.examples()
-        rest, test = self.split(table, self.test_size, "test_size")
+        if self.folds is None:
+            rest, test = self.divided(table, count_of(self.test_size, table), "test_size")
+        else:
+            rest, test = self._folded(table, self.folds)
         return table.take(rest), table.take(test)
 
+    def _folded(self, table: Table, folds: int) -> tuple[Labels, Labels]:
+        """Return the row numbers outside the fold and in it."""
+        from sklearn.model_selection import KFold, StratifiedKFold
+
+        stratified = self._is_stratified(table.task)
+        name, count = rarest_class(table) if stratified else ("", len(table))
+        if count < folds:
+            whose = f"those of class {name}, or dataset.stratify=false" if stratified else "all there are"
+            raise UserError(f"dataset.folds={folds}: must be at most the {count} examples, {whose}")
+        seed = self.split_seed if self.split == "shuffled" else None
+        splitter = (StratifiedKFold if stratified else KFold)(folds, shuffle=seed is not None, random_state=seed)
+        rest, test = list(splitter.split(np.zeros(len(table)), table.targets))[self.fold]
+        return rest, test
+
+    @property
+    def _test_share(self) -> float:
+        return self.test_size if self.folds is None else 1 / self.folds
+
     def _validation_share(self) -> float:
-        return self.validation_size / (1 - self.test_size)
+        return self.validation_size / (1 - self._test_share)
+
+
+def count_of(share: float, table: Table) -> int:
+    """Return a share of the examples of a table as a whole number, rounded up."""
+    return int(np.ceil(round(share * len(table), 9)))
+
+
+def rarest_class(table: Table) -> tuple[str, int]:
+    """Return the name of the class with the fewest examples, and how many these are."""
+    counts = np.bincount(table.targets.astype(np.intp, copy=False), minlength=len(table.task.classes))
+    return table.task.classes[int(counts.argmin())], int(counts.min())
 
 
 def fit_scaling(x: Array | Labels) -> Scaling:

@@ -6,15 +6,31 @@ derivative is 0.
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self, cast
 
 import numpy as np
 
-from nnexp.core.component import Array, Component, Fraction, Labels, NonNegative, Positive
-from nnexp.core.errors import UserError
+from nnexp.core.component import (
+    Array,
+    Component,
+    Fraction,
+    InvalidFieldError,
+    Labels,
+    NonNegative,
+    Number,
+    Positive,
+    plain,
+)
+from nnexp.core.errors import UserError, did_you_mean
 from nnexp.core.task import Task
 from nnexp.nn.activations import Sigmoid, Softmax, softplus_minus_relu
+
+Pair = tuple[str | NonNegative, ...]
+"""The name of a class and its weight."""
+MOST_LISTED = 10
+"""The most classes that an error message names."""
 
 
 class LossMismatchError(UserError):
@@ -46,6 +62,13 @@ class Loss(Component):
 
         Raises LossMismatchError if the loss cannot express the task.
         """
+
+    def fitted(self, task: Task, targets: Array | Labels) -> Self:
+        """Return this loss with all that it takes from the training targets as numbers.
+
+        Raises UserError if it does not fit them.
+        """
+        return self
 
     @abstractmethod
     def encode(self, targets: Array | Labels, task: Task) -> Array:
@@ -174,17 +197,44 @@ class Huber(ElementwiseLoss):
 class CrossEntropy(Loss):
     """A cross-entropy, with smoothed labels and weights of classes if wanted; the mean is still over all examples.
 
+    The weights are numbers in the order of the classes, pairs of a class and its weight, or `balanced`: examples /
+    (classes x examples of the class), of the training part.
+
     References:
         Szegedy et al., Rethinking the Inception Architecture for Computer Vision, arXiv 1512.00567 (label smoothing).
     """
 
     label_smoothing: Fraction | None = None
-    class_weights: tuple[NonNegative, ...] | None = None
+    class_weights: tuple[NonNegative, ...] | Literal["balanced"] | tuple[Pair, ...] | None = None
+
+    def __post_init__(self) -> None:
+        """Check every field, and that pairs of a class and its weight are such."""
+        try:
+            super().__post_init__()
+            fits = not _are_pairs(self.class_weights) or all(map(_is_pair, self.class_weights or ()))
+        except InvalidFieldError as error:
+            if error.field != "class_weights":
+                raise
+            fits = False
+        if not fits:
+            allowed = "balanced, null, a list with a number of at least 0 for each class, or pairs, as [[no,1],[yes,2]]"
+            raise InvalidFieldError("class_weights", plain(self.class_weights), allowed)
+
+    def fitted(self, task: Task, targets: Array | Labels) -> Self:
+        """Return this loss with a number for each class."""
+        self.outputs(task)
+        if self.class_weights == "balanced":
+            return replace(self, class_weights=balanced(task, targets))
+        if _are_pairs(self.class_weights):
+            return replace(self, class_weights=_in_order(cast("tuple[Pair, ...]", self.class_weights), task))
+        return self
 
     def _check(self, task: Task) -> None:
-        if self.class_weights is not None and len(self.class_weights) != len(task.classes):
-            weights = [float(np.ravel(weight)[0]) for weight in self.class_weights]
-            raise UserError(f"loss.class_weights={weights}: must be a list of {len(task.classes)}, one for each class")
+        weights = self.class_weights
+        if weights is None or weights == "balanced" or _are_pairs(weights) or len(weights) == len(task.classes):
+            return
+        numbers = [float(np.ravel(number)[0]) for number in cast("Sequence[Number]", weights)]
+        raise UserError(f"loss.class_weights={numbers}: must be a list of {len(task.classes)}, one for each class")
 
     def _smooth(self, y: Array, classes: int) -> Array:
         """Return targets y as (1 - s) y + s / classes."""
@@ -195,9 +245,52 @@ class CrossEntropy(Loss):
         if self.class_weights is None:
             return values
         shares = np.concatenate([1 - y, y], axis=-1) if y.shape[-1] == 1 else y
-        weights = np.concatenate([np.atleast_1d(weight) for weight in self.class_weights], axis=-1)
+        numbers = cast("Sequence[Number]", self.class_weights)
+        weights = np.concatenate([np.atleast_1d(number) for number in numbers], axis=-1)
         weighted: Array = values * (shares * weights).sum(axis=-1, keepdims=True)
         return weighted
+
+
+def balanced(task: Task, targets: Array | Labels) -> tuple[float, ...]:
+    """Return examples / (classes x examples of the class) for each class; a distribution is a share of an example.
+
+    Raises UserError if a class has no example.
+    """
+    classes = len(task.classes)
+    if task.kind == "distribution":
+        counts = targets.sum(axis=0)
+    else:
+        counts = np.bincount(targets.astype(np.intp, copy=False), minlength=classes)
+    if not counts.all():
+        name = task.classes[int(counts.argmin())]
+        raise UserError(f"loss.class_weights=balanced: must have training examples of each class, and {name} has none")
+    return tuple((len(targets) / (classes * counts)).tolist())
+
+
+def _in_order(pairs: tuple[Pair, ...], task: Task) -> tuple[Number, ...]:
+    """Return the weights of pairs in the order of the classes."""
+    weights = {str(name): cast("Number", weight) for name, weight in pairs}
+    if weights.keys() != {*task.classes} or len(weights) < len(pairs):
+        unknown = next((name for name in weights if name not in task.classes), None)
+        missing = [name for name in task.classes if name not in weights]
+        reason = "each once" if not missing else f"and {missing[0]} has none"
+        if unknown is not None:
+            reason = f"and {unknown} is none of them{did_you_mean(unknown, task.classes)}"
+        raise UserError(f"loss.class_weights={plain(pairs)}: must have a weight for {_listed(task.classes)}, {reason}")
+    return tuple(weights[name] for name in task.classes)
+
+
+def _listed(classes: Sequence[str]) -> str:
+    shown = ", ".join(classes[:MOST_LISTED])
+    return shown if len(classes) <= MOST_LISTED else f"{shown} and {len(classes) - MOST_LISTED} more"
+
+
+def _are_pairs(weights: object) -> bool:
+    return isinstance(weights, tuple) and any(isinstance(item, tuple) for item in weights)
+
+
+def _is_pair(item: object) -> bool:
+    return isinstance(item, tuple) and len(item) == 2 and not isinstance(item[1], str)
 
 
 @dataclass(frozen=True)

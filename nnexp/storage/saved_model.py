@@ -176,7 +176,7 @@ class SavedModel:
         if not len(raw):
             return [(name, column[:0]) for name, column in self.answers(np.zeros((1, self.description.features)))]
         about, model = self.description, self.model
-        x = about.scaling.scaling().apply(raw.astype(about.feature_dtype))
+        x = about.scaling.scaling().apply(raw.astype(np.float64), about.feature_dtype)
         if about.kind == "regression":
             return _named(_distinct(about.targets), model.numbers(x))
         if about.kind in ("pairs", "triplets"):

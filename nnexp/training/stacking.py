@@ -5,12 +5,12 @@ This is the only place that does so; the components themselves need not know of 
 
 from collections.abc import Hashable, Sequence
 from dataclasses import fields, replace
-from typing import TypeVar, cast, get_args
+from typing import TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.core.component import Component, annotations, bare
+from nnexp.core.component import Component, annotations, bare, items_of, satisfies
 
 C = TypeVar("C", bound=Component)
 
@@ -38,7 +38,7 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
             return stacked(cast("Sequence[Component]", values), inner_axes, dtype)
         if isinstance(values[0], tuple) and len({len(cast("tuple[object, ...]", value)) for value in values}) == 1:
             positions = zip(*cast("Sequence[tuple[object, ...]]", values), strict=True)
-            return tuple(stack(name, position, get_args(bare(hint))[0]) for position in positions)
+            return tuple(stack(name, position, _item_hint(values[0], hint)) for position in positions)
         if bare(hint) is float and all(value is not None for value in values):
             return np.array(values, dtype).reshape(-1, *[1] * inner_axes)
         if any(value != values[0] for value in values):
@@ -56,6 +56,11 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
     )
 
 
+def _item_hint(items: tuple[object, ...], hint: object) -> object:
+    """Return the annotation of the items of a tuple; where several kinds are allowed, that of its kind."""
+    return next(kind for kind in items_of(hint) if all(satisfies(item, kind) for item in items))
+
+
 def shape_of(component: Component) -> Hashable:
     """Return all of a component but its numbers; components with the same shape can be stacked."""
     hints = annotations(type(component))
@@ -64,7 +69,7 @@ def shape_of(component: Component) -> Hashable:
         if isinstance(value, Component):
             return shape_of(value)
         if isinstance(value, tuple):
-            return tuple(shape(item, get_args(bare(hint))[0]) for item in value)
+            return tuple(shape(item, _item_hint(value, hint)) for item in value)
         return float if bare(hint) is float and value is not None else repr(value)
 
     return type(component), *[shape(getattr(component, name), hint) for name, hint in hints.items()]

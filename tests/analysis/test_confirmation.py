@@ -140,6 +140,10 @@ def test_the_jobs_that_ask_again() -> None:
         ["x=1", "rate=10", "dataset.split_seed=5"],
         ["x=1", "dataset.split_seed=5"],
     ]
+    folds = results_of(grid(dataset__fold=[0, 1], rate=["1", "10"]), [ended(loss) for loss in (1, 2, 1, 2)])
+    assert jobs_to_confirm(folds, 1, 7) == [
+        [*rate, "seed=8", "dataset.split_seed=8"] for rate in (["rate=1"], ["rate=10"], [])
+    ], "there are no fresh folds"
     other = results_of(grid(trainer__epochs=[1, 2]), [ended(1), ended(2)])
     assert jobs_to_confirm(other, 1, 0) == [["trainer.epochs=1", "seed=1"], ["trainer.epochs=2", "seed=1"]]
     assert jobs_to_confirm(many, 0, 0) == []

@@ -115,6 +115,9 @@ def test_splits_and_seeds_of_the_data_are_repeats() -> None:
     assert [(one.name, len(one.runs)) for one in results.settings] == [("rate=1", 6), ("rate=2", 6)]
     assert results.repeats_name == "repeats"
     assert results_of(grid(dataset__split_seed=[0, 1]), outs[:2]).repeats_name == "splits"
+    folds = results_of(grid(dataset__fold=[0, 1], rate=[1, 2]), outs[:4])
+    assert [(one.name, len(one.runs)) for one in folds.settings] == [("rate=1", 2), ("rate=2", 2)]
+    assert (folds.repeats_name, folds.fresh_name) == ("folds", "splits")
 
 
 def test_a_setting_is_halved_if_none_of_its_runs_went_to_the_end() -> None:

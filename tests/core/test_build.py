@@ -5,11 +5,12 @@ from hydra.core.global_hydra import GlobalHydra
 
 from nnexp.config.compose import compose_experiment
 from nnexp.core.build import PACKAGES_VARIABLE, Node, build
-from nnexp.core.component import Component
+from nnexp.core.component import Component, resolved
 from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, ReLU, Tanh
 from nnexp.nn.architectures import MLP, Architecture
 from nnexp.nn.layers import Layer
+from nnexp.nn.losses import BinaryCrossEntropy
 from nnexp.optim.optimizers import SGD, Adam, Optimizer
 from tests.core.test_component import Sample
 
@@ -33,6 +34,27 @@ def test_an_activation_may_be_named_as_a_value_or_as_an_option(form: str) -> Non
 
 def test_whole_numbers_are_numbers() -> None:
     assert repr(build({"_target_": "nnexp.optim.optimizers.SGD", "learning_rate": 1}, Optimizer)) == repr(SGD(1.0))
+
+
+PAIRS = (("<=50K", 1), (">50K", 2.5))
+
+
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        ([["<=50K", 1], [">50K", 2.5]], PAIRS),
+        ({"<=50K": 1, ">50K": 2.5}, PAIRS),
+        ({0: 1, 1: 2}, ((0, 1), (1, 2))),
+        ([1, 2.5], (1.0, 2.5)),
+        ("balanced", "balanced"),
+        (None, None),
+    ],
+)
+def test_a_mapping_is_a_list_of_pairs_where_these_are_allowed(weights: object, expected: object) -> None:
+    node = {"_target_": "nnexp.nn.losses.BinaryCrossEntropy", "class_weights": weights}
+    built = build(node, BinaryCrossEntropy)
+    assert repr(built.class_weights) == repr(expected)
+    assert build(resolved(built), BinaryCrossEntropy) == built
 
 
 MISTAKES: list[tuple[object, type, str]] = [

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from sklearn.model_selection import train_test_split
+from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.preprocessing import StandardScaler
 
 from nnexp.core.component import Array, InvalidFieldError, Labels
@@ -23,7 +23,7 @@ from nnexp.data.digits import Digits
 from nnexp.data.mnist1d import MNIST1D
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
-from tests.conftest import needs
+from tests.conftest import CommandLine, needs
 
 CLASSIFICATIONS: list[TableDataset] = [
     Digits(),
@@ -311,6 +311,78 @@ def test_the_stratified_split_is_that_of_scikit_learn(examples: int, size: float
     np.testing.assert_array_equal(data.train.x, expected)
 
 
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("split", ["shuffled", "order"])
+@pytest.mark.parametrize(("folds", "stratify"), [(2, True), (5, True), (5, False)])
+def test_folds_are_those_of_scikit_learn(classes: int, split: Any, folds: int, *, stratify: bool) -> None:  # noqa: ANN401
+    table = make_table(32, classes)
+    kind = StratifiedKFold if classes and stratify and split == "shuffled" else KFold
+    seed = 7 if split == "shuffled" else None
+    expected = kind(folds, shuffle=split == "shuffled", random_state=seed).split(table.x, table.targets)
+    dataset = Given(table=table, folds=folds, split=split, stratify=stratify, split_seed=7)
+    for fold, (rest, test) in enumerate(expected):
+        train, validation, tested = rows_of(replace(dataset, fold=fold))
+        np.testing.assert_array_equal(train, rest)
+        np.testing.assert_array_equal(tested, test)
+        train, validation, tested = rows_of(replace(dataset, fold=fold, validation_size=0.25))
+        assert (len(validation), len(tested)) == (int(np.ceil(0.25 / (1 - 1 / folds) * len(rest))), len(test))
+        assert {*train} | {*validation} == {*rest}
+
+
+def test_in_order_the_last_rows_are_for_testing_and_those_before_for_validation() -> None:
+    dataset = Given(table=make_table(20, 2), split="order", test_size=0.2, validation_size=0.1)
+    train, validation, test = (rows.tolist() for rows in rows_of(dataset))
+    assert train + validation + test == [*range(20)]
+    assert (len(validation), len(test)) == (2, 4)
+    thinned, *others = (rows.tolist() for rows in rows_of(replace(dataset, subsample=7)))
+    assert others == [validation, test]
+    assert thinned == sorted({*thinned} & {*train})
+    assert len(thinned) == 7
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize("count", [2, 3, 9, 29, 32])
+def test_a_subsample_can_be_a_number_of_training_examples(classes: int, count: int) -> None:
+    table = make_table(40, classes)
+    if classes and count == 2:
+        with pytest.raises(UserError, match=r"^dataset.subsample=2: must leave an example of each of 3 classes"):
+            Given(table=table, subsample=count).load()
+        return
+    train, _, test = rows_of(Given(table=table, subsample=count))
+    whole, _, same = rows_of(Given(table=table))
+    assert len(train) == count
+    assert {*train} <= {*whole}
+    assert test.tolist() == same.tolist()
+    assert not classes or np.ptp(np.bincount(table.targets[train].astype(int), minlength=3)) <= 1
+
+
+def test_folds_and_weights_by_name_from_the_command_line(nnexp: CommandLine) -> None:
+    lines = [f"{number},{'>50K' if number % 4 == 0 else '<=50K'}" for number in range(60)]
+    (nnexp.folder / "adult.csv").write_text("\n".join(["age,income", *lines]))
+    words = ["dataset=csv", "dataset.path=adult.csv", "loss.class_weights=[['<=50K',1],['>50K',3]]", "trainer.epochs=2"]
+    words += ["dataset.folds=5", "dataset.fold=range(5)", "optimizer.learning_rate=0.1,1", "tracking=none"]
+    result = nnexp("-m", *words, "sweep.confirm=0")
+    assert result.returncode == 0, result.stderr
+    (report,) = nnexp.folder.glob("outputs/sweeps/*/report.md")
+    assert "the mean over folds" in report.read_text()
+    rows = pd.read_csv(report.with_name("runs.csv"))
+    assert sorted(rows["dataset.fold"]) == sorted([*range(5)] * 2)
+    assert rows["final/test/loss"].notna().all()
+
+
+def test_large_numbers_keep_their_digits_until_they_are_scaled() -> None:
+    """Seconds since 1970 and long codes are a few values in float32; scaled, they are as good as any others."""
+    times = 1_700_000_000 + np.arange(200.0)
+    x = np.column_stack([times, 987_654_321_000 + np.arange(200.0)])
+    table = Table(x, np.arange(200) % 2, Task(("a", "b")), dtype="float32")
+    data = Given(table=table).load()
+    exact = Given(table=replace(table, x=x.copy(), dtype=None)).load()
+    assert len(np.unique(data.train.x[:, 0])) == len(np.unique(data.train.x[:, 1])) == 160
+    for part, other in ((data.train, exact.train), (data.test, exact.test)):
+        assert part.x.dtype == np.float32
+        np.testing.assert_array_equal(part.x, other.x.astype(np.float32))
+
+
 @pytest.mark.skipif("NNEXP_HEART_CSV" not in os.environ, reason="NNEXP_HEART_CSV is the table of the tutorial")
 def test_the_split_of_reference_r0() -> None:
     path = os.environ["NNEXP_HEART_CSV"]
@@ -352,6 +424,10 @@ REFUSED: list[tuple[Table, dict[str, Any], str]] = [
     (make_table(1, 0), {}, "dataset.test_size=0.2: must leave an example on either side, and there are 1 in all"),
     (make_table(20, 4), {"validation_size": 0.05}, "dataset.validation_size=0.05: must leave an example of each of 4"),
     (make_table(20, 4), {"subsample": 0.1}, "dataset.subsample=0.1: must leave an example of each of 4 classes"),
+    (make_table(20, 4), {"subsample": 17}, "dataset.subsample=17: must be at most 16, the training examples"),
+    (make_table(20, 4), {"folds": 6}, "dataset.folds=6: must be at most the 5 examples, those of class a, or dataset."),
+    (make_table(20, 0), {"folds": 21}, "dataset.folds=21: must be at most the 20 examples, all there are"),
+    (make_table(3, 0), {"split": "order", "test_size": 0.9}, "dataset.test_size=0.9: must leave an example on either"),
 ]
 
 
@@ -373,6 +449,12 @@ def test_settings_that_do_not_fit_the_examples_are_refused(table: Table, fields:
         {"validation_size": -0.1},
         {"label_noise": 1.0},
         {"subsample": 0.0},
+        {"subsample": 2.5},
+        {"folds": 1},
+        {"fold": 1},
+        {"folds": 3, "fold": 3},
+        {"folds": 2, "validation_size": 0.5},
+        {"split": "sorted"},
         {"split_seed": -1},
     ],
     ids=str,

@@ -3,6 +3,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from sklearn.utils.class_weight import compute_class_weight
 
 from nnexp.core.component import Array, Labels
 from nnexp.core.errors import UserError
@@ -119,7 +120,8 @@ def pytorch_sum(torch: Any, loss: Loss, task: Task, z: Any, y: Any, targets: Any
         case Huber():
             return functional.huber_loss(z, y, reduction="none", delta=loss.delta).mean(dim=-1).sum()
         case BinaryCrossEntropy():
-            smoothing, (zero, one) = loss.label_smoothing or 0.0, loss.class_weights or (1.0, 1.0)
+            weights: Any = loss.class_weights or (1.0, 1.0)
+            smoothing, (zero, one) = loss.label_smoothing or 0.0, weights
             smooth, weight = y * (1 - smoothing) + smoothing / 2, torch.where(y > 0, one, zero)
             return functional.binary_cross_entropy_with_logits(z, smooth, weight, reduction="sum")
         case CategoricalCrossEntropy() if task.kind == "distribution":
@@ -177,6 +179,44 @@ def test_two_ways_to_say_binary_agree() -> None:
 def test_divergence_of_a_distribution_from_itself_is_zero() -> None:
     y = KullbackLeibler().encode(make_targets(SHARES, 5, np.random.default_rng(0))[1:], SHARES)
     np.testing.assert_allclose(KullbackLeibler().forward(np.log(y), y), 0, atol=1e-15)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 1, 1, 2, 2, 3, 4, 4, 0, 0], [4, 3, 2, 1, 0]])
+def test_balanced_weights_are_those_of_scikit_learn(labels: list[int]) -> None:
+    expected = compute_class_weight("balanced", classes=np.arange(5), y=labels)
+    for loss in (SparseCategoricalCrossEntropy(class_weights="balanced"), CategoricalCrossEntropy(0.1, "balanced")):
+        fitted = loss.fitted(FIVE, np.array(labels))
+        assert fitted.class_weights == tuple(expected)
+        assert fitted == type(loss)(loss.label_smoothing, tuple(expected.tolist()))
+    shares = CategoricalCrossEntropy(class_weights="balanced").fitted(SHARES, np.eye(5)[labels])
+    assert shares.class_weights == tuple(expected)
+
+
+def test_weights_by_name_are_those_by_number() -> None:
+    pairs = (("yes", 2), ("no", 0.5))
+    assert BinaryCrossEntropy(class_weights=pairs).fitted(TWO, np.array([0, 1])).class_weights == (0.5, 2)
+    numbered = Task(("0", "1"))
+    assert BinaryCrossEntropy(class_weights=((0, 3), (1, 4))).fitted(numbered, np.array([0])).class_weights == (3, 4)
+
+
+NOT_WEIGHTS: list[tuple[Any, str]] = [
+    ((("no", 1), ("yess", 2)), "must have a weight for no, yes, and yess is none of them, did you mean yes?"),
+    ((("no", 1),), "must have a weight for no, yes, and yes has none"),
+    ((("no", 1), ("yes", 2), ("no", 3)), "must have a weight for no, yes, each once"),
+    ((("no", 1), ("yes", "2")), "must be balanced, null, a list with"),
+    ((("no", 1), 2), "must be balanced, null, a list with"),
+    ((("no", -1), ("yes", 2)), "must be balanced, null, a list with"),
+    ((1, -2), "must be balanced, null, a list with"),
+    ("balance", "class_weights=balance: must be balanced, null, a list with"),
+    ("balanced", "loss.class_weights=balanced: must have training examples of each class, and yes has none"),
+]
+
+
+@pytest.mark.parametrize(("weights", "sentence"), NOT_WEIGHTS, ids=str)
+def test_weights_that_fit_no_classes_are_refused_in_a_line(weights: Any, sentence: str) -> None:  # noqa: ANN401
+    with pytest.raises(UserError) as error:
+        BinaryCrossEntropy(class_weights=weights).fitted(TWO, np.array([0, 0]))
+    assert sentence in str(error.value)
 
 
 KINKS: list[tuple[Loss, list[list[float]]]] = [

@@ -21,7 +21,7 @@ from nnexp.runs.prepare import load, prepare
 from nnexp.runs.result import result_of
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import PARAMETERS, RunSummary
-from nnexp.storage.saved_model import MODEL, read_model
+from nnexp.storage.saved_model import MODEL, Affine, read_model
 from nnexp.training.loop import train
 
 Content = dict[str, Any]
@@ -35,6 +35,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = run([*overrides, "figures=false", "verbose=false", f"output_dir={tmp_path_factory.mktemp('saved')}"])
     assert read_model(result.folder, "run").model.parameters().keys() == result.parameters.keys()
     return result.folder
+
+
+def test_large_numbers_keep_their_digits_until_they_are_scaled(folder: Path) -> None:
+    saved = read_model(folder, "run")
+    scaling = Affine((1_700_000_000.0,) * 4, (60.0,) * 4)
+    about = replace(saved.description, feature_dtype="float32", scaling=scaling)
+    seconds = np.arange(32.0).reshape(8, 4)
+    answers = dict(replace(saved, description=about).answers(1_700_000_000 + seconds))
+    expected = saved.model.probabilities((seconds / 60).astype(np.float32))
+    np.testing.assert_array_equal(answers["probability_setosa"], expected[:, 0])
 
 
 def copy(folder: Path, to: Path, text: str | None = None) -> Path:

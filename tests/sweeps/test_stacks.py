@@ -181,6 +181,7 @@ def test_a_table_that_has_changed_is_another_one() -> None:
         (("architecture.dropout=0.1",), ("architecture.dropout=0.2",)),
         (("schedule=exponential",), ("schedule=exponential", "schedule.gamma=0.5")),
         (("loss.class_weights=[1,2]",), ("loss.class_weights=[3,1]",)),
+        (("loss.class_weights=[[1,2],[0,1]]",), ("loss.class_weights=balanced",)),
         (("optimizer=adam",), ("optimizer=adam", "optimizer.beta1=0.5", "seed=2")),
     ],
 )

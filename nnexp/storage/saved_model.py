@@ -5,6 +5,7 @@ and nothing is unpickled.
 """
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,8 +21,9 @@ from nnexp.core.errors import DamagedError, UserError
 from nnexp.core.files import write_text
 from nnexp.core.npz import AnyArray, read_arrays
 from nnexp.core.task import Kind, Task
-from nnexp.data.columns import Column, features_of
+from nnexp.data.columns import LARGEST_NUMBER, Column, features_of
 from nnexp.data.dataset import Scaling
+from nnexp.data.reading import Reading, Source, TableFile
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Slot, outputs
@@ -71,6 +73,7 @@ class Description(Component):
         columns: The columns of a table that the features are made of; empty if they have no names.
         feature_dtype: The dtype in which features are scaled.
         scaling, target_scaling: The scaling of the features, and of the targets of a regression.
+        source: The table of the training, if there was one, and how it was read.
         examples: The raw features of a few examples of the test part, to six digits.
     """
 
@@ -87,6 +90,7 @@ class Description(Component):
     scaling: Affine
     target_scaling: Affine | None
     examples: Annotated[tuple[tuple[float, ...], ...], at.MinLen(1)]
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         """Check every field, and that they fit together."""
@@ -124,6 +128,7 @@ class Description(Component):
             feature_dtype="float32" if data.train.x.dtype == np.float32 else "float64",
             scaling=Affine.of(data.scaling, trained.fan_in),
             target_scaling=None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
+            source=data.source,
             examples=_rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:KEPT_EXAMPLES])),
         )
 
@@ -164,12 +169,30 @@ class SavedModel:
         about = self.description
         return about.columns or [Column(str(place + 1)) for place in range(about.features)]
 
-    def features(self, frame: "pd.DataFrame", title: str) -> Array:
+    @property
+    def source(self) -> Source:
+        """Return how the table of the training was read; as tables usually are where nothing is known of it."""
+        about = self.description
+        return about.source or Source(Reading(), (), about.targets)
+
+    @property
+    def words(self) -> list[str]:
+        """Return the columns of names."""
+        return [column.name for column in self.columns if column.names is not None]
+
+    def features(self, frame: "pd.DataFrame", table: TableFile, unknown: Counter[str] | None = None) -> Array:
         """Return the raw features of the rows of a table, given under the names of the columns.
 
-        Raises UserError if a cell is missing, or of the wrong type; it calls the table by its title.
+        Raises UserError if a cell is missing, or of the wrong type.
+
+        Args:
+            frame: The rows, their white space removed.
+            table: The table in messages.
+            unknown: Counts names that the training had not; without it they are refused.
         """
-        return features_of(frame, self.columns, self.description.feature_dtype, title)
+        return features_of(
+            frame, self.columns, LARGEST_NUMBER[self.description.feature_dtype], table=table, unknown=unknown
+        )
 
     def answers(self, raw: Array) -> Answers:
         """Return the predictions for examples, given their raw features: classes, numbers or embeddings."""

@@ -35,7 +35,7 @@ MISSING = (
     *("1.#IND", "-1.#IND", "1.#QNAN", "-1.#QNAN"),
 )
 """Texts that stand for a missing value: those that pandas knows, and a question mark."""
-MOST_DIGITS, LARGEST_WHOLE = 300, 1e15
+MOST_DIGITS, LARGEST_WHOLE = 300, 1e22
 """Of whole numbers: the digits of those that are read exactly, and those from which on others have a power of ten."""
 EXPONENT = r"(?:[eE][+-]?\d+)?"
 CODE = re.compile(r"[+-]?0\d+", re.ASCII)
@@ -428,7 +428,9 @@ def _codec(encoding: str) -> str:
 
 def number_name(number: str) -> str:
     """Return the shortest way to write a number that pandas reads."""
-    if number.lstrip("+-").isdigit() and len(number) < MOST_DIGITS:
-        return str(int(number))
+    if number.lstrip("+-").isdigit():
+        return str(int(number)) if len(number) < MOST_DIGITS else number
     value = float(number)
+    if not np.isfinite(value):
+        return number
     return str(int(value)) if value.is_integer() and abs(value) < LARGEST_WHOLE else repr(value)

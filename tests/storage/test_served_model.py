@@ -23,7 +23,7 @@ from nnexp.storage.served_model import write_served_model
 from tests.commands.test_predict import FLATS, on_flats, trained
 from tests.conftest import CommandLine, Finished
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)

@@ -125,11 +125,8 @@ def predict(
                     file.write("\n")
                 writer.writerow(row)
     file.write("\n" * len(lines))
-    for note in [
-        *table.notes,
-        *([f"names that the training had not count as none: {counted(counts)}"] if counts else []),
-    ]:
-        warn(f"{table.title}: {note}")
+    if counts:
+        warn(f"{table.title}: names that the training had not count as none: {counted(counts)}")
 
 
 def examples(
@@ -155,6 +152,8 @@ def examples(
             lines.extend([True] * len(raw))
             yield raw
         return
+    for note in table.notes:
+        warn(f"{table.title}: {note}")
     if saved.description.columns:
         names, has_header = _header(saved, table), table.reading.header is not False
     else:

@@ -172,7 +172,7 @@ def truth_of(cells: "pd.Series") -> Truth | None:
 def places_of(texts: Sequence[str], names: Sequence[str], reading: Reading) -> list[int]:
     """Return the place of each text among names, -1 if it has none; numbers are equal however they are written."""
     plain = [name for name in names if name != MISSING_NAME]
-    numeric = all(map(PLAIN.number, plain)) and not any(map(CODE.fullmatch, plain))
+    numeric = _are_numbers(plain)
 
     def key(text: str, reading: Reading) -> str:
         return number_name(reading.number(text)) if numeric and reading.number(text) else text
@@ -182,12 +182,13 @@ def places_of(texts: Sequence[str], names: Sequence[str], reading: Reading) -> l
 
 
 def in_order(values: Iterable[str]) -> list[str]:
-    """Return names in the order of numbers if all are numbers, else in alphabetical order."""
-    names = [str(value) for value in values]
-    try:
-        return sorted(names, key=float)
-    except ValueError:
-        return sorted(names)
+    """Return names in the order of numbers if all are numbers and no codes, else in alphabetical order."""
+    names = [*values]
+    return sorted(names, key=float if _are_numbers(names) else None)
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    return all(map(PLAIN.number, names)) and not any(map(CODE.fullmatch, names))
 
 
 def refuse_words(

@@ -5,7 +5,7 @@ import csv
 import io
 import re
 import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -38,6 +38,7 @@ MISSING = (
 MOST_DIGITS, LARGEST_WHOLE = 300, 1e22
 """Of whole numbers: the digits of those that are read exactly, and those from which on others have a power of ten."""
 EXPONENT = r"(?:[eE][+-]?\d+)?"
+GROUPED = re.compile(r"-?[1-9]\d{0,2}(\.\d{3})*|0", re.ASCII)
 CODE = re.compile(r"[+-]?0\d+", re.ASCII)
 """A whole number with leading zeros, which is a code where numbers are names."""
 
@@ -154,12 +155,10 @@ class Reading(Component):
         def column(cells: "pd.Series") -> "pd.Series":
             if cells.dtype.kind in "iuf" and cells.name not in text:
                 return cells.mask(cells.isin(missing)) if missing else cells
-            if not isinstance(cells.dtype, pd.CategoricalDtype):
-                cells = cells.map(str, na_action="ignore").astype("category")
-            places: dict[str, int] = {}
-            texts = [str(text).strip() for text in cells.cat.categories]
+            rows, found = pd.factorize(cells)  # categories of pandas would be numbers where all texts are
+            texts, places = [str(text).strip() for text in found], dict[str, int]()
             moved = [-1 if self.is_missing(text) else places.setdefault(text, len(places)) for text in texts]
-            codes = np.array([*moved, -1])[cells.cat.codes.to_numpy()]
+            codes = np.array([*moved, -1])[rows]
             made = pd.Categorical.from_codes(codes, pd.Index([*places], dtype=object))
             return pd.Series(made, cells.index, name=cells.name)
 
@@ -203,18 +202,27 @@ class TableFile:
 
     @cached_property
     def found(self) -> Reading:
-        """Return how it is read: with another separator if its first line is one name, and all lines agree on it."""
+        """Return how it is read: with another separator if the first line is one name, and all lines agree on it."""
         in_memory = not self.path.name
         if in_memory or self._parquet or self._widths(self.reading.sign) != 1 or self._first_line in self.known:
             return self.reading
-        agreed = (one for one in SEPARATORS if one != self.reading.sign and self._widths(one, all_lines=True) > 1)
-        return replace(self.reading, separator=next(agreed, self.reading.separator))
+        widths = {one: self._widths(one, all_lines=True) for one in SEPARATORS if one != self.reading.sign}
+        best = max(widths, key=lambda one: widths[one])
+        return replace(self.reading, separator=best) if widths[best] > 1 else self.reading
 
     @property
     def notes(self) -> list[str]:
-        """Return what was found beside what was said."""
-        separator = self.found.separator
-        return [] if separator == self.reading.separator else [f"read with {self.typed('separator', separator)}"]
+        """Return what was found beside what was said, and what may be meant otherwise."""
+        found, notes = self.found, list[str]()
+        if found.separator != self.reading.separator:
+            notes.append(f"read with {self.typed('separator', found.separator)}")
+        if not self._parquet and found.decimal == "." and found.thousands is None:
+            below = self._top.iloc[1:]
+            points = [place for place in below if _may_be_thousands(below[place])]
+            if points:
+                cell = next(cell for cell in below[points[0]] if "." in cell)
+                notes.append(f"if the point in {cell} is a mark of thousands: {self.typed('thousands', '.')}")
+        return notes
 
     def typed(self, name: str, value: str) -> str:
         """Return how a field of `reading` is set in a shell."""
@@ -287,7 +295,7 @@ class TableFile:
                 yield frame.set_axis(names, axis=1)
             return
         # pandas would take dates for numbers with marks of thousands.
-        kind = "category" if self.reading.thousands else dict.fromkeys(text, "category")
+        kind = str if self.reading.thousands else dict.fromkeys(text, str)
         # All columns are read, because pandas overlooks rows that are too long when it leaves columns out.
         with self._opened(
             header=0 if header else None,
@@ -419,6 +427,12 @@ class TableFile:
         if longer and longer[1] == "1":
             return f"; if the names are on line {longer[2]}, {self.typed('header', longer[2])}"
         return ""
+
+
+def _may_be_thousands(cells: Iterable[str]) -> bool:
+    """Tell whether whole numbers stand beside numbers with three decimals, and none of another kind."""
+    filled = [cell for cell in cells if cell]
+    return 0 < sum("." in cell for cell in filled) < len(filled) and all(map(GROUPED.fullmatch, filled))
 
 
 def _codec(encoding: str) -> str:

@@ -112,7 +112,7 @@ def encode(
         chosen: Labels = np.array([*places, missing])[cells.cat.codes.to_numpy()]
         new = chosen < 0
         _refuse_missing(new & cells.isna().to_numpy(), cells, table.title)
-        if unknown is not None:
+        if new.any() and unknown is not None:
             unknown[column.name] += int(new.sum())
         elif new.any():
             strange[column.name] = cells_of(cells[new].drop_duplicates())

@@ -153,10 +153,13 @@ class Reading(Component):
         missing = [*self._missing_numbers]
 
         def column(cells: "pd.Series") -> "pd.Series":
-            if cells.dtype.kind in "iuf" and cells.name not in text:
+            numeric = cells.dtype.kind in "iuf"
+            if numeric and cells.name not in text:
                 return cells.mask(cells.isin(missing)) if missing else cells
             rows, found = pd.factorize(cells)  # categories of pandas would be numbers where all texts are
             texts, places = [str(text).strip() for text in found], dict[str, int]()
+            if numeric:
+                texts = [number_name(text).replace(".", self.mark) for text in texts]
             moved = [-1 if self.is_missing(text) else places.setdefault(text, len(places)) for text in texts]
             codes = np.array([*moved, -1])[rows]
             made = pd.Categorical.from_codes(codes, pd.Index([*places], dtype=object))

@@ -200,7 +200,7 @@ SAME: list[tuple[str, str | bytes, Fields]] = [
     ("tabs", text().replace(",", "\t"), {"separator": "\t"}),
     ("tabs, as a shell passes them", text().replace(",", "\t"), {"separator": r"\t"}),
     ("columns of spaces", text().replace(",", "   "), {"separator": r"\s+"}),
-    ("decimals", text("2.000"), {}),
+    ("decimals", text("2.00"), {}),
     ("powers of ten", text("0.2e1"), {}),
     (
         "a column to ignore",

@@ -37,7 +37,7 @@ READ: dict[str, tuple[str, tuple[str, ...], int, int, tuple[str, ...]]] = {
         "na_category.csv", (*NUMBERS, "dataset.missing_values=[]", "dataset.categorical=auto"), 60, 7, ('"None"',),
     ),
     "decimal commas": ("euro.csv", (*NUMBERS, "dataset.decimal=,", "dataset.thousands=."), 60, 2, ("separator=;",)),
-    "points for thousands, not said": ("euro_thousands.csv", NUMBERS, 60, 2, ("mark of thousands: dataset.thousands=.",)),
+    "points for thousands?": ("euro_thousands.csv", NUMBERS, 60, 2, ("a mark of thousands: dataset.thousands=.",)),
     "points for thousands": ("euro_thousands.csv", (*NUMBERS, "dataset.thousands=."), 60, 2, ()),
     "-200 for missing": (
         "airquality_points.csv",

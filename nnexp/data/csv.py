@@ -88,10 +88,10 @@ class Csv(Reading, Collection):
                 f"by another sign, {table.typed('separator', ';')}"
             )
         categorical = [] if self.categorical == "auto" else self._columns("categorical", header)
-        gathered = self._gathered(table, names, categorical, targets)
+        gathered = self._gathered(table, self._used(names, categorical, targets))
         if self.categorical == "auto" and gathered.wrong.keys() & {*names}:
             categorical = [name for name in names if name in gathered.wrong]
-            gathered = self._gathered(table, names, categorical, targets)
+            gathered = self._gathered(table, self._used(names, categorical, targets))
             self._check_auto(gathered, categorical)
         if gathered.wrong:
             refuse_words(table, gathered.wrong, LARGEST_NUMBER[self.dtype], targets)
@@ -121,11 +121,14 @@ class Csv(Reading, Collection):
         if lacking:
             raise UserError(f"{table.title}: must have the columns of {self.file()}, and lacks {listed(lacking)}")
         categorical = [column.name for column in rest.columns if column.names is not None]
-        gathered = self._gathered(table, [column.name for column in rest.columns], categorical, source.targets)
-        truths = {column.name for column in rest.columns if column.truth is not None}
-        wrong = gathered.wrong | {name: (1, word) for name, word in gathered.truths.items() if name not in truths}
-        if wrong:
-            refuse_words(table, wrong, LARGEST_NUMBER[self.dtype])
+        names, truths = (
+            [column.name for column in rest.columns],
+            [column.name for column in rest.columns if column.truth],
+        )
+        columns = self._used(names, categorical, source.targets)
+        gathered = self._gathered(table, replace(columns, truths=truths))
+        if gathered.wrong:
+            refuse_words(table, gathered.wrong, LARGEST_NUMBER[self.dtype])
         test = self._assembled(table, gathered, rest)
         notes = [f"{self.test_path}: {note}" for note in (*table.notes, *test.notes)]
         return replace(rest, notes=(*rest.notes, *notes)), test
@@ -186,19 +189,15 @@ class Csv(Reading, Collection):
                     raise UserError(f"dataset.{key}={name}: must not be the target")
         return targets
 
-    def _gathered(
-        self, table: TableFile, names: Sequence[str], categorical: Sequence[str], targets: Sequence[str]
-    ) -> Gathered:
-        """Return the rows of a table; the last of its numbers are the targets of a regression."""
+    def _used(self, names: Sequence[str], categorical: Sequence[str], targets: Sequence[str]) -> Columns:
+        """Return the columns that are used; the last of numbers are the targets of a regression."""
         words, numeric = [*categorical], [name for name in names if name not in categorical]
         (numeric if self.kind == "regression" else words).extend(targets)
-        return gather(
-            table,
-            Columns(numeric, words, targets),
-            LARGEST_NUMBER[self.dtype],
-            drop=self.missing == "drop",
-            drop_without_target=self.drop_without_target,
-        )
+        return Columns(numeric, words, targets)
+
+    def _gathered(self, table: TableFile, columns: Columns) -> Gathered:
+        limit, drop = LARGEST_NUMBER[self.dtype], self.missing == "drop"
+        return gather(table, columns, limit, drop=drop, drop_without_target=self.drop_without_target)
 
     def _check_auto(self, gathered: Gathered, categorical: Sequence[str]) -> None:
         """Refuse columns with many names that nobody has named."""
@@ -229,47 +228,46 @@ class Csv(Reading, Collection):
         if self.kind == "regression":
             x, y = np.split(x, [-len(targets)], axis=1)
         features = tuple(feature for column in like.columns for feature in column.features)
-        self._check_missing(x, features, {name: cells for name, cells in gathered.words.items() if name not in targets})
+        words = {name: cells for name, cells in gathered.words.items() if name not in targets}
+        self._check_missing(table, x, features, words)
         unknown = None if self.unknown == "refuse" else Counter[str]()
-        encoded = encode(
-            gathered.words, [column for column in like.columns if column.names is not None], table, unknown
-        )
-        made = replace(
-            like,
-            x=np.concatenate([x, *encoded], axis=1) if encoded else x,
-            features=features,
-            dtype=self.dtype,
-            notes=(),
-        )
+        encoded = encode(words, [column for column in like.columns if column.names is not None], table, unknown)
+        notes = [f"rows without {reason} are left out: {count}" for reason, count in gathered.left_out.items() if count]
         if unknown:
-            made = replace(made, notes=(f"names that the training has not count as none: {counted(unknown)}",))
+            notes.append(f"names that the training has not count as none: {counted(unknown)}")
+        x = np.concatenate([x, *encoded], axis=1) if encoded else x
+        made = replace(like, x=x, features=features, dtype=self.dtype, notes=tuple(notes))
         if self.kind == "regression":
             return replace(made, targets=y.copy(), task=Task(kind="regression", columns=tuple(targets)))
-        return self._labelled(made, gathered.words[targets[0]], table.found, like.task.classes)
+        return self._labelled(made, gathered.words[targets[0]], table, like.task.classes)
 
-    def _labelled(self, table: Table, cells: "pd.Series", reading: Reading, classes: Sequence[str]) -> Table:
+    def _labelled(self, table: Table, cells: "pd.Series", file: TableFile, classes: Sequence[str]) -> Table:
         """Return a table with its labels, of given classes if there are some."""
         cells = cells.cat.remove_unused_categories()
-        texts = [str(text) for text in cells.cat.categories]
-        if not classes:
-            return self._classified(table, cells, in_order({*reading.names(texts)}), reading)
-        texts = [*map(on_one_line, texts)]
-        places, notes = places_of(texts, classes, reading), list(table.notes)
-        dotted = [text for text, place in zip(texts, places, strict=True) if place < 0 and text[:-1] in classes]
-        if dotted:
+        texts, notes = [str(text) for text in cells.cat.categories], [*table.notes]
+        if classes:
+            texts = [*map(on_one_line, texts)]
+            dotted = [text for text in texts if text not in classes and text.removesuffix(".") in classes]
             texts = [text.removesuffix(".") if text in dotted else text for text in texts]
-            places = places_of(texts, classes, reading)
-            notes.append(f"labels are read without the dot at their end ({listed(dotted)})")
+            notes += [f"labels are read without the dot at their end ({listed(dotted)})"] if dotted else []
+        else:
+            classes = self._classes(cells, file.found.names(texts))
+            plain = Counter(name.rstrip(".").lower() for name in classes)
+            alike = [name for name in classes if plain[name.rstrip(".").lower()] > 1]
+            notes += [f"classes that are nearly the same: {listed(alike)}"] if alike else []
+        places = places_of(texts, classes, file.found)
         strange = [text for text, place in zip(texts, places, strict=True) if place < 0]
         if strange:
             raise UserError(
-                f"dataset.test_path={self.test_path}: must have the classes of the training, {listed(classes)}, and "
-                f"has {listed(strange)} in column {cells.name}"
+                f"{file.title}: must have the classes of the training, {listed(classes)}, and has {listed(strange)} in "
+                f"column {cells.name}"
             )
-        return replace(table, targets=np.array(places)[cells.cat.codes.to_numpy()], notes=tuple(notes))
+        task = Task(tuple(map(on_one_line, classes)))
+        return replace(table, targets=np.array(places)[cells.cat.codes.to_numpy()], task=task, notes=tuple(notes))
 
-    def _classified(self, table: Table, cells: "pd.Series", classes: Sequence[str], reading: Reading) -> Table:
-        """Return a table with its labels, of classes that were found in them."""
+    def _classes(self, cells: "pd.Series", names: Sequence[str]) -> list[str]:
+        """Return the classes in a column of labels."""
+        classes = in_order({*names})
         if len(classes) == 1:
             raise UserError(
                 f"dataset.target={cells.name}: must have at least two classes, and every row has "
@@ -280,37 +278,28 @@ class Csv(Reading, Collection):
                 f"dataset.kind=classification: must be regression, or have examples of each class; "
                 f"{cells.name} has {len(classes)} different values in {len(cells)} rows"
             )
-        places = places_of([str(text) for text in cells.cat.categories], classes, reading)
-        alike = [
-            name for name in classes if name.rstrip(".").lower() in {one.lower() for one in classes if one != name}
-        ]
-        notes = (*table.notes, *([f"classes that are nearly the same: {listed(alike)}"] if alike else []))
-        return replace(
-            table,
-            targets=np.array(places)[cells.cat.codes.to_numpy()],
-            task=Task(tuple(map(on_one_line, classes))),
-            notes=notes,
-        )
+        return classes
 
-    def _check_missing(self, x: Array, features: Sequence[str], words: "dict[str, pd.Series]") -> None:
+    def _check_missing(
+        self, table: TableFile, x: Array, features: Sequence[str], words: "dict[str, pd.Series]"
+    ) -> None:
         if self.missing != "refuse":
             return
-        numbers = dict(zip(features, np.isnan(x).sum(axis=0).tolist(), strict=False))  # numbers come first
-        gaps = numbers | {name: int(cells.isna().sum()) for name, cells in words.items()}
-        columns = [f"{name} {count}" for name, count in gaps.items() if count]
+        numbers = zip(features, np.isnan(x).sum(axis=0).tolist(), strict=False)  # numbers come first
+        gaps = [*numbers, *((name, int(cells.isna().sum())) for name, cells in words.items())]
+        columns = [f"{name} {count}" for name, count in gaps if count]
         if columns:
             raise UserError(
-                f"dataset.missing=refuse: must be mean, median, most_frequent or drop, or the table {self.file()} "
+                f"dataset.missing=refuse: must be mean, median, most_frequent or drop, or the table {table.path} "
                 f"complete; it has missing values ({listed(columns)}), as dataset.missing_values says"
             )
 
     def _notes(self, table: Table, gathered: Gathered, categorical: Sequence[str]) -> list[str]:
-        """Return what one should know of the rows."""
-        notes = [f"rows without {reason} are left out: {count}" for reason, count in gathered.left_out.items() if count]
+        """Return what one should know of the columns."""
+        notes = []
         for truth, other in (("true", "false"), ("yes", "no")):
             names = [name for name, word in gathered.truths.items() if word == truth]
-            if names:
-                notes.append(f"{truth} is 1 and {other} is 0: {listed(names)}")
+            notes += [f"{truth} is 1 and {other} is 0: {listed(names)}"] if names else []
         if len(table) < FEWEST_ROWS:
             return notes
         counting, different = list[str](), list[str]()
@@ -320,8 +309,7 @@ class Csv(Reading, Collection):
                 (counting if (np.diff(cells) == 1).all() else different).append(name)
         different += [name for name in categorical if gathered.words[name].nunique() == len(table)]
         for names, what in ((counting, "counts the rows"), (different, "another value in each row")):
-            if names:
-                notes.append(f"{what}: {listed(names)} ({pasted('dataset.ignore', names)} leaves it out)")
+            notes += [f"{what}: {listed(names)} ({pasted('dataset.ignore', names)} leaves it out)"] if names else []
         return notes
 
     def _of_arrays(self, table: TableFile, name: str, classes: Sequence[str] = ()) -> Table:
@@ -350,7 +338,7 @@ class Csv(Reading, Collection):
         if y.size != len(y):
             raise UserError(f"{table.title}: must have a label for each row of {name}, and {y_name} has {y.shape[1:]}")
         cells = Reading(missing_values=()).cleaned(pd.DataFrame({y_name: y.ravel()}), (y_name,))[y_name]
-        return self._labelled(made, cells, Reading(), classes)
+        return self._labelled(made, cells, replace(table, path=Path(), reading=Reading()), classes)
 
     def _with_numbers(self, made: Table, y: AnyArray, name: str, table: TableFile) -> Table:
         if y.dtype.kind == "U" or not np.isfinite(y.astype(np.float64)).all():

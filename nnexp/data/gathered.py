@@ -1,7 +1,7 @@
 """All rows of a table: its numbers as one array, its names as categories."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -21,11 +21,18 @@ BLOCK_BYTES = 2**26
 
 @dataclass(frozen=True)
 class Columns:
-    """The columns of a table that are used: those of numbers, those of names, and those of both to be predicted."""
+    """The columns of a table that are used.
+
+    Attributes:
+        numeric, words: Those of numbers, and those of names.
+        targets: Those of both that are to be predicted.
+        truths: Those of numbers that may have truths; None where that is to be found out.
+    """
 
     numeric: Sequence[str]
     words: Sequence[str]
     targets: Sequence[str]
+    truths: Collection[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -50,18 +57,19 @@ class Gathered:
 class _Numbers:
     """Collects columns of numbers, and what is not one."""
 
-    def __init__(self, names: Sequence[str], limit: float, reading: Reading) -> None:
-        self._names, self._limit, self._reading = names, limit, reading
+    def __init__(self, columns: Columns, limit: float, reading: Reading) -> None:
+        self._columns, self._limit, self._reading = columns, limit, reading
         self.rows, self.wrong = _Rows(), dict[str, Cell]()
         self._truths, self._plain = dict[str, tuple[Truth, Cell]](), set[str]()
 
     def add(self, chunk: "pd.DataFrame") -> None:
         """Append rows."""
-        numbers = np.empty((len(chunk), len(self._names)))
-        for place, name in enumerate(self._names):
+        numbers, known = np.empty((len(chunk), len(self._columns.numeric))), self._columns.truths
+        for place, name in enumerate(self._columns.numeric):
             cells = chunk[name]
-            truth = truth_of(cells)
-            numbers[:, place], wrong = as_numbers(cells, self._limit, self._reading, truths=truth is not None)
+            truth = truth_of(cells) if known is None else None
+            truths = truth is not None if known is None else name in known
+            numbers[:, place], wrong = as_numbers(cells, self._limit, self._reading, truths=truths)
             if wrong is not None:
                 self.wrong.setdefault(name, wrong)
             elif truth is not None:
@@ -92,13 +100,16 @@ def gather(table: TableFile, columns: Columns, limit: float, *, drop: bool, drop
     from pandas.api.types import union_categoricals
 
     header, words, left_out = table.header(), columns.words, Counter[str]()
-    numbers, parts = _Numbers(columns.numeric, limit, table.found), dict[str, list[pd.Series]]()
+    used, hollow = [name for name in (*columns.numeric, *words) if name not in columns.targets], table.hollow(header)
+    numbers, parts = _Numbers(columns, limit, table.found), dict[str, list[pd.Series]]()
     for chunk in table.chunks(header, words):
         empty = chunk.isna()
+        if not empty[hollow].all(axis=None):
+            raise UserError(f"{table.title}: must have a name for each column with a value, and {hollow[0]} has none")
         kept = ~empty.all(axis=1).to_numpy() | (len(header) == 1)
         for reason, names in (
             ("a target", columns.targets if drop_without_target else ()),
-            ("every value", (*columns.numeric, *words) if drop else ()),
+            ("every value", used if drop else ()),
         ):
             chosen = kept & ~empty[[*names]].any(axis=1).to_numpy()
             left_out[reason] += int(kept.sum() - chosen.sum())

@@ -227,6 +227,110 @@ def test_a_compressed_table_is_read_as_it_is(tmp_path: Path, suffix: str) -> Non
     assert_same(Csv(path=str(path)).load(), plain)
 
 
+TOP = "a report,\n\n# of 2020\n"
+SAID: list[tuple[str, str | bytes, Fields]] = [
+    ("the line of the header", TOP + text(), {"header": 4}),
+    ("lines to leave out", TOP + text(), {"skip_rows": 3}),
+    ("comments", "# one\n" + text().replace("\n", " # more\n", 3), {"comment": "#"}),
+    ("numbers as names, said", text().replace("x,y,label", "7,8,9"), {"header": 1}),
+    ("latin 1", text().encode("latin-1"), {"encoding": "latin-1"}),
+    ("UTF-16", text().encode("utf-16"), {"encoding": "utf-16"}),
+    ("other quotes", text().replace("a", "'a'"), {"quote": "'"}),
+    ("decimal commas", text("2,0").replace(",", ";").replace("2;0", "2,0"), {"separator": ";", "decimal": ","}),
+    ("marks of thousands", text().replace("19,5", "0'019,5"), {"thousands": "'"}),
+]
+
+
+@pytest.mark.parametrize(("content", "fields"), [row[1:] for row in SAID], ids=[row[0] for row in SAID])
+def test_how_a_table_is_read_can_be_said(tmp_path: Path, content: str | bytes, fields: Fields) -> None:
+    plain = Csv(path=save(tmp_path, text())).load()
+    other = Csv(path=save(tmp_path, content, "other.csv"), **fields).load()
+    np.testing.assert_array_equal(other.train.x, plain.train.x)
+    assert other.task == plain.task
+
+
+@pytest.mark.parametrize(
+    ("first", "refused"),
+    [
+        ("5,1,a", True),
+        ("0.5,?,c", True),
+        ("x,y,label", False),
+        ("2019,2020,name", False),
+        ("0,1,2", False),
+        ("1,2,3", False),
+        ("4,5,6", True),
+        ("?,1,a", True),
+    ],
+)
+def test_a_first_line_that_looks_like_a_row_is_refused(tmp_path: Path, first: str, refused: bool) -> None:  # noqa: FBT001
+    path = save(tmp_path, text().replace("x,y,label", first))
+    if refused:
+        with pytest.raises(UserError, match=r"dataset.header=true: must be false, or the number of the line"):
+            Csv(path=path, header=True).load()
+    else:
+        assert len(Csv(path=path, header=True).load().train) == 16
+
+
+@pytest.mark.parametrize(
+    ("labels", "names"),
+    [
+        (("1", "1.0", "1e0", "+1", "0"), ("0", "1")),
+        (("01", "1", "02"), ("01", "02", "1")),
+        (("1.50", "1.5", "15e-1", ".5"), ("0.5", "1.5")),
+        (("1", "1.0", "a"), ("1", "1.0", "a")),
+        (("10000000000000001", "10000000000000002"), ("10000000000000001", "10000000000000002")),
+        (("yes", "no"), ("no", "yes")),
+    ],
+)
+def test_numbers_are_equal_as_labels_however_they_are_written_and_codes_are_not(
+    tmp_path: Path, labels: tuple[str, ...], names: tuple[str, ...]
+) -> None:
+    path = save(tmp_path, classes(*(labels[row % len(labels)] for row in range(60))))
+    assert Csv(path=path).load().task.classes == names
+    table = Csv(path=path, target="y", kind="regression", categorical=("label",)).examples()
+    assert table.columns[-1].names == names
+
+
+def test_rows_that_are_left_out_are_counted(tmp_path: Path) -> None:
+    lines = [f"{row},{row * 1.5 if row % 5 else '-'},{'ab'[row % 2] if row % 7 else ''}" for row in range(40)]
+    path = save(tmp_path, HEAD + "\n\n,,\n".join(lines))
+    fields: Fields = {"missing": "drop", "missing_values": ("-",)}
+    with pytest.raises(UserError, match=r"row 22 has none; dataset.drop_without_target=true leaves such rows out"):
+        Csv(path=path, **fields).load()
+    data = Csv(path=path, drop_without_target=True, **fields).load()
+    assert len(data.train) + len(data.test) == sum(row % 5 > 0 and row % 7 > 0 for row in range(40))
+    assert data.notes[:2] == ("rows without a target are left out: 6", "rows without every value are left out: 6")
+
+
+def test_a_column_without_a_name_that_has_a_value_after_all_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reading, "ROWS", 5)
+    path = save(tmp_path, (text().replace("\n", ",\n") + "1,2,a,9\n"))
+    with pytest.raises(UserError, match="must have a name for each column with a value, and column 4 has none"):
+        Csv(path=path).load()
+
+
+def test_a_test_file_has_the_columns_and_truths_of_the_training(tmp_path: Path) -> None:
+    rows = [f"{row},{('yes', 'no')[row % 2]},{'ab'[row // 2 % 2]}" for row in range(40)]
+    path, test_path = (
+        save(tmp_path, "\n".join([HEAD.strip(), *rows])),
+        save(tmp_path, "label,y,x\nb,TRUE,1\na,0,2", "t"),
+    )
+    data = raw(path, test_path=test_path, validation_size=0.5)
+    assert data.validation is not None
+    assert (len(data.train), len(data.validation), data.test.x.tolist()) == (20, 20, [[1, 1], [2, 0]])
+    assert data.test.targets.tolist() == [1, 0]
+    for content, sentence in (
+        ("x,label\n1,a", "must have the columns of .* and lacks y"),
+        ("x,y,label\n1,no,c", "must have the classes of the training, a, b, and has c in column label"),
+        ("x,y,label\n1,maybe,a", "in column y, and row 1 has maybe"),
+        ("x,y,label\n1,,a", "or the table .* complete"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            raw(path, test_path=save(tmp_path, content, "t"))
+
+
 def assert_same(one: Data, other: Data) -> None:
     for part in ("train", "test"):
         np.testing.assert_array_equal(getattr(one, part).x, getattr(other, part).x)

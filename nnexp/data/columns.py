@@ -12,7 +12,7 @@ import numpy.typing as npt
 from nnexp.core.component import Array, Component, Labels
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.data.listing import listed, pasted, shortened
-from nnexp.data.reading import CODE, Reading, TableFile, number_name
+from nnexp.data.reading import CODE, PLAIN, Reading, TableFile, number_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -27,8 +27,6 @@ MISSING_NAME = "missing"
 """Stands for an empty cell in a column of names."""
 TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 """Words that are numbers as features."""
-PLAIN = Reading()
-"""How names that are numbers are written in a model."""
 COMMAS = re.compile(r"[+-]?\d+,\d+|[+-]?\d{1,3}(\.\d{3})+,\d+")
 POINTS = re.compile(r"[+-]?\d{1,3}([,' ]\d{3})+(\.\d+)?")
 DATES = re.compile(

@@ -118,14 +118,8 @@ class Reading(Component):
 
     def is_missing(self, text: str) -> bool:
         """Tell whether a text stands for a missing value."""
-        return (
-            not text
-            or text in self.absent
-            or bool(self._missing_numbers and self._as_float(text) in self._missing_numbers)
-        )
-
-    def _as_float(self, text: str) -> float:
-        return float(self.number(text) or "nan")
+        number = self.number(text) if self.absent_numbers else ""
+        return not text or text in self.absent or (number != "" and float(number) in self.absent_numbers)
 
     @cached_property
     def absent(self) -> frozenset[str]:
@@ -133,8 +127,9 @@ class Reading(Component):
         return frozenset(MISSING if self.missing_values is None else map(str, self.missing_values))
 
     @cached_property
-    def _missing_numbers(self) -> frozenset[float]:
-        return frozenset(value for value in map(self._as_float, self.absent) if not np.isnan(value))
+    def absent_numbers(self) -> frozenset[float]:
+        """Return the numbers that do."""
+        return frozenset(float(number) for text in self.absent if (number := self.number(text) or PLAIN.number(text)))
 
     def names(self, texts: Sequence[str]) -> list[str]:
         """Return names, as numbers if all are (`1.0` and `1e0` are `1`) and none a code with leading zeros."""
@@ -150,7 +145,7 @@ class Reading(Component):
         """
         import pandas as pd
 
-        missing = [*self._missing_numbers]
+        missing = [*self.absent_numbers]
 
         def column(cells: "pd.Series") -> "pd.Series":
             numeric = cells.dtype.kind in "iuf"
@@ -166,6 +161,10 @@ class Reading(Component):
             return pd.Series(made, cells.index, name=cells.name)
 
         return pd.concat([column(frame.iloc[:, place]) for place in range(frame.shape[1])], axis=1)
+
+
+PLAIN = Reading()
+"""How numbers are written where nothing else is said."""
 
 
 @dataclass(frozen=True)

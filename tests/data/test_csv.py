@@ -302,6 +302,19 @@ def test_rows_that_are_left_out_are_counted(tmp_path: Path) -> None:
     assert data.notes[:2] == ("rows without a target are left out: 6", "rows without every value are left out: 6")
 
 
+@pytest.mark.parametrize("said", [(-200,), (-200.0,), ("-200",), ("-2e2",)])
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_a_number_may_stand_for_a_missing_value_however_it_is_written(tmp_path: Path, said: Any, decimal: Any) -> None:  # noqa: ANN401
+    cells = ["-200", f"-200{decimal}0", "-2e2", "NA", f"1{decimal}5", ""]
+    lines = [f"{row % 3};{cells[row % 5 + row % 2]};{cells[row % 3]}" for row in range(60)]
+    path = save(tmp_path, "x;y;label\n" + "\n".join(lines))
+    fields: Fields = {"missing_values": said, "decimal": decimal, "missing": "mean", "categorical": ("y",)}
+    table = Csv(path=path, target="x", ignore=("label",), **fields).examples()
+    assert table.columns[0].names == (f"1{decimal}5", "NA", "missing")
+    with pytest.raises(UserError, match=r"dataset.target=label: must have a value in every row, and row 1 has none"):
+        Csv(path=path, **fields).load()
+
+
 def test_a_column_without_a_name_that_has_a_value_after_all_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ HEAVY = {
     "matplotlib",
     "pandas",
     "mnist1d",
+    "pyarrow",
     "sklearn",
     "scipy",
     "rich",
@@ -41,7 +42,17 @@ HEAVY = {
     "optuna",
 }
 """Imported late, where used: never at the top of a module."""
-GROUND_LIBRARIES = {"numpy", "annotated_types", "scipy", "pandas", "mnist1d", "filelock", "threadpoolctl", "yaml"}
+GROUND_LIBRARIES = {
+    "numpy",
+    "annotated_types",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "mnist1d",
+    "filelock",
+    "threadpoolctl",
+    "yaml",
+}
 """All that the mathematics may import from outside of the standard library."""
 HOME = {
     "mlflow": ("tracking", "storage"),
@@ -49,6 +60,7 @@ HOME = {
     "sklearn": ("data", "training", "estimators"),
     "pandas": ("data", "storage", "runs", "python"),
     "mnist1d": "data",
+    "pyarrow": "data",
     "hydra": ("config", "commands", "python", "sweeps", "_plugins"),
     "joblib": "sweeps",
     "cloudpickle": "sweeps",

@@ -3,28 +3,46 @@
 import csv
 import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO
 
 import numpy as np
+import yaml
 
 from nnexp.commands.arguments import parser
-from nnexp.core.component import Array
+from nnexp.core.build import build
+from nnexp.core.component import Array, resolved
 from nnexp.core.errors import UserError, warn
 from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, atomically, expanded, is_there
 from nnexp.core.output import is_all_printed
 from nnexp.core.threads import one_thread
-from nnexp.data.table_file import TableFile, listed
+from nnexp.data.columns import Mask, counted
+from nnexp.data.listing import listed
+from nnexp.data.reading import Source, TableFile
+from nnexp.data.unpacked import array_names, arrays
 from nnexp.nn.network import CHUNK
 from nnexp.runs.recorded_run import files_of
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, SavedModel, read_model
 from nnexp.storage.served_model import write_served_model
 
+OPTIONS = {
+    "header": "true, false, or the number of the line that has the names",
+    "separator": r"what stands between two columns, \t for a tab, \s+ for spaces",
+    "decimal": "the mark of decimals",
+    "thousands": "the mark of thousands, or null",
+    "comment": "what begins a comment, or null",
+    "skip_rows": "lines to leave out at the beginning",
+    "encoding": "such as latin-1",
+    "missing_values": "what stands for a missing value beside an empty cell",
+    "quote": "what stands around a cell that has a separator in it, or null",
+    "unknown": "names that the training had not: refuse, or ignore",
+}
 MAX_BYTES_IN_MEMORY = 2**24
 """Bytes of predictions that are held in memory until all of them are made."""
 
@@ -37,9 +55,13 @@ def main(words: Sequence[str]) -> None:
         "scaling and classes are those of its training.",
     )
     arguments.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
-    arguments.add_argument("input", metavar="TABLE", nargs="?", help="comma-separated values, named as the data was")
+    arguments.add_argument("input", metavar="TABLE", nargs="?", help="a table, its columns named as the data was")
     arguments.add_argument("--to", metavar="FILE", help="where predictions go; standard output if not given")
-    arguments.add_argument("--separator", default=",", help=r"what stands between two columns, \t for a tab")
+    told = arguments.add_argument_group("the table", "how it is read, if not as in training")
+    for option, shown in OPTIONS.items():
+        told.add_argument(
+            f"--{option.replace('_', '-')}", help=shown, nargs="*" if option == "missing_values" else None
+        )
     arguments.add_argument("--model", metavar="FOLDER", help="write the network as a model of MLflow into a new folder")
     chosen = arguments.parse_args(words)
     if (chosen.input is None) == (chosen.model is None):
@@ -50,49 +72,133 @@ def main(words: Sequence[str]) -> None:
         if chosen.model is not None:
             _write_model(chosen.model, folder)
             return
-    table = TableFile(expanded(chosen.input), chosen.input, chosen.separator)
+    given = {name: getattr(chosen, name) for name in OPTIONS if getattr(chosen, name) is not None}
+    source = _told(saved.source, given)
+    table = TableFile(
+        expanded(chosen.input),
+        chosen.input,
+        source.reading,
+        tuple(column.name for column in saved.columns),
+        options=True,
+    )
     with _output(chosen.to) as file:
-        predict(saved, table, file)
+        predict(saved, table, file, unknown=source.unknown, header=source.reading.header if "header" in given else None)
 
 
-def predict(saved: SavedModel, table: TableFile, file: IO[str]) -> None:
-    """Write predictions for a table as a table, some rows at a time.
+def _told(source: Source, options: Mapping[str, str | list[str]]) -> Source:
+    """Return how a table is read: as in training, but for what is said on the command line."""
+    values: dict[str, object] = {**options}
+    values |= {name: yaml.safe_load(str(options[name])) for name in ("header", "skip_rows") if name in options}
+    values |= {name: None for name in ("thousands", "comment", "quote") if options.get(name) == "null"}
+    unknown = values.pop("unknown", source.unknown)
+    try:
+        node = {**resolved(source), "unknown": unknown, "reading": {**resolved(source.reading), **values}}
+        return build(node, Source)
+    except UserError as error:
+        raise UserError(f"--{str(error).removeprefix('reading.').replace('_', '-')}") from error
+
+
+def predict(
+    saved: SavedModel, table: TableFile, file: IO[str], *, unknown: str = "refuse", header: bool | int | None = None
+) -> None:
+    """Write predictions for a table as a table, some rows at a time, with an empty line for every row without a value.
 
     Raises UserError if the table does not have the columns that the network was trained on.
+
+    Args:
+        saved: The network.
+        table: The table.
+        file: Where the predictions go.
+        unknown: Whether names that the training had not are refused, or ignored and counted.
+        header: Whether the table has a header, if that has been said.
     """
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow([name for name, _ in saved.answers(np.array(saved.description.examples))])
+    counts = Counter[str]() if unknown == "ignore" else None
+    lines = deque[bool]()
     with one_thread():
-        for raw in aligned(examples(saved, table)):
+        for raw in aligned(examples(saved, table, lines, counts, header=header)):
             columns = [column for _, column in saved.answers(raw)]
             cells = [column.tolist() if isinstance(column, np.ndarray) else column for column in columns]
-            writer.writerows(zip(*cells, strict=True))
+            for row in zip(*cells, strict=True):
+                while not lines.popleft():
+                    file.write("\n")
+                writer.writerow(row)
+    file.write("\n" * len(lines))
+    if counts:
+        warn(f"{table.title}: names that the training had not count as none: {counted(counts)}")
 
 
-def examples(saved: SavedModel, table: TableFile) -> Iterator[Array]:
-    """Yield the raw features of the rows of a table, in pieces."""
-    if not saved.description.columns:
-        yield from _nameless(saved, table)
+def examples(
+    saved: SavedModel,
+    table: TableFile,
+    lines: deque[bool],
+    unknown: Counter[str] | None = None,
+    *,
+    header: bool | int | None = None,
+) -> Iterator[Array]:
+    """Yield the raw features of the rows of a table, in pieces, without those that have no value.
+
+    Args:
+        saved: The network.
+        table: The table.
+        lines: Is told of every row whether it has a value.
+        unknown: Counts names that the training had not; without it they are refused.
+        header: Whether the table has a header, if that has been said.
+    """
+    wanted = [column.name for column in saved.columns]
+    if array_names(table.path, table.title):
+        for raw in _of_arrays(saved, table):
+            lines.extend([True] * len(raw))
+            yield raw
         return
-    header, wanted = table.header(), [column.name for column in saved.columns]
+    for note in table.notes:
+        warn(f"{table.title}: {note}")
+    if saved.description.columns:
+        names, has_header = _header(saved, table), table.reading.header is not False
+    else:
+        first = table.first_row
+        if len(first) != len(wanted):
+            raise UserError(
+                f"{table.title}: must have {len(wanted)} columns, one for each feature, and has {len(first)}"
+            )
+        names, has_header = wanted, is_header(first) if header is None else header is not False
+    text = [*(name for name in names if name not in wanted), *saved.words]
+    for frame in table.chunks(names, text, header=has_header):
+        filled: Mask = frame.notna().any(axis=1).to_numpy() | (len(names) == 1)
+        lines.extend(filled.tolist())
+        yield saved.features(frame if filled.all() else frame[filled], table, unknown)
+
+
+def _header(saved: SavedModel, table: TableFile) -> list[str]:
+    """Return the names of the columns of a table, those of the training if it has none."""
+    wanted, source = [column.name for column in saved.columns], saved.source
+    if table.reading.header is False:
+        count, all_names = len(table.first_row), [*source.columns]
+        for names in (all_names, [name for name in all_names if name not in source.targets], wanted):
+            if len(names) == count:
+                return names
+        raise UserError(
+            f"{table.title}: must have {len(all_names)} columns as the table of the training, or {len(wanted)}, "
+            f"one for each feature, and has {count}"
+        )
+    header = table.header()
     missing = [name for name in wanted if name not in header]
     if missing:
         raise UserError(f"{table.title}: must have a column {listed(missing)}; its columns are {listed(header)}")
-    others = [name for name in header if name not in wanted]
+    others = [name for name in header if name not in {*wanted, *table.hollow(header)}]
     if others:
         warn(f"{table.title}: not used: {listed(others)}")
-    text = [*others, *(column.name for column in saved.columns if column.names is not None)]
-    for frame in table.chunks(header, text):
-        yield saved.features(frame, table.title)
+    return header
 
 
-def _nameless(saved: SavedModel, table: TableFile) -> Iterator[Array]:
-    """Yield features that have no names, in the order of the columns; the first row may still be a header."""
-    first, columns = table.first_row(), saved.columns
-    if len(first) != len(columns):
-        raise UserError(f"{table.title}: must have {len(columns)} columns, one for each feature, and has {len(first)}")
-    for frame in table.chunks([column.name for column in columns], [], header=is_header(first)):
-        yield saved.features(frame, table.title)
+def _of_arrays(saved: SavedModel, table: TableFile) -> Iterator[Array]:
+    found = arrays(table.path, table.title)
+    x = found.get("x", found.get("x_test"))
+    features = saved.description.features
+    if saved.description.source or x is None or x.dtype.kind == "U" or x.ndim < 2 or x[0].size != features:
+        raise UserError(f"{table.title}: must be a table, or have an array x of {features} numbers an example")
+    yield x.reshape(len(x), -1).astype(np.float64)
 
 
 def is_header(row: Sequence[str]) -> bool:

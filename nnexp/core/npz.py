@@ -5,6 +5,7 @@ import struct
 import tokenize
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
@@ -22,7 +23,7 @@ NUMBER_KINDS = "biuf"
 SUFFIX = ".npy"
 HEADER_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 UNREADABLE = (
-    *(OSError, EOFError, ValueError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile),
+    *(OSError, EOFError, ValueError, RuntimeError, MemoryError, struct.error, zipfile.BadZipFile, zlib.error),
     *(TypeError, SyntaxError, tokenize.TokenError, UserWarning),
 )
 """The errors of reading a damaged archive; the last four come from NumPy's parser of headers."""
@@ -40,16 +41,23 @@ def write_arrays(
             file.writestr(name, text)
 
 
-def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
+def read_arrays(
+    path: Path, *, most: int | None = None, kinds: str = NUMBER_KINDS
+) -> tuple[dict[str, AnyArray], dict[str, str]]:
     """Return the arrays and the texts of an npz file; it takes at most twice the memory of the file.
 
     Raises DamagedError if `write_arrays` or `numpy.savez` would not write such a file, or it cannot be read.
+
+    Args:
+        path: The file.
+        most: The bytes that its parts may unpack to; without it none may be compressed.
+        kinds: The kinds of dtype that its arrays may have.
     """
     arrays, texts = dict[str, AnyArray](), dict[str, str]()
     try:
-        for name, content in _members(path).items():
+        for name, content in _members(path, most).items():
             if name.endswith(SUFFIX):
-                arrays[name.removesuffix(SUFFIX)] = _array(name, content)
+                arrays[name.removesuffix(SUFFIX)] = _array(name, content, kinds)
             else:
                 texts[name] = content.decode()
     except UNREADABLE as error:
@@ -57,20 +65,22 @@ def read_arrays(path: Path) -> tuple[dict[str, AnyArray], dict[str, str]]:
     return arrays, texts
 
 
-def _members(path: Path) -> dict[str, bytes]:
-    """Return the files in an archive, refusing compressed or overlapping ones, which could be larger than memory."""
+def _members(path: Path, most: int | None) -> dict[str, bytes]:
+    """Return the files in an archive, refusing compressed, large or overlapping ones that would fill the memory."""
     with zipfile.ZipFile(path) as file:
         infos = file.infolist()
         if len({info.filename for info in infos}) < len(infos):
             raise DamagedError("a name occurs twice")
-        if any(info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size for info in infos):
+        if most is None and any(
+            info.compress_type != zipfile.ZIP_STORED or info.file_size != info.compress_size for info in infos
+        ):
             raise DamagedError("it is compressed")
-        if sum(info.file_size for info in infos) > path.stat().st_size:
-            raise DamagedError("its parts are larger than the whole")
+        if sum(info.file_size for info in infos) > (path.stat().st_size if most is None else most):
+            raise DamagedError("its parts are larger than the whole" if most is None else "it unpacks to too much")
         return {info.filename: file.read(info) for info in infos}
 
 
-def _array(name: str, content: bytes) -> AnyArray:
+def _array(name: str, content: bytes, kinds: str) -> AnyArray:
     stream = io.BytesIO(content)
     version = np.lib.format.read_magic(stream)
     if version not in HEADER_READERS:
@@ -78,7 +88,7 @@ def _array(name: str, content: bytes) -> AnyArray:
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # NumPy warns of headers that it repairs, as of Python 2
         shape, by_columns, dtype = HEADER_READERS[version](stream)
-    if dtype.kind not in NUMBER_KINDS:
+    if dtype.kind not in kinds:
         raise DamagedError(f"{name} is of {dtype}, not of numbers")
     if prod(shape) * dtype.itemsize != len(content) - stream.tell() or min(shape, default=0) < 0:
         raise DamagedError(f"{name} has shape {shape}, and {len(content) - stream.tell()} bytes")

@@ -13,6 +13,7 @@ from nnexp.core.component import Array, Component, InvalidFieldError, Labels, Se
 from nnexp.core.errors import UserError
 from nnexp.core.task import Task
 from nnexp.data.columns import Column
+from nnexp.data.reading import Source
 
 Share = Annotated[float, at.Interval(ge=0, lt=1)]
 Spread = Annotated[float, at.Interval(ge=0, le=1e6)]
@@ -93,6 +94,7 @@ class Data:
         notes: Sentences for the terminal and the report, such as how missing numbers were filled in.
         labelled: For pairs and triplets, the classification data that they were drawn from.
         columns: The columns of the table from which the features were made; empty where there was no table.
+        source: How that table was read.
     """
 
     name: str
@@ -107,6 +109,7 @@ class Data:
     notes: tuple[str, ...] = ()
     labelled: "Data | None" = None
     columns: tuple[Column, ...] = ()
+    source: Source | None = None
 
     def raw_targets(self, targets: Array) -> Array:
         """Return targets, or predictions of them, in their own units."""
@@ -162,6 +165,9 @@ class Table:
     features: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     dtype: Literal["float64", "float32"] | None = None
+    notes: tuple[str, ...] = ()
+    source: Source | None = None
+    image_shape: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -236,12 +242,13 @@ class TableDataset(Dataset):
             train=part(train),
             test=part(test),
             scaling=scaling,
-            image_shape=self.image_shape,
+            image_shape=rest.image_shape or self.image_shape,
             validation=part(others[0]) if others else None,
             target_scaling=target_scaling,
             features=train.features,
-            notes=tuple(notes),
+            notes=(*rest.notes, *notes),
             columns=train.columns,
+            source=train.source,
         )
 
     def divided(self, table: Table, kept: int, key: str) -> tuple[Labels, Labels]:

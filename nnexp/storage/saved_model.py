@@ -5,6 +5,7 @@ and nothing is unpickled.
 """
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,8 +22,10 @@ from nnexp.core.errors import DamagedError, UserError
 from nnexp.core.files import write_text
 from nnexp.core.npz import AnyArray, read_arrays
 from nnexp.core.task import Kind, Task
-from nnexp.data.columns import Column, features_of
+from nnexp.data.columns import LARGEST_NUMBER, Column, features_of
 from nnexp.data.dataset import Scaling
+from nnexp.data.listing import listed
+from nnexp.data.reading import Reading, Source, TableFile
 from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Layout, Slot, outputs
@@ -72,6 +75,7 @@ class Description(Component):
         columns: The columns of a table that the features are made of; empty if they have no names.
         feature_dtype: The dtype in which features are scaled.
         scaling, target_scaling: The scaling of the features, and of the targets of a regression.
+        source: The table of the training, if there was one, and how it was read.
         examples: The raw features of a few examples of the test part, to six digits.
     """
 
@@ -88,6 +92,7 @@ class Description(Component):
     scaling: Affine
     target_scaling: Affine | None
     examples: Annotated[tuple[tuple[float, ...], ...], at.MinLen(1)]
+    source: Source | None = None
 
     def __post_init__(self) -> None:
         """Check every field, and that they fit together."""
@@ -125,6 +130,7 @@ class Description(Component):
             feature_dtype="float32" if data.train.x.dtype == np.float32 else "float64",
             scaling=Affine.of(data.scaling, trained.fan_in),
             target_scaling=None if target_scaling is None else Affine.of(target_scaling, len(task.columns)),
+            source=data.source,
             examples=_rounded(data.scaling.undo(data.test.x.reshape(-1, trained.fan_in)[:KEPT_EXAMPLES])),
         )
 
@@ -170,12 +176,43 @@ class SavedModel:
         about = self.description
         return about.columns or [Column(str(place + 1)) for place in range(about.features)]
 
-    def features(self, frame: "pd.DataFrame", title: str) -> Array:
+    @property
+    def source(self) -> Source:
+        """Return how the table of the training was read; as tables usually are where nothing is known of it."""
+        about = self.description
+        return about.source or Source(Reading(), (), about.targets)
+
+    @property
+    def words(self) -> list[str]:
+        """Return the columns of names."""
+        return [column.name for column in self.columns if column.names is not None]
+
+    def features(self, frame: "pd.DataFrame", table: TableFile, unknown: Counter[str] | None = None) -> Array:
         """Return the raw features of the rows of a table, given under the names of the columns.
 
-        Raises UserError if a cell is missing, or of the wrong type; it calls the table by its title.
+        Raises UserError if a cell is missing, or of the wrong type.
+
+        Args:
+            frame: The rows, their white space removed.
+            table: The table in messages.
+            unknown: Counts names that the training had not; without it they are refused.
         """
-        return features_of(frame, self.columns, self.description.feature_dtype, title)
+        return features_of(
+            frame, self.columns, LARGEST_NUMBER[self.description.feature_dtype], table=table, unknown=unknown
+        )
+
+    def of_frame(self, frame: "pd.DataFrame", title: str) -> Array:
+        """Return the raw features of a table in memory; it may have further columns.
+
+        Raises UserError if a column or a cell is missing, or of the wrong type; it calls the table by its title.
+        """
+        lacking = [column.name for column in self.columns if column.name not in frame.columns]
+        if lacking:
+            raise UserError(f"{title}: must have the columns of the training, and lacks {listed(lacking)}")
+        source = self.source
+        unknown = Counter[str]() if source.unknown == "ignore" else None
+        cleaned = source.reading.cleaned(frame.reset_index(drop=True), self.words)
+        return self.features(cleaned, TableFile(Path(), title, source.reading), unknown)
 
     def raw(self, x: "npt.ArrayLike | pd.DataFrame") -> Array:
         """Return raw features of shape (examples, features), given as an array or as a table under their names.
@@ -185,8 +222,7 @@ class SavedModel:
         import pandas as pd
 
         if isinstance(x, pd.DataFrame):
-            names = [str(name) for name in x.columns]
-            return self.features(x.set_axis(names, axis=1).reset_index(drop=True), "x")
+            return self.of_frame(x.set_axis([str(name) for name in x.columns], axis=1), "x")
         array = np.asarray(x, np.float64)
         if array.ndim != 2 or array.shape[1] != self.description.features:
             raise UserError(f"x: must have the shape (examples, {self.description.features}), not {array.shape}")

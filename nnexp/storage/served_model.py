@@ -21,6 +21,7 @@ from nnexp.core.errors import UserError
 from nnexp.core.files import folder_atomically, write_text
 from nnexp.core.old_names import name_in_files
 from nnexp.core.threads import BLAS_THREADS
+from nnexp.data.columns import Column
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, SavedModel, read_model
 
@@ -94,10 +95,7 @@ class ServedModel:
             frame = pd.DataFrame(data).reset_index(drop=True)
             if not saved.description.columns:
                 frame.columns = pd.Index([column.name for column in saved.columns])
-            for column in saved.columns:
-                if column.names is not None:  # a server passes numbers in JSON on as numbers
-                    frame[column.name] = frame[column.name].map(str, na_action="ignore")
-            answers = saved.answers(saved.features(frame, "the input"))
+            answers = saved.answers(saved.of_frame(frame, "the input"))
         return pd.DataFrame(dict(answers))
 
 
@@ -128,16 +126,29 @@ def _example(saved: SavedModel) -> tuple[object, object, dict[str, str]]:
     return table, {"dataframe_split": table}, {"type": "dataframe", "pandas_orient": "split"}
 
 
-def _cells(saved: SavedModel, features: Sequence[float]) -> list[float | str]:
+def _cells(saved: SavedModel, features: Sequence[float]) -> list[float | str | bool]:
     """Return the cells of a table row, given the features made of them."""
-    cells: list[float | str] = []
+    cells: list[float | str | bool] = []
     place = 0
     for column in saved.description.columns:
         width = len(column.features)
         part = features[place : place + width]
-        cells.append(part[0] if column.names is None else column.names[int(np.argmax(part))])
+        cells.append(_cell(column, part))
         place += width
     return cells
+
+
+def _cell(column: Column, features: Sequence[float]) -> float | str | bool:
+    if column.names is not None:
+        return column.names[int(np.argmax(features))]
+    if column.truth is None:
+        return features[0]
+    return bool(round(features[0])) if column.truth == "true" else ("no", "yes")[round(features[0])]
+
+
+def _type(column: Column) -> str:
+    """Return the type of a column in the words of MLflow."""
+    return {None: "double", "true": "boolean", "yes": "string"}[column.truth] if column.names is None else "string"
 
 
 def _signature(saved: SavedModel) -> "ModelSignature":
@@ -145,9 +156,7 @@ def _signature(saved: SavedModel) -> "ModelSignature":
     from mlflow.types import ColSpec, Schema, TensorSpec
 
     about = saved.description
-    inputs: list[ColSpec | TensorSpec] = [
-        ColSpec("double" if column.names is None else "string", column.name) for column in about.columns
-    ]
+    inputs: list[ColSpec | TensorSpec] = [ColSpec(_type(column), column.name) for column in about.columns]
     answers = saved.answers(np.array(about.examples))
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec("double" if isinstance(column, np.ndarray) else "string", name) for name, column in answers

@@ -44,7 +44,7 @@ from nnexp.core.files import read_text
 from nnexp.core.json_files import write_json
 from nnexp.core.npz import NUMBER_KINDS, read_arrays, write_arrays
 from nnexp.data.csv import Csv, Heart
-from nnexp.data.table_file import TableFile
+from nnexp.data.reading import Reading, TableFile
 from nnexp.runs.prepare import prepare
 from nnexp.runs.resume import resumed
 from nnexp.runs.tracked import InStore, read_tracked, write_tracked
@@ -336,7 +336,17 @@ class Reader:
 
 def read_table(path: Path) -> object:
     """Read a table in pieces."""
-    table = TableFile(path, "the table")
+    number = zlib.crc32(path.read_bytes())
+    reading = Reading(
+        header=(True, False, 2)[number % 5 % 3],
+        separator=",;\t"[number % 3],
+        thousands=(None, "'", " ")[number % 7 % 3],
+        comment=(None, "#")[number % 11 % 2],
+        skip_rows=number % 2,
+        encoding=("utf-8", "latin-1", "utf-16")[number % 17 % 3],
+        quote=('"', None)[number % 13 % 2],
+    )
+    table = TableFile(path, "the table", reading if number % 2 else Reading())
     header = table.header()
     pieces = [*table.chunks(header, header[-1:])]
     assert all([*piece.columns] == header for piece in pieces)
@@ -348,7 +358,8 @@ def read_data(path: Path) -> object:
     number = zlib.crc32(path.read_bytes())
     kind: Literal["regression", "classification"] = "regression" if number % 2 else "classification"
     missing: Literal["refuse", "mean"] = "mean" if number % 3 else "refuse"
-    names = ("name",) if "name" in TableFile(path, "the table").header() else ()
+    named = ("name",) if "name" in TableFile(path, "the table").header() else ()
+    names: Literal["auto"] | tuple[str, ...] = "auto" if number % 19 % 2 else named
     dtype: Literal["float64", "float32"] = "float32" if number % 7 % 2 else "float64"
     data = Csv(path=str(path), kind=kind, missing=missing, categorical=names, dtype=dtype).load()
     assert all(np.isfinite(part.x).all() for part in (data.train, data.test))

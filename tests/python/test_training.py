@@ -148,7 +148,10 @@ def test_an_object_can_stand_for_a_component(tmp_path: Path) -> None:
     assert result.config_hash != run([*QUICK[1:], "optimizer=adam", f"output_dir={tmp_path}"]).config_hash
     for wrong, message in (
         ({"architecture.activation": Adam()}, "architecture.activation=Adam: must be an activation"),
-        ({"architecture.activatoin": Sine()}, "architecture.activatoin: no such key, did you mean architecture.activation?"),
+        (
+            {"architecture.activatoin": Sine()},
+            "architecture.activatoin: no such key, did you mean architecture.activation?",
+        ),
         ({"seed.x": Sine()}, "seed.x: must be the key of a component"),
     ):
         with pytest.raises(UserError, match=message):

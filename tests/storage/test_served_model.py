@@ -14,16 +14,18 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from nnexp.commands.predict import main
 from nnexp.core.errors import UserError
-from nnexp.storage.served_model import write_served_model
+from nnexp.storage.saved_model import read_model
+from nnexp.storage.served_model import ServedModel, write_served_model
 from tests.commands.test_predict import FLATS, on_flats, trained
 from tests.conftest import CommandLine, Finished
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -263,3 +265,24 @@ def test_a_server_answers_and_refuses(nnexp: CommandLine, models: Models) -> Non
             status, answer = ask(url, {"inputs": [row]})
             assert status == 400
             assert "unexpected error" not in answer
+
+
+def test_truths_codes_and_numbers_that_are_names_are_served_as_they_were_read(tmp_path: Path) -> None:
+    """Numbers are numbers, even where the table of the training has decimal commas."""
+    rows = np.arange(40)
+    table = pd.DataFrame({"old": rows % 2 == 0, "lift": np.array(["yes", "No"])[rows % 2], "size": rows % 7 * 1.5})
+    table = table.assign(zip=np.array(["01", "2"])[rows % 2], floor=rows % 2 * 1.5, label=rows % 2)
+    table.to_csv(tmp_path / "in.csv", index=False, sep=";", decimal=",")
+    words = ("dataset.decimal=,", "dataset.categorical=[zip,floor]", "dataset.unknown=ignore", "trainer.epochs=20")
+    folder = trained(tmp_path / "runs", "dataset=csv", f"dataset.path={tmp_path / 'in.csv'}", *words).folder
+    main([str(folder), str(tmp_path / "in.csv"), "--to", str(tmp_path / "out.csv")])
+    write_served_model(tmp_path / "model", folder)
+    about = yaml.safe_load((tmp_path / "model" / "MLmodel").read_text())
+    types = [column["type"] for column in json.loads(about["signature"]["inputs"])]
+    assert types == ["boolean", "string", "double", "string", "string"]
+    served, frame = ServedModel(read_model(folder, "run")), table.drop(columns="label")
+    expected = pd.read_csv(tmp_path / "out.csv")
+    as_texts = frame.assign(floor=[f"{value:g}".replace(".", ",") for value in frame["floor"]])
+    for given in (frame, as_texts):
+        np.testing.assert_array_equal(served.predict(given)["probability_1"], expected["probability_1"])
+    assert len(served.predict(frame.assign(zip="99"))) == 40

@@ -182,11 +182,11 @@ def _header(saved: SavedModel, table: TableFile) -> list[str]:
             f"{table.title}: must have {len(all_names)} columns as the table of the training, or {len(wanted)}, "
             f"one for each feature, and has {count}"
         )
-    header = table.header()
+    header = table.header
     missing = [name for name in wanted if name not in header]
     if missing:
         raise UserError(f"{table.title}: must have a column {listed(missing)}; its columns are {listed(header)}")
-    others = [name for name in header if name not in {*wanted, *table.hollow(header)}]
+    others = [name for name in header if name not in {*wanted, *table.hollow}]
     if others:
         warn(f"{table.title}: not used: {listed(others)}")
     return header

@@ -78,9 +78,9 @@ class Csv(Reading, Collection):
         names = array_names(table.path, table.title)
         if names:
             return self._of_arrays(table, "x_train" if "x_train" in names else "x")
-        header = table.header()
+        header = table.header
         targets = self._target(header, table)
-        ignored = {*self._columns("ignore", header), *targets, *table.hollow(header)}
+        ignored = {*self._columns("ignore", header), *targets, *table.hollow}
         names = [name for name in header if name not in ignored]
         if not names:
             raise UserError(
@@ -115,7 +115,7 @@ class Csv(Reading, Collection):
         )
         if rest.source is None:
             return rest, self._of_arrays(table, "x_test" if self.test_path is None else "x", rest.task.classes)
-        header, source = table.header(), rest.source
+        header, source = table.header, rest.source
         lacking = [column.name for column in rest.columns if column.name not in header]
         lacking += [name for name in source.targets if name not in header]
         if lacking:
@@ -178,7 +178,7 @@ class Csv(Reading, Collection):
 
     def _target(self, header: Sequence[str], table: TableFile) -> list[str]:
         """Return the columns to predict."""
-        last = [name for name in header if name not in table.hollow(header)][-1:]
+        last = [name for name in header if name not in table.hollow][-1:]
         given = self.target if isinstance(self.target, tuple) else () if self.target is None else (self.target,)
         targets = [column_named(name, header, "dataset.target") for name in given] or last
         for name in targets:

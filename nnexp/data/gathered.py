@@ -99,8 +99,8 @@ def gather(table: TableFile, columns: Columns, limit: float, *, drop: bool, drop
     import pandas as pd
     from pandas.api.types import union_categoricals
 
-    header, words, left_out = table.header(), columns.words, Counter[str]()
-    used, hollow = [name for name in (*columns.numeric, *words) if name not in columns.targets], table.hollow(header)
+    header, words, left_out = table.header, columns.words, Counter[str]()
+    used, hollow = [name for name in (*columns.numeric, *words) if name not in columns.targets], table.hollow
     numbers, parts = _Numbers(columns, limit, table.found), dict[str, list[pd.Series]]()
     for chunk in table.chunks(header, words):
         empty = chunk.isna()

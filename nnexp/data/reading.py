@@ -10,10 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import annotated_types as at
 import numpy as np
+import numpy.typing as npt
 
 from nnexp.core.component import Component, InvalidFieldError, added
 from nnexp.core.errors import UserError, on_one_line
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from pandas.io.parsers import TextFileReader
 
+Cells: TypeAlias = npt.NDArray[np.object_]
 CELLS = 2_000_000
 """Cells that are read at a time, so that a large table is never in memory as text."""
 LOOKED_AT, ROWS = 2**20, 1000
@@ -160,7 +162,9 @@ class Reading(Component):
             made = pd.Categorical.from_codes(codes, pd.Index([*places], dtype=object))
             return pd.Series(made, cells.index, name=cells.name)
 
-        return pd.concat([column(frame.iloc[:, place]) for place in range(frame.shape[1])], axis=1)
+        if not missing and not len(text) and all(kind.kind in "iuf" for kind in frame.dtypes):
+            return frame
+        return pd.concat([column(cells) for _, cells in frame.items()], axis=1)
 
 
 PLAIN = Reading()
@@ -219,10 +223,9 @@ class TableFile:
         if found.separator != self.reading.separator:
             notes.append(f"read with {self.typed('separator', found.separator)}")
         if not self._parquet and found.decimal == "." and found.thousands is None:
-            below = self._top.iloc[1:]
-            points = [place for place in below if _may_be_thousands(below[place])]
-            if points:
-                cell = next(cell for cell in below[points[0]] if "." in cell)
+            columns = [cells for cells in self._top[1:].T if _may_be_thousands(cells)]
+            if columns:
+                cell = next(cell for cell in columns[0] if "." in cell)
                 notes.append(f"if the point in {cell} is a mark of thousands: {self.typed('thousands', '.')}")
         return notes
 
@@ -233,6 +236,7 @@ class TableFile:
             return f"--{name.replace('_', '-')} {shlex.quote(value)}"
         return shlex.quote(f"dataset.{name}={value}")
 
+    @cached_property
     def header(self) -> list[str]:
         """Return the names of all columns.
 
@@ -256,17 +260,15 @@ class TableFile:
     @cached_property
     def first_row(self) -> list[str]:
         """Return the cells of the first row, which may be a header."""
-        return [on_one_line(cell) for cell in self._top.iloc[0]]
+        return [on_one_line(cell) for cell in self._top[0]]
 
-    def hollow(self, header: Sequence[str]) -> list[str]:
+    @cached_property
+    def hollow(self) -> list[str]:
         """Return columns without a name and, in the first rows, a value: there are separators at the ends of lines."""
         if self._parquet or self.reading.header is False:
             return []
-        return [
-            name
-            for place, name in enumerate(header)
-            if not self.first_row[place] and not self._top.iloc[1:, place].str.strip().any()
-        ]
+        empty = (self._top == "").all(axis=0)
+        return [name for name, is_empty in zip(self.header, empty, strict=True) if is_empty]
 
     def chunks(
         self, names: Sequence[str], text: Sequence[str], *, header: bool | None = None
@@ -278,10 +280,9 @@ class TableFile:
             text: The columns whose cells stay text.
             header: Whether the first row is a header; as `reading` says if not given.
         """
+        has_header = self.reading.header is not False if header is None else header
         with errors_as_user_errors(self.title, self.reading.encoding, self._remedy):
-            for frame in self._parts(
-                names, text, header=self.reading.header is not False if header is None else header
-            ):
+            for frame in self._parts(names, text, header=has_header):
                 yield self.found.cleaned(frame, text)
 
     def _parts(self, names: Sequence[str], text: Sequence[str], *, header: bool) -> Iterator["pd.DataFrame"]:
@@ -301,6 +302,7 @@ class TableFile:
         # All columns are read, because pandas overlooks rows that are too long when it leaves columns out.
         with self._opened(
             header=0 if header else None,
+            skiprows=self._beginning[0] if header else self.reading.skip_rows,
             names=list(names),
             dtype=kind,
             na_values=["", *self.reading.absent],
@@ -323,13 +325,12 @@ class TableFile:
                 decimal=found.mark,
                 comment=found.comment,
                 encoding=_codec(found.encoding),
-                skiprows=self._beginning[0],
                 keep_default_na=False,
                 skip_blank_lines=False,
                 skipinitialspace=True,
                 low_memory=False,
                 **({"quoting": csv.QUOTE_NONE} if quote is None else {"quotechar": quote}),
-                **{"iterator": True, **options},
+                **{"iterator": True, "skiprows": self._beginning[0], **options},
             ) as reader,
         ):
             yield reader
@@ -366,7 +367,8 @@ class TableFile:
                 break
             skipped += 1
         if not content.strip() or skipped >= len(lines):
-            raise UserError(f"{self.title}: must not be empty")
+            most = f"have more than {skipped} lines" if content.strip() else "not be empty"
+            raise UserError(f"{self.title}: must {most}")
         return skipped, lines[skipped:]
 
     @property
@@ -390,18 +392,18 @@ class TableFile:
         return widths.pop() if len(widths) == 1 else 0
 
     @cached_property
-    def _top(self) -> "pd.DataFrame":
+    def _top(self) -> Cells:
         """Return the first rows as texts, the header among them."""
         rows = 2  # a second one, so that pandas complains if it is longer
         for _ in range(2):
             with self._opened(header=None, dtype=str, na_filter=False) as reader:
-                top = reader.read(rows)
+                top: pd.DataFrame = reader.read(rows)
             rows = max(2, min(ROWS, CELLS // 10 // top.shape[1]))
-        return top.map(str.strip)
+        return np.array([[str(cell).strip() for cell in row] for row in top.to_numpy(object)], object)
 
     def _is_row(self) -> bool:
         """Tell whether the first row looks like those below it, and not like names."""
-        first, below = self.first_row, self._top.iloc[1:]
+        first, below = self.first_row, self._top[1:]
         numbers = [cell for cell in first if self.found.number(cell)]
         if len(first) > 2 and [*first] in ([*map(str, range(start, start + len(first)))] for start in (0, 1)):
             return False  # so does pandas number columns without names
@@ -409,7 +411,7 @@ class TableFile:
             return True
         alike = {True: list[bool](), False: list[bool]()}
         for place, cell in enumerate(first):
-            cells = {text for text in below.iloc[:, place] if not self.found.is_missing(text)}
+            cells = {text for text in below[:, place] if not self.found.is_missing(text)}
             if cells and not self.found.is_missing(cell):
                 numeric = all(map(self.found.number, cells))
                 alike[numeric].append(bool(self.found.number(cell)) if numeric else cell in cells)
@@ -421,7 +423,8 @@ class TableFile:
     def _remedy(self, error: Exception) -> str:
         """Return the key that may help against an error of pandas."""
         if isinstance(error, UnicodeError):
-            return f"; of another encoding, {self.typed('encoding', 'latin-1')}"
+            marked = begin(self.path, self.title).startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+            return f"; of another encoding, {self.typed('encoding', 'utf-16' if marked else 'latin-1')}"
         longer = re.search(r"Expected (\d+) fields in line (\d+)", str(error))
         first = self._first_line if longer else ""
         if self.reading.comment is None and first.startswith(("#", "%")):

@@ -370,6 +370,15 @@ def test_another_separator(flats: Path, tmp_path: Path, capsys: pytest.CaptureFi
     assert capsys.readouterr().out.splitlines()[1:] == predicted(flats, "\n".join(FLATS[:4]))["price"]
 
 
+def test_blank_lines_before_rows_without_a_header_have_their_lines(flats: Path, tmp_path: Path) -> None:
+    path = tmp_path / "bare.csv"
+    path.write_text("\n\n" + "\n,,,,\n".join(FLATS[1:4]) + "\n\n")
+    main([str(flats), str(path), "--header", "false", "--to", str(tmp_path / "out.csv")])
+    lines = (tmp_path / "out.csv").read_text().splitlines()[1:]
+    assert [bool(line) for line in lines] == [False, False, True, False, True, False, True, False]
+    assert [line for line in lines if line] == predicted(flats, "\n".join(FLATS[:4]))["price"]
+
+
 def test_a_run_that_diverged_has_no_model(tmp_path: Path) -> None:
     folder = trained(tmp_path, *on_flats(tmp_path), "optimizer.learning_rate=1e200").folder
     assert not (folder / MODEL).exists()

@@ -347,7 +347,7 @@ def read_table(path: Path) -> object:
         quote=('"', None)[number % 13 % 2],
     )
     table = TableFile(path, "the table", reading if number % 2 else Reading())
-    header = table.header()
+    header = table.header
     pieces = [*table.chunks(header, header[-1:])]
     assert all([*piece.columns] == header for piece in pieces)
     return header
@@ -358,7 +358,7 @@ def read_data(path: Path) -> object:
     number = zlib.crc32(path.read_bytes())
     kind: Literal["regression", "classification"] = "regression" if number % 2 else "classification"
     missing: Literal["refuse", "mean"] = "mean" if number % 3 else "refuse"
-    named = ("name",) if "name" in TableFile(path, "the table").header() else ()
+    named = ("name",) if "name" in TableFile(path, "the table").header else ()
     names: Literal["auto"] | tuple[str, ...] = "auto" if number % 19 % 2 else named
     dtype: Literal["float64", "float32"] = "float32" if number % 7 % 2 else "float64"
     data = Csv(path=str(path), kind=kind, missing=missing, categorical=names, dtype=dtype).load()

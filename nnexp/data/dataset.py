@@ -22,7 +22,7 @@ MOST_EXAMPLES = 10_000_000
 """The most examples that a data set generates, because it does so before the memory is checked."""
 Size = Annotated[int, at.Interval(ge=2, le=MOST_EXAMPLES)]
 
-RESERVED_NAMES = ("sweeps", "comparisons", "multirun", "mlartifacts", "mlflow.db")
+RESERVED_NAMES = ("arrays", "sweeps", "comparisons", "multirun", "mlartifacts", "mlflow.db")
 """Names in the output folder that no data set can have."""
 MOST_NAME_BYTES = 200
 """The longest name, so that it can be that of a folder on any file system."""

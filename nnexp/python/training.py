@@ -1,5 +1,6 @@
 """Trains from Python as the command line does: one network with `run`, many with `sweep`."""
 
+from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from nnexp.config.compose import compose_experiment, options_of, sweep_config
 from nnexp.config.written import alternatives, written
 from nnexp.core.build import TARGET, build
 from nnexp.core.errors import UserError
+from nnexp.python.data import Examples, overrides_for
 from nnexp.python.given import Given, overrides_of, with_objects
 from nnexp.python.swept import Sweep
 from nnexp.runs.load import load_run
@@ -23,7 +25,13 @@ from nnexp.sweeps.sweep_folder import SweepRecord, results_in
 from nnexp.sweeps.workers import Workers
 
 
-def run(overrides: Given = (), config_dir: str | Path | None = None, **keywords: object) -> Result:
+def run(
+    overrides: Given = (),
+    config_dir: str | Path | None = None,
+    *,
+    data: Examples | None = None,
+    **keywords: object,
+) -> Result:
     """Train one network as the command line would, and return its results.
 
     An object of a component can stand where an override would, as in `run(architecture__activation=Sine())`; such a run
@@ -34,9 +42,12 @@ def run(overrides: Given = (), config_dir: str | Path | None = None, **keywords:
     Args:
         overrides: Such as `["optimizer.learning_rate=0.3"]`, `{"optimizer.learning_rate": 0.3}`, or one text.
         config_dir: A folder with configs of your own.
+        data: What to learn, `(x, y)`, `(x_train, y_train, x_test, y_test)` or a DataFrame; it is kept in the output
+            folder, so that the command repeats the run.
         keywords: Further overrides, with two underscores for a dot: `optimizer__learning_rate=0.3`.
     """
     texts, objects = overrides_of(overrides, keywords, written)
+    texts = _with_data(data, texts)
     experiment = with_objects(compose_experiment(texts, config_dir), objects)
     named = [f"{key}={type(value).__name__}" for key, value in objects.items()]
     result = execute(experiment, [*texts, *named])
@@ -46,7 +57,13 @@ def run(overrides: Given = (), config_dir: str | Path | None = None, **keywords:
     return replace(result, notes=[*result.notes, note])
 
 
-def sweep(overrides: Given = (), config_dir: str | Path | None = None, **keywords: object) -> Sweep:
+def sweep(
+    overrides: Given = (),
+    config_dir: str | Path | None = None,
+    *,
+    data: Examples | None = None,
+    **keywords: object,
+) -> Sweep:
     """Train all combinations of values as `python -m nnexp -m` would, and return what came out.
 
     Raises UserError if they do not make a valid sweep.
@@ -55,6 +72,7 @@ def sweep(overrides: Given = (), config_dir: str | Path | None = None, **keyword
         overrides: As on the command line, or values by key: `{"optimizer.learning_rate": [0.1, 1]}`. A text is taken as
             the command line takes it, such as `"logspace(0.01, 1, 5)"`. With `verbose=False` the answer is not printed.
         config_dir: A folder with configs of your own.
+        data: What to learn, as for `run`.
         keywords: Further overrides, with two underscores for a dot, and settings of the sweep: `repeats=3`.
     """
     own = {one.name for one in fields(SweepOptions)}
@@ -62,6 +80,7 @@ def sweep(overrides: Given = (), config_dir: str | Path | None = None, **keyword
     texts, objects = overrides_of(overrides, named, alternatives)
     if objects:
         raise UserError(f"{next(iter(objects))}: must be given by name in a sweep; run takes objects, one at a time")
+    texts = _with_data(data, texts)
     if config_dir is not None:
         texts.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
     show = "verbose=false" not in texts
@@ -89,6 +108,14 @@ def load(name: str | Path, output_dir: str | Path = "outputs") -> Result | Sweep
     if record is not None:
         return Sweep(results_in(folder, record), folder)
     return load_run(str(folder if folder.exists() else name), Path(output_dir))
+
+
+def _with_data(data: Examples | None, texts: Sequence[str]) -> list[str]:
+    """Return overrides that train on data in memory, if there are some."""
+    if data is None:
+        return [*texts]
+    said = compose_experiment([one for one in texts if one.startswith("output_dir=")])
+    return [*overrides_for(data, said.output_dir, texts), *texts]
 
 
 def _launcher(config: DictConfig) -> dict[str, object]:

@@ -70,12 +70,13 @@ def test_set_up_is_what_ci_does() -> None:
 
 def test_python_example(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(nnexp.folder)
-    (code,) = (block for block in blocks("python") if "from nnexp import run" in block)
+    (code,) = (block for block in blocks("python") if "from nnexp import load, run" in block)
     names: dict[str, object] = {}
-    shortened = code.replace("trainer.epochs=600", "trainer.epochs=2").replace('"]', '", "tracking=none"]', 1)
-    assert shortened.count("tracking=none") == 1
+    short = 'trainer__epochs=2, tracking="none"'
+    shortened = code.replace("trainer__epochs=600", short).replace("repeats=3", f"repeats=3, confirm=0, {short}")
+    assert shortened.count(short) == 2
     exec(shortened, names)  # noqa: S102 - our own words
-    assert "result" in names
+    assert {"result", "rates"} <= names.keys()
 
 
 @pytest.mark.parametrize("home", [ROOT, ROOT / "experiments"], ids=["", "experiments"])

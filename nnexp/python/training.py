@@ -76,7 +76,8 @@ def sweep(
         keywords: Further overrides, with two underscores for a dot, and settings of the sweep: `repeats=3`.
     """
     own = {one.name for one in fields(SweepOptions)}
-    named = {f"sweep__{key}" if key in own else key: value for key, value in keywords.items()}
+    of_runs = {"figures"} if isinstance(keywords.get("figures"), bool) else set()  # else those of the sweep's report
+    named = {f"sweep__{key}" if key in own - of_runs else key: value for key, value in keywords.items()}
     texts, objects = overrides_of(overrides, named, alternatives)
     if objects:
         raise UserError(f"{next(iter(objects))}: must be given by name in a sweep; run takes objects, one at a time")

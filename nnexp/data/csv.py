@@ -10,7 +10,7 @@ import numpy as np
 
 from nnexp.core.component import Array, InvalidFieldError, Labels, Name, added
 from nnexp.core.errors import UserError, on_one_line
-from nnexp.core.files import expanded
+from nnexp.core.files import expanded, is_there
 from nnexp.core.npz import AnyArray
 from nnexp.core.task import Task
 from nnexp.data.columns import (
@@ -70,7 +70,12 @@ class Csv(Reading, Collection):
         """Return the path of the table."""
         if self.path is None:
             raise UserError("dataset.path=null: must be the path of a table, dataset.path=my.csv")
-        return expanded(self.path)
+        path = expanded(self.path)
+        if "," in self.path and not is_there(path):
+            raise UserError(
+                f"dataset.path={self.path}: must be a file; several, a run of each, are choice({self.path})"
+            )
+        return path
 
     def examples(self) -> Table:
         """Return the table; a missing number is NaN."""
@@ -183,7 +188,8 @@ class Csv(Reading, Collection):
         targets = [column_named(name, header, "dataset.target") for name in given] or last
         for name in targets:
             if name not in header:
-                raise UserError(f"dataset.target={name}: must be a column of the table, {listed(header)}")
+                several = f"; several, a run of each, are choice({name})" if "," in name else ""
+                raise UserError(f"dataset.target={name}: must be a column of the table, {listed(header)}{several}")
             for key in ("ignore", *(() if self.categorical == "auto" else ("categorical",))):
                 if name in self._columns(key, header):
                     raise UserError(f"dataset.{key}={name}: must not be the target")

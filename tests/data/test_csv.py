@@ -50,6 +50,7 @@ REFUSED: list[tuple[str, str | bytes, Fields, str]] = [
     ("header alone", HEAD, {}, "must have a row below its header"),
     ("header without an end", HEAD.strip(), {}, "must have a row below its header"),
     ("no such target", text(), {"target": "price"}, "dataset.target=price: must be a column of the table, x, y, label"),
+    ("two targets", text(), {"target": "x,y"}, "x, y, label; several, a run of each, are choice(x,y)"),
     ("no such category", text(), {"categorical": ("z",)}, "dataset.categorical=z: must be columns of the table, x, y"),
     ("no such column", text(), {"ignore": ("z",)}, "dataset.ignore=z: must be columns of the table, x, y, label"),
     ("target is a category", text(), {"categorical": ("label",)}, "dataset.categorical=label: must not be the target"),

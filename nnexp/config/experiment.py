@@ -40,9 +40,13 @@ class Experiment(Component):
     seed: Seed
     dtype: Literal["float64", "float32"]
     output_dir: Annotated[str, at.MinLen(1), "a folder"]
-    figures: bool | None
+    figures: Literal["animation"] | bool | None
     verbose: bool | None
     resume: str | None = None
+
+    def draws(self, *, alone: bool) -> bool:
+        """Tell whether figures are drawn, of a run alone or of one within a sweep."""
+        return alone if self.figures is None else bool(self.figures)
 
     def recipe(self, data: Data) -> Recipe:
         """Return the recipe for the training loop, given the data.

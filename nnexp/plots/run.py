@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 WHILE_TRAINING = "train (mean over the\nsteps, before each)"
 """What the metrics of the training part are, while the others are of the parameters at that time."""
+MOST_MOMENTS = 12
+"""The most snapshots that a figure shows side by side."""
 LINE_STYLES = {"train": "-", "validation": "-.", "test": "--"}
 
 Figures = dict[str, Callable[[], "Figure"]]
@@ -49,9 +51,7 @@ def run_figures(trained: Trained, outcome: Outcome, predictions: Predictions | N
 
 def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predictions) -> Figures:
     data = trained.data
-    moments = {
-        _moment(time, outcome.history): replace(trained, learned=learned) for time, learned in outcome.snapshots.items()
-    }
+    moments = moments_of(trained, outcome) if len(outcome.snapshots) <= MOST_MOMENTS else {}
     inputs = data.train.x.shape[-1]
     figures: Figures = {}
     if isinstance(predictions, ClassPredictions):
@@ -76,6 +76,13 @@ def _prediction_figures(trained: Trained, outcome: Outcome, predictions: Predict
         embedded = predictions
         figures["embedding"] = lambda: embedding(embedded, data.name)
     return figures
+
+
+def moments_of(trained: Trained, outcome: Outcome) -> dict[str, Trained]:
+    """Return the network at each of its snapshots, with a title."""
+    return {
+        _moment(time, outcome.history): replace(trained, learned=learned) for time, learned in outcome.snapshots.items()
+    }
 
 
 def _moment(time: int, history: History) -> str:

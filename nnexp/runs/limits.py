@@ -68,19 +68,19 @@ def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
             f"trainer.{trainer.unit}s={trainer.length}: must need at most the {amount(free)} of memory that are free, "
             f"not {amount(needed)} for its history"
         )
-    arrays = parameters * (COPIES_OF_PARAMETERS + len(trainer.snapshots))
+    arrays = parameters * (COPIES_OF_PARAMETERS + len(trainer.moments))
     needed = COPIES_OF_FILES * (8 * arrays + BYTES_PER_WRITTEN_NUMBER * numbers)
     free = shutil.disk_usage(existing(absolute(experiment.output_dir))).free
     if needed > free:
         raise UserError(
-            f"output_dir={experiment.output_dir}: must have room for {amount(needed)}, of {len(trainer.snapshots)} "
+            f"output_dir={experiment.output_dir}: must have room for {amount(needed)}, of {len(trainer.moments)} "
             f"trainer.snapshots and {evaluations(trainer):,} evaluations, and has {amount(free)}"
         )
 
 
 def evaluations(trainer: Trainer) -> int:
     """Return the largest possible number of evaluations."""
-    return trainer.length // trainer.evaluate_every + 3 + len(trainer.snapshots)
+    return trainer.length // trainer.evaluate_every + 3 + len(trainer.moments)
 
 
 def existing(path: Path) -> Path:

@@ -15,12 +15,14 @@ from nnexp.core.component import resolved
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.losses import snake_case
+from nnexp.plots.animation import picture_of
 from nnexp.runs.limits import check_limits, parameters_of, step_bytes
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
 
+ANIMATION = "animation"
 FOLDER_NAME = re.compile(r"(?:(?P<time>\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d)_)?.*_(?P<hash>[0-9a-f]{12})(?P<number>_\d+)?")
 """The name of a run's folder: the time where it is a run alone, `Ready.folder_name`, a number where that was taken."""
 
@@ -92,6 +94,9 @@ def prepare(
         raise UserError(f"resume={experiment.resume}: must be null in a sweep; its command given again goes on with it")
     data, dataset = loaded or load(experiment.dataset)
     recipe = experiment.recipe(data)
+    if experiment.figures == ANIMATION and not (experiment.trainer.snapshots and picture_of(data)):
+        wanted = "snapshots to show, trainer.snapshots=log:40, of numbers from one feature or of classes in a plane"
+        raise UserError(f"figures={ANIMATION}: must have {wanted}")
     check_limits(experiment, data, recipe)
     return Ready(
         experiment=experiment,

@@ -61,7 +61,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
         trainer,
         dtype=experiment.dtype,
         observe=partial(_tell, observers),
-        watch_layers=experiment.figures is not False,
+        watch_layers=experiment.draws(alone=True),
     )
     if earlier is not None:
         earlier.restore(training, ready.dataset.digest)
@@ -195,7 +195,7 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
         result = result_of(ready, outcome, folder, seconds=training.seconds, links=tracked.links())
         if not is_there(folder / RECORD):  # the folder was removed, or is another one
             write_record(folder, record, experiment)
-        served, figures = bool(tracked.run_id or read_tracked(folder)), experiment.figures is not False
+        served, figures = bool(tracked.run_id or read_tracked(folder)), experiment.draws(alone=True)
         write_run(ready, outcome, result, figures=figures, served=served, durable=True)
         return result
 

@@ -5,9 +5,10 @@ from shutil import rmtree
 
 from nnexp.core.errors import UserError, warn
 from nnexp.core.files import write_text
-from nnexp.plots.run import run_figures
+from nnexp.plots.animation import picture_of, save_animation
+from nnexp.plots.run import moments_of, run_figures
 from nnexp.plots.style import save_figures
-from nnexp.runs.prepare import Ready
+from nnexp.runs.prepare import ANIMATION, Ready
 from nnexp.runs.report import run_report
 from nnexp.runs.result import Result
 from nnexp.storage.run_folder import FIGURES, PARAMETERS, SUMMARY, RunSummary, write_history, write_parameters
@@ -35,6 +36,9 @@ def write_run(
     drawn: list[str] = []
     if figures:
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / FIGURES)
+        picture = picture_of(ready.data) if ready.experiment.figures == ANIMATION else None
+        if picture is not None and outcome.snapshots and outcome.diverged_step is None:
+            save_animation(moments_of(ready.trained(outcome), outcome), picture, folder / FIGURES)
     write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn, result.story))
     result.summary.write(folder, durable=durable)
 

@@ -52,7 +52,7 @@ def finished(
             summary is not None
             and (summary.config_hash, summary.data_digest) == (run.config_hash, run.dataset.digest)
             and _same_code(run, summary, folder)
-            and (run.experiment.figures is not True or (folder / FIGURES).is_dir())
+            and (not run.experiment.draws(alone=False) or (folder / FIGURES).is_dir())
             and (folder.parent == own or not summary.halved)
         ):
             with suppress(OSError, ValueError, KeyError):  # a damaged history: the run is trained again

@@ -427,7 +427,7 @@ def _written_anew(
         return replace(written, error=result.reason)
     outcome, seconds = result
     whole = result_of(run, outcome, folder, seconds)
-    write_run(run, outcome, whole, figures=run.experiment.figures is True)
+    write_run(run, outcome, whole, figures=run.experiment.draws(alone=False))
     return written.ended(whole.summary, whole.history, wanted)
 
 

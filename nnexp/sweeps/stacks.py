@@ -44,7 +44,7 @@ def stack_key(run: Ready) -> Hashable:
         experiment.dtype,
         repr(trainer),
         recipe.base_width,
-        experiment.figures is True,
+        experiment.draws(alone=False),
         *[shape_of(layer) for layer in recipe.layers],
         *[shape_of(part) for part in parts],
     )

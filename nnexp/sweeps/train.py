@@ -211,5 +211,5 @@ def beginning(runs: Sequence[Ready], stack: Places) -> Begin:
         first.data,
         experiment.trainer,
         experiment.dtype,
-        watch_layers=experiment.figures is True,
+        watch_layers=experiment.draws(alone=False),
     )

@@ -48,7 +48,7 @@ class ActiveRuns:
         self._histories = HistoryBuilder(runs, trainer.evaluations(), names, trainer.unit)
         self._patience = Patience(trainer.early_stopping, runs, names) if trainer.early_stopping else None
         self._began, self._most, self._stop = time.monotonic(), trainer.max_seconds, trainer.stop
-        self._observe, self._from_start = observe, 0 in trainer.snapshots
+        self._observe, self._from_start = observe, 0 in trainer.moments
 
     @property
     def begun(self) -> bool:

@@ -1,7 +1,7 @@
 """The settings of the training loop: its length, batches, evaluations and early stopping."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -16,7 +16,7 @@ from nnexp.training.history import Row, Unit
 from nnexp.training.metrics import MetricName
 
 LOGARITHMIC = re.compile("log:([2-9]|[1-9][0-9]+)", re.ASCII)
-"""What `evaluate_at` looks like."""
+"""What `evaluate_at` looks like, and snapshots may."""
 Moment = Annotated[int, at.Ge(0)]
 """A number of epochs or iterations, 0 before the first step."""
 LARGEST_COUNT = 1_000_000
@@ -96,7 +96,7 @@ class Trainer(Component):
     evaluate_every: Count = 1
     evaluate_at: str | None = added(default=None)
     metrics: tuple[MetricName, ...] | None = None
-    snapshots: tuple[Moment, ...] = ()
+    snapshots: tuple[Moment, ...] | str = ()
     early_stopping: EarlyStopping | None = None
     stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field
     checkpoint_every: Count | None = None
@@ -107,6 +107,8 @@ class Trainer(Component):
     def __post_init__(self) -> None:
         """Raise InvalidFieldError if the times of the evaluations are not said, or said twice."""
         super().__post_init__()
+        if isinstance(self.snapshots, str) and LOGARITHMIC.fullmatch(self.snapshots) is None:
+            raise InvalidFieldError("snapshots", self.snapshots, "a list of times, or as log:40, a number of them")
         if self.evaluate_at is not None and LOGARITHMIC.fullmatch(self.evaluate_at) is None:
             raise InvalidFieldError("evaluate_at", self.evaluate_at, "as log:200, a number of times from 2 on, or null")
         if self.evaluate_at is not None and self.evaluate_every != 1:
@@ -136,12 +138,22 @@ class Trainer(Component):
 
     def evaluations(self) -> list[int]:
         """Return the times of evaluations after the start: regular or log-spaced ones, snapshots, first and last."""
-        snapshots = [time for time in self.snapshots if 0 < time <= self.length]
+        snapshots = [time for time in self.moments if 0 < time <= self.length]
         regular: Iterable[int] = range(self.evaluate_every, self.length, self.evaluate_every)
         if self.evaluate_at is not None:
-            count = int(self.evaluate_at.partition(":")[2])
-            regular = np.geomspace(1, self.length, min(count, LARGEST_COUNT)).round().astype(int).tolist()
+            regular = self._evenly(self.evaluate_at)
         return sorted({1, *regular, *snapshots, self.length})
+
+    @property
+    def moments(self) -> Sequence[int]:
+        """Return the times of snapshots; log-spaced ones begin before the first step."""
+        return [0, *self._evenly(self.snapshots)] if isinstance(self.snapshots, str) else self.snapshots
+
+    def _evenly(self, said: str) -> list[int]:
+        """Return so many times as a text such as `log:40` says, evenly spread over orders of magnitude."""
+        count = min(int(said.partition(":")[2]), LARGEST_COUNT)
+        times: list[int] = np.unique(np.geomspace(1, self.length, count).round().astype(int)).tolist()
+        return times
 
     def why_not_longer(self, earlier: "Trainer", schedule: Schedule) -> str | None:
         """Return why a training with these settings is not an earlier one that goes on, bit for bit; None if it is.
@@ -156,24 +168,22 @@ class Trainer(Component):
             return f"the earlier training had trainer.{earlier.unit}s={earlier.length}, which is not less"
         if self.evaluate_at is not None:
             return f"the times of its evaluations, evaluate_at={self.evaluate_at}, depend on the length of the training"
+        if isinstance(self.snapshots, str):
+            return f"the times of its snapshots={self.snapshots} depend on the length of the training"
         if schedule.depends_on_length:
             return "the learning rates of its schedule depend on the length of the training, from the first step on"
         return None
 
     def rounds(self, examples: int) -> list[Round]:
         """Return all rounds of a training, given the number of training examples."""
-        evaluations = self.evaluations()
+        evaluations, moments = self.evaluations(), frozenset(self.moments)
         if self.iterations is not None:
             begins = [0, *evaluations]
             pairs = zip(begins, evaluations, strict=False)
-            return [
-                Round(time, time - begin, time, evaluated=True, snapshot=time in self.snapshots)
-                for begin, time in pairs
-            ]
+            return [Round(time, time - begin, time, evaluated=True, snapshot=time in moments) for begin, time in pairs]
         steps = self.steps(1, examples)
         chosen = frozenset(evaluations)
         epochs = range(1, self.epochs + 1)
         return [
-            Round(epoch, steps, epoch * steps, evaluated=epoch in chosen, snapshot=epoch in self.snapshots)
-            for epoch in epochs
+            Round(epoch, steps, epoch * steps, evaluated=epoch in chosen, snapshot=epoch in moments) for epoch in epochs
         ]

@@ -1,4 +1,4 @@
-"""Every command of the README, and of the one of the experiments, works, shortened but otherwise as it stands."""
+"""Every command of the README, the guide and the experiments works, shortened but otherwise as it stands."""
 
 import re
 import shlex
@@ -13,18 +13,18 @@ from tests.conftest import CommandLine, Finished
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
+GUIDE = (ROOT / "experiments" / "guide.md").read_text()
 EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+    return re.findall(rf"^```{language}\n(.*?)^```", README + GUIDE, re.MULTILINE | re.DOTALL)
 
 
 LINES = [line for block in blocks("bash") for line in block.splitlines()]
 IN_README = [line for line in LINES if line.startswith("python -m nnexp")]
 IN_EXPERIMENTS = sorted({*re.findall(r"`(python -m nnexp[^`]*)`", EXPERIMENTS)} - {*IN_README})
 LENGTH = ("trainer.epochs=", "trainer.iterations=", "seed=")
-FLATS = "size,city,price\n" + "".join(f"{50 + row},{'north' if row % 2 else 'south'},{3 * row}\n" for row in range(20))
 
 
 @pytest.mark.parametrize("command", IN_README[::4])
@@ -47,7 +47,8 @@ def test_what_to_try_next_makes_sense(row: str) -> None:
 
 def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
     """Run a command, shortened, beside the tables it may want."""
-    (folder / "flats.csv").write_text(FLATS)
+    (folder / "experiments").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "experiments" / "flats.csv", folder / "experiments" / "flats.csv")
     shutil.copy(ROOT / "nnexp" / "data" / "tables" / "heart.csv", folder / "heart.csv")
     words = shlex.split(command.removeprefix("python -m nnexp"))
     kept = [argument for argument in words if not argument.startswith(LENGTH)]
@@ -81,7 +82,7 @@ def test_python_example(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize("home", [ROOT, ROOT / "experiments"], ids=["", "experiments"])
 def test_links_and_pictures_lead_somewhere(home: Path) -> None:
-    text = (home / "README.md").read_text()
+    text = "".join(page.read_text() for page in home.glob("*.md"))
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]
     assert targets
     for target in targets:
@@ -89,5 +90,5 @@ def test_links_and_pictures_lead_somewhere(home: Path) -> None:
 
 
 def test_folders_are_there() -> None:
-    for folder in re.findall(r"`((?:nnexp|conf|experiments)/[\w/.]*)`", README):
+    for folder in re.findall(r"`((?:nnexp|conf|experiments)/[\w/.]*)`", README + GUIDE):
         assert (ROOT / folder).exists(), folder

@@ -57,8 +57,8 @@ class Pair:
         """Return the two-sided p of Welch's test; None where one of them has fewer than two values."""
         if min(len(self.a.values), len(self.b.values)) < 2:
             return None
-        one_sided = float(worse(Moments.of([self.a], self.sign), Moments.of([self.b], self.sign))[0])
-        return 2 * min(one_sided, 1 - one_sided)
+        a, b = (Moments.of([one], self.sign) for one in (self.a, self.b))
+        return 2 * min(float(worse(one, other)[0]) for one, other in ((a, b), (b, a)))
 
     @property
     def line(self) -> str:

@@ -24,6 +24,6 @@ def main(words: Sequence[str]) -> None:
     chosen = arguments.parse_args(words)
     with files_of(chosen.run, Path(chosen.output_dir), (MODEL, PARAMETERS)) as folder:
         saved = read_model(folder, f"run={chosen.run}")
-    target = writable_folder(chosen.to)
+    target = writable_folder(chosen.to, "--to")
     write_program(target, saved, Path(chosen.run).name)
     terminal.show_lines([f"Files   {target / PROGRAM}, {target / WEIGHTS}"])

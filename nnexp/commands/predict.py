@@ -5,7 +5,7 @@ import shutil
 import sys
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
 from typing import IO
@@ -88,7 +88,9 @@ def main(words: Sequence[str]) -> None:
 def _told(source: Source, options: Mapping[str, str | list[str]]) -> Source:
     """Return how a table is read: as in training, but for what is said on the command line."""
     values: dict[str, object] = {**options}
-    values |= {name: yaml.safe_load(str(options[name])) for name in ("header", "skip_rows") if name in options}
+    for name in {"header", "skip_rows"} & options.keys():
+        with suppress(yaml.YAMLError):  # it is then a text, and refused as one
+            values[name] = yaml.safe_load(str(options[name]))
     values |= {name: None for name in ("thousands", "comment", "quote") if options.get(name) == "null"}
     unknown = values.pop("unknown", source.unknown)
     try:
@@ -198,7 +200,7 @@ def _of_arrays(saved: SavedModel, table: TableFile) -> Iterator[Array]:
     features = saved.description.features
     if saved.description.source or x is None or x.dtype.kind == "U" or x.ndim < 2 or x[0].size != features:
         raise UserError(f"{table.title}: must be a table, or have an array x of {features} numbers an example")
-    yield x.reshape(len(x), -1).astype(np.float64)
+    yield saved.checked(x.reshape(len(x), -1).astype(np.float64), table.title)
 
 
 def is_header(row: Sequence[str]) -> bool:

@@ -167,7 +167,9 @@ def _with_quotes(override: str) -> str:
 
 
 def _text(value: str) -> str:
-    as_it_is = value in ("", "null") or (len(value) > 1 and value[0] == value[-1] and value[0] in "'\"")
+    within = re.sub(r"\\.", "", value[1:-1])
+    wholly_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in within
+    as_it_is = value in ("", "null") or wholly_quoted
     return value if as_it_is else quoted(value)
 
 

@@ -17,7 +17,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from nnexp.config.command_line import check_words, with_quoted_texts
+from nnexp.config.command_line import check_words, quoted, with_quoted_texts
 from nnexp.config.experiment import Experiment
 from nnexp.config.hydra_errors import refusal
 from nnexp.config.known_keys import unknown_key
@@ -52,7 +52,7 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
         overrides: Such as `["optimizer.learning_rate=0.3", "architecture.hidden=[32,16]"]`.
         config_dir: A folder with configs of your own, searched beside those of nnexp.
     """
-    own = [f"hydra.searchpath=[file://{Path(config_dir).resolve()}]"] if config_dir is not None else []
+    own = searched(config_dir)
     check_words(overrides)
     with _initialized():
         try:
@@ -63,6 +63,19 @@ def compose_experiment(overrides: Sequence[str] = (), config_dir: str | Path | N
                 raise
             raise mistake from error
         return check(config)
+
+
+def searched(config_dir: str | Path | None) -> list[str]:
+    """Return the override by which configs are searched in a folder, too; none where there is no folder.
+
+    Raises UserError if it is no folder.
+    """
+    if config_dir is None:
+        return []
+    folder = Path(config_dir).expanduser().resolve()
+    if not folder.is_dir():
+        raise UserError(f"config_dir={config_dir}: must be a folder")
+    return [f"hydra.searchpath=[{quoted(f'file://{folder}')}]"]
 
 
 @contextmanager

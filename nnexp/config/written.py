@@ -7,6 +7,7 @@ from os import PathLike
 import numpy as np
 
 from nnexp.config.command_line import quoted
+from nnexp.core.errors import UserError, on_one_line
 
 
 def alternatives(values: object) -> str:
@@ -26,7 +27,11 @@ def written(value: object) -> str:
         return f"{{{','.join(f'{key}:{written(item)}' for key, item in plain.items())}}}"
     if isinstance(plain, str):
         return quoted(plain)
-    return json.dumps(plain)
+    try:
+        return json.dumps(plain)
+    except TypeError as error:
+        kind = type(value).__name__
+        raise UserError(f"{on_one_line(value)}: must be a number, a text, a list or the like, not a {kind}") from error
 
 
 def _plain(value: object) -> object:

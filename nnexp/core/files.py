@@ -187,10 +187,10 @@ def new_folder(parent: Path, name: str, make: Callable[[Path], object] = Path.mk
             return folder
 
 
-def writable_folder(path: str) -> Path:
-    """Return the absolute path of the output folder, made if needed.
+def writable_folder(path: str, key: str = "output_dir") -> Path:
+    """Return the absolute path of a folder to write to, made if needed.
 
-    Raises UserError if nothing can be written there.
+    Raises UserError if nothing can be written there; `key` is what names it, for the message.
     """
     folder = absolute(path)
     try:
@@ -198,10 +198,10 @@ def writable_folder(path: str) -> Path:
         with TemporaryFile(dir=folder):
             pass
     except OSError as error:
-        raise unwritable(path, error) from error
+        raise unwritable(path, error, key) from error
     return folder
 
 
-def unwritable(output_dir: str | Path, error: OSError) -> UserError:
-    """Return the mistake that an output folder cannot be written to."""
-    return UserError(f"output_dir={output_dir}: must be a folder that can be written to ({error.strerror})")
+def unwritable(folder: str | Path, error: OSError, key: str = "output_dir") -> UserError:
+    """Return the mistake that a folder cannot be written to."""
+    return UserError(f"{key}={folder}: must be a folder that can be written to ({error.strerror})")

@@ -222,6 +222,15 @@ def refuse_words(
     raise UserError("; ".join([f"{table.title}: must have numbers up to {limit} {where}", *filter(None, remedies)]))
 
 
+def is_number(cell: str) -> bool:
+    """Tell whether a cell is written as a number, be it too large or infinite."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
 def _advice(cell: str, table: TableFile, role: str) -> str:
     """Return what may be done about a cell that is no number, in a `feature`, a `target` or a trained network's table.
 

@@ -20,6 +20,7 @@ from nnexp.data.columns import (
     counted,
     encode,
     in_order,
+    is_number,
     places_of,
     refuse_words,
 )
@@ -92,10 +93,12 @@ class Csv(Reading, Collection):
                 f"{table.title}: must have a column beside the target, {shortened(targets[0])}; if they are separated "
                 f"by another sign, {table.typed('separator', ';')}"
             )
-        categorical = [] if self.categorical == "auto" else self._columns("categorical", header)
+        categorical, taken = [] if self.categorical == "auto" else self._columns("categorical", header), list[str]()
         gathered = self._gathered(table, self._used(names, categorical, targets))
-        if self.categorical == "auto" and gathered.wrong.keys() & {*names}:
-            categorical = [name for name in names if name in gathered.wrong]
+        of_names = {name for name, (_, cell) in gathered.wrong.items() if not is_number(cell)}
+        if self.categorical == "auto" and of_names & {*names}:
+            categorical = [name for name in names if name in of_names]
+            taken = [f"{shortened(name)} ({shortened(gathered.wrong[name][1])})" for name in categorical]
             gathered = self._gathered(table, self._used(names, categorical, targets))
             self._check_auto(gathered, categorical)
         if gathered.wrong:
@@ -106,7 +109,8 @@ class Csv(Reading, Collection):
         )
         source = Source(Reading.of(table.found), tuple(header), tuple(targets), self.unknown)
         made = self._assembled(table, gathered, Table(np.zeros(0), np.zeros(0), Task(), columns=columns, source=source))
-        return replace(made, notes=(*table.notes, *made.notes, *self._notes(made, gathered, categorical)))
+        of_auto = [f"taken as names: {listed(taken)}"] if taken else []
+        return replace(made, notes=(*table.notes, *of_auto, *made.notes, *self._notes(made, gathered, categorical)))
 
     def rest_and_test(self) -> tuple[Table, Table]:
         """Return the examples in two parts, which two files may hold."""
@@ -119,7 +123,10 @@ class Csv(Reading, Collection):
             else self._file("test_path", expanded(self.test_path))
         )
         if rest.source is None:
-            return rest, self._of_arrays(table, "x_test" if self.test_path is None else "x", rest.task.classes)
+            test = self._of_arrays(table, "x_test" if self.test_path is None else "x", rest.task.classes)
+            if (test.x.shape[1], test.targets.shape[1:]) != (rest.x.shape[1], rest.targets.shape[1:]):
+                raise UserError(f"{table.title}: must have test examples of the shape of those of the training")
+            return rest, test
         header, source = table.header, rest.source
         lacking = [column.name for column in rest.columns if column.name not in header]
         lacking += [name for name in source.targets if name not in header]
@@ -336,7 +343,11 @@ class Csv(Reading, Collection):
             raise UserError(f"{table.title}: must have a row of numbers in {name} for each of {y_name}")
         shape = (x.shape[1], x.shape[2]) if x.ndim == 3 or (x.ndim == 4 and x.shape[3] == 1) else None
         numbers = x.reshape(len(x), -1).astype(np.float64)
-        if not (np.abs(numbers) <= LARGEST_NUMBER[self.dtype]).all():
+        if self.missing in ("refuse", "drop") and np.isnan(numbers).any():
+            raise UserError(
+                f"dataset.missing={self.missing}: must be mean, median or most_frequent, for {name} has gaps"
+            )
+        if not (np.isnan(numbers) | (np.abs(numbers) <= LARGEST_NUMBER[self.dtype])).all():
             raise UserError(f"{table.title}: must have numbers up to {LARGEST_NUMBER[self.dtype]} in {name}")
         made = Table(numbers, np.zeros(0), Task(), dtype=self.dtype, image_shape=shape)
         if self.kind == "regression":
@@ -344,6 +355,9 @@ class Csv(Reading, Collection):
         if y.size != len(y):
             raise UserError(f"{table.title}: must have a label for each row of {name}, and {y_name} has {y.shape[1:]}")
         cells = Reading(missing_values=()).cleaned(pd.DataFrame({y_name: y.ravel()}), (y_name,))[y_name]
+        gaps = np.flatnonzero(cells.isna() | (cells == "nan"))
+        if len(gaps):
+            raise UserError(f"{table.title}: must have a label for each row of {name}, and row {gaps[0] + 1} has none")
         return self._labelled(made, cells, replace(table, path=Path(), reading=Reading()), classes)
 
     def _with_numbers(self, made: Table, y: AnyArray, name: str, table: TableFile) -> Table:

@@ -22,7 +22,7 @@ def column_named(name: Name, header: Sequence[str], path: str) -> str:
         path: The key of the value, for messages.
     """
     if isinstance(name, str):
-        return next((column for column in header if column.strip() == name.strip()), name)
+        return name if name in header else next((column for column in header if column.strip() == name.strip()), name)
     found = [column for column in header if _is_read_as(column.strip(), name)]
     if len(found) > 1:
         columns = " or ".join(f"'{column.strip()}'" for column in found)

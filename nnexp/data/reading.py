@@ -150,10 +150,16 @@ class Reading(Component):
         missing = [*self.absent_numbers]
 
         def column(cells: "pd.Series") -> "pd.Series":
+            if cells.dtype == object and pd.api.types.infer_dtype(cells) in NUMBERS:
+                cells = pd.to_numeric(cells, errors="coerce")
             numeric = cells.dtype.kind in "iuf"
             if numeric and cells.name not in text:
                 return cells.mask(cells.isin(missing)) if missing else cells
-            rows, found = pd.factorize(cells)  # categories of pandas would be numbers where all texts are
+            try:
+                rows, found = pd.factorize(cells)  # categories of pandas would be numbers where all texts are
+            except TypeError as error:
+                wanted = f"must have a text or a number in each cell of column {shortened(cells.name)}"
+                raise UserError(f"the table: {wanted}, not a list or the like") from error
             texts, places = [str(text).strip() for text in found], dict[str, int]()
             if numeric:
                 texts = [number_name(text).replace(".", self.mark) for text in texts]
@@ -167,6 +173,8 @@ class Reading(Component):
         return pd.concat([column(cells) for _, cells in frame.items()], axis=1)
 
 
+NUMBERS = {"decimal", "floating", "integer", "mixed-integer-float"}
+"""What pandas calls columns of objects that are numbers."""
 PLAIN = Reading()
 """How numbers are written where nothing else is said."""
 
@@ -210,9 +218,12 @@ class TableFile:
     def found(self) -> Reading:
         """Return how it is read: with another separator if the first line is one name, and all lines agree on it."""
         in_memory = not self.path.name
+        if len(self.known) == 1 and self.reading.header is False:  # one feature is all that is wanted
+            return self.reading
         if in_memory or self._parquet or self._widths(self.reading.sign) != 1 or self._first_line in self.known:
             return self.reading
-        widths = {one: self._widths(one, all_lines=True) for one in SEPARATORS if one != self.reading.sign}
+        taken = {self.reading.sign, self.reading.mark if self.reading.mark != "." else None, self.reading.thousands}
+        widths = {one: self._widths(one, all_lines=True) for one in SEPARATORS if one not in taken}
         best = max(widths, key=lambda one: widths[one])
         return replace(self.reading, separator=best) if widths[best] > 1 else self.reading
 

@@ -3,10 +3,12 @@
 Nothing is written and nothing is recorded; what is trained lives in the estimator.
 """
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
-from functools import cache
-from typing import Self
+from dataclasses import replace
+from functools import lru_cache
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -20,11 +22,16 @@ from nnexp.config.compose import compose_experiment
 from nnexp.config.experiment import Experiment
 from nnexp.config.written import written
 from nnexp.core.component import Array, Labels
+from nnexp.core.errors import UserError
 from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Part, Scaling, fit_scaling
 from nnexp.training.loop import train
 from nnexp.training.model import Trained
 
+APPLIES = re.compile(
+    r"\+{0,2}(architecture|initializer|loss|optimizer|schedule|dtype|trainer\.(regularization|sampling))\b[^=]*="
+)
+"""The overrides that an estimator takes: others are of data, evaluations and files, of which it has none."""
 RandomState = int | np.random.RandomState | None
 
 
@@ -36,7 +43,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         activation, initializer, optimizer: The names of options, as on the command line.
         learning_rate: The size of a step.
         epochs: How many times to go through the examples.
-        batch_size: The examples in one step; all of them if there are fewer.
+        batch_size: The examples in one step, all of them if there are fewer, or `full`.
         standardize: Whether features (and the targets of a regression) are brought to mean 0 and deviation 1.
         random_state: The seed of starting weights and batches.
         overrides: Anything else, as on the command line: `("trainer.regularization.l2=0.01",)`.
@@ -51,7 +58,7 @@ class _Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
         optimizer: str = "adam",
         learning_rate: float = 0.01,
         epochs: int = 200,
-        batch_size: int = 32,
+        batch_size: int | Literal["full"] = 32,
         standardize: bool = True,
         random_state: RandomState = None,
         overrides: Sequence[str] = (),
@@ -82,10 +89,16 @@ class _Network(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no type
             "optimizer.learning_rate": self.learning_rate,
             "trainer.epochs": self.epochs,
             "trainer.evaluate_every": self.epochs,
-            "trainer.batch_size": min(self.batch_size, examples),
-            "seed": seed,
+            "trainer.batch_size": "full" if self.batch_size == "full" else min(self.batch_size, examples),
         }
-        return composed((*(f"{key}={written(value)}" for key, value in values.items()), *self.overrides))
+        for one in self.overrides:
+            if not APPLIES.match(one):
+                raise UserError(
+                    f"overrides: must be of architecture, initializer, loss, optimizer, schedule, dtype, "
+                    f"trainer.regularization or trainer.sampling, and {one} has no effect here"
+                )
+        experiment = composed((*(f"{key}={written(value)}" for key, value in values.items()), *self.overrides))
+        return replace(experiment, seed=seed)
 
     def _train(self, x: Array, targets: Array | Labels, task: Task) -> None:
         """Train a network on examples.
@@ -184,7 +197,7 @@ class NetworkRegressor(RegressorMixin, MultiOutputMixin, _Network):  # type: ign
         return numbers[:, 0] if self._one_column else numbers
 
 
-@cache
+@lru_cache(maxsize=64)
 def composed(overrides: tuple[str, ...]) -> Experiment:
     """Return the experiment of some overrides, composed once."""
     return compose_experiment(overrides)

@@ -12,12 +12,11 @@ import numpy.typing as npt
 from nnexp.config.written import written
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.files import atomically, writable_folder
+from nnexp.runs.load import ARRAYS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FOLDER = "arrays"
-"""The folder of these files in the output folder."""
 NAMES = {2: ("x", "y"), 4: ("x_train", "y_train", "x_test", "y_test")}
 """What arrays are called in a file, by their number."""
 if TYPE_CHECKING:
@@ -43,17 +42,19 @@ def overrides_for(data: Examples, output_dir: str, given: Sequence[str]) -> list
     import pandas as pd
 
     if isinstance(data, pd.DataFrame):
+        if not data.size:
+            raise UserError("data: must have rows and columns")
         named = data.set_axis([str(name) for name in data.columns], axis=1)
         target = _target(named, given)
         content, ending, targets = _parquet(named), "parquet", named[target].to_numpy()
         more = ["dataset.categorical=auto"]
     else:
-        arrays = [np.asarray(one) for one in data] if isinstance(data, (tuple, list)) else []
+        arrays = _arrays(data) if isinstance(data, (tuple, list)) else []
         if len(arrays) not in NAMES:
             raise UserError("data: must be (x, y), (x_train, y_train, x_test, y_test) or a DataFrame")
         content, ending, targets = _npz(arrays), "npz", arrays[1]
         more = []
-    folder = writable_folder(str(Path(output_dir) / FOLDER))
+    folder = writable_folder(str(Path(output_dir) / ARRAYS))
     path = folder / f"{hashlib.sha256(content).hexdigest()[:12]}.{ending}"
     if not path.exists():
         with atomically(path) as temporary:
@@ -73,16 +74,33 @@ def _target(frame: "pd.DataFrame", given: Sequence[str]) -> str:
     return said[-1] if said and said[-1] in frame.columns else str(frame.columns[-1])
 
 
+def _arrays(data: Sequence[npt.ArrayLike]) -> list[npt.NDArray[np.generic]]:
+    """Return data as arrays of numbers or texts; a missing label is an empty text."""
+    import pandas as pd
+
+    arrays = []
+    for place, one in enumerate(data):
+        try:
+            array = np.asarray(one, np.float64) if place % 2 == 0 else np.asarray(one)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"data[{place}]: must be an array of numbers, not sparse or of rows that differ") from error
+        if array.dtype == object:
+            array = np.where(pd.isna(array), "", array.astype(str))
+        if array.dtype.kind not in "biufUM" or not array.ndim:
+            raise UserError(f"data[{place}]: must be an array of numbers or texts, not of {array.dtype}")
+        arrays.append(array.astype(str) if array.dtype.kind == "M" else array)
+    return arrays
+
+
 def _npz(arrays: Sequence[npt.NDArray[np.generic]]) -> bytes:
     content = BytesIO()
-    plain = [one.astype(str) if one.dtype == object else one for one in arrays]
-    np.savez(content, allow_pickle=False, **dict(zip(NAMES[len(arrays)], plain, strict=True)))
+    np.savez(content, allow_pickle=False, **dict(zip(NAMES[len(arrays)], arrays, strict=True)))
     return content.getvalue()
 
 
 def _parquet(frame: "pd.DataFrame") -> bytes:
     try:
         content: bytes = frame.to_parquet(index=False)
-    except (TypeError, ValueError, ImportError) as error:
+    except (TypeError, ValueError, ImportError, NotImplementedError) as error:
         raise UserError(f"data: must be a table that Parquet can hold ({on_one_line(error)})") from error
     return content

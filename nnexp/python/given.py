@@ -9,7 +9,7 @@ from nnexp.core.component import Component, InvalidFieldError, annotations
 from nnexp.core.errors import UserError
 from nnexp.core.words import no_such_key
 
-Given: TypeAlias = str | Sequence[str] | Mapping[str, object]
+Given: TypeAlias = str | Sequence[str] | Mapping[str, object] | None
 """Overrides as a text, a list of texts, or values by their keys."""
 C = TypeVar("C", bound=Component)
 
@@ -29,15 +29,21 @@ def overrides_of(
     """
     values = {key.replace("__", "."): value for key, value in keywords.items()}
     texts: list[str] = []
-    if isinstance(given, str):
+    if given is None:
+        texts = []
+    elif isinstance(given, str):
         try:
             texts = shlex.split(given)
         except ValueError as error:
             raise UserError(f"{given}: must have its quotes in pairs") from error
     elif isinstance(given, Mapping):
         values = {**given, **values}
-    else:
+    elif isinstance(given, Sequence) and all(isinstance(one, str) for one in given):
         texts = [*given]
+    else:
+        raise UserError(
+            f"overrides={given!r}: must be texts such as optimizer.learning_rate=0.3, or values by their keys"
+        )
     entries = [*_entries(values)]
     objects = {key: value for key, value in entries if isinstance(value, Component)}
     return [*texts, *(f"{key}={write(value)}" for key, value in entries if key not in objects)], objects

@@ -7,7 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from nnexp.config.command_line import arranged
-from nnexp.config.compose import compose_experiment, options_of, sweep_config
+from nnexp.config.compose import compose_experiment, options_of, searched, sweep_config
 from nnexp.config.written import alternatives, written
 from nnexp.core.build import TARGET, build
 from nnexp.core.errors import UserError
@@ -82,8 +82,7 @@ def sweep(
     if objects:
         raise UserError(f"{next(iter(objects))}: must be given by name in a sweep; run takes objects, one at a time")
     texts = _with_data(data, texts)
-    if config_dir is not None:
-        texts.append(f"hydra.searchpath=[file://{Path(config_dir).resolve()}]")
+    texts += searched(config_dir)
     show = "verbose=false" not in texts
     arguments = arranged(texts)
     with sweep_config(arguments) as (loader, config):
@@ -104,11 +103,11 @@ def load(name: str | Path, output_dir: str | Path = "outputs") -> Result | Sweep
         name: The folder or the ID.
         output_dir: Where runs were written, for an ID.
     """
-    folder = Path(name).expanduser()
+    folder = Path(str(name)).expanduser()
     record = SweepRecord.read(folder)
     if record is not None:
         return Sweep(results_in(folder, record), folder)
-    return load_run(str(folder if folder.exists() else name), Path(output_dir))
+    return load_run(str(folder if folder.exists() else str(name)), Path(output_dir))
 
 
 def _with_data(data: Examples | None, texts: Sequence[str]) -> list[str]:

@@ -5,18 +5,23 @@ from dataclasses import replace
 from pathlib import Path
 
 from nnexp.config.experiment import Experiment
+from nnexp.config.overrides import command
 from nnexp.core.build import build
 from nnexp.core.errors import DamagedError, UserError
+from nnexp.core.files import is_there
 from nnexp.core.npz import read_arrays
+from nnexp.data.csv import Csv
 from nnexp.nn.network import Layout
 from nnexp.runs.prepare import prepare
-from nnexp.runs.record import history_of, read_record, summary_in
+from nnexp.runs.record import RECORD, history_of, read_record, summary_in
 from nnexp.runs.recorded_run import files_of, read_config
 from nnexp.runs.result import Result, result_of
 from nnexp.storage.run_folder import CONFIG, HISTORY, PARAMETERS, SUMMARY
 from nnexp.storage.saved_model import flat_parameters
 from nnexp.training.history import Outcome
 
+ARRAYS = "arrays"
+"""The folder, in an output folder, of data that were in memory."""
 SNAPSHOT = re.compile(r"parameters_(?:epoch|iteration)_(\d+)\.npz")
 
 
@@ -28,8 +33,10 @@ def load_run(name: str, output_dir: Path) -> Result:
     with files_of(name, output_dir, (CONFIG, HISTORY, SUMMARY, PARAMETERS)) as folder:
         title = f"run={name}"
         record, summary = read_record(folder), summary_in(folder)
+        if record is None and is_there(folder / RECORD):
+            raise UserError(f"{title}: must have files that nobody has changed ({RECORD})")
         overrides = () if record is None else record.overrides
-        ready = prepare(build(read_config(folder, title), Experiment), overrides)
+        ready = prepare(_moved(build(read_config(folder, title), Experiment), folder), overrides)
         if summary is None:
             raise UserError(f"{title}: must have files that nobody has changed ({SUMMARY})")
         if ready.dataset.digest != summary.data_digest:
@@ -46,6 +53,8 @@ def load_run(name: str, output_dir: Path) -> Result:
             }
         except (OSError, ValueError, DamagedError) as error:
             raise UserError(f"{title}: must have files that nobody has changed ({error})") from error
+        if summary.end and (not len(history) or history.at(-1) != {**summary.end}):
+            raise UserError(f"{title}: must have files that nobody has changed ({HISTORY})")
         outcome = Outcome(
             history=history,
             learned=learned,
@@ -54,4 +63,18 @@ def load_run(name: str, output_dir: Path) -> Result:
             snapshots=dict(sorted(moments.items())),
             final=history.place(summary.final_time),
         )
-        return replace(result_of(ready, outcome, folder, seconds=summary.seconds), summary=summary)
+        result = replace(result_of(ready, outcome, folder, seconds=summary.seconds), summary=summary)
+        return result if record is not None else replace(result, command=command("replay", str(folder)))
+
+
+def _moved(experiment: Experiment, folder: Path) -> Experiment:
+    """Return an experiment whose data, kept in its output folder, are found where the folder is now."""
+    dataset = experiment.dataset
+    if not isinstance(dataset, Csv) or dataset.path is None or is_there(Path(dataset.path)):
+        return experiment
+    kept = Path(dataset.path)
+    if kept.parent.name != ARRAYS:
+        return experiment
+    places = [parent / ARRAYS / kept.name for parent in folder.absolute().parents]
+    found = next((place for place in places if is_there(place)), kept)
+    return replace(experiment, dataset=replace(dataset, path=str(found)))

@@ -30,7 +30,7 @@ ACTIVATIONS = {
     "Tanh": "np.tanh(x)",
     "Identity": "x",
     "ReLU": "np.maximum(x, 0.0)",
-    "LeakyReLU": "x * np.where(x > 0, 1, {slope})",
+    "LeakyReLU": "(x * np.where(x > 0, 1, {slope})).astype(x.dtype)",
     "ELU": ELU,
     "SELU": f"{ELU.format(alpha=SELU.ALPHA)} * {SELU.SCALE}",
     "Softplus": "np.maximum(x, 0) + np.log1p(np.exp(-np.abs({beta} * x))) / {beta}",

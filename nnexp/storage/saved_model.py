@@ -206,9 +206,11 @@ class SavedModel:
 
         Raises UserError if a column or a cell is missing, or of the wrong type; it calls the table by its title.
         """
-        lacking = [column.name for column in self.columns if column.name not in frame.columns]
+        lacking = [column.name for column in self.columns if [*frame.columns].count(column.name) != 1]
         if lacking:
-            raise UserError(f"{title}: must have the columns of the training, and lacks {listed(lacking)}")
+            raise UserError(
+                f"{title}: must have the columns of the training, and not each of them once: {listed(lacking)}"
+            )
         source = self.source
         unknown = Counter[str]() if source.unknown == "ignore" else None
         cleaned = source.reading.cleaned(frame.reset_index(drop=True), self.words)
@@ -223,10 +225,29 @@ class SavedModel:
 
         if isinstance(x, pd.DataFrame):
             return self.of_frame(x.set_axis([str(name) for name in x.columns], axis=1), "x")
-        array = np.asarray(x, np.float64)
+        try:
+            array = np.asarray(x, np.float64)
+        except (TypeError, ValueError) as error:
+            raise UserError(f"x: must be numbers of shape (examples, {self.description.features})") from error
         if array.ndim != 2 or array.shape[1] != self.description.features:
             raise UserError(f"x: must have the shape (examples, {self.description.features}), not {array.shape}")
-        return array
+        return self.checked(array, "x")
+
+    def checked(self, raw: Array, title: str) -> Array:
+        """Return raw features with missing ones filled in as in training.
+
+        Raises UserError if one is missing or infinite otherwise; it calls them by their title.
+        """
+        fills = [
+            np.nan if one.fill is None else one.fill
+            for column in self.columns
+            for one in [column] * len(column.features)
+        ]
+        filled = np.where(np.isnan(raw), np.array(fills), raw)
+        wrong = np.flatnonzero(~np.isfinite(filled).all(axis=1))
+        if len(wrong):
+            raise UserError(f"{title}: must have a finite number for every feature, and row {wrong[0] + 1} has none")
+        return filled
 
     def answers(self, raw: Array) -> Answers:
         """Return the predictions for examples, given their raw features: classes, numbers or embeddings."""

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array, Component
+from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data
 from nnexp.nn.layers import Activate, Layer
 from nnexp.nn.network import Slot
@@ -81,13 +82,17 @@ def start_of(recipe: Recipe, data: Data) -> Start:
     examples, stack = few(recipe, data, MOST_EXAMPLES), _stack([recipe], data)
     x, fan_in, layers = examples.rows(), data.train.x.shape[-1], []
     for number, (layer, cell) in enumerate(stack.network.parts()):
-        x, fan_out = layer.forward(x, cell), layer.fan_out(fan_in)
+        fan_out, name = layer.fan_out(fan_in), names_of(recipe.layers)[number]
+        x = layer.forward(x, cell)
+        if not isinstance(x, np.ndarray) or x.shape[-1] != fan_out:
+            found = f"an array of {x.shape[-1]}" if isinstance(x, np.ndarray) else type(x).__name__
+            raise UserError(f"{name}: must return from `forward` an array of {fan_out} units, not {found}")
         slots = slots_of(stack, number)
         weights = [stack.theta[0, slot.begin : slot.end] for slot in slots if slot.start == "weight"]
         size = float(np.sqrt(np.mean(np.concatenate(weights) ** 2))) if weights else None
         layers.append(
             LayerStart(
-                name=names_of(recipe.layers)[number],
+                name=name,
                 fan_in=fan_in,
                 fan_out=fan_out,
                 parameters=sum(slot.end - slot.begin for slot in slots),

@@ -1,5 +1,7 @@
 """Which of two settings is better: said where it is shown, and hardly ever of equal ones."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import ttest_ind
@@ -62,3 +64,9 @@ def test_of_a_thousand_edits_that_change_nothing_hardly_any_is_called_better_or_
         both = draw((1000, 2, 20))
         false = sum(pair(tuple(a.tolist()), tuple(b.tolist())).better is not None for a, b in both)
         assert 10 <= false <= 65, "5 % or less are expected; none at all would say nothing"
+
+
+def test_p_is_the_same_from_either_side_also_where_nothing_varies() -> None:
+    a, b = Measured("A", (0.3, 0.3, 0.3)), Measured("B", (0.1, 0.1, 0.1))
+    assert Pair(a, b, "test/loss", 1).p == Pair(b, a, "test/loss", 1).p == 0
+    assert Pair(a, replace(a, name="B"), "test/loss", 1).p == 1

@@ -25,6 +25,7 @@ NETWORKS = {
     "distances": ["loss=mean_squared_error", "architecture.output=sigmoid"],
     "softmax": ["dataset=iris", "loss=mean_squared_error", "architecture.output=softmax"],
     "float32": ["dtype=float32"],
+    **{f"float32 {name}": ["dtype=float32", f"architecture.activation={name}"] for name in EVERY_ACTIVATION.split(",")},
     "numbers": REGRESSION,
     "scaled numbers": [*REGRESSION, "dataset.standardize_targets=true", "dataset.standardize=false"],
     "names": ["dataset=heart", "architecture.activation=gelu"],

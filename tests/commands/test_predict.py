@@ -399,3 +399,26 @@ def test_reading_imports_nothing_that_training_needs(flats: Path, tmp_path: Path
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
     )
     assert done.stderr.splitlines()[-1] == "set()"
+
+
+def test_one_column_with_decimal_commas_is_not_cut_at_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "table.csv").write_text("".join(f"{row},5;{2 * row},0\n" for row in range(30)))
+    keys = ["dataset.separator=;", "dataset.decimal=,", "dataset.header=false", "dataset.kind=regression"]
+    keys.append("dataset.standardize_targets=true")
+    trained = run(
+        ["dataset=csv", f"dataset.path={tmp_path / 'table.csv'}", *keys, "loss=mean_squared_error"],
+        trainer__epochs=2,
+        tracking="none",
+        verbose=False,
+        output_dir=tmp_path,
+    )
+    (tmp_path / "new.csv").write_text("1,5\n2,7\n")
+    capsys.readouterr()
+    main([str(trained.folder), str(tmp_path / "new.csv")])
+    said = [float(line) for line in capsys.readouterr().out.splitlines()[1:]]
+    assert said == pytest.approx(trained.predict([[1.5], [2.7]]).tolist())
+
+
+def test_a_header_that_is_no_yaml_is_refused(flats: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"--header='?\[1'?: must be"):
+        main([str(flats), str(tmp_path / "flats.csv"), "--header", "[1"])

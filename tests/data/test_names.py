@@ -42,3 +42,8 @@ def test_two_columns_that_yaml_reads_alike_need_quotes() -> None:
     line = "dataset.target=1: must have its quotes, '1' or '01', for YAML reads both alike"
     with pytest.raises(UserError, match=f"^{re.escape(line)}$"):
         column_named(read("1"), ["1", "01", "2"], "dataset.target")
+
+
+def test_a_name_as_it_stands_comes_before_one_with_white_space() -> None:
+    assert column_named("y", [" y", "y", "x"], "dataset.target") == "y"
+    assert column_named("y", [" y", "x"], "dataset.target") == " y"

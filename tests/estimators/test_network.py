@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from nnexp import run
 from nnexp.estimators import NetworkClassifier, NetworkRegressor
+from nnexp.estimators.network import composed
 
 
 @parametrize_with_checks(  # type: ignore[untyped-decorator]
@@ -80,7 +81,9 @@ def test_regressions_of_one_and_of_several_targets() -> None:
         ({"epochs": 0}, "trainer.epochs=0: must be a whole number of at least 1"),
         ({"learning_rate": -1.0}, "optimizer.learning_rate=-1.0: must be"),
         ({"optimizer": "sgd", "learning_rate": 1e300}, "learning_rate=1e[+]300: must be smaller"),
-        ({"overrides": ("trainer.epoch=3",)}, "trainer.epoch"),
+        ({"overrides": ("trainer.early_stopping={patience: 1}",)}, "early_stopping.* has no effect here"),
+        ({"overrides": ("dataset=iris",)}, "dataset=iris has no effect here"),
+        ({"overrides": ("architecture.hiden=[3]",)}, "architecture.hiden: no such key"),
     ],
 )
 def test_wrong_parameters_are_one_line(
@@ -89,3 +92,12 @@ def test_wrong_parameters_are_one_line(
     with pytest.raises(ValueError, match=message) as raised:
         NetworkClassifier(epochs=3).set_params(**parameters).fit(*iris)
     assert len(str(raised.value).splitlines()) == 1
+
+
+def test_all_examples_can_be_one_batch_and_composed_configs_are_not_kept_for_every_seed(
+    iris: tuple[np.ndarray, np.ndarray],
+) -> None:
+    before = composed.cache_info().currsize
+    for seed in range(5):
+        NetworkClassifier(batch_size="full", epochs=2, random_state=seed).fit(*iris)
+    assert composed.cache_info().currsize <= before + 1

@@ -1,14 +1,19 @@
 """Data in memory: arrays and tables, of classes and of numbers."""
 
+from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
+from scipy.sparse import csr_matrix
 from sklearn.datasets import load_diabetes, load_digits, load_iris
 
-from nnexp import UserError, run, sweep
+from nnexp import UserError, load, run, sweep
 from nnexp.python.data import Examples
+from nnexp.runs.result import Result
 from tests.conftest import CommandLine
 
 QUICK = {"tracking": "none", "figures": False, "verbose": False, "trainer.epochs": 3}
@@ -73,3 +78,58 @@ def test_a_sweep_learns_them_too(tmp_path: Path) -> None:
 def test_other_data_are_refused_in_a_line(data: Examples, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"data: must be \(x, y\)"):
         run(QUICK, data=data, output_dir=tmp_path)
+
+
+X, Y = IRIS_X[:60, :2], (IRIS_X[:60, 0] > 5).astype(int)
+WITHOUT = np.where(np.arange(60) < 3, None, np.array(["a", "b"], object)[Y])
+REFUSED: dict[str, tuple[Callable[[], Examples], str]] = {
+    "labels that are missing": (lambda: (X, np.where(np.arange(60) < 3, np.nan, Y)), "row 1 has none"),
+    "labels that are None": (lambda: (X, WITHOUT), "must have a label for each row of x, and row 1 has none"),
+    "labels that are empty": (lambda: (X, np.where(np.arange(60) < 3, "", "a")), "row 1 has none"),
+    "test examples of another width": (lambda: (X, Y, X[:, :1], Y), "of the shape of those of the training"),
+    "an infinite number": (
+        lambda: pd.DataFrame({"a": [*X[:-1, 0], np.inf], "y": Y}),
+        "in column a, and row 60 has inf",
+    ),
+    "missing features": (lambda: (np.where(X > 6, np.nan, X), Y), "dataset.missing=refuse: must be mean, median"),
+    "lists in cells": (lambda: pd.DataFrame({"a": [[1], [2]] * 30, "y": Y}), "in each cell of column a, not a list"),
+    "no rows": (pd.DataFrame, "data: must have rows and columns"),
+    "rows that differ": (lambda: ([[1], [1, 2]], [0, 1]), "data.0.: must be an array of numbers"),
+    "a sparse matrix": (lambda: (csr_matrix(X), Y), "data.0.: must be an array of numbers, not sparse"),
+    "complex targets": (lambda: (X, Y * 1j), "data.1.: must be an array of numbers or texts, not of complex128"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_learned_is_refused_in_a_line(name: str, tmp_path: Path) -> None:
+    data, message = REFUSED[name]
+    kind = {"dataset.kind": "classification"} if "missing" in name else {}
+    with pytest.raises(UserError, match=message):
+        run({**QUICK, **kind}, data=data(), output_dir=tmp_path)
+
+
+def test_a_column_with_a_word_is_noted_as_one_of_names_and_decimals_are_numbers(tmp_path: Path) -> None:
+    odd = pd.DataFrame({"a": ["1O", *(str(place % 5) for place in range(1, 60))], "y": Y})
+    assert "taken as names: a (1O)" in run(QUICK, data=odd, output_dir=tmp_path).notes
+    exact = pd.DataFrame({"a": [Decimal("1.5") * place for place in range(60)], "y": Y})
+    assert run(QUICK, data=exact, output_dir=tmp_path).trained.fan_in == 1
+
+
+def test_features_that_are_no_numbers_are_not_predicted(tmp_path: Path) -> None:
+    result = run(QUICK, data=(X, Y), output_dir=tmp_path)
+    wrong: list[npt.ArrayLike] = [[[np.nan, 1.0]], [[1.0, 2.0], [np.inf, 1.0]], [["u", "v"]]]
+    for x in wrong:
+        with pytest.raises(UserError, match="x: must "):
+            result.predict(x)
+    gaps = X.copy()
+    gaps[::7, 0] = np.nan
+    filled = run({**QUICK, "dataset.missing": "mean"}, data=(gaps, Y), output_dir=tmp_path)
+    assert "missing numbers (1 9)" in filled.notes[0]
+
+
+def test_a_moved_output_folder_brings_its_data(tmp_path: Path) -> None:
+    result = run(QUICK, data=(X, Y), output_dir=tmp_path / "here")
+    (tmp_path / "here").rename(tmp_path / "there")
+    moved = load(tmp_path / "there" / result.folder.relative_to(tmp_path / "here"))
+    assert isinstance(moved, Result)
+    assert moved.summary == result.summary

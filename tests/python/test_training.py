@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import StringIO
@@ -182,3 +182,40 @@ def test_it_works_within_a_hydra_program_of_somebody_else(tmp_path: Path) -> Non
     shown = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "rate 0.25 app" in shown
     assert "rate 0.5 app" in shown
+
+
+def test_damaged_files_are_refused_and_a_lost_command_is_not_made_up(tmp_path: Path) -> None:
+    for name, damage in (("history.csv", ""), ("history.csv", None), ("run.json", "{"), ("parameters.npz", "x")):
+        folder = run(QUICK, output_dir=tmp_path / name / str(damage)).folder
+        (folder / name).unlink() if damage is None else (folder / name).write_text(damage)
+        with pytest.raises(UserError, match=r"must have files that nobody has changed"):
+            load(folder)
+    folder = run(QUICK, output_dir=tmp_path).folder
+    (folder / "run.json").unlink()
+    known = load(folder)
+    assert isinstance(known, Result)
+    assert known.command.startswith("python -m nnexp replay ")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([3], r"overrides=\[3\]: must be texts such as optimizer.learning_rate=0.3"),
+        ({"optimizer.learning_rate": {0.1}}, "{0.1}: must be a number, a text, a list or the like, not a set"),
+        ({"architecture.activation": Sine}, "must be a number, a text, a list or the like, not a ABCMeta"),
+        ("'", "must have its quotes in pairs"),
+    ],
+)
+def test_what_is_no_override_is_one_line(given: Sequence[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        run(given)
+
+
+def test_a_folder_of_configs_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="config_dir=nowhere: must be a folder"):
+        run(QUICK, "nowhere")
+    own = tmp_path / "my, configs [1]" / "optimizer"
+    own.mkdir(parents=True)
+    (own / "slow.yaml").write_text("_target_: nnexp.optim.optimizers.SGD\nlearning_rate: 0.001\n")
+    slow = run([*QUICK[1:], "optimizer=slow"], own.parent, output_dir=tmp_path)
+    assert slow.config["optimizer"] == {"_target_": "nnexp.optim.optimizers.SGD", "learning_rate": 0.001}

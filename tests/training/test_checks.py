@@ -183,3 +183,21 @@ def test_a_network_that_starts_all_the_same_learns_nothing_by_heart() -> None:
     data = experiment.dataset.load()
     learned = by_heart(experiment.recipe(data), data)
     assert learned.right < learned.examples == 8
+
+
+@dataclass(frozen=True)
+class Forgetful(Tanh):
+    """Forgets to return its output."""
+
+    def forward(self, z: Array, a: Array) -> Array:
+        np.tanh(z, out=a)
+        return None  # type: ignore[return-value]
+
+
+def test_an_output_that_is_not_returned_is_told_with_its_layer() -> None:
+    experiment = compose_experiment()
+    data = experiment.dataset.load()
+    recipe = experiment.recipe(data)
+    layers = (recipe.layers[0], Activate(Forgetful()), *recipe.layers[2:])
+    with pytest.raises(UserError, match="1 Forgetful: must return from `forward` an array of 16 units, not NoneType"):
+        start_of(replace(recipe, layers=layers), data)

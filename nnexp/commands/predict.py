@@ -11,7 +11,7 @@ from typing import IO
 
 import numpy as np
 
-from nnexp.commands.arguments import parser
+from nnexp.commands.arguments import A_RUN, parser
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError, warn
 from nnexp.core.exits import ExitStatus
@@ -36,7 +36,7 @@ def main(words: Sequence[str]) -> None:
         "Print what a trained network says of every row of a table, as a table. The run's own files are enough: names, "
         "scaling and classes are those of its training.",
     )
-    arguments.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
+    arguments.add_argument("run", metavar="RUN", help=A_RUN)
     arguments.add_argument("input", metavar="TABLE", nargs="?", help="comma-separated values, named as the data was")
     arguments.add_argument("--to", metavar="FILE", help="where predictions go; standard output if not given")
     arguments.add_argument("--separator", default=",", help=r"what stands between two columns, \t for a tab")

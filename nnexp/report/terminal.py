@@ -3,8 +3,9 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from time import monotonic
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from nnexp.core.errors import printable
 from nnexp.report.rows import class_rows, error_rows, metric_rows, number, summary
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.table import Table
 
+NAME, LEAST_NAME = "name", 20
+"""The column of a list that is cut where a terminal is narrow, and what it keeps while another one can be left out."""
 REDRAW_SECONDS = 0.1
 WIDE_TERMINAL = 115
 """The columns of a terminal from which a progress bar shows a second metric."""
@@ -212,6 +215,46 @@ def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spa
     for column in table.columns[1:]:
         column.no_wrap = _width(longest, widths, kept) <= out.width  # it is the first one that is wrapped
     out.print(table)
+
+
+def show_list(
+    header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str], folders: Sequence[Path]
+) -> None:
+    """Print a table with a line for each row, its names as links to folders; in a pipe it is as wide as need be.
+
+    In a terminal, spare columns are left out, the first of them first, until a name has `LEAST_NAME` signs; then names
+    are cut.
+    """
+    from rich import box
+    from rich.style import Style
+    from rich.table import Table
+    from rich.text import Text
+
+    out = console()
+    if not is_live():
+        out.width = sum(max(map(len, cells)) + 3 for cells in zip(header, *rows, strict=True))
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
+    widths = {title: max(len(title), *map(len, cells)) for title, cells in columns.items()}
+    leaving, longest = list(spare), widths.pop(NAME)
+    while leaving and _room(widths, out.width) < min(longest, LEAST_NAME):
+        widths.pop(leaving.pop(0))
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    kept = [title for title in header if title in widths or title == NAME]
+    for title in kept:
+        right = all(cell[:1].isdigit() or not cell for cell in columns[title])
+        wide = max(1, _room(widths, out.width)) if title == NAME else None
+        justify: Literal["left", "right"] = "right" if right else "left"
+        table.add_column(title, justify=justify, no_wrap=True, overflow="ellipsis", max_width=wide)
+    for row, folder in zip(zip(*(columns[title] for title in kept), strict=True), folders, strict=True):
+        link = Style(link=folder.as_uri())
+        cells = [Text(printable(cell), link if title == NAME else "") for title, cell in zip(kept, row, strict=True)]
+        table.add_row(*cells)
+    out.print(table)
+
+
+def _room(widths: Mapping[str, int], width: int) -> int:
+    """Return what columns leave of a line for one more."""
+    return width - sum(one + 3 for one in widths.values()) - 2
 
 
 def _width(longest: int, widths: Mapping[str, int], names: Sequence[str]) -> int:

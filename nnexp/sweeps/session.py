@@ -234,6 +234,7 @@ class Session:
         written = write_or_rescue(report, path, PATIENCE_SECONDS if finished else 0.0) if results.runs else path
         errors = [] if recording is None else closed(recording, results, path, status, files=report_files(written))
         with suppress(OSError):  # who looks finds its lock released
+            self._folder.record = replace(self._folder.record, best=results.best)
             self._folder.note(status)
         self._folder.close()
 

@@ -15,7 +15,7 @@ SWEEPS, RUNS = "sweeps", "runs"
 LAST = "last"
 FEWEST_LETTERS = 4
 """The fewest letters of an ID that mean a run."""
-ROW = re.compile(r"\d{1,6}")
+ROW = re.compile(r"[1-9]\d{0,5}")
 LETTERS = re.compile(rf"[0-9a-f]{{{FEWEST_LETTERS},32}}")
 NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_.*_(?P<hash>[0-9a-f]{8}|[0-9a-f]{12})(_\d+)?")
 """The name of the folder of a run that was trained alone, with its config hash, or of a sweep, with its key."""
@@ -55,12 +55,12 @@ def find(name: str, output_dir: Path, *, key: str = "run", sweeps: bool = False)
         if found is None:
             raise UserError(f"{key}={name}: must be a run, and there is none in {relative(output_dir)}")
         return found
-    if ROW.fullmatch(name) and 0 < int(name) <= len(rows):
+    if ROW.fullmatch(name) and int(name) <= len(rows):
         row = rows[int(name) - 1]
         if is_sweep(row) and not sweeps:
             raise UserError(f"{key}={name}: must be a run, and row {name} of `nnexp runs` is the sweep {relative(row)}")
         return row
-    if ROW.fullmatch(name) and len(name) < FEWEST_LETTERS:
+    if name.isdecimal() and len(name) < FEWEST_LETTERS:
         raise UserError(f"{key}={name}: must be a row of `nnexp runs`, and {relative(output_dir)} has {len(rows)}")
     return _by_letters(name, output_dir, key=key, sweeps=sweeps) if LETTERS.fullmatch(name) else None
 

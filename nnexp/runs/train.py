@@ -20,6 +20,7 @@ from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
 from nnexp.report import terminal
+from nnexp.runs.change import beside_the_last
 from nnexp.runs.claim import claimed, go_on
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.runs.record import RECORD, finished_run, summary_in, write_error, write_record
@@ -93,7 +94,8 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                     raise
     history, diverged_step, final_time = result.history, result.diverged_step, result.summary.final_time
     if experiment.verbose is not False:
-        predictions, lines = result.predictions, file_and_links(result)
+        beside = beside_the_last(result.folder, record, result.summary, output_dir)
+        predictions, lines = result.predictions, [*beside, *file_and_links(result)]
         terminal.show_results(history, predictions, diverged_step, final_time, story=result.story, lines=lines)
     else:
         terminal.show_line(result.name, history, diverged_step, final_time)

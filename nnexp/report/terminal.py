@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from textwrap import shorten
 from time import monotonic
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -23,7 +24,12 @@ NAME, LEAST_NAME = "name", 20
 REDRAW_SECONDS = 0.1
 WIDE_TERMINAL = 115
 """The columns of a terminal from which a progress bar shows a second metric."""
+MIDDLE_TERMINAL = 80
+"""The columns from which a bar is long, and says how long it has taken."""
+WIDTH_OF_SHORT, WIDTH_OF_LONG = 30, 48
+"""The columns of a bar of runs, but for the numbers of its counter and the text behind it."""
 PLUS_MINUS = "\N{PLUS-MINUS SIGN}"
+TRAIN_AND_TEST = "train / test"
 PIPED_WIDTH = 100
 """The columns of a table in a pipe."""
 PIPED_LINES = 10
@@ -84,15 +90,18 @@ def _reported(trainer: Trainer) -> set[int]:
 
 
 @contextmanager
-def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that adds to the number of runs that are done, shown as a bar, or as lines in a pipe."""
+def runs_progress(total: int) -> Iterator[Callable[[int, str], None]]:
+    """Yield a function that adds to the number of runs that are done, shown as a bar, or as lines in a pipe.
+
+    Behind the bar stands a text, such as the best so far, as many words as there is room for.
+    """
     if total == 0:
-        yield lambda runs: None  # noqa: ARG005
+        yield lambda runs, text: None  # noqa: ARG005
     elif not is_live():
         marks = {max(1, total * mark // PIPED_LINES) for mark in range(1, PIPED_LINES + 1)}
         done = 0
 
-        def count(runs: int) -> None:
+        def count(runs: int, text: str) -> None:  # noqa: ARG001
             nonlocal done
             if any(done < mark <= done + runs for mark in marks):
                 print(f"{done + runs}/{total} runs", flush=True)
@@ -101,8 +110,15 @@ def runs_progress(total: int) -> Iterator[Callable[[int], None]]:
         yield count
     else:
         with _counting("runs") as bars:
-            task = bars.add_task("", total=total)
-            yield lambda runs: bars.advance(task, runs)
+            task = bars.add_task("", total=total, more="")
+            narrow = bars.console.width < MIDDLE_TERMINAL
+            taken = (WIDTH_OF_SHORT if narrow else WIDTH_OF_LONG) + 2 * len(str(total))
+            room = max(1, bars.console.width - taken)
+
+            def advance(runs: int, text: str) -> None:
+                bars.update(task, advance=runs, more=shorten(printable(text), room, placeholder=""))
+
+            yield advance
 
 
 @contextmanager
@@ -113,21 +129,24 @@ def waiting(what: str, left: Callable[[], int]) -> Iterator[Callable[[], None]]:
     else:
         with _counting(what) as bars:
             total = left()
-            task = bars.add_task("", total=total)
+            task = bars.add_task("", total=total, more="")
             yield lambda: bars.update(task, completed=total - left())
 
 
 def _counting(what: str) -> "Bars":
+    """Return a bar with a counter, which stays in a narrow terminal, and room for a text behind it, `more`."""
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
     columns = (
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn(what),
-        BarColumn(bar_width=20),
-        TimeElapsedColumn(),
+        BarColumn(bar_width=10 if console().width < MIDDLE_TERMINAL else 20),
+        *([] if console().width < MIDDLE_TERMINAL else [TimeElapsedColumn()]),
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
+        TextColumn("{task.fields[more]}", markup=False, table_column=Column(no_wrap=True)),
     )
     return Bars(*columns, transient=True)
 
@@ -195,8 +214,10 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     console().print(_table(header, rows))
 
 
-def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str]) -> None:
-    """Print a table; in a narrow terminal, spare columns are left out, the first of them first.
+def show_fitting_table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], spare: Sequence[str], *, first_is_best: bool = False
+) -> None:
+    """Print a table, its best row bold; in a narrow terminal, spare columns are left out, the first of them first.
 
     Where that is not enough, a deviation stands below its mean.
     """
@@ -211,6 +232,8 @@ def show_fitting_table(header: Sequence[str], rows: Sequence[Sequence[str]], spa
     if _width(longest, widths, kept) > out.width:
         chosen = [[cell.replace(f" {PLUS_MINUS} ", f"\n{PLUS_MINUS} ") for cell in row] for row in chosen]
     table = _table(kept, chosen)
+    if first_is_best:
+        table.rows[0].style = "bold"
     table.columns[0].min_width = min(longest, out.width // 2)
     for column in table.columns[1:]:
         column.no_wrap = _width(longest, widths, kept) <= out.width  # it is the first one that is wrapped
@@ -266,11 +289,13 @@ def _width(longest: int, widths: Mapping[str, int], names: Sequence[str]) -> int
 def _bar(trainer: Trainer) -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
+    from rich.table import Column
 
+    narrow = console().width < MIDDLE_TERMINAL
     columns = (
-        MofNCompleteColumn(),
+        MofNCompleteColumn(table_column=Column(no_wrap=True)),
         TextColumn(f"{trainer.unit}s"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=5 if narrow else 20),
         TimeRemainingColumn(compact=True),
         TextColumn("left  {task.fields[metrics]}"),
     )
@@ -283,16 +308,16 @@ def _bar(trainer: Trainer) -> Iterator[Progress]:
             nonlocal drawn
             if monotonic() - drawn > REDRAW_SECONDS:
                 drawn = monotonic()
-                bars.update(task, completed=epoch, metrics=_short(metrics, most))
+                bars.update(task, completed=epoch, metrics=_short(metrics, most, "" if narrow else TRAIN_AND_TEST))
 
         yield show
 
 
-def _short(metrics: Mapping[str, float], most: int = 2) -> str:
+def _short(metrics: Mapping[str, float], most: int = 2, begin: str = TRAIN_AND_TEST) -> str:
     """Return the loss and the next metrics, `most` in all, of the training and test part in little space."""
     names = [name.removeprefix("train/") for name in metrics if name.startswith("train/")][:most]
     values = [f"{name} {number(metrics[f'train/{name}'])} / {number(metrics[f'test/{name}'])}" for name in names]
-    return "  ".join(["train / test", *values])
+    return "  ".join([begin, *values] if begin else values)
 
 
 def _line(time: int, trainer: Trainer, metrics: Mapping[str, float]) -> str:

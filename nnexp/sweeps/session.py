@@ -43,6 +43,7 @@ from nnexp.runs.result import result_of
 from nnexp.runs.tracked import InStore, deliver_command, note, note_beginning, tracked_as, write_tracked
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
+from nnexp.sweeps.best_so_far import BestSoFar
 from nnexp.sweeps.check import Loaded, asked, checked
 from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.fresh_seeds import ASKED_AGAIN, CHEAP, FRESH_SEEDS, jobs_to_confirm
@@ -99,6 +100,7 @@ class Session:
         self._trained: set[str] = set()
         self._folder: SweepFolder | None = None
         self._recording: RecordingThread | None = None
+        self._best: BestSoFar | None = None
         self._output_dir, self._tags = Path(), dict[str, str]()
         self._seed, self._work, self._confirming = 0, 0, False
 
@@ -160,13 +162,14 @@ class Session:
                 trained = begin_training(options, runs, missing, reused, pool=pool, most_bytes=workers.stack_bytes)
             recording = self._recording = self._recording or self._start_recording(runs[0].experiment.tracking, folder)
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
+            best = self._best = self._best or BestSoFar(self._options.metric, swept_keys_of(jobs))
             for place, run in chain(reused.items(), self._written(runs, trained, folder.runs)):
                 for same in places[run.config_hash]:
                     again = run.config_hash not in self._trained
                     here = replace(run, job=tuple(jobs[same]), reused=again, fresh=self._confirming)
                     self._swept[begin + same] = here
                 recording.put(run)
-                progress(int(place not in reused))
+                progress(int(place not in reused), best.told(run))
         return [run for run in self._swept[begin:] if run is not None]
 
     def jobs_to_confirm(self) -> list[Job]:

@@ -20,9 +20,7 @@ SWEEP = (
 QUIET = ("tracking=none", "sweep.confirm=0", "hydra.launcher.jobs=1", "hydra.launcher.stack_megabytes=1")
 
 
-@pytest.mark.parametrize(
-    ("columns", "told"), [(60, r"best 0\.\d{4} test/loss"), (140, r"best 0\.\d{4} test/loss \S+=.*")]
-)
+@pytest.mark.parametrize(("columns", "whose"), [(60, ""), (140, r" \S+=.*")])
 def test_the_bar_has_its_counter_and_the_best_so_far(nnexp: CommandLine, columns: int, whose: str) -> None:
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (24, columns))

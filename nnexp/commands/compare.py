@@ -12,7 +12,7 @@ from nnexp.commands.arguments import A_RUN, parser
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, is_there, new_folder, writable_folder
-from nnexp.core.output import is_all_printed
+from nnexp.core.output import is_all_printed, meanwhile
 from nnexp.report import terminal
 from nnexp.report.rows import number
 from nnexp.runs.recorded_run import RecordedRun, recorded_run
@@ -91,6 +91,7 @@ def show(names: Sequence[str], output_dir: Path) -> None:
         terminal.show_lines(["The configs are the same."])
     terminal.show_table(("metric", *runs), metric_rows([*runs.values()]))
     if any(len(run.history) for run in runs.values()):
+        meanwhile("Drawing the curves")
         folder = new_folder(output_dir / "comparisons", time.strftime("%Y-%m-%d_%H-%M-%S"))
         draw(runs, different, folder)
         terminal.show_lines([f"Picture {folder / 'comparison.png'}"])

@@ -16,6 +16,7 @@ from nnexp.config.experiment import Experiment
 from nnexp.core.disk import write_or_rescue
 from nnexp.core.errors import TrackingError, UserError, warn
 from nnexp.core.files import is_there, writable_folder
+from nnexp.core.output import meanwhile
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
@@ -207,6 +208,7 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
 
 def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path) -> None:
     """Record the finished run in a folder, its own or where it was rescued; if that fails, it is delivered later."""
+    meanwhile("Recording the run")
     done = finished_run(folder)
     try:
         tracked.finish(done)

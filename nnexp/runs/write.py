@@ -5,6 +5,7 @@ from shutil import rmtree
 
 from nnexp.core.errors import UserError, warn
 from nnexp.core.files import write_text
+from nnexp.core.output import meanwhile
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
 from nnexp.runs.prepare import Ready
@@ -34,6 +35,7 @@ def write_run(
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
     if figures:
+        meanwhile("Drawing figures")
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / FIGURES)
     write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn, result.story))
     result.summary.write(folder, durable=durable)

@@ -33,6 +33,7 @@ from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import absolute, clear, unwritable, writable_folder
 from nnexp.core.locks import held, lock_of
+from nnexp.core.output import meanwhile
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
@@ -229,6 +230,8 @@ class Session:
             recording.close()
             if finished:
                 recording.check()
+
+        meanwhile("Writing the report")
 
         def report(folder: Path) -> Path:
             write_report(results, folder, figures=finished)

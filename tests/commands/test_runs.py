@@ -1,14 +1,10 @@
 """`nnexp runs` lists what an output folder has, and its rows and other short names are understood by all commands."""
 
 import json
-import os
-import pty
 import re
 import shutil
-import termios
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -147,20 +143,11 @@ def test_a_run_that_is_trained_is_running(outputs: Path, rows: Rows) -> None:
 def test_the_table_fits_into_a_terminal_and_names_lead_to_folders(
     outputs: Path, nnexp: CommandLine, columns: int, titles: str
 ) -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, columns))
-    with nnexp.start("runs", "--output-dir", str(outputs), output=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # the end of a terminal
-            while piece := os.read(ours, 4096):
-                shown += piece
-    os.close(ours)
-    assert process.returncode == 0
-    assert one(outputs, "adam").as_uri() in shown.decode()
-    lines = re.sub(r"\x1b\]8;.*?\x1b\\|\x1b\[\d*m", "", shown.decode()).splitlines()
+    shown = nnexp.on_terminal("runs", "--output-dir", str(outputs), columns=columns)
+    assert one(outputs, "adam").as_uri() in shown
+    lines = re.sub(r"\x1b\]8;.*?\x1b\\|\x1b\[\d*[mK]", "", shown).splitlines()
     assert max(map(len, lines)) <= columns
-    assert " ".join(lines[1].split()) == titles
+    assert titles in [" ".join(line.split()) for line in lines]
 
 
 def test_a_thousand_runs_are_listed_fast(tmp_path: Path, outputs: Path, rows: Rows) -> None:

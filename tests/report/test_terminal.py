@@ -1,10 +1,6 @@
 """The bar of a sweep, on a real terminal."""
 
-import os
-import pty
 import re
-import termios
-from contextlib import suppress
 
 import pytest
 
@@ -22,17 +18,8 @@ QUIET = ("tracking=none", "sweep.confirm=0", "hydra.launcher.jobs=1", "hydra.lau
 
 @pytest.mark.parametrize(("columns", "whose"), [(60, ""), (140, r" \S+=.*")])
 def test_the_bar_has_its_counter_and_the_best_so_far(nnexp: CommandLine, columns: int, whose: str) -> None:
-    ours, theirs = pty.openpty()
-    termios.tcsetwinsize(theirs, (24, columns))
-    with nnexp.start(*SWEEP, *QUIET, output=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # the end of a terminal
-            while piece := os.read(ours, 4096):
-                shown += piece
-    os.close(ours)
-    assert process.returncode == 0
-    bars = [line for line in re.split(r"\x1b\[2K|\r|\n", shown.decode()) if " runs " in line]
+    shown = nnexp.on_terminal(*SWEEP, *QUIET, columns=columns)
+    bars = [line for line in re.split(r"\x1b\[2K|\r|\n", shown) if " runs " in line]
     plain = [re.sub(r"\x1b\[[?\d;]*\w", "", bar).rstrip() for bar in bars]
     assert plain
     assert all(re.match(r" ?\d+/16 runs ", bar) for bar in plain)

@@ -94,7 +94,7 @@ def show(names: Sequence[str], output_dir: Path) -> None:
         meanwhile("Drawing the curves")
         folder = new_folder(output_dir / "comparisons", time.strftime("%Y-%m-%d_%H-%M-%S"))
         draw(runs, different, folder)
-        terminal.show_lines([f"Picture {folder / 'comparison.png'}"])
+        terminal.show_links([("Picture", str(folder / "comparison.png"))])
 
 
 def differences(configs: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:

@@ -113,7 +113,7 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 
 def _open(address: str, *, browser: bool) -> None:
     """Print an address, and show it in a browser that has windows; one of the terminal would take that."""
-    terminal.show_lines([f"MLflow  {address}"])
+    terminal.show_links([("MLflow", address)])
     sys.stdout.flush()
     has_windows = sys.platform in ("darwin", "win32") or {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys()
     if browser and has_windows:

@@ -1,5 +1,6 @@
 """Output in the terminal: a progress bar, or plain lines in a pipe, and tables at the end."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from nnexp.core.errors import printable
+from nnexp.core.files import is_there, relative
 from nnexp.report.rows import class_rows, error_rows, metric_rows, number, summary
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
@@ -21,6 +23,11 @@ if TYPE_CHECKING:
 
 NAME, LEAST_NAME = "name", 20
 """The column of a list that is cut where a terminal is narrow, and what it keeps while another one can be left out."""
+LINKING_VARIABLES = ("WT_SESSION", "KITTY_WINDOW_ID", "KONSOLE_VERSION", "WEZTERM_PANE")
+LINKING_PROGRAMS = ("iTerm.app", "vscode", "WezTerm", "ghostty", "Hyper", "Tabby")
+LINKING_KINDS = ("xterm-kitty", "xterm-ghostty", "alacritty", "foot", "contour")
+LEAST_VTE = 5000
+"""What terminals say of themselves in which a text can be a link (OSC 8)."""
 REDRAW_SECONDS = 0.1
 WIDE_TERMINAL = 115
 """The columns of a terminal from which a progress bar shows a second metric."""
@@ -164,9 +171,8 @@ def show_results(
     final_time: int | None,
     *,
     story: Sequence[str],
-    lines: Sequence[str],
 ) -> None:
-    """Print the tables of a finished run, what became of it, and further lines."""
+    """Print the tables of a finished run, and what became of it."""
     out = console()
     if diverged_step is not None:
         out.print(f"\nDiverged: the loss is no longer finite at step {diverged_step}.", style="bold red")
@@ -178,13 +184,51 @@ def show_results(
     elif isinstance(predictions, NumberPredictions):
         out.print(_table(("test", "typical error", "of the training mean"), error_rows(predictions)))
     show_sentences(story)
-    show_lines(lines)
 
 
 def show_lines(lines: Sequence[str]) -> None:
     """Print lines of text."""
     for line in lines:
         console().print(printable(line), soft_wrap=True, markup=False)
+
+
+def show_links(rows: Sequence[tuple[str, str]]) -> None:
+    """Print folders, addresses and commands, each after its title; in a terminal that knows links they are links.
+
+    There an address is cut to what the line has room for, since a click needs no more of it.
+    """
+    from rich.style import Style
+    from rich.text import Text
+
+    out = console()
+    for title, target in rows:
+        link = _link_to(target) if is_live() and knows_links(os.environ) else None
+        if link is None:
+            show_lines([f"{title:7} {target}"])
+            continue
+        text = Text(printable(f"{title:7} {relative(Path(target)) if target != link else target}"))
+        text.stylize(Style(link=link), 8)
+        if target == link:
+            text.truncate(out.width, overflow="ellipsis")
+        out.print(text, soft_wrap=True)
+
+
+def _link_to(target: str) -> str | None:
+    """Return the address of a page or a folder; None if it is neither."""
+    if target.startswith(("http://", "https://")):
+        return target
+    return Path(target).as_uri() if target.startswith(os.sep) and is_there(Path(target)) else None
+
+
+def knows_links(environment: Mapping[str, str]) -> bool:
+    """Tell whether a terminal is known to show links: where it is not, an address has to stand there in full."""
+    vte = environment.get("VTE_VERSION", "")
+    return (
+        any(name in environment for name in LINKING_VARIABLES)
+        or environment.get("TERM_PROGRAM") in LINKING_PROGRAMS
+        or environment.get("TERM", "").startswith(LINKING_KINDS)
+        or (vte.isdecimal() and int(vte) >= LEAST_VTE)
+    )
 
 
 def show_sentences(lines: Sequence[str]) -> None:

@@ -96,8 +96,9 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     history, diverged_step, final_time = result.history, result.diverged_step, result.summary.final_time
     if experiment.verbose is not False:
         beside = beside_the_last(result.folder, record, result.summary, output_dir)
-        predictions, lines = result.predictions, [*beside, *file_and_links(result)]
-        terminal.show_results(history, predictions, diverged_step, final_time, story=result.story, lines=lines)
+        terminal.show_results(history, result.predictions, diverged_step, final_time, story=result.story)
+        terminal.show_lines(beside)
+        terminal.show_links(file_and_links(result))
     else:
         terminal.show_line(result.name, history, diverged_step, final_time)
     return result

@@ -61,7 +61,6 @@ def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
         warn(f"the run cannot be asked for predictions later: {error}")
 
 
-def file_and_links(result: Result) -> list[str]:
-    """Return lines with notes on the data, the folder of the files and how to open the run in MLflow."""
-    notes = [f"Data    {note}" for note in result.notes]
-    return [*notes, f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]
+def file_and_links(result: Result) -> list[tuple[str, str]]:
+    """Return notes on the data, the folder of the files and how to open the run in MLflow, each with its title."""
+    return [*(("Data", note) for note in result.notes), ("Files", str(result.folder)), *result.links]

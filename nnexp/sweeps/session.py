@@ -248,8 +248,8 @@ class Session:
             show_answer(results)
         tracked = None if recording is None else recording.tracked
         links = [] if tracked is None else tracked.links()
-        lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
-        lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
+        terminal.show_links([("Files", str(path)), *links])
+        lines = [f"Not recorded: {error}" for error in sorted(set(errors))]
         gone = [run for run in (*results.runs, *results.fresh) if is_gone(run, path)]
         if gone:
             lines.append(f"Not in {path}: {len(gone)} runs")

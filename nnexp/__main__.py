@@ -8,9 +8,9 @@ from importlib import import_module
 
 from nnexp.core.errors import UserError
 from nnexp.core.exits import exits
-from nnexp.core.output import let_no_print_fail
+from nnexp.core.output import let_no_print_fail, meanwhile
 
-COMMANDS = ("train", "check", "export", "compare", "replay", "predict", "deliver")
+COMMANDS = ("train", "check", "runs", "compare", "replay", "predict", "export", "ui", "deliver", "clean")
 """A module of `nnexp.commands` each; `nnexp COMMAND --help` explains it."""
 
 
@@ -20,6 +20,7 @@ def main() -> None:
     let_no_print_fail()
     with exits():
         name, arguments = command_of(sys.argv[1:])
+        meanwhile("Starting")
         if name == "train":
             gc.disable()  # until a run ends or a sweep begins: start-up makes only what is kept, and is faster without
         import_module(f"nnexp.commands.{name}").main(arguments)

@@ -2,10 +2,13 @@
 
 import gc
 import os
+import pty
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -116,6 +119,20 @@ class CommandLine:
             start_new_session=session,
             preexec_fn=prepare,  # noqa: PLW1509
         )
+
+    def on_terminal(self, *arguments: str, columns: int) -> str:
+        """Run to the end, well, on a terminal with so many columns, and return all that it was sent."""
+        ours, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, columns))
+        with self.start(*arguments, output=theirs, errors=theirs) as process:
+            os.close(theirs)
+            shown = b""
+            with suppress(OSError):  # the end of a terminal
+                while piece := os.read(ours, 4096):
+                    shown += piece
+        os.close(ours)
+        assert process.returncode == 0, shown
+        return shown.decode()
 
     def environment(self, **variables: str) -> dict[str, str]:
         """Return the environment of a user without a tracking server."""

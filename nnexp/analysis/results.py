@@ -427,6 +427,12 @@ class SweepResults:
         scored = [(fmean(scores), setting) for setting in self.settings if (scores := setting.scores(metric))]
         return [one for _, one in sorted(scored, key=lambda it: (self._class(it[1]), self.sign * it[0], it[1].name))]
 
+    @property
+    def best(self) -> dict[str, float]:
+        """Return the metrics of the setting that ranks first, means over its repeats; nothing where none does."""
+        scores = {name: self.ranked[0].scores(name) for name in self.metrics} if self.ranked else {}
+        return {name: fmean(values) for name, values in scores.items() if values}
+
     def _class(self, setting: Setting) -> tuple[bool, int]:
         """Return what counts before the reading: whether halving stopped it, how often it never reached the level."""
         return setting.halved, setting.without(str(self.metric)) if self.timed else 0

@@ -41,11 +41,15 @@ def show_answer(results: SweepResults) -> None:
         )
     else:
         few = len(results.settings) <= MOST_SETTINGS
-        header, rows = settings_table(results, results.settings if few else all_by_rank(results)[:BEST_SETTINGS])
+        header, rows = settings_table(results, all_by_rank(results)[: MOST_SETTINGS if few else BEST_SETTINGS])
         ranking = title(called(results))
         needed = {ranking, *map(title, _differing(results))}
         spare = [title(name) for name in results.metrics if title(name) in header and title(name) not in needed]
-        terminal.show_fitting_table(header, rows, spare if ranking else spare[:-1])
+        spare = spare if ranking else spare[:-1]
+        columns = {name: {row[place] for row in rows} for place, name in enumerate(header) if place}
+        constant = [name for name, cells in columns.items() if len(rows) > 1 == len(cells) and name != ranking]
+        best_is_first = len(rows) > 1 and bool(results.ranked)
+        terminal.show_fitting_table(header, rows, [*dict.fromkeys([*constant, *spare])], first_is_best=best_is_first)
         if not few:
             terminal.show_sentences([f"... and {len(results.settings) - BEST_SETTINGS} more, in report.md", ""])
     terminal.show_sentences(_sentences(results))

@@ -5,6 +5,9 @@ from typing import NoReturn
 
 from nnexp.core.errors import UserError
 
+A_RUN = "a run: its folder, `last`, its row in `nnexp runs`, or the first letters of its ID in MLflow or config hash"
+"""How a run can be named, see `runs.find`."""
+
 
 class Parser(ArgumentParser):
     """Parses the arguments of a command; a mistake is a `UserError`, as everywhere."""

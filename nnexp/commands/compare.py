@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, redirect_stdout
 from pathlib import Path
 
-from nnexp.commands.arguments import parser
+from nnexp.commands.arguments import A_RUN, parser
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.exits import ExitStatus
-from nnexp.core.files import new_folder, writable_folder
-from nnexp.core.output import is_all_printed
+from nnexp.core.files import absolute, is_there, new_folder, writable_folder
+from nnexp.core.output import is_all_printed, meanwhile
 from nnexp.report import terminal
 from nnexp.report.rows import number
 from nnexp.runs.recorded_run import RecordedRun, recorded_run
@@ -31,9 +31,7 @@ def main(words: Sequence[str]) -> None:
         "Print what differs in the configs of runs and their metrics side by side, and draw their curves, into the "
         "folder comparisons of the output folder.",
     )
-    arguments.add_argument(
-        "runs", metavar="RUN", nargs="+", help="the folder of a run, its ID in MLflow, or, with --seeds, overrides"
-    )
+    arguments.add_argument("runs", metavar="RUN", nargs="+", help=f"{A_RUN}, or, with --seeds, overrides")
     arguments.add_argument(
         "--seeds",
         metavar="N",
@@ -83,7 +81,9 @@ def show(names: Sequence[str], output_dir: Path) -> None:
     if len(names) > len(LETTERS):
         raise UserError(f"runs={len(names)}: must be at most {len(LETTERS)}")
     runs = {letter: recorded_run(name, output_dir) for letter, name in zip(LETTERS, names, strict=False)}
-    terminal.show_lines([f"{letter}  {name}" for letter, name in zip(runs, names, strict=True)])
+    for (letter, run), name in zip(runs.items(), names, strict=True):
+        called = "" if run.record is None or is_there(absolute(name)) else f"  {run.record.name}"  # which a path says
+        terminal.show_lines([f"{letter}  {name}{called}"])
     different = differences([run.flat_config for run in runs.values()])
     if different:
         terminal.show_table(("config", *runs), different)
@@ -91,9 +91,10 @@ def show(names: Sequence[str], output_dir: Path) -> None:
         terminal.show_lines(["The configs are the same."])
     terminal.show_table(("metric", *runs), metric_rows([*runs.values()]))
     if any(len(run.history) for run in runs.values()):
+        meanwhile("Drawing the curves")
         folder = new_folder(output_dir / "comparisons", time.strftime("%Y-%m-%d_%H-%M-%S"))
         draw(runs, different, folder)
-        terminal.show_lines([f"Picture {folder / 'comparison.png'}"])
+        terminal.show_links([("Picture", str(folder / "comparison.png"))])
 
 
 def differences(configs: Sequence[Mapping[str, object]]) -> list[tuple[str, ...]]:

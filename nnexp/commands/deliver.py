@@ -18,12 +18,12 @@ from nnexp.core.files import absolute, is_there, relative, remove_temporaries
 from nnexp.core.locks import held, lock_of
 from nnexp.report import terminal
 from nnexp.runs.deliver import deliver_run
+from nnexp.runs.find import RUNS, SWEEPS
 from nnexp.runs.record import RECORD
 from nnexp.runs.tracked import InStore, read_old_note, read_tracked, write_tracked
 from nnexp.storage.run_folder import TRACKED
 from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.recording import Recorder
-from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.sweeps.sweep_folder import STATE, SweepRecord, ended_runs, results_in
 from nnexp.tracking.mlflow import default_uri, existing_tracker
 from nnexp.tracking.mlflow_store import absolute_uri

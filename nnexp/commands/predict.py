@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 import yaml
 
-from nnexp.commands.arguments import parser
+from nnexp.commands.arguments import A_RUN, parser
 from nnexp.core.build import build
 from nnexp.core.component import Array, resolved
 from nnexp.core.errors import UserError, warn
@@ -54,7 +54,7 @@ def main(words: Sequence[str]) -> None:
         "Print what a trained network says of every row of a table, as a table. The run's own files are enough: names, "
         "scaling and classes are those of its training.",
     )
-    arguments.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
+    arguments.add_argument("run", metavar="RUN", help=A_RUN)
     arguments.add_argument("input", metavar="TABLE", nargs="?", help="a table, its columns named as the data was")
     arguments.add_argument("--to", metavar="FILE", help="where predictions go; standard output if not given")
     told = arguments.add_argument_group("the table", "how it is read, if not as in training")

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnexp.commands.arguments import parser
+from nnexp.commands.arguments import A_RUN, parser
 from nnexp.config.experiment import Experiment
 from nnexp.core.build import build
 from nnexp.core.exits import ExitStatus
@@ -39,7 +39,7 @@ def main(words: Sequence[str]) -> None:
     arguments = parser(
         "replay", "Train a recorded run again and compare every evaluation, bit for bit. Nothing is written."
     )
-    arguments.add_argument("run", metavar="RUN", help="the folder of a run, or its ID in MLflow")
+    arguments.add_argument("run", metavar="RUN", help=A_RUN)
     chosen = arguments.parse_args(words)
     if not replay(chosen.run, absolute(chosen.output_dir)):
         sys.exit(ExitStatus.UNSUCCESSFUL)

@@ -129,6 +129,15 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
+def remove_folder(path: Path) -> None:
+    """Remove a folder with all it has; nobody sees half of it.
+
+    Raises OSError if that is not allowed.
+    """
+    hidden = path.rename(path.with_name(f".{path.name}.{_once()}"))
+    shutil.rmtree(hidden, ignore_errors=True)  # if it cannot go at once, `remove_abandoned` finds it
+
+
 def expanded(path: str) -> Path:
     """Return a path with ~ replaced, or unchanged if it names a user that does not exist."""
     try:

@@ -50,7 +50,8 @@ def _typed(hint: object, value: object, path: str) -> object:
         fitting = [member for member in arguments if (member is NoneType) == (value is None)]
         return _typed(fitting[0], value, path) if fitting else _damaged(value, path)
     if origin is Mapping and isinstance(value, dict):
-        return {key: _typed(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
+        of = arguments[1]  # which is often anything, as in a config
+        return value if of is object else {key: _typed(of, item, f"{path}.{key}") for key, item in value.items()}
     if origin is AbstractSequence and isinstance(value, list):
         return tuple(_typed(arguments[0], item, f"{path}[{place}]") for place, item in enumerate(value))
     if hint is object or (origin not in (Mapping, AbstractSequence) and satisfies(value, hint)):

@@ -11,9 +11,11 @@ from nnexp.config.compose import compose_experiment, options_of, searched, sweep
 from nnexp.config.written import alternatives, written
 from nnexp.core.build import TARGET, build
 from nnexp.core.errors import UserError
+from nnexp.core.files import absolute
 from nnexp.python.data import Examples, overrides_for
 from nnexp.python.given import Given, overrides_of, with_objects
 from nnexp.python.swept import Sweep
+from nnexp.runs.find import find
 from nnexp.runs.load import load_run
 from nnexp.runs.result import Result
 from nnexp.runs.train import execute
@@ -95,19 +97,19 @@ def sweep(
 
 
 def load(name: str | Path, output_dir: str | Path = "outputs") -> Result | Sweep:
-    """Return what was trained before: a sweep, given its folder, or a run, given its folder or its ID in MLflow.
+    """Return what was trained before, a run or a sweep.
 
     Raises UserError if there is no such sweep or run, its files are damaged, or the data of a run have changed.
 
     Args:
-        name: The folder or the ID.
-        output_dir: Where runs were written, for an ID.
+        name: Its folder, `last`, its row in `nnexp runs`, or the first letters of its ID in MLflow or of its hash.
+        output_dir: Where runs were written.
     """
-    folder = Path(str(name)).expanduser()
-    record = SweepRecord.read(folder)
-    if record is not None:
+    folder = find(str(name), absolute(str(output_dir)), sweeps=True)
+    record = None if folder is None else SweepRecord.read(folder)
+    if folder is not None and record is not None:
         return Sweep(results_in(folder, record), folder)
-    return load_run(str(folder if folder.exists() else str(name)), Path(output_dir))
+    return load_run(str(name if folder is None else folder), absolute(str(output_dir)))
 
 
 def _with_data(data: Examples | None, texts: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from nnexp.config.identity import config_hash
 from nnexp.config.overrides import command, run_name, slug
 from nnexp.core.component import resolved
 from nnexp.core.errors import UserError
+from nnexp.core.output import meanwhile
 from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.losses import snake_case
 from nnexp.plots.animation import picture_of
@@ -114,6 +115,7 @@ def load(dataset: Dataset) -> tuple[Data, DatasetFacts]:
 
     Raises UserError if the examples do not fit the config, or do not fit into memory.
     """
+    meanwhile("Loading the data")
     try:
         data = dataset.load()
     except MemoryError as error:

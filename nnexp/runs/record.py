@@ -77,9 +77,12 @@ def write_record(folder: Path, record: RunRecord, config: Experiment, *, durable
     (folder / ERROR).unlink(missing_ok=True)
 
 
-def summary_in(folder: Path) -> RunSummary | None:
-    """Return the result of the run in a folder; None if it has not ended, also if a shorter one has that goes on."""
-    record, summary = read_record(folder), RunSummary.read(folder)
+def summary_in(folder: Path, record: RunRecord | None = None) -> RunSummary | None:
+    """Return the result of the run in a folder; None if it has not ended, also if a shorter one has that goes on.
+
+    Its record is read if it is not given.
+    """
+    record, summary = record or read_record(folder), RunSummary.read(folder)
     same = summary is None or record is None or record.config_hash in ("", summary.config_hash)
     return summary if same else None
 

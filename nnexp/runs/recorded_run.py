@@ -12,9 +12,9 @@ from nnexp.config.file_checks import UNREADABLE, checked_yaml
 from nnexp.core.component import flat
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there, read_text
+from nnexp.runs.find import find
 from nnexp.runs.record import RECORD, read_record, summary_in
-from nnexp.runs.tracked import read_tracked
-from nnexp.storage.run_folder import CONFIG, HISTORY, MAX_FILE_BYTES, SUMMARY, TRACKED, RunSummary, read_history
+from nnexp.storage.run_folder import CONFIG, HISTORY, MAX_FILE_BYTES, SUMMARY, RunSummary, read_history
 from nnexp.tracking.tracker import RunRecord
 from nnexp.training.history import History
 
@@ -42,7 +42,7 @@ class RecordedRun:
 
 
 def recorded_run(run: str, output_dir: Path) -> RecordedRun:
-    """Return a run, given its folder or its ID in MLflow.
+    """Return a run, given its folder or a name that `find` knows.
 
     Raises UserError if there is no such run, or its files are damaged.
     """
@@ -65,28 +65,17 @@ def files_of(run: str, output_dir: Path, names: Sequence[str]) -> Iterator[Path]
 
     Raises UserError if there is no such run.
     """
-    for folder in (Path(run), folder_of_run_id(run, output_dir)):
-        if folder is not None and is_there(folder / SUMMARY):
-            yield folder
-            return
-    if is_there(Path(run)):
-        raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
+    folder = find(run, output_dir)
+    if folder is not None:
+        if not is_there(folder / SUMMARY):
+            raise UserError(f"run={run}: must be the folder of a run that has ended, with its {SUMMARY}")
+        yield folder
+        return
     from nnexp.tracking.mlflow import MLflowTracking
 
     with TemporaryDirectory() as fetched:
         MLflowTracking().fetch(output_dir, run, names, Path(fetched), optional=(RECORD,))
         yield Path(fetched)
-
-
-def folder_of_run_id(run_id: str, output_dir: Path) -> Path | None:
-    """Return the folder of the run with an ID in MLflow, found by its note; None if there is none."""
-    if not is_there(output_dir):
-        return None
-    notes = (*output_dir.glob(f"*/*/{TRACKED}"), *output_dir.glob(f"sweeps/*/runs/*/{TRACKED}"))
-    for folder in (path.parent for path in notes):
-        if any(there.run_id == run_id for there in read_tracked(folder).values()):
-            return folder
-    return None
 
 
 def read_config(folder: Path, title: str) -> dict[str, object]:

@@ -16,8 +16,9 @@ from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError, UserError, warn
 from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.state import Saved, Tree
+from nnexp.runs.find import find
 from nnexp.runs.record import EXTENDED, RECORD, UNKNOWN_CODE, read_record
-from nnexp.runs.recorded_run import folder_of_run_id, read_config
+from nnexp.runs.recorded_run import read_config
 from nnexp.runs.tracked import read_tracked, tracked_as
 from nnexp.storage.checkpoints import FOLDER, has_checkpoint, read_latest
 from nnexp.storage.run_folder import RunSummary
@@ -204,14 +205,13 @@ def resume_command(folder: Path, overrides: Sequence[str]) -> str:
 
 
 def _folder(name: str, output_dir: Path) -> Path | None:
-    """Return a name as a path if it exists, or the folder of the run with this ID in MLflow, or None.
+    """Return the folder of the run that a name means, or None where only a store can have it.
 
     Raises UserError if it is a path, and not there.
     """
-    path = absolute(name)
-    if not is_there(path) and ("/" in name or os.sep in name):
+    if not is_there(absolute(name)) and ("/" in name or os.sep in name):
         raise UserError(f"{KEY}={name}: must be the folder of a run or its ID in MLflow; there is no such folder")
-    return path if is_there(path) else folder_of_run_id(name, output_dir)
+    return find(name, output_dir, key=KEY)
 
 
 def _fetched(name: str, output_dir: Path) -> tuple[Saved, RunRecord | None]:

@@ -16,10 +16,12 @@ from nnexp.config.experiment import Experiment
 from nnexp.core.disk import write_or_rescue
 from nnexp.core.errors import TrackingError, UserError, warn
 from nnexp.core.files import is_there, writable_folder
+from nnexp.core.output import meanwhile
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
 from nnexp.report import terminal
+from nnexp.runs.change import beside_the_last
 from nnexp.runs.claim import claimed, go_on
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.runs.record import RECORD, finished_run, summary_in, write_error, write_record
@@ -93,8 +95,10 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                     raise
     history, diverged_step, final_time = result.history, result.diverged_step, result.summary.final_time
     if experiment.verbose is not False:
-        predictions, lines = result.predictions, file_and_links(result)
-        terminal.show_results(history, predictions, diverged_step, final_time, story=result.story, lines=lines)
+        beside = beside_the_last(result.folder, record, result.summary, output_dir)
+        terminal.show_results(history, result.predictions, diverged_step, final_time, story=result.story)
+        terminal.show_lines(beside)
+        terminal.show_links(file_and_links(result))
     else:
         terminal.show_line(result.name, history, diverged_step, final_time)
     return result
@@ -205,6 +209,7 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
 
 def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path) -> None:
     """Record the finished run in a folder, its own or where it was rescued; if that fails, it is delivered later."""
+    meanwhile("Recording the run")
     done = finished_run(folder)
     try:
         tracked.finish(done)

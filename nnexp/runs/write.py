@@ -5,6 +5,7 @@ from shutil import rmtree
 
 from nnexp.core.errors import UserError, warn
 from nnexp.core.files import write_text
+from nnexp.core.output import meanwhile
 from nnexp.plots.animation import picture_of, save_animation
 from nnexp.plots.run import moments_of, run_figures
 from nnexp.plots.style import save_figures
@@ -35,6 +36,7 @@ def write_run(
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
     if figures:
+        meanwhile("Drawing figures")
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / FIGURES)
         picture = picture_of(ready.data) if ready.experiment.figures == ANIMATION else None
         if picture is not None and outcome.snapshots and outcome.diverged_step is None:
@@ -63,7 +65,6 @@ def _write_model(trained: Trained, folder: Path, *, served: bool) -> None:
         warn(f"the run cannot be asked for predictions later: {error}")
 
 
-def file_and_links(result: Result) -> list[str]:
-    """Return lines with notes on the data, the folder of the files and how to open the run in MLflow."""
-    notes = [f"Data    {note}" for note in result.notes]
-    return [*notes, f"Files   {result.folder}", *[f"{title:7} {line}" for title, line in result.links]]
+def file_and_links(result: Result) -> list[tuple[str, str]]:
+    """Return notes on the data, the folder of the files and how to open the run in MLflow, each with its title."""
+    return [*(("Data", note) for note in result.notes), ("Files", str(result.folder)), *result.links]

@@ -7,11 +7,10 @@ from pathlib import Path
 from nnexp import __version__
 from nnexp.analysis.results import SweepRun
 from nnexp.config.code import code_fingerprint, has_foreign_components
+from nnexp.runs.find import RUNS, SWEEPS
 from nnexp.runs.prepare import FOLDER_NAME, Ready
 from nnexp.runs.record import UNKNOWN_CODE, read_record
 from nnexp.storage.run_folder import FIGURES, RunSummary, read_history
-
-SWEEPS, RUNS = "sweeps", "runs"
 
 
 def folders_by_hash(output_dir: Path, own: Path | None) -> dict[str, list[Path]]:

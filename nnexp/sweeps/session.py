@@ -33,6 +33,7 @@ from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
 from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import absolute, clear, unwritable, writable_folder
 from nnexp.core.locks import held, lock_of
+from nnexp.core.output import meanwhile
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
@@ -43,6 +44,7 @@ from nnexp.runs.result import result_of
 from nnexp.runs.tracked import InStore, deliver_command, note, note_beginning, tracked_as, write_tracked
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
+from nnexp.sweeps.best_so_far import BestSoFar
 from nnexp.sweeps.check import Loaded, asked, checked
 from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.fresh_seeds import ASKED_AGAIN, CHEAP, FRESH_SEEDS, jobs_to_confirm
@@ -106,6 +108,7 @@ class Session:
         self._trained: set[str] = set()
         self._folder: SweepFolder | None = None
         self._recording: RecordingThread | None = None
+        self._best: BestSoFar | None = None
         self._output_dir, self._tags = Path(), dict[str, str]()
         self._seed, self._work, self._confirming = 0, 0, False
 
@@ -167,13 +170,14 @@ class Session:
                 trained = begin_training(options, runs, missing, reused, pool=pool, most_bytes=workers.stack_bytes)
             recording = self._recording = self._recording or self._start_recording(runs[0].experiment.tracking, folder)
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
+            best = self._best = self._best or BestSoFar(self._options.metric, swept_keys_of(jobs))
             for place, run in chain(reused.items(), self._written(runs, trained, folder.runs)):
                 for same in places[run.config_hash]:
                     again = run.config_hash not in self._trained
                     here = replace(run, job=tuple(jobs[same]), reused=again, fresh=self._confirming)
                     self._swept[begin + same] = here
                 recording.put(run)
-                progress(int(place not in reused))
+                progress(int(place not in reused), best.told(run))
         return [run for run in self._swept[begin:] if run is not None]
 
     def jobs_to_confirm(self) -> list[Job]:
@@ -234,6 +238,8 @@ class Session:
             if finished:
                 recording.check()
 
+        meanwhile("Writing the report")
+
         def report(folder: Path) -> Path:
             write_report(results, folder, figures=finished)
             return folder
@@ -241,6 +247,7 @@ class Session:
         written = write_or_rescue(report, path, PATIENCE_SECONDS if finished else 0.0) if results.runs else path
         errors = [] if recording is None else closed(recording, results, path, status, files=report_files(written))
         with suppress(OSError):  # who looks finds its lock released
+            self._folder.record = replace(self._folder.record, best=results.best)
             self._folder.note(status)
         self._folder.close()
 
@@ -256,8 +263,9 @@ class Session:
         """Return where to look at the sweep, what is missing or not recorded, and how to go on."""
         tracked = None if self._recording is None else self._recording.tracked
         links = [] if tracked is None else tracked.links()
-        lines = [f"{title:7} {line}" for title, line in (("Files", str(path)), *links)]
-        lines += [f"Not recorded: {error}" for error in sorted(set(errors))]
+        if self._show:
+            terminal.show_links([("Files", str(path)), *links])
+        lines = [f"Not recorded: {error}" for error in sorted(set(errors))]
         if gone:
             lines.append(f"Not in {path}: {gone} runs")
         if not complete or tracked is None:

@@ -18,10 +18,10 @@ from nnexp.core.errors import DamagedError, UserError
 from nnexp.core.files import is_there, new_folder, remove_temporaries
 from nnexp.core.json_files import read_json, write_json
 from nnexp.core.locks import held, lock_of, locked
+from nnexp.runs.find import RUNS, SWEEPS
 from nnexp.runs.prepare import FOLDER_NAME
 from nnexp.runs.record import ERROR, failure, history_of
 from nnexp.storage.run_folder import MAX_FILE_BYTES, SUMMARY, RunSummary
-from nnexp.sweeps.reuse import RUNS, SWEEPS
 from nnexp.tracking.tracker import IDENTIFIER, Status, SweepFacts
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class SweepRecord:
         drawn: The keys whose values are drawn from intervals.
         figures: The figures that were asked for, as configs; None: those that fit.
         facts: What a tracker records of it; nothing in a folder of an earlier version.
+        best: The metrics of its best setting, means over its repeats; nothing before its end.
         status, process: How it ended, and the process that had it last.
         parent: Its ID in the tracker, as an earlier version noted it.
     """
@@ -60,6 +61,7 @@ class SweepRecord:
     drawn: Sequence[str] = ()
     figures: Sequence[Mapping[str, object]] | None = None
     facts: SweepFacts = field(default_factory=lambda: SweepFacts("", "", "", {}))
+    best: Mapping[str, float] = field(default_factory=dict)
     status: Literal[Status, "RUNNING"] = "RUNNING"
     process: int | None = None
     parent: str | None = None

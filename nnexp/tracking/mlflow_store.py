@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from nnexp.core.errors import TrackingError, UserError, on_one_line, warn
 from nnexp.core.files import absolute, atomically
+from nnexp.core.output import meanwhile
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -84,6 +85,7 @@ def _check_server(uri: str) -> None:
     """Check that a tracking server answers within seconds."""
     from urllib.request import urlopen
 
+    meanwhile("Asking the tracking server")
     try:
         with urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_SECONDS):  # noqa: S310 - a web address
             return
@@ -98,6 +100,7 @@ def _check_server(uri: str) -> None:
 
 def open_store(uri: str) -> "MlflowClient":
     """Return a client of a store; a database gets its tables if needed, from one process at a time."""
+    meanwhile("Opening MLflow, which takes some seconds")
     path = database_file(uri)
     for name, value in {**DEFAULTS, **({} if path is None else SQLITE_DEFAULTS)}.items():
         os.environ.setdefault(name, value)

@@ -6,14 +6,15 @@ its key opens it. Such a view is usually arranged by hand and saved there; here 
 
 import json
 import shlex
-import shutil
-import sys
 from collections.abc import Mapping, Sequence
 from urllib.parse import quote
 
-from nnexp.tracking.mlflow_store import is_server
+from nnexp.core.files import relative
+from nnexp.tracking.mlflow_store import DATABASE, database_file, is_server
 from nnexp.training.readings import Reading
 
+PORT = 5000
+"""The port of MLflow, if it is not told another one."""
 MAX_VIEW_LENGTH = 20_000
 """The longest value of an experiment's tag in MLflow 3.17, which refuses longer ones."""
 SCATTER_CHARTS = 2
@@ -54,9 +55,23 @@ def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """Return titles and addresses of pages of MLflow, after the command that starts it if it is no server."""
     if is_server(uri):
         return [(title if len(pages) > 1 else "MLflow", f"{uri.rstrip('/')}/{page}") for title, page in pages.items()]
-    mlflow = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
-    command = f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
-    return [("MLflow", command), *[(title, f"http://127.0.0.1:5000/{page}") for title, page in pages.items()]]
+    address = f"http://127.0.0.1:{PORT}"
+    return [("MLflow", _command(uri)), *[(title, f"{address}/{page}") for title, page in pages.items()]]
+
+
+def _command(uri: str) -> str:
+    """Return the command that opens MLflow on a store that is no server."""
+    file = database_file(uri)
+    if file is None or file.name != DATABASE:
+        where = ["--tracking-uri", uri]
+    else:
+        where = [] if relative(file.parent) == "outputs" else ["--output-dir", relative(file.parent)]
+    return shlex.join(["python", "-m", "nnexp", "ui", *where])
+
+
+def experiments_link() -> str:
+    """Return the path of the page of all experiments, to append to the address of MLflow."""
+    return f"#/experiments?{WORKFLOW_QUERY}"
 
 
 def run_link(experiment_id: str, run_id: str) -> str:

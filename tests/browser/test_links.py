@@ -1,10 +1,10 @@
 """The links that a sweep prints, opened as on a first visit: in Chromium with an empty profile."""
 
-import os
 import re
 import shlex
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -61,27 +61,28 @@ SCROLL = "arguments[0].scrollIntoView({block: 'center'})"
 def lines_of(printed: str) -> dict[str, str]:
     """Return the lines of a sweep's end by their titles: a command to start MLflow, and links."""
     pairs = [line.strip().partition(" ") for line in printed.splitlines()]
-    return {title: rest.strip() for title, _, rest in pairs if "mlflow" in rest or "://" in rest}
+    return {title: rest.strip() for title, _, rest in pairs if title == "MLflow" or "://" in rest}
 
 
 @pytest.fixture(scope="module")
 def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Yield the links of a sweep by their titles, with MLflow running where they lead."""
-    result = CommandLine(tmp_path_factory.mktemp("sweep"))(*SWEEP)
+    folder = tmp_path_factory.mktemp("sweep")
+    result = CommandLine(folder)(*SWEEP)
     assert (result.returncode, result.stderr) == (0, "")
     found = lines_of(result.stdout)
     address = f"http://127.0.0.1:{free_port()}"
-    command = [*shlex.split(found.pop("MLflow")), "--port", address.rpartition(":")[2], "--workers", "1"]
-    variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+    command = [*shlex.split(found.pop("MLflow")), "--port", address.rpartition(":")[2], "--no-browser"]
+    command[0] = sys.executable
     with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=variables, start_new_session=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder, env=CommandLine(folder).environment()
     ) as process:
         try:
             wait_for_server(address)
             pages = {title: link.replace("http://127.0.0.1:5000", address) for title, link in found.items()}
             yield {**pages, "best": re.findall(r"(?:Best|Lowest): ([^,]+),", result.stdout)[0]}
         finally:
-            os.killpg(process.pid, 15)
+            process.terminate()
 
 
 def wait_for_server(address: str) -> None:

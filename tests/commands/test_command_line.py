@@ -214,7 +214,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
         assert words in result.stdout
     (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
     assert str(folder) in result.stdout
-    assert f"ui --backend-store-uri sqlite:///{nnexp.folder}/outputs/mlflow.db" in result.stdout
+    assert "\nMLflow  python -m nnexp ui\n" in result.stdout
     assert re.search(
         r"http://127\.0\.0\.1:5000/#/experiments/1/runs/\w{32}\?workflowType=machine_learning", result.stdout
     )

@@ -15,6 +15,7 @@ from nnexp.core.output import let_no_print_fail
 from tests.conftest import CommandLine, Finished
 
 SHORT = ("trainer.epochs=4", "architecture.hidden=[4]", "figures=false")
+OPENING = "Opening MLflow, which takes some seconds"
 
 
 def printed_to(output: int, nnexp: CommandLine, *arguments: str, **variables: str) -> Finished:
@@ -134,3 +135,26 @@ def test_streams_that_are_not_the_interpreters_own_stay() -> None:
     before = sys.stdout, sys.stderr
     let_no_print_fail()
     assert (sys.stdout, sys.stderr) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("runs",), ["Starting ..."]),
+        (
+            ("trainer.epochs=2", "tracking.uri=sqlite:///runs.db"),
+            [
+                f"{what} ..."
+                for what in ("Starting", "Loading the data", OPENING, "Drawing figures", "Recording the run")
+            ],
+        ),
+    ],
+)
+def test_what_is_waited_for_is_said_on_a_terminal_and_goes(
+    nnexp: CommandLine, words: tuple[str, ...], said: list[str]
+) -> None:
+    shown = nnexp.on_terminal(*words, columns=80)
+    first, *lines = shown.split("\r\x1b[2K")
+    assert first == ""
+    assert [line for line in lines if line in said] == said
+    assert [line for line in lines if " ..." in line and line not in said] == []

@@ -16,6 +16,7 @@ from nnexp.core.component import flat, resolved
 from nnexp.core.errors import DamagedError
 from nnexp.core.files import read_text, write_text
 from nnexp.core.json_files import read_json, write_json
+from nnexp.report.markdown import block, code
 from nnexp.report.rows import summary as in_words
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import (
@@ -147,7 +148,7 @@ def failure(folder: Path) -> str | None:
 def _description(record: RunRecord, summary: RunSummary | None, history: History, folder: Path) -> str:
     """Return a run in a few lines of Markdown."""
     came_out = [] if summary is None else [in_words(history, summary.diverged_step, summary.final_time)]
-    return "\n\n".join([f"    {command(*record.overrides)}", *came_out, f"Files: `{folder}`"])
+    return "\n\n".join([block(command(*record.overrides)), *came_out, f"Files: {code(str(folder))}"])
 
 
 def best_metrics(summary: RunSummary) -> dict[str, float]:

@@ -7,6 +7,7 @@ from nnexp.core.errors import UserError, warn
 from nnexp.core.files import write_text
 from nnexp.plots.run import run_figures
 from nnexp.plots.style import save_figures
+from nnexp.report.html import page
 from nnexp.runs.prepare import Ready
 from nnexp.runs.report import run_report
 from nnexp.runs.result import Result
@@ -35,7 +36,10 @@ def write_run(
     drawn: list[str] = []
     if figures:
         drawn = save_figures(run_figures(ready.trained(outcome), outcome, result.predictions), folder / FIGURES)
-    write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn, result.story))
+    report = run_report(result, ready.experiment.question, drawn, result.story)
+    write_text(folder / "report.md", report)
+    if drawn or served:  # not for the thousand runs of a sweep
+        write_text(folder / "report.html", page(report, folder))
     result.summary.write(folder, durable=durable)
 
 

@@ -27,6 +27,7 @@ from nnexp.tracking.mlflow_store import (
     tracking_errors,
 )
 from nnexp.tracking.mlflow_sweep import MLflowSweep
+from nnexp.tracking.mlflow_view import about_runs
 from nnexp.tracking.tracker import IDENTIFIER, RunRecord, SweepFacts, Tracker, Tracking
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class MLflowTracking(Tracking):
         uri, artifacts = self._configured_uri(), None
         if uri is None:
             uri, artifacts = default_uri(output_dir), (output_dir / ARTIFACTS).as_uri()
-        return MLflowTracker(open_store(uri), uri, artifacts, self.experiment)
+        experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        return MLflowTracker(open_store(uri), uri, artifacts, experiment)
 
     def fetch(
         self, output_dir: Path, run_id: str, names: Sequence[str], to: Path, *, optional: Sequence[str] = ()
@@ -87,7 +89,7 @@ class MLflowTracking(Tracking):
             raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow ({error})") from error
 
     def _configured_uri(self) -> str | None:
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or self.uri
+        uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI")
         return uri and absolute_uri(uri)
 
 
@@ -160,7 +162,9 @@ class MLflowTracker(Tracker):
         existing = self._client.get_experiment_by_name(name)
         if existing is None:
             try:
-                return self._client.create_experiment(name, artifact_location=self._artifacts)
+                new = self._client.create_experiment(name, artifact_location=self._artifacts)
+                self._client.set_experiment_tag(new, "mlflow.note.content", about_runs(new))
+                return str(new)
             except MlflowException:  # another process was first
                 existing = self._client.get_experiment_by_name(name)
                 if existing is None:

@@ -99,7 +99,7 @@ def assert_whole(output_dir: Path, run: Run, folder: Path) -> None:
         assert [(point.step, point.value) for point in sorted(points, key=lambda point: point.step)] == list(
             zip(history.times.tolist(), values.tolist(), strict=True)
         )
-        assert len(store(output_dir).get_metric_history(run.info.run_id, "best/test/loss")) == 1
+        assert len(store(output_dir).get_metric_history(run.info.run_id, "best.test.loss")) == 1
     assert run.data.tags["diverged"] == "false"
     assert "python -m nnexp" in run.data.tags["mlflow.note.content"]
     assert {"result.json", "history.csv"} <= {one.path for one in store(output_dir).list_artifacts(run.info.run_id)}

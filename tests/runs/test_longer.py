@@ -58,7 +58,7 @@ def test_a_run_made_longer_is_one_of_that_length(typed: Typed, tmp_path: Path) -
     tags, metrics = in_store(outputs, "tags"), in_store(outputs, "latest_metrics")
     assert in_store(outputs, "params")["trainer.epochs"] == "40"
     assert (tags["config_hash"], tags["extended_to"]) == (same.config_hash, "epochs=80")
-    assert metrics["best/epoch"] == 80
+    assert metrics["best.epoch"] == 80
     assert "there is no such folder" in refusal(typed(f"resume={first}"))
     assert "Reused" not in typed("-m", "trainer.epochs=40,50", *SMALL, "tracking=none").stdout
     assert "Reused: 1 of 2" in typed("-m", "trainer.epochs=80,90", *SMALL, "tracking=none").stdout

@@ -259,7 +259,7 @@ def test_another_table_under_the_same_path_is_recorded_again(sweep: Sweep, tmp_p
     write_table(tmp_path / "table.csv", 3)
     assert sweep("seed=0,1", *TABLE).returncode == 0
     with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as store:
-        query = "select value from metrics join runs using (run_uuid) where key = 'best/test/loss' and lifecycle_stage "
+        query = "select value from metrics join runs using (run_uuid) where key = 'best.test.loss' and lifecycle_stage "
         recorded = {value for (value,) in store.execute(f"{query} = 'active'")}
     for seed in (0, 1):
         assert solo(f"seed={seed}", *TABLE).summary.best["test/loss"] in recorded

@@ -288,7 +288,7 @@ class Session:
         key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
         self._output_dir = writable_folder(runs[0].experiment.output_dir)
         with one_thread():
-            self._tags = environment()
+            self._tags = {**runs[0].experiment.tracking.own_tags(), **environment()}
         name = sweep_name(jobs)
         facts = SweepFacts(
             group=runs[0].data.name,

@@ -4,13 +4,14 @@ MLflow is slow to import, so it is imported when a tracker is opened.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnexp.core.errors import TrackingError, UserError
+from nnexp.core.component import Name
+from nnexp.core.errors import TrackingError, UserError, without_passwords
 from nnexp.core.files import is_there
 from nnexp.tracking.mlflow_entities import cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
@@ -41,12 +42,21 @@ class MLflowTracking(Tracking):
 
     uri: str | None = None
     experiment: str | None = None
+    tags: tuple[tuple[Name, ...], ...] | None = None
 
     def check(self) -> None:
         """Check that a tracking server answers; refuse a file store, which MLflow no longer supports."""
         uri = self._configured_uri()
         if uri is not None:
             check_store(uri)
+
+    def own_tags(self) -> Mapping[str, str]:
+        """Return the tags that the user gives to runs and sweeps."""
+        return {str(name): str(text) for name, text in self.tags or ()}
+
+    def in_files(self) -> "MLflowTracking":
+        """Return this choice as files and other people may see it, without a password."""
+        return self if self.uri is None else replace(self, uri=without_passwords(self.uri))
 
     def address(self, output_dir: Path) -> str:
         """Return the address of the store that `open` opens."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import quote
 
+from nnexp.core.errors import PASSWORD, without_passwords
 from nnexp.tracking.mlflow_entities import cut, single
 from nnexp.tracking.mlflow_store import is_server
 from nnexp.training.readings import Reading
@@ -81,9 +82,10 @@ def _members(sweep: str) -> str:
 def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """Return titles and addresses of pages of MLflow, after the command that starts it if it is no server."""
     if is_server(uri):
-        return [(title if len(pages) > 1 else "MLflow", f"{uri.rstrip('/')}/{page}") for title, page in pages.items()]
+        address = PASSWORD.sub("", uri).rstrip("/")
+        return [(title if len(pages) > 1 else "MLflow", f"{address}/{page}") for title, page in pages.items()]
     mlflow = "mlflow" if shutil.which("mlflow") else f"{shlex.quote(sys.executable)} -m mlflow"
-    command = f"{mlflow} ui --backend-store-uri {shlex.quote(uri)}"
+    command = f"{mlflow} ui --backend-store-uri {shlex.quote(without_passwords(uri))}"
     return [("MLflow", command), *[(title, f"http://127.0.0.1:5000/{page}") for title, page in pages.items()]]
 
 

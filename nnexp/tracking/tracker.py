@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from nnexp.core.component import Component
 from nnexp.core.json_files import NOT_IN_FILE
@@ -218,6 +218,14 @@ class Tracking(Component):
 
     def check(self) -> None:
         """Check, before anything is written, that the tracker can be reached; raises UserError if not."""
+
+    def own_tags(self) -> Mapping[str, str]:
+        """Return the tags that the user gives to runs and sweeps."""
+        return {}
+
+    def in_files(self) -> Self:
+        """Return this choice as files and other people may see it, without a password."""
+        return self
 
     def address(self, output_dir: Path) -> str:
         """Return the address of the store that `open` opens, at once; nothing without one."""

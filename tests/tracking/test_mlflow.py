@@ -11,10 +11,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.models import Model
 from omegaconf import OmegaConf
@@ -142,12 +144,13 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_a_run_on_a_server(in_folder: Callable[[], Path], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # what is typed counts
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
-    result = run(["trainer.epochs=5", "verbose=false", f"tracking.uri={server.address}", "tracking.tags={team: vision}"])
+    typed = [f"tracking.uri={server.address}", "tracking.tags={team: vision, 7: 1.5}"]
+    result = run(["trainer.epochs=5", "verbose=false", *typed])
     assert not (in_folder() / "outputs" / "mlflow.db").exists()
     client = MlflowClient(server.address)
     run_there = the_run(client, "mine")
     assert run_there.info.status == "FINISHED"
-    assert run_there.data.tags["team"] == "vision"
+    assert (run_there.data.tags["team"], run_there.data.tags["7"]) == ("vision", "1.5")
     assert run_there.data.metrics["test/loss"] == result.history.metrics["test/loss"][-1]
     assert {artifact.path for artifact in client.list_artifacts(run_there.info.run_id, "figures")} >= {
         "figures/curves.png"

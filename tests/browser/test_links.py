@@ -67,9 +67,10 @@ def lines_of(printed: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Yield the links of a sweep by their titles, with MLflow running where they lead."""
-    result = CommandLine(tmp_path_factory.mktemp("sweep"))(*SWEEP)
-    assert (result.returncode, result.stderr) == (0, "")
-    found = lines_of(result.stdout)
+    nnexp = CommandLine(tmp_path_factory.mktemp("sweep"))
+    alone, result = nnexp("trainer.epochs=50"), nnexp(*SWEEP)
+    assert (alone.stderr, result.returncode, result.stderr) == ("", 0, "")
+    found = {**lines_of(result.stdout), "Run": lines_of(alone.stdout)["then"]}
     address = f"http://127.0.0.1:{free_port()}"
     command = [*shlex.split(found.pop("MLflow")), "--port", address.rpartition(":")[2], "--workers", "1"]
     variables = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
@@ -138,7 +139,37 @@ def test_the_runs_of_a_sweep_are_listed_and_drawn_the_best_first(browser: Chrome
         browser.execute_script(SCROLL, card)
         eventually(browser, has_points(card), f"points in the chart {card.text}")
     titles = texts(browser, f"{cards} h4")
-    assert titles[:3] == ["Parallel Coordinates", *(f"{name} vs. final/test/loss" for name in PARAMETERS)]
+    assert titles[:3] == ["Parallel Coordinates", *(f"{name} vs. final.test.loss" for name in PARAMETERS)]
+
+
+def has_whole_pictures(page: Chrome) -> bool:
+    widths: list[int] = page.execute_script("return [...document.images].map((image) => image.naturalWidth)")
+    return min(widths, default=0) > 0
+
+
+def test_a_stranger_finds_the_runs_the_report_the_curves_and_the_model(browser: Chrome, links: dict[str, str]) -> None:
+    def click(text: str) -> None:
+        eventually(browser, lambda page: bool(page.find_elements(By.PARTIAL_LINK_TEXT, text)), text)
+        browser.execute_script("arguments[0].click()", browser.find_element(By.PARTIAL_LINK_TEXT, text))
+
+    run, _, query = links["Run"].partition("?")
+    experiment = run.partition("/runs/")[0]
+    browser.get(experiment)  # the part of MLflow that a first visit opens
+    click("All runs")
+    click("epochs=50")
+    eventually(browser, lambda page: page.current_url.startswith(run), "the run")
+    click("Report")
+    eventually(browser, lambda page: bool(page.find_elements(By.TAG_NAME, "iframe")), "its report")
+    browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
+    eventually(browser, has_whole_pictures, "its pictures")
+
+    def sections(page: Chrome) -> list[str]:
+        return re.findall(r"^(.+)\n? ?\(\d+\)$", page.find_element(By.TAG_NAME, "body").text, re.MULTILINE)
+
+    browser.get(f"{run}/model-metrics?{query}")
+    eventually(browser, lambda page: sections(page)[:1] == ["test"], "curves")
+    browser.get(f"{experiment}/models?{query}")
+    eventually(browser, lambda page: bool(page.find_elements(By.LINK_TEXT, "model")), "its model")
 
 
 def test_the_report_of_a_sweep_has_its_name_and_its_answer(browser: Chrome, links: dict[str, str]) -> None:
@@ -148,5 +179,4 @@ def test_the_report_of_a_sweep_has_its_name_and_its_answer(browser: Chrome, link
     eventually(browser, lambda page: bool(page.find_elements(By.TAG_NAME, "iframe")), "its report")
     browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
     eventually(browser, lambda page: links["best"] in page.find_element(By.TAG_NAME, "body").text, "its answer")
-    widths = "return [...document.images].map((image) => image.naturalWidth)"
-    eventually(browser, lambda page: min(page.execute_script(widths), default=0) > 0, "its pictures")
+    eventually(browser, has_whole_pictures, "its pictures")

@@ -99,6 +99,7 @@ class CommandLine:
         errors: int | IO[str] = subprocess.PIPE,
         session: bool = False,
         before: Callable[[], object] = lambda: None,
+        **variables: str,
     ) -> subprocess.Popen[str]:
         """Start and return the process, perhaps in a session of its own; it calls `before` before it begins."""
 
@@ -111,7 +112,7 @@ class CommandLine:
         return subprocess.Popen(
             [sys.executable, "-m", "nnexp", *arguments],
             cwd=self.folder,
-            env=self.environment(),
+            env=self.environment(**variables),
             stdin=stdin,
             stdout=output,
             stderr=errors,
@@ -124,7 +125,7 @@ class CommandLine:
         """Run to the end, well, on a terminal with so many columns, and return all that it was sent."""
         ours, theirs = pty.openpty()
         termios.tcsetwinsize(theirs, (24, columns))
-        with self.start(*arguments, output=theirs, errors=theirs) as process:
+        with self.start(*arguments, output=theirs, errors=theirs, COLUMNS=str(columns)) as process:
             os.close(theirs)
             shown = b""
             with suppress(OSError):  # the end of a terminal

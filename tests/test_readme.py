@@ -1,8 +1,11 @@
 """Every command of the README, the guide and the experiments works, shortened but otherwise as it stands."""
 
+import json
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -78,6 +81,19 @@ def test_python_example(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> 
     assert shortened.count(short) == 2
     exec(shortened, names)  # noqa: S102 - our own words
     assert {"result", "rates"} <= names.keys()
+
+
+def test_the_model_loads_as_it_is_written(nnexp: CommandLine) -> None:
+    assert nnexp("trainer.epochs=2", "verbose=false", "figures=false").returncode == 0
+    (note,) = nnexp.folder.glob("outputs/*/*/tracked.json")
+    (code,) = (block for block in blocks("python") if "load_model" in block)
+    ((run_id,),) = [{one["run_id"] for one in json.loads(note.read_text())["stores"].values()}]
+    program = f"{code.replace('RUN_ID', run_id)}\nprint(model.predict(model.input_example).columns.tolist())"
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=nnexp.folder, env=nnexp.environment(), capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "['predicted', 'probability_0', 'probability_1']\n"), done.stderr
 
 
 @pytest.mark.parametrize("home", [ROOT, ROOT / "experiments"], ids=["", "experiments"])

@@ -22,7 +22,7 @@ from nnexp.config.overrides import split
 from nnexp.core.files import write_text
 from nnexp.plots.style import save_figures
 from nnexp.report.html import page
-from nnexp.report.markdown import table
+from nnexp.report.markdown import block, code, escaped, table
 from nnexp.report.rows import number
 from nnexp.training.readings import Reading
 
@@ -67,8 +67,8 @@ def sweep_report(results: SweepResults, figures: Sequence[str]) -> str:
     sections = [
         f"# {_title(results)}",
         *([] if missing is None else [f"**{missing}**"]),
-        f"**Goal.** {results.question or _usual_question(results)}",
-        f"    {results.command}",
+        f"**Goal.** {escaped(results.question or _usual_question(results))}",
+        block(results.command),
         "## What is varied",
         _varied(results),
         "## What came out",
@@ -102,7 +102,7 @@ def _varied(results: SweepResults) -> str:
     ]
     for override in results.fixed:
         key, value = split(override)
-        rows.append((f"`{key}`", "fixed", f"`{value}`"))
+        rows.append((code(key), "fixed", code(value)))
     text = "Everything else has its default."
     return text if not rows else f"{table(('parameter', 'role', 'values'), rows)}\n\n{text}"
 
@@ -114,13 +114,13 @@ def _answer(results: SweepResults) -> list[str]:
         whose = " of the parameters that runs leave" if results.metric in results.metrics else ""
         lines.append(f"Ranked by the {best} {title(called(results))}{whose}, the mean over {results.repeats_name}.")
     sentences = [*verdict(results), *baseline(results)]
-    lines += [" ".join(sentences)] if sentences else []
+    lines += [escaped(" ".join(sentences))] if sentences else []
     warnings = [*flags(results), *failures(results)]
-    lines += ["\n".join(f"- {line}" for line in warnings)] if warnings else []
+    lines += ["\n".join(f"- {escaped(line)}" for line in warnings)] if warnings else []
     first = first_command(results)
     if first is not None:
         name, command = first
-        lines += [f"{name}:", f"    {command}"]
+        lines += [f"{name}:", block(command)]
     return lines or ["Nothing was evaluated."]
 
 
@@ -169,7 +169,7 @@ def _runs(results: SweepResults) -> str:
             if run.summary is None or run.summary.best_time is None
             else f"{run.summary.unit} {run.summary.best_time}",
             _ending(run),
-            "" if run.folder is None else f"`{run.folder.name}`",
+            "" if run.folder is None else code(run.folder.name),
         )
         for run in runs[:MAX_ROWS]
     ]
@@ -227,7 +227,7 @@ def _values(swept: SweptKey) -> str:
         low, high = swept.numbers[0], swept.numbers[-1]
         kind = ", over orders of magnitude" if swept.logarithmic else ""
         return f"{len(swept.values)} values from {low:.4g} to {high:.4g}{kind}"
-    return ", ".join(f"`{short(value)}`" for value in swept.values)
+    return ", ".join(code(short(value)) for value in swept.values)
 
 
 def _cell(value: float | None) -> str:

@@ -5,6 +5,7 @@ import io
 
 from nnexp.analysis.results import SweepResults, swept_keys_of
 from nnexp.config.overrides import command
+from nnexp.report.rows import cell
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.readings import FINAL
 
@@ -54,6 +55,6 @@ def runs_csv(results: SweepResults) -> str:
     """Return the table as comma-separated values."""
     text = io.StringIO()
     header, rows = runs_table(results)
-    written = [[str(cell).lower() if isinstance(cell, bool) else cell for cell in row] for row in rows]
+    written = [[str(one).lower() if isinstance(one, bool) else cell(one) for one in row] for row in rows]
     csv.writer(text, lineterminator="\n").writerows([header, *written])
     return text.getvalue()

@@ -135,18 +135,19 @@ def _deliver_sweep(folder: Path, uri: str, stores: Stores) -> None:
     tracked = tracker.start_sweep(facts, there.run_id)
     recorder = Recorder(tracker, tracked, folder / RUNS, record.metric)
     recorder.look_up()
+    results = results_in(folder, record)
+    fresh = {run.config_hash for run in results.fresh}
     left = 0
     for config_hash, path in ended_runs(folder).items():
         if old is not None and not is_there(path / RECORD) and not read_tracked(path):
             continue  # of an earlier version, which was not to record it
-        error = recorder.record(path, config_hash)
+        error = recorder.record(path, config_hash, fresh=config_hash in fresh)
         if error is not None:
             left += 1
             warn(f"not delivered: {relative(path)} ({error})")
     if old is not None:
         tracked.finish(old.view, old.description, report_files(folder), old.status)
     else:
-        results = results_in(folder, record)
         if results.runs and not report_files(folder):
             write_report(results, folder)
         conclude(tracked, results, report_files(folder), "KILLED" if record.status == "RUNNING" else record.status)

@@ -26,6 +26,7 @@ from nnexp.data.listing import listed
 from nnexp.data.reading import Source, TableFile
 from nnexp.data.unpacked import array_names, arrays
 from nnexp.nn.network import CHUNK
+from nnexp.report.rows import cell
 from nnexp.runs.recorded_run import files_of
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, SavedModel, read_model
@@ -115,7 +116,7 @@ def predict(
         header: Whether the table has a header, if that has been said.
     """
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([name for name, _ in saved.answers(np.array(saved.description.examples))])
+    writer.writerow([cell(name) for name, _ in saved.answers(np.array(saved.description.examples))])
     counts = Counter[str]() if unknown == "ignore" else None
     lines = deque[bool]()
     with one_thread():
@@ -125,7 +126,7 @@ def predict(
             for row in zip(*cells, strict=True):
                 while not lines.popleft():
                     file.write("\n")
-                writer.writerow(row)
+                writer.writerow(map(cell, row))
     file.write("\n" * len(lines))
     if counts:
         warn(f"{table.title}: names that the training had not count as none: {counted(counts)}")

@@ -11,10 +11,12 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from nnexp import __version__
 from nnexp.config.command_line import arranged, check_flags, check_words, flags_first
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus, exits
+from nnexp.report.terminal import show_lines
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -22,6 +24,9 @@ def main(arguments: Sequence[str]) -> None:
 
     Raises UserError if they are not valid.
     """
+    if "--version" in arguments:  # Hydra would say its own
+        show_lines([f"nnexp {__version__}"])
+        return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them
     register()
     sys.argv = ["nnexp", *arranged(arguments)]

@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from nnexp.config.identity import without_effect
+from nnexp.core.errors import without_passwords
 
 Job = list[str]
 """The overrides of one run."""
@@ -29,8 +30,8 @@ def without(overrides: Sequence[str], keys: Collection[str]) -> list[str]:
 
 
 def command(*words: str) -> str:
-    """Return the command that calls nnexp with these arguments, quoted for a shell."""
-    return shlex.join(["python", "-m", "nnexp", *words])
+    """Return the command that calls nnexp with these arguments, quoted for a shell, without passwords of addresses."""
+    return shlex.join(["python", "-m", "nnexp", *map(without_passwords, words)])
 
 
 def titles_of(keys: Sequence[str]) -> dict[str, str]:

@@ -5,12 +5,16 @@ expected, the name of an option of its config group stands for that option, and 
 the option with these fields.
 """
 
+import ast
 import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
+from importlib.machinery import PathFinder
 from inspect import isabstract
+from pathlib import Path
 from typing import TypeVar, get_origin
 
 from nnexp.core.component import (
@@ -122,7 +126,7 @@ def locate(node: Node, kind: type[C], path: str) -> type[C]:
     """Return the class that a node names, or the expected one where the node names none.
 
     Only components are ever called, and only those of nnexp and of the packages in the environment variable
-    NNEXP_PACKAGES.
+    NNEXP_PACKAGES, of which no module is imported but the one whose text has the dataclass.
     """
     if TARGET not in node:
         if isabstract(kind):
@@ -139,12 +143,39 @@ def locate(node: Node, kind: type[C], path: str) -> type[C]:
             f"(or in a package listed in {PACKAGES_VARIABLE})"
         )
     try:
-        found: object = getattr(import_module(module), name, None)
-    except (ModuleNotFoundError, RecursionError) as error:  # the second of a name with a thousand dots
+        known = module.split(".")[0] == "nnexp" or module in sys.modules or has_dataclass(module, name)
+        found: object = getattr(import_module(module), name, None) if known else None
+    except (ModuleNotFoundError, RecursionError, OSError, SyntaxError) as error:  # the second of a thousand dots
         raise UserError(f"{_join(path, TARGET)}={target}: {error}") from error
     if not (isinstance(found, type) and issubclass(found, kind) and is_dataclass(found)) or isabstract(found):
         raise UserError(f"{_join(path, TARGET)}={target}: must be the dataclass of {describe(kind)}")
     return found
+
+
+def has_dataclass(module: str, name: str) -> bool:
+    """Tell whether the text of a module makes a dataclass of this name, or it is a package as a whole.
+
+    To read it imports no more than the package: a config may be from a stranger, and a module do anything.
+
+    Raises ModuleNotFoundError if there is no such module.
+    """
+    package, *inner = module.split(".")
+    path = getattr(import_module(package), "__path__", None)
+    text: str | None = None
+    for end in range(len(inner)):
+        spec = PathFinder.find_spec(".".join([package, *inner[: end + 1]]), path)
+        if spec is None:
+            raise ModuleNotFoundError(f"No module named {module!r}")
+        path, source = spec.submodule_search_locations, spec.origin
+        text = Path(source).read_text(encoding="utf-8") if source and source.endswith(".py") else ""
+    return text is None or any(
+        isinstance(made, ast.ClassDef) and made.name == name and any(map(_is_dataclass, made.decorator_list))
+        for made in ast.parse(text).body
+    )
+
+
+def _is_dataclass(decorator: ast.expr) -> bool:
+    return ast.unparse(decorator).partition("(")[0].rpartition(".")[2] == "dataclass"
 
 
 def _value(value: object, hint: object, path: str, options: Options) -> object:

@@ -1,5 +1,6 @@
 """The errors that are no bugs (mistakes of the user, damaged files, stores that fail), and their messages."""
 
+import re
 import sys
 from collections.abc import Sequence
 
@@ -7,6 +8,9 @@ from nnexp.core.words import no_such_key
 
 MAX_LINE_LENGTH = 1000
 """The most characters of a message; of a longer one the middle is left out."""
+
+PASSWORD = re.compile(r"(?<=://)([^\s/:@]*):[^\s/]*@")
+"""The name and the password in an address, as in `https://me:secret@host`."""
 
 
 class UserError(ValueError):
@@ -41,8 +45,13 @@ def warn(line: str) -> None:
 
 
 def on_one_line(text: object) -> str:
-    """Return a text on one line, without control characters of a terminal."""
-    return printable(" ".join(str(text).split()))
+    """Return a text on one line, without control characters of a terminal, and without the passwords of addresses."""
+    return printable(without_passwords(" ".join(str(text).split())))
+
+
+def without_passwords(text: str) -> str:
+    """Return a text with stars in place of the passwords of addresses."""
+    return PASSWORD.sub(r"\1:***@", text)
 
 
 def printable(text: str) -> str:

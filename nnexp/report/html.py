@@ -2,6 +2,8 @@
 
 import re
 from base64 import b64encode
+from collections.abc import Container
+from html import escape
 from pathlib import Path
 
 STYLE = """
@@ -14,24 +16,30 @@ img { max-width: 100%; }
 
 
 def page(markdown: str, folder: Path) -> str:
-    """Return a report as one page; its pictures are read from the folder.
+    """Return a report as one page; its pictures are read from `figures` in its folder, and no others.
 
     MLflow, for one, shows the pictures within a page, but not files that Markdown refers to.
     """
-    text = fragment(markdown)
-    body = re.sub(r'src="([^"]+\.png)"', lambda found: f'src="{_embedded(folder / found[1])}"', text)
-    title = markdown.partition("\n")[0].lstrip("# ")
+    own = {f"{path.parent.name}/{path.name}": path for path in folder.glob("figures/*.png")}
+    text = fragment(markdown, own)
+    body = re.sub(r'src="([^"]+)"', lambda found: f'src="{_embedded(own[found[1]])}"', text)
+    title = escape(markdown.partition("\n")[0].lstrip("# "))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{STYLE}</style></head>\n<body>\n{body}</body>\n</html>\n"
     )
 
 
-def fragment(markdown: str) -> str:
-    """Return a text in Markdown as HTML, without anything around it; HTML within it is shown as it is written."""
+def fragment(markdown: str, pictures: Container[str] = ()) -> str:
+    """Return a text in Markdown as HTML, without anything around it.
+
+    HTML within it is shown as it is written, and so is what leads elsewhere: links, and pictures but for these.
+    """
     from markdown_it import MarkdownIt
 
-    html: str = MarkdownIt("commonmark", {"html": False}).enable("table").render(markdown)
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["link", "autolink", "reference"])
+    parser.validateLink = lambda url: url in pictures  # type: ignore[method-assign]
+    html: str = parser.render(markdown)
     return html
 
 

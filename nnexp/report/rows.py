@@ -65,6 +65,17 @@ def figures(value: float) -> str:
     return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
+def cell(value: object) -> object:
+    """Return a cell of a table for other programs; a text that a spreadsheet would compute gets a quotation mark."""
+    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except ValueError:
+        return f"'{value}"
+    return value
+
+
 def number(value: float) -> str:
     """Return a metric with four decimals, or in powers of ten if it is too large for them to matter."""
     return f"{value:.4f}" if abs(value) < DECIMALS_MATTER else f"{value:.3e}"

@@ -4,7 +4,7 @@ Whoever needs to know something of a run reads it there: a tracker, a sweep, `de
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -13,9 +13,10 @@ from nnexp.config.experiment import Experiment
 from nnexp.config.identity import without_effect
 from nnexp.config.overrides import command
 from nnexp.core.component import flat, resolved
-from nnexp.core.errors import DamagedError
+from nnexp.core.errors import DamagedError, without_passwords
 from nnexp.core.files import read_text, write_text
 from nnexp.core.json_files import read_json, write_json
+from nnexp.report.markdown import block, code
 from nnexp.report.rows import summary as in_words
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import (
@@ -61,10 +62,16 @@ def record_of(
         group=ready.data.name,
         name=ready.name,
         parameters={key: value for key, value in parameters.items() if not without_effect(key)},
-        tags={**extended, **environment, IDENTIFIER: identifier, "config_hash": ready.config_hash},
+        tags={
+            **ready.experiment.tracking.own_tags(),
+            **extended,
+            **environment,
+            IDENTIFIER: identifier,
+            "config_hash": ready.config_hash,
+        },
         dataset=ready.dataset,
         identifier=identifier,
-        overrides=[*ready.overrides],
+        overrides=[*map(without_passwords, ready.overrides)],
         config_hash=ready.config_hash,
         code=code or code_fingerprint(ready.experiment),
     )
@@ -72,7 +79,7 @@ def record_of(
 
 def write_record(folder: Path, record: RunRecord, config: Experiment, *, durable: bool = False) -> None:
     """Write what is known of a run before it is trained, its config and its record, and forget an earlier failure."""
-    write_yaml(folder / CONFIG, resolved(config))
+    write_yaml(folder / CONFIG, resolved(replace(config, tracking=config.tracking.in_files())))
     write_json(folder / RECORD, asdict(record), durable=durable)
     (folder / ERROR).unlink(missing_ok=True)
 
@@ -150,7 +157,7 @@ def failure(folder: Path) -> str | None:
 def _description(record: RunRecord, summary: RunSummary | None, history: History, folder: Path) -> str:
     """Return a run in a few lines of Markdown."""
     came_out = [] if summary is None else [in_words(history, summary.diverged_step, summary.final_time)]
-    return "\n\n".join([f"    {command(*record.overrides)}", *came_out, f"Files: `{folder}`"])
+    return "\n\n".join([block(command(*record.overrides)), *came_out, f"Files: {code(str(folder))}"])
 
 
 def best_metrics(summary: RunSummary) -> dict[str, float]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from nnexp.config.compose import default_config
 from nnexp.config.identity import changes
-from nnexp.report.markdown import table
+from nnexp.report.markdown import block, code, escaped, table
 from nnexp.report.rows import class_rows, error_rows, metric_rows
 from nnexp.runs.result import Result
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
@@ -37,23 +37,23 @@ def run_report(result: Result, question: str | None, figures: Sequence[str], sto
         story: What became of it, in sentences.
     """
     differing = [
-        (f"`{key}`", *(f"`{value}`" if value else "" for value in values))
+        (code(key), *(code(value) if value else "" for value in values))
         for key, *values in changes(result.config, default_config())
     ]
     usual = f"What changes with {result.name}?" if differing else "What does a network learn with the defaults?"
     sections = [
-        f"# {result.name}",
-        f"**Question.** {question or usual}",
-        f"    {result.command}",
+        f"# {escaped(result.name)}",
+        f"**Question.** {escaped(question or usual)}",
+        block(result.command),
         result.about,
         "## What came out",
         *_ending(result),
         _numbers(result),
-        *story,
+        *map(escaped, story),
         *_predictions(result.predictions),
         "## What differs from the defaults",
         table(("key", "default", "here"), differing) if differing else "Nothing.",
-        *([] if not result.notes else ["## Notes on the data", *[f"- {note}" for note in result.notes]]),
+        *([] if not result.notes else ["## Notes on the data", *[f"- {escaped(note)}" for note in result.notes]]),
         *([] if not figures else ["## Figures"]),
         *[f"![{name}](figures/{name}.png)\n\n{CAPTIONS[name]}" for name in figures],
     ]
@@ -63,7 +63,7 @@ def run_report(result: Result, question: str | None, figures: Sequence[str], sto
 def _ending(result: Result) -> list[str]:
     if result.diverged_step is not None:
         return [f"**Diverged**: the loss is no longer finite at step {result.diverged_step}."]
-    return [] if result.stopped is None else [f"Ended before its time: {result.stopped}."]
+    return [] if result.stopped is None else [f"Ended before its time: {escaped(result.stopped)}."]
 
 
 def _numbers(result: Result) -> str:

@@ -14,7 +14,7 @@ from nnexp.plots.drawn import DrawnFigures
 from nnexp.plots.run import run_figures
 from nnexp.report.html import fragment
 from nnexp.report.look import about, network_rows, part_rows
-from nnexp.report.markdown import table
+from nnexp.report.markdown import escaped, table
 from nnexp.report.rows import metric_rows
 from nnexp.report.rows import summary as in_words
 from nnexp.runs.prepare import Ready
@@ -92,7 +92,7 @@ class Result:
         """Return what was learned with what, in Markdown: the parts of the data, and the layers of the network."""
         data = self.trained.data
         parts = table(("part", "examples"), part_rows(data))
-        return "\n\n".join([f"{about(data)}.", parts, table(*network_rows(self.trained))])
+        return "\n\n".join([f"{escaped(about(data))}.", parts, table(*network_rows(self.trained))])
 
     @property
     def figures(self) -> DrawnFigures:

@@ -13,7 +13,7 @@ from nnexp.config.identity import config_hash, without_effect
 from nnexp.config.overrides import command, key_of
 from nnexp.core.build import build
 from nnexp.core.component import flat, resolved
-from nnexp.core.errors import DamagedError, UserError, warn
+from nnexp.core.errors import DamagedError, UserError, warn, without_passwords
 from nnexp.core.files import absolute, is_there, relative
 from nnexp.core.state import Saved, Tree
 from nnexp.runs.find import find
@@ -94,7 +94,9 @@ class Resumed:
 
 def facts(experiment: Experiment, overrides: Sequence[str], data_digest: str) -> dict[str, Tree]:
     """Return the content of a checkpoint beside the training: what is needed to resume the run."""
-    return {"overrides": [*overrides], "data_digest": data_digest, "config": cast("Tree", resolved(experiment))}
+    config = resolved(replace(experiment, tracking=experiment.tracking.in_files()))
+    given = [*map(without_passwords, overrides)]
+    return {"overrides": given, "data_digest": data_digest, "config": cast("Tree", config)}
 
 
 def resumed(experiment: Experiment, overrides: Sequence[str]) -> Resumed:

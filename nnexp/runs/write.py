@@ -9,6 +9,7 @@ from nnexp.core.output import meanwhile
 from nnexp.plots.animation import picture_of, save_animation
 from nnexp.plots.run import moments_of, run_figures
 from nnexp.plots.style import save_figures
+from nnexp.report.html import page
 from nnexp.runs.prepare import ANIMATION, Ready
 from nnexp.runs.report import run_report
 from nnexp.runs.result import Result
@@ -41,7 +42,10 @@ def write_run(
         picture = picture_of(ready.data) if ready.experiment.figures == ANIMATION else None
         if picture is not None and outcome.snapshots and outcome.diverged_step is None:
             save_animation(moments_of(ready.trained(outcome), outcome), picture, folder / FIGURES)
-    write_text(folder / "report.md", run_report(result, ready.experiment.question, drawn, result.story))
+    report = run_report(result, ready.experiment.question, drawn, result.story)
+    write_text(folder / "report.md", report)
+    if drawn or served:  # not for the thousand runs of a sweep
+        write_text(folder / "report.html", page(report, folder))
     result.summary.write(folder, durable=durable)
 
 

@@ -1,7 +1,9 @@
 """The checks of the jobs of a sweep, before any of them is trained."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from nnexp.analysis.figures import Asked
 from nnexp.analysis.results import names_of
@@ -16,6 +18,8 @@ from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.evaluator import metric_names
 from nnexp.training.readings import TIME_TO, Reading, check_reading
 
+LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[+-]?\d+)?(?![\w.])")
+"""A number with more digits than a name needs."""
 Loaded = dict[str, tuple[Data, DatasetFacts]]
 """Data by the configs it was loaded from."""
 
@@ -28,7 +32,7 @@ def checked(
     Raises UserError if one of them is not valid, or they cannot be one sweep.
     """
     runs: list[Ready] = []
-    for job, name, experiment in zip(jobs, names_of(jobs), experiments, strict=True):
+    for job, name, experiment in zip(jobs, shortened(names_of(jobs)), experiments, strict=True):
         source = json.dumps(resolved(experiment.dataset))
         if source not in loaded:
             loaded[source] = load(experiment.dataset)
@@ -43,6 +47,19 @@ def checked(
         check_halving(runs, options)
     first.tracking.check()
     return runs
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return names of runs with the fewest digits, four or more, that tell apart all that are told apart now."""
+    for digits in (4, 6, 9):
+        found = [LONG_NUMBER.sub(partial(_rounded, digits), name) for name in names]
+        if len({*found}) == len({*names}):
+            return found
+    return [*names]
+
+
+def _rounded(digits: int, number: re.Match[str]) -> str:
+    return f"{float(number[0]):.{digits}g}"
 
 
 def _metrics_of_each(runs: Sequence[Ready]) -> list[list[str]]:

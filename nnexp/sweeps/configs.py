@@ -12,18 +12,24 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.object_type import ObjectType
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf import DictConfig, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
+from nnexp.analysis.results import names_of
 from nnexp.config.compose import check, options_of
 from nnexp.config.experiment import Experiment
+from nnexp.config.hydra_errors import one_line
 from nnexp.config.hydra_internals import set_values
 from nnexp.config.overrides import Job
+from nnexp.core.errors import UserError
 
 
 def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig) -> Iterator[Experiment]:
     """Yield the checked experiment of every job; `master` is the config of the sweep, with the overrides of Hydra.
 
-    Raises UserError if an override does not make a valid experiment; Hydra's own errors pass through.
+    Raises UserError if an override does not make a valid experiment; it names the job where its override does not.
+    Hydra's own errors pass through where there is one job.
     """
     parser = OverridesParser.create(config_loader=loader)
     bases: dict[tuple[str, ...], bytes] = {}
@@ -38,7 +44,7 @@ def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig
         key = str(parsed(override).key_or_group)
         return key.startswith("hydra.") or bool(loader.get_group_options(key, ObjectType.CONFIG))
 
-    for job in jobs:
+    def experiment(job: Job) -> Experiment:
         choices = tuple(override for override in job if chooses_files(override))
         if choices not in bases:
             base = loader.load_sweep_config(master, list(choices))
@@ -49,4 +55,14 @@ def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig
         config: DictConfig = pickle.loads(bases[choices])  # noqa: S301 - just made
         values = [parsed(override) for override in job if override not in choices]
         set_values(values, config)
-        yield check(config, known_options)
+        return check(config, known_options)
+
+    for place, job in enumerate(jobs):
+        try:
+            yield experiment(job)
+        except (UserError, HydraException, OmegaConfBaseException) as error:
+            mistake = str(error) if isinstance(error, UserError) else one_line(error, job)
+            name = names_of(jobs)[place] if len(jobs) > 1 else ""
+            if not name or any(mistake.startswith(f"{override}:") for override in job):
+                raise
+            raise UserError(f"{mistake} (in the run {name})") from error

@@ -44,20 +44,20 @@ class Recorder:
         """
         self._children = dict(self.tracked.children())
 
-    def record(self, folder: Path, config_hash: str) -> str | None:
+    def record(self, folder: Path, config_hash: str, *, fresh: bool = False) -> str | None:
         """Record the run in a folder, or reuse it; return why that cannot be done, if it is the fault of this run.
 
         Raises TrackingError if the store fails.
         """
         try:
             if self.tracked.uri:
-                self._record(folder, config_hash)
+                self._record(folder, config_hash, fresh=fresh)
         except (TrackingError, DamagedError, OSError) as error:
             self.look_up()  # if the store answers, it was this run's fault
             return str(error)
         return None
 
-    def _record(self, folder: Path, config_hash: str) -> None:
+    def _record(self, folder: Path, config_hash: str, *, fresh: bool) -> None:
         uri, child = self.tracked.uri, self._children.get(config_hash)
         if child is not None and tracked_as(folder, uri) == child.run_id:
             return
@@ -70,17 +70,17 @@ class Recorder:
                 there = deliver_run(folder, self._tracker, uri)
             run_id = there.run_id if there is not None and there.complete else None
             self._children.pop(config_hash, None)
-            if run_id is None or not self.tracked.reuse(run_id):
-                run_id = self._record_new(folder, config_hash, child)
+            if run_id is None or not self.tracked.reuse(run_id, fresh=fresh):
+                run_id = self._record_new(folder, config_hash, child, fresh=fresh)
         if child is not None and child.run_id != run_id:
             self.tracked.remove(child.run_id)
 
-    def _record_new(self, folder: Path, config_hash: str, child: Child | None) -> str | None:
+    def _record_new(self, folder: Path, config_hash: str, child: Child | None, *, fresh: bool) -> str | None:
         """Record the run in a folder, unless it is what the store has of the job; note it and return its ID."""
         run = run_to_record(folder, self._wanted)
         if run.status == "KILLED":
             raise DamagedError(f"{folder} has no result, or a damaged one")
-        run_id = child.run_id if child is not None and child.is_of(run) else self.tracked.record(run)
+        run_id = child.run_id if child is not None and child.is_of(run) else self.tracked.record(run, fresh=fresh)
         if run_id is not None:
             self._children[config_hash] = Child(run_id, run.facts.tags.get(IDENTIFIER, ""), run.status)
             write_tracked(folder, self.tracked.uri, InStore(run_id, self.tracked.run_id, complete=True))
@@ -173,7 +173,8 @@ class RecordingThread(Thread):
                 self.refusal, self._known_is_complete, self._wait = None, True, FIRST_WAIT
             while self._left and not self._abandoned:
                 run = self._left[0]
-                error = None if run.folder is None else recorder.record(run.folder, run.config_hash)
+                folder, key = run.folder, run.config_hash
+                error = None if folder is None else recorder.record(folder, key, fresh=run.fresh)
                 self.errors += [] if error is None else [error]
                 self._left.popleft()
                 self._done += 1

@@ -38,6 +38,7 @@ from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
 from nnexp.report import terminal
+from nnexp.report.markdown import block, escaped
 from nnexp.runs.prepare import Ready
 from nnexp.runs.record import RECORD, UNKNOWN_CODE, record_of, write_error, write_record
 from nnexp.runs.result import result_of
@@ -176,7 +177,7 @@ class Session:
                     again = run.config_hash not in self._trained
                     here = replace(run, job=tuple(jobs[same]), reused=again, fresh=self._confirming)
                     self._swept[begin + same] = here
-                recording.put(run)
+                recording.put(replace(run, fresh=self._confirming))
                 progress(int(place not in reused), best.told(run))
         return [run for run in self._swept[begin:] if run is not None]
 
@@ -295,12 +296,12 @@ class Session:
         key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
         self._output_dir = writable_folder(runs[0].experiment.output_dir)
         with one_thread():
-            self._tags = environment()
+            self._tags = {**runs[0].experiment.tracking.own_tags(), **environment()}
         name = sweep_name(jobs)
         facts = SweepFacts(
             group=runs[0].data.name,
             name=f"{name} ({self._record.total} runs)",
-            description=f"{self._record.question or ''}\n\n    {self._record.command}",
+            description=f"{escaped(self._record.question or '')}\n\n{block(self._record.command)}",
             tags={**self._tags, "sweep_key": key, IDENTIFIER: uuid4().hex},
         )
         record = replace(self._record, key=key, facts=facts)

@@ -4,13 +4,14 @@ MLflow is slow to import, so it is imported when a tracker is opened.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nnexp.core.errors import TrackingError, UserError
+from nnexp.core.component import Name
+from nnexp.core.errors import TrackingError, UserError, without_passwords
 from nnexp.core.files import is_there
 from nnexp.tracking.mlflow_entities import cut, inputs_of, params_of, source_tags
 from nnexp.tracking.mlflow_run import MLflowRun
@@ -27,6 +28,7 @@ from nnexp.tracking.mlflow_store import (
     tracking_errors,
 )
 from nnexp.tracking.mlflow_sweep import MLflowSweep
+from nnexp.tracking.mlflow_view import about_runs
 from nnexp.tracking.tracker import IDENTIFIER, RunRecord, SweepFacts, Tracker, Tracking
 
 if TYPE_CHECKING:
@@ -40,12 +42,21 @@ class MLflowTracking(Tracking):
 
     uri: str | None = None
     experiment: str | None = None
+    tags: tuple[tuple[Name, ...], ...] | None = None
 
     def check(self) -> None:
         """Check that a tracking server answers; refuse a file store, which MLflow no longer supports."""
         uri = self._configured_uri()
         if uri is not None:
             check_store(uri)
+
+    def own_tags(self) -> Mapping[str, str]:
+        """Return the tags that the user gives to runs and sweeps."""
+        return {str(name): str(text) for name, text in self.tags or ()}
+
+    def in_files(self) -> "MLflowTracking":
+        """Return this choice as files and other people may see it, without a password."""
+        return self if self.uri is None else replace(self, uri=without_passwords(self.uri))
 
     def address(self, output_dir: Path) -> str:
         """Return the address of the store that `open` opens."""
@@ -56,7 +67,8 @@ class MLflowTracking(Tracking):
         uri, artifacts = self._configured_uri(), None
         if uri is None:
             uri, artifacts = default_uri(output_dir), (output_dir / ARTIFACTS).as_uri()
-        return MLflowTracker(open_store(uri), uri, artifacts, self.experiment)
+        experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
+        return MLflowTracker(open_store(uri), uri, artifacts, experiment)
 
     def fetch(
         self, output_dir: Path, run_id: str, names: Sequence[str], to: Path, *, optional: Sequence[str] = ()
@@ -87,7 +99,7 @@ class MLflowTracking(Tracking):
             raise UserError(f"run={run_id}: must be the folder of a run or its ID in MLflow ({error})") from error
 
     def _configured_uri(self) -> str | None:
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or self.uri
+        uri = self.uri or os.environ.get("MLFLOW_TRACKING_URI")
         return uri and absolute_uri(uri)
 
 
@@ -160,7 +172,9 @@ class MLflowTracker(Tracker):
         existing = self._client.get_experiment_by_name(name)
         if existing is None:
             try:
-                return self._client.create_experiment(name, artifact_location=self._artifacts)
+                new = self._client.create_experiment(name, artifact_location=self._artifacts)
+                self._client.set_experiment_tag(new, "mlflow.note.content", about_runs(new))
+                return str(new)
             except MlflowException:  # another process was first
                 existing = self._client.get_experiment_by_name(name)
                 if existing is None:

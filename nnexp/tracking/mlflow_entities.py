@@ -16,9 +16,9 @@ MAX_TAG_LENGTH = 8000
 """The most characters of a tag."""
 
 
-def cut(text: str) -> str:
-    """Return a text, cut to the length that MLflow keeps in a tag without a warning."""
-    return text if len(text) <= MAX_TAG_LENGTH else f"{text[: MAX_TAG_LENGTH - 4]} ..."
+def cut(text: str, length: int = MAX_TAG_LENGTH) -> str:
+    """Return a text, cut to a length, or to what MLflow keeps in a tag without a warning."""
+    return text if len(text) <= length else f"{text[: length - 4]} ..."
 
 
 def source_tags(tags: Mapping[str, str]) -> dict[str, str]:
@@ -26,14 +26,17 @@ def source_tags(tags: Mapping[str, str]) -> dict[str, str]:
     return {**tags, "mlflow.user": user(), "mlflow.source.name": "nnexp"}
 
 
-def child_tags(parent: str) -> dict[str, str]:
+def child_tags(parent: str, *, fresh: bool = False) -> dict[str, str]:
     """Return the tags of a run that a sweep trained."""
-    return {"mlflow.parentRunId": parent, "sweep": parent, **membership(parent)}
+    return {"mlflow.parentRunId": parent, "sweep": parent, **membership(parent, fresh=fresh)}
 
 
-def membership(sweep: str) -> dict[str, str]:
-    """Return the tag of all runs of a sweep, including reused ones of another sweep."""
-    return {f"sweep.{sweep}": "yes"}
+def membership(sweep: str, *, fresh: bool = False) -> dict[str, str]:
+    """Return the tag of all runs of a sweep, including reused ones of another sweep.
+
+    Those with fresh seeds chose nothing, so its value is another one for them.
+    """
+    return {f"sweep.{sweep}": "fresh seed" if fresh else "yes"}
 
 
 def params_of(record: RunRecord) -> list["Param"]:

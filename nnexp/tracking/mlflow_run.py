@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from nnexp.core.errors import TrackingError, warn
 from nnexp.tracking import mlflow_view as view
-from nnexp.tracking.mlflow_entities import MAX_METRICS, cut
+from nnexp.tracking.mlflow_entities import MAX_METRICS
 from nnexp.tracking.mlflow_store import log_files, tracking_errors
 from nnexp.tracking.tracker import FinishedRun, Status, TrackedRun
 from nnexp.training.history import evenly
@@ -47,6 +47,7 @@ class MLflowRun(TrackedRun):
 
         self._client, self.uri, self._metric = client, uri, Metric
         self._experiment_id, self.run_id = str(run.info.experiment_id), str(run.info.run_id)
+        self._models = [model.model_id for model in (run.outputs.model_outputs if run.outputs else ())]
         self._latest: Mapping[str, float] = run.data.metrics
         self._failed = ERROR in run.data.tags
         self._there = {name: self._delivered(name) for name in self._latest}
@@ -101,13 +102,28 @@ class MLflowRun(TrackedRun):
         new = {name: value for name, value in run.metrics.items() if self._latest.get(name) != value}
         self._pending += [self._metric(name, value, now, 0) for name, value in new.items()]
         self._deliver()
-        texts = {**run.tags, "mlflow.note.content": cut(run.description)}
+        note = view.described(run.description, self._experiment_id, self.run_id, run.files)
+        texts = {**run.tags, "mlflow.note.content": note}
         with tracking_errors():
             self._client.log_batch(self.run_id, tags=[RunTag(key, value) for key, value in texts.items()])
             if self._failed and ERROR not in run.tags:  # an earlier time
                 self._client.delete_tag(self.run_id, ERROR)
-            log_files(self._client, self.run_id, run.files)
+            models = [path for path in run.files if (path / "MLmodel").is_file()]
+            log_files(self._client, self.run_id, [path for path in run.files if path not in models])
+            for path in models:
+                self._log_model(path)
             self._client.set_terminated(self.run_id, run.status)
+
+    def _log_model(self, folder: Path) -> None:
+        """Copy a model to where MLflow keeps models; `runs:/RUN_ID/model` and the run's artifacts lead there, too."""
+        from mlflow.entities import LoggedModelOutput
+
+        if not self._models:  # else it goes on, and what it has now replaces what it had then
+            model = self._client.create_logged_model(self._experiment_id, folder.name, self.run_id)
+            self._models = [str(model.model_id)]
+            self._client.log_outputs(self.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        self._client.log_model_artifacts(self._models[0], str(folder))
+        self._client.finalize_logged_model(self._models[0], "READY")
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Close an unfinished run; its status comes before its files, since there may be no time for them."""

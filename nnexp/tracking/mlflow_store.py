@@ -4,11 +4,11 @@ import logging
 import os
 import re
 import sqlite3
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from nnexp.core.errors import TrackingError, UserError, on_one_line, warn
@@ -41,6 +41,8 @@ LOCATIONS = (
 """The tables and columns of MLflow that have the absolute locations of artifacts."""
 ADVISORY_LOCK = 1_852_730_992
 """The number of the lock in PostgreSQL, one that others hardly use; it goes with the connection."""
+DRIVERS = {"psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "MySQLdb": "mysqlclient"}
+"""The packages with the drivers of databases, where they are called otherwise."""
 MAX_REASON_LENGTH = 200
 """The most characters of an error message; a server may answer with a whole page."""
 
@@ -82,19 +84,24 @@ def check_store(uri: str) -> None:
 
 
 def _check_server(uri: str) -> None:
-    """Check that a tracking server answers within seconds."""
-    from urllib.request import urlopen
+    """Check that a tracking server answers within seconds; it is asked as MLflow asks, with its variables."""
+    import requests  # MLflow's own library
 
     meanwhile("Asking the tracking server")
+    trusted = os.environ.get("MLFLOW_TRACKING_SERVER_CERT_PATH") or True
+    insecure = os.environ.get("MLFLOW_TRACKING_INSECURE_TLS", "").lower() in ("true", "1")
     try:
-        with urlopen(f"{uri.rstrip('/')}/health", timeout=REACH_SECONDS):  # noqa: S310 - a web address
+        with warnings.catch_warnings(action="ignore"):  # of a certificate that is not to be checked
+            answer = requests.get(
+                f"{uri.rstrip('/')}/health", timeout=REACH_SECONDS, verify=False if insecure else trusted
+            )
+        if answer.status_code < SERVER_ERROR:  # one without this page, or with another login, has answered, too
             return
-    except HTTPError as error:
-        if error.code < SERVER_ERROR:  # a server without this page, or with a login, has answered
-            return
-        reason = f"it answers {error.code}"
-    except (URLError, TimeoutError, OSError) as error:
-        reason = str(getattr(error, "reason", error))
+        reason = f"it answers {answer.status_code}"
+    except requests.exceptions.SSLError as error:
+        reason = f"{_reason(error)}; MLFLOW_TRACKING_SERVER_CERT_PATH names a certificate to trust"
+    except (requests.RequestException, OSError, ValueError) as error:
+        reason = _reason(error)
     raise UserError(f"tracking.uri={uri}: must be a tracking server that can be reached ({reason})")
 
 
@@ -121,7 +128,11 @@ def open_store(uri: str) -> "MlflowClient":
             client.search_experiments(max_results=1)
             if path is not None and path.name == DATABASE:
                 _follow_artifacts(path)
-    except (TrackingError, ImportError) as error:  # the driver of a database may not be installed
+    except ModuleNotFoundError as error:
+        package = DRIVERS.get(str(error.name), str(error.name))
+        wanted = f"must be a store whose driver is installed: python -m pip install '{package}'"
+        raise UserError(f"tracking.uri={uri}: {wanted}") from error
+    except (TrackingError, ImportError) as error:
         raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({error})") from error
     return client
 

@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nnexp.tracking import mlflow_view as view
-from nnexp.tracking.mlflow_entities import MAX_METRICS, child_tags, cut, inputs_of, membership, params_of, source_tags
+from nnexp.tracking.mlflow_entities import (
+    MAX_METRICS,
+    child_tags,
+    cut,
+    inputs_of,
+    membership,
+    params_of,
+    source_tags,
+)
 from nnexp.tracking.mlflow_store import active_run, log_files, tracking_errors
 from nnexp.tracking.tracker import IDENTIFIER, Child, FinishedRun, Status, SweepView, TrackedSweep
 
@@ -33,6 +41,7 @@ class MLflowSweep(TrackedSweep):
     def __init__(self, client: "MlflowClient", uri: str, experiment_id: str, run_id: str) -> None:
         self._client, self.uri = client, uri
         self.experiment_id, self.run_id, self._parents = experiment_id, run_id, {run_id: True}
+        self._arranged = False
 
     @tracking_errors()
     def children(self) -> Mapping[str, Child]:
@@ -54,7 +63,7 @@ class MLflowSweep(TrackedSweep):
         return found
 
     @tracking_errors()
-    def record(self, run: FinishedRun) -> str | None:
+    def record(self, run: FinishedRun, *, fresh: bool = False) -> str | None:
         """Record a whole run at once, in a tenth of the time of single calls; return its ID."""
         from mlflow.entities import Metric
 
@@ -62,13 +71,12 @@ class MLflowSweep(TrackedSweep):
         begin = now - int(1000 * run.seconds)
         tags = {
             **source_tags(run.facts.tags),
-            **child_tags(self.run_id),
+            **child_tags(self.run_id, fresh=fresh),
             **{key: cut(value) for key, value in run.tags.items()},
             "mlflow.note.content": cut(run.description),
         }
-        run_id = self._client.create_run(
-            self.experiment_id, start_time=begin, tags=tags, run_name=run.facts.name
-        ).info.run_id
+        name = f"{run.facts.name} (fresh seed)" if fresh else run.facts.name
+        run_id = self._client.create_run(self.experiment_id, start_time=begin, tags=tags, run_name=name).info.run_id
         params = params_of(run.facts)
         history = run.history.thinned(SWEEP_POINTS_PER_CURVE)
         metrics = [
@@ -86,13 +94,14 @@ class MLflowSweep(TrackedSweep):
         return str(run_id)
 
     @tracking_errors()
-    def reuse(self, run_id: str) -> bool:
+    def reuse(self, run_id: str, *, fresh: bool = False) -> bool:
         """Tag a run as one of this sweep, as its child if its parent was deleted; return whether it still exists."""
         run = active_run(self._client, run_id)
         if run is None:
             return False
         parent = run.data.tags.get("mlflow.parentRunId")
-        tags = child_tags(self.run_id) if parent and not self._is_there(parent) else membership(self.run_id)
+        is_orphan = bool(parent) and not self._is_there(str(parent))
+        tags = (child_tags if is_orphan else membership)(self.run_id, fresh=fresh)
         for key, value in tags.items() - run.data.tags.items():
             self._client.set_tag(run_id, key, value)
         return True
@@ -110,25 +119,29 @@ class MLflowSweep(TrackedSweep):
     @tracking_errors()
     def finish(self, shown: SweepView | None, description: str, files: Sequence[Path], status: Status) -> None:
         """Record the results of the sweep and the view that its link opens, and close it."""
-        from mlflow.entities import Metric, RunTag
+        from mlflow.entities import Metric, Param, RunTag
 
         now = int(time.time() * 1000)
-        numbers = {} if shown is None else shown.numbers
+        numbers, words = ({}, {}) if shown is None else (shown.numbers, shown.words)
+        there = self._client.get_run(self.run_id).data.params if words else {}  # they can be given once
+        text = view.described(description, self.experiment_id, self.run_id, files)
         self._client.log_batch(
             self.run_id,
             metrics=[Metric(name, value, now, 0) for name, value in numbers.items()],
-            tags=[RunTag("mlflow.note.content", cut(description))],
+            params=[Param(key, text) for key, text in words.items() if key not in there],
+            tags=[RunTag("mlflow.note.content", text)],
         )
         if shown is not None:
             state = view.shared_view(self.run_id, shown.parameters, shown.metric, shown.metrics)
             self._client.set_experiment_tag(self.experiment_id, view.tag_name(self.run_id), state)
+            self._arranged = True
         log_files(self._client, self.run_id, files)
         self._client.set_terminated(self.run_id, status)
 
     def links(self) -> Sequence[tuple[str, str]]:
         """Return the command that opens MLflow, and the links to the runs and to the report in it."""
         pages = {
-            "Runs": view.runs_link(self.experiment_id, self.run_id),
-            "Report": view.artifact_link(self.experiment_id, self.run_id, "report.html"),
+            "Runs": view.runs_link(self.experiment_id, self.run_id, arranged=self._arranged),
+            "Report": view.artifact_link(self.experiment_id, self.run_id, view.REPORT),
         }
         return view.links(self.uri, pages)

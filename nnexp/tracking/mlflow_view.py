@@ -7,9 +7,12 @@ its key opens it. Such a view is usually arranged by hand and saved there; here 
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
+from nnexp.core.errors import PASSWORD, without_passwords
 from nnexp.core.files import relative
+from nnexp.tracking.mlflow_entities import cut
 from nnexp.tracking.mlflow_store import DATABASE, database_file, is_server
 from nnexp.training.readings import Reading
 
@@ -21,6 +24,8 @@ SCATTER_CHARTS = 2
 """The number of parameters with a scatter chart of their own."""
 CURVE_CHARTS = 4
 """The number of metrics that are drawn over time, before those that MLflow adds."""
+REPORT = "report.html"
+"""The report of a run or a sweep as a page."""
 WORKFLOW_QUERY = "workflowType=machine_learning"
 """Without it a first visit opens another part of MLflow, which does not show these runs."""
 
@@ -46,15 +51,40 @@ def shared_view(sweep: str, parameters: Sequence[str], metric: str, metrics: Seq
     return text
 
 
-def runs_link(experiment_id: str, sweep: str) -> str:
-    """Return the path of the page of a sweep's runs, to append to the address of MLflow."""
-    return f"#/experiments/{experiment_id}/runs?{WORKFLOW_QUERY}&compareRunsMode=CHART&viewStateShareKey={quote(sweep)}"
+def runs_link(experiment_id: str, sweep: str, *, arranged: bool = True) -> str:
+    """Return the path of the page of a sweep's runs, to append to the address of MLflow.
+
+    Args:
+        experiment_id, sweep: The IDs of the experiment and the sweep.
+        arranged: Whether the view of the sweep is there; to name one that is not would lead away from the runs.
+    """
+    shown = f"viewStateShareKey={quote(sweep)}" if arranged else f"searchFilter={quote(_members(sweep))}"
+    return f"#/experiments/{experiment_id}/runs?{WORKFLOW_QUERY}&compareRunsMode=CHART&{shown}"
+
+
+def about_runs(experiment_id: str) -> str:
+    """Return the description of an experiment in Markdown, which begins with the link to its runs.
+
+    Whoever comes to an experiment from MLflow's first page sees this above a part of MLflow that does not show them.
+    """
+    link = f"#/experiments/{experiment_id}/runs?{WORKFLOW_QUERY}"
+    return (
+        f"[**All runs**]({link}) (Model training, at the top left). A row with a plus is a sweep: its scores are the "
+        "means of its first setting, and its runs are below it. Sort by `final/test/loss` to compare. The description "
+        "of each begins with a link to its report."
+    )
+
+
+def _members(sweep: str) -> str:
+    """Return the filter of the runs of a sweep, but for those with fresh seeds."""
+    return f"tags.`sweep.{sweep}` = 'yes'"
 
 
 def links(uri: str, pages: Mapping[str, str]) -> Sequence[tuple[str, str]]:
     """Return titles and addresses of pages of MLflow, after the command that starts it if it is no server."""
     if is_server(uri):
-        return [(title if len(pages) > 1 else "MLflow", f"{uri.rstrip('/')}/{page}") for title, page in pages.items()]
+        address = PASSWORD.sub("", uri).rstrip("/")
+        return [(title if len(pages) > 1 else "MLflow", f"{address}/{page}") for title, page in pages.items()]
     address = f"http://127.0.0.1:{PORT}"
     return [("MLflow", _command(uri)), *[(title, f"{address}/{page}") for title, page in pages.items()]]
 
@@ -63,7 +93,7 @@ def _command(uri: str) -> str:
     """Return the command that opens MLflow on a store that is no server."""
     file = database_file(uri)
     if file is None or file.name != DATABASE:
-        where = ["--tracking-uri", uri]
+        where = ["--tracking-uri", without_passwords(uri)]
     else:
         where = [] if relative(file.parent) == "outputs" else ["--output-dir", relative(file.parent)]
     return shlex.join(["python", "-m", "nnexp", "ui", *where])
@@ -84,14 +114,22 @@ def artifact_link(experiment_id: str, run_id: str, path: str) -> str:
     return f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/{quote(path)}?{WORKFLOW_QUERY}"
 
 
+def described(text: str, experiment_id: str, run_id: str, files: Sequence[Path]) -> str:
+    """Return the description of a run or a sweep in Markdown, which begins with the link to its report, if any."""
+    if not any(path.name == REPORT for path in files):
+        return cut(text)
+    return cut(f"[**Report**, with figures]({artifact_link(experiment_id, run_id, REPORT)})\n\n{text}")
+
+
 def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence[str]) -> Mapping[str, object]:
+    column = f"metrics.`{metric}`"
     # MLflow hides children below their parent unless runs are sorted, as by a metric.
     return {
-        "searchFilter": f"tags.`sweep.{sweep}` = 'yes'",
-        "orderByKey": f"metrics.`{metric}`",
+        "searchFilter": _members(sweep),
+        "orderByKey": column,
         "orderByAsc": Reading.of(metric).lower_is_better,
         "runsHiddenMode": "SHOW_ALL",
-        "selectedColumns": [f"metrics.`{metric}`", *(f"params.`{name}`" for name in parameters)],
+        "selectedColumns": [column, *(f"params.`{name}`" for name in parameters)],
         # Without it the groups of charts are sorted by name, and those of single metrics may come first.
         "isAccordionReordered": True,
         "compareRunSections": [
@@ -100,7 +138,7 @@ def _state(sweep: str, parameters: Sequence[str], metric: str, metrics: Sequence
             _section("curves", "Curves", 2),
         ],
         "compareRunCharts": [
-            _chart("PARALLEL", "all", 0, selectedParams=list(parameters), selectedMetrics=[metric], showAllRuns=True),
+            _chart("PARALLEL", "all", 0, selectedParams=[*parameters], selectedMetrics=[metric], showAllRuns=True),
             *[
                 _chart("SCATTER", "each", number, xaxis=_axis("PARAM", name), yaxis=_axis("METRIC", metric))
                 for number, name in enumerate(parameters[:SCATTER_CHARTS])

@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from nnexp.core.component import Component
 from nnexp.core.json_files import NOT_IN_FILE
@@ -159,11 +159,11 @@ class TrackedSweep(Tracked):
         """
         return {}
 
-    def record(self, run: FinishedRun) -> str | None:
-        """Record a run of the sweep, and return its ID in the store."""
+    def record(self, run: FinishedRun, *, fresh: bool = False) -> str | None:
+        """Record a run of the sweep, and return its ID in the store; one with a fresh seed is marked."""
         return None
 
-    def reuse(self, run_id: str) -> bool:
+    def reuse(self, run_id: str, *, fresh: bool = False) -> bool:
         """Add a run that was recorded before to this sweep; return whether it still exists."""
         return True
 
@@ -182,13 +182,15 @@ class SweepView:
         parameters: The keys that were varied.
         metric: The path of the reading that ranks the runs.
         metrics: All metrics.
-        numbers: Numbers about the sweep as a whole, such as how many runs it has.
+        numbers: Numbers about the sweep as a whole: how many runs it has, and what its first setting scores.
+        words: The first setting, and the values of every key, once they are sure to stay.
     """
 
     parameters: Sequence[str]
     metric: str
     metrics: Sequence[str]
     numbers: Mapping[str, float]
+    words: Mapping[str, str] = field(default_factory=dict)
 
 
 class Tracker:
@@ -216,6 +218,14 @@ class Tracking(Component):
 
     def check(self) -> None:
         """Check, before anything is written, that the tracker can be reached; raises UserError if not."""
+
+    def own_tags(self) -> Mapping[str, str]:
+        """Return the tags that the user gives to runs and sweeps."""
+        return {}
+
+    def in_files(self) -> Self:
+        """Return this choice as files and other people may see it, without a password."""
+        return self
 
     def address(self, output_dir: Path) -> str:
         """Return the address of the store that `open` opens, at once; nothing without one."""

@@ -18,7 +18,6 @@ pytest.importorskip("selenium")
 from selenium.webdriver import Chrome, ChromeOptions
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
-from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.wait import WebDriverWait
 
 from tests.conftest import CommandLine
@@ -55,7 +54,14 @@ CANVAS_IS_DRAWN = """
         canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0))
 """
 """The lines of parallel coordinates."""
-SCROLL = "arguments[0].scrollIntoView({block: 'center'})"
+SCROLL_ON = """
+    const cards = [...document.querySelectorAll("[data-testid=experiment-view-compare-runs-card]")]
+    const points = (card) => card.querySelectorAll(".js-plotly-plot .point").length
+    const next = cards.slice(1).find((card) => points(card) < arguments[0]) || cards.at(-1)
+    next && next.scrollIntoView({block: "center"})
+    return cards.map((card) => [card.querySelector("h4").textContent, points(card)])
+"""
+"""MLflow draws the charts that are in sight, and forgets others: this returns titles and numbers of points."""
 
 
 def lines_of(printed: str) -> dict[str, str]:
@@ -67,10 +73,11 @@ def lines_of(printed: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def links(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """Yield the links of a sweep by their titles, with MLflow running where they lead."""
-    folder = tmp_path_factory.mktemp("sweep")
-    result = CommandLine(folder)(*SWEEP)
-    assert (result.returncode, result.stderr) == (0, "")
-    found = lines_of(result.stdout)
+    nnexp = CommandLine(tmp_path_factory.mktemp("sweep"))
+    folder = nnexp.folder
+    alone, result = nnexp("trainer.epochs=50"), nnexp(*SWEEP)
+    assert (alone.stderr, result.returncode, result.stderr) == ("", 0, "")
+    found = {**lines_of(result.stdout), "Run": lines_of(alone.stdout)["then"]}
     address = f"http://127.0.0.1:{free_port()}"
     command = [*shlex.split(found.pop("MLflow")), "--port", address.rpartition(":")[2], "--no-browser"]
     command[0] = sys.executable
@@ -114,10 +121,6 @@ def eventually(browser: Chrome, seen: Callable[[Chrome], bool], what: str) -> No
     WebDriverWait(browser, SECONDS).until(seen, what)
 
 
-def has_points(chart: WebElement) -> Callable[[Chrome], bool]:
-    return lambda _: len(chart.find_elements(By.CSS_SELECTOR, ".js-plotly-plot .point")) >= len(NAMES)
-
-
 def texts(browser: Chrome, selector: str) -> list[str]:
     script = "return [...document.querySelectorAll(arguments[0])].map((element) => element.textContent)"
     found: list[str] = browser.execute_script(script, selector)
@@ -134,12 +137,45 @@ def test_the_runs_of_a_sweep_are_listed_and_drawn_the_best_first(browser: Chrome
     eventually(browser, lambda page: "Models" in texts(page, "nav a"), "the part of MLflow that is about training")
     eventually(browser, lambda page: bool(page.execute_script(CANVAS_IS_DRAWN)), "lines of parallel coordinates")
 
-    cards = "[data-testid=experiment-view-compare-runs-card]"
-    for card in browser.find_elements(By.CSS_SELECTOR, cards)[1:5]:  # MLflow draws what is in sight
-        browser.execute_script(SCROLL, card)
-        eventually(browser, has_points(card), f"points in the chart {card.text}")
-    titles = texts(browser, f"{cards} h4")
-    assert titles[:3] == ["Parallel Coordinates", *(f"{name} vs. final/test/loss" for name in PARAMETERS)]
+    points: dict[str, int] = {}
+
+    def are_drawn(page: Chrome) -> bool:
+        for title, count in page.execute_script(SCROLL_ON, len(NAMES)):
+            points[title] = max(count, points.get(title, 0))
+        return [count >= len(NAMES) for count in points.values()][1:5] == [True] * 4
+
+    eventually(browser, are_drawn, "points in the charts below")
+    assert [*points][:3] == ["Parallel Coordinates", *(f"{name} vs. final/test/loss" for name in PARAMETERS)]
+
+
+def has_whole_pictures(page: Chrome) -> bool:
+    widths: list[int] = page.execute_script("return [...document.images].map((image) => image.naturalWidth)")
+    return min(widths, default=0) > 0
+
+
+def test_a_stranger_finds_the_runs_the_report_the_curves_and_the_model(browser: Chrome, links: dict[str, str]) -> None:
+    def follow(text: str) -> None:
+        eventually(browser, lambda page: bool(page.find_elements(By.PARTIAL_LINK_TEXT, text)), text)
+        browser.get(str(browser.find_element(By.PARTIAL_LINK_TEXT, text).get_attribute("href")))
+
+    run, _, query = links["Run"].partition("?")
+    experiment = run.partition("/runs/")[0]
+    browser.get(experiment)  # the part of MLflow that a first visit opens
+    follow("All runs")
+    follow("epochs=50")
+    eventually(browser, lambda page: page.current_url.startswith(run), "the run")
+    follow("Report")
+    eventually(browser, lambda page: bool(page.find_elements(By.TAG_NAME, "iframe")), "its report")
+    browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
+    eventually(browser, has_whole_pictures, "its pictures")
+
+    def sections(page: Chrome) -> list[str]:
+        return re.findall(r"^(.+)\n? ?\(\d+\)$", page.find_element(By.TAG_NAME, "body").text, re.MULTILINE)
+
+    browser.get(f"{run}/model-metrics?{query}")
+    eventually(browser, lambda page: sections(page)[:1] == ["test"], "curves")
+    browser.get(f"{experiment}/models?{query}")
+    eventually(browser, lambda page: bool(page.find_elements(By.LINK_TEXT, "model")), "its model")
 
 
 def test_the_report_of_a_sweep_has_its_name_and_its_answer(browser: Chrome, links: dict[str, str]) -> None:
@@ -149,5 +185,4 @@ def test_the_report_of_a_sweep_has_its_name_and_its_answer(browser: Chrome, link
     eventually(browser, lambda page: bool(page.find_elements(By.TAG_NAME, "iframe")), "its report")
     browser.switch_to.frame(browser.find_element(By.TAG_NAME, "iframe"))
     eventually(browser, lambda page: links["best"] in page.find_element(By.TAG_NAME, "body").text, "its answer")
-    widths = "return [...document.images].map((image) => image.naturalWidth)"
-    eventually(browser, lambda page: min(page.execute_script(widths), default=0) > 0, "its pictures")
+    eventually(browser, has_whole_pictures, "its pictures")

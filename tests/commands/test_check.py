@@ -1,10 +1,7 @@
 """`nnexp check`: what one sees of data and network before they train."""
 
-import os
-import pty
 import re
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -65,18 +62,10 @@ def test_the_default_run(nnexp: CommandLine) -> None:
     assert [*nnexp.folder.iterdir()] == []
 
 
-def test_it_fits_into_a_narrow_terminal(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", "60")
-    ours, theirs = pty.openpty()
-    with nnexp.start("check", "dataset=iris", "loss=sparse_categorical_cross_entropy", output=theirs) as process:
-        os.close(theirs)
-        shown = b""
-        with suppress(OSError):  # the end of a terminal
-            while piece := os.read(ours, 4096):
-                shown += piece
-    os.close(ours)
-    assert process.returncode == 0
-    lines = [line.rstrip() for line in re.sub(r"\x1b\[[0-9;]*m", "", shown.decode()).splitlines()]
+def test_it_fits_into_a_narrow_terminal(nnexp: CommandLine) -> None:
+    shown = nnexp.on_terminal("check", "dataset=iris", "loss=sparse_categorical_cross_entropy", columns=60)
+    lasting = re.sub(r"\x1b\[[0-9;]*m|[^\n]*\x1b\[2K\r?", "", shown)  # without what was said meanwhile
+    lines = [line.rstrip() for line in lasting.strip().splitlines()]
     assert max(map(len, lines)) <= 60
     assert lines[1:3] == ["train  120 examples: 40 of setosa, 40 of versicolor, 40 of", "       virginica"]
     assert " sepal width         2.9        2       4.4   -2.35 to 3.03" in lines, "numbers are not wrapped"
@@ -119,7 +108,10 @@ def test_every_experiment(typed: Callable[..., Finished]) -> None:
     [
         (["check.every=true"], "nnexp: check.every: no such key, known are all"),
         (["check.all=yes"], "nnexp: check.all=yes: must be true or false"),
-        (["optimizer.learning_rat=1"], "nnexp: optimizer.learning_rat: no such key, did you mean learning_rate?"),
+        (
+            ["optimizer.learning_rat=1"],
+            "nnexp: optimizer.learning_rat: no such key, did you mean optimizer.learning_rate?",
+        ),
     ],
 )
 def test_mistakes_are_one_line(typed: Callable[..., Finished], words: list[str], sentence: str) -> None:

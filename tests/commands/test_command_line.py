@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from nnexp import __version__
 from tests.conftest import CommandLine, Finished
 
 QUICK = ("trainer.epochs=3", "tracking=none")
@@ -383,3 +384,7 @@ def test_runs_started_together_share_a_fresh_store(nnexp: CommandLine) -> None:
         assert (process.returncode, errors) == (0, "")
     with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
         assert store.execute("select status from runs").fetchall() == [("FINISHED",)] * 4
+
+
+def test_the_version_is_that_of_nnexp(typed: Callable[..., Finished]) -> None:
+    assert typed("--version").stdout == f"nnexp {__version__}\n"

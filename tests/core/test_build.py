@@ -1,5 +1,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -139,3 +140,25 @@ def test_composing_leaves_hydra_as_it_was() -> None:
 def test_interpolations_that_lead_nowhere_are_one_line() -> None:
     with pytest.raises(UserError, match="nowhere"):
         compose_experiment(["seed=${nowhere}"])
+
+
+def test_of_a_listed_package_only_modules_with_the_component_are_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "listed_package"
+    (package / "inner").mkdir(parents=True)
+    component = "from dataclasses import dataclass\nfrom nnexp.optim.optimizers import SGD\n"
+    component += "@dataclass(frozen=True)\nclass Mine(SGD):\n    pass\n"
+    (package / "__init__.py").touch()
+    (package / "inner" / "__init__.py").touch()
+    (package / "inner" / "good.py").write_text(component)
+    (package / "wipe.py").write_text("from pathlib import Path\nPath('wiped').touch()\nclass Mine(Exception): pass\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(PACKAGES_VARIABLE, "listed_package")
+    for name in ("wipe.Mine", "wipe.Path", "wipe", "nothing.Mine", "wipe.inner.Mine", "inner.good.SGD"):
+        with pytest.raises(UserError, match=r"optimizer\._target_=listed_package"):
+            build({"_target_": f"listed_package.{name}", "learning_rate": 0.1}, Optimizer, "optimizer")
+    assert not (tmp_path / "wiped").exists()
+    mine = build({"_target_": "listed_package.inner.good.Mine", "learning_rate": 0.1}, Optimizer, "optimizer")
+    assert type(mine).__name__ == "Mine"

@@ -11,10 +11,12 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
 from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
 from mlflow.entities import Run
 from mlflow.models import Model
 from omegaconf import OmegaConf
@@ -104,8 +106,32 @@ def test_artifacts_are_complete(tracked: tuple[Result, MlflowClient, Run], tmp_p
         assert set(parameters) == set(result.parameters)
         for name, values in result.parameters.items():
             np.testing.assert_array_equal(parameters[name], values)
-    assert (folder / "model" / "data" / "parameters.npz").read_bytes() == (folder / "parameters.npz").read_bytes()
-    assert Model.load(str(folder / "model")).signature.inputs.inputs[0].shape == (-1, 64)
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert page.count('src="data:image/png;base64,') == 7
+    link = f"#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/report.html"
+    assert run.data.tags["mlflow.note.content"].startswith(f"[**Report**, with figures]({link}?")
+
+
+def test_the_model_of_a_run_is_one_of_mlflow(tracked: tuple[Result, MlflowClient, Run], tmp_path: Path) -> None:
+    result, client, run = tracked
+    (model,) = client.search_logged_models([run.info.experiment_id])
+    assert (model.name, model.status, model.source_run_id) == ("model", "READY", run.info.run_id)
+    assert run.outputs is not None
+    assert [one.model_id for one in run.outputs.model_outputs] == [model.model_id]
+    store = f"sqlite:///{tmp_path}/outputs/mlflow.db"
+    folder = Path(download_artifacts(f"runs:/{run.info.run_id}/model", tracking_uri=store, dst_path=str(tmp_path)))
+    assert (folder / "data" / "parameters.npz").read_bytes() == (result.folder / "parameters.npz").read_bytes()
+    assert Model.load(str(folder)).signature.inputs.inputs[0].shape == (-1, 64)
+
+
+def test_a_run_that_goes_on_has_one_model(in_folder: Callable[[], Path]) -> None:
+    overrides = ["trainer.checkpoint_every=1", "verbose=false", "figures=false"]
+    first = run([*overrides, "trainer.epochs=2"])
+    again = run([*overrides, f"resume={first.folder}", "trainer.epochs=4"])
+    client = MlflowClient(f"sqlite:///{in_folder()}/outputs/mlflow.db")
+    (model,) = client.search_logged_models([the_run(client, "digits_binary").info.experiment_id])
+    there = Path(unquote(urlsplit(model.artifact_location).path))
+    assert (there / "data" / "parameters.npz").read_bytes() == (again.folder / "parameters.npz").read_bytes()
 
 
 @pytest.fixture
@@ -116,12 +142,15 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def test_a_run_on_a_server(in_folder: Callable[[], Path], server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", server.address)
-    result = run(["trainer.epochs=5", "verbose=false", "tracking.uri=http://127.0.0.1:9", "tracking.experiment=mine"])
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")  # what is typed counts
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "mine")
+    typed = [f"tracking.uri={server.address}", "tracking.tags={team: vision, 7: 1.5}"]
+    result = run(["trainer.epochs=5", "verbose=false", *typed])
     assert not (in_folder() / "outputs" / "mlflow.db").exists()
     client = MlflowClient(server.address)
     run_there = the_run(client, "mine")
     assert run_there.info.status == "FINISHED"
+    assert (run_there.data.tags["team"], run_there.data.tags["7"]) == ("vision", "1.5")
     assert run_there.data.metrics["test/loss"] == result.history.metrics["test/loss"][-1]
     assert {artifact.path for artifact in client.list_artifacts(run_there.info.run_id, "figures")} >= {
         "figures/curves.png"

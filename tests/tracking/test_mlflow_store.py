@@ -1,17 +1,23 @@
 """The default store where users have changed something: the place of its folder, and what MLflow's page deletes."""
 
 import shutil
+import ssl
+import subprocess
 from collections.abc import Callable
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run, ViewType
 
+from nnexp.core.errors import UserError
 from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import TRACKED
-from nnexp.tracking.mlflow_store import restore
+from nnexp.tracking.mlflow_store import check_store, restore
 from tests.conftest import CommandLine, Finished
+from tests.tracking.server import serving
 
 SMALL = ("trainer.epochs=2", "figures=false", "verbose=false")
 
@@ -112,7 +118,45 @@ def test_a_database_in_the_working_folder_is_noted_as_it_is_from_everywhere(
 
 
 def test_a_database_without_its_driver_is_refused_in_one_line(typed: Callable[..., Finished]) -> None:
-    uri = "postgresql+pg8000://me@127.0.0.1:9/runs"
-    refused = typed(*SMALL, f"tracking.uri={uri}")
-    expected = f"nnexp: tracking.uri={uri}: must be a store that MLflow can open (No module named 'pg8000')\n"
+    refused = typed(*SMALL, "tracking.uri=postgresql+pg8000://me:s@cret@127.0.0.1:9/runs")
+    wanted = "must be a store whose driver is installed: python -m pip install 'pg8000'"
+    expected = f"nnexp: tracking.uri=postgresql+pg8000://me:***@127.0.0.1:9/runs: {wanted}\n"
     assert (refused.returncode, refused.stderr) == (2, expected)
+
+
+def test_a_password_is_neither_printed_nor_recorded(
+    typed: Callable[..., Finished], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    place = tmp_path_factory.mktemp("server")
+    with serving(place) as server:
+        uri = f"http://me:hunter2@127.0.0.1:{server.port}"
+        done = typed("trainer.epochs=2", f"tracking.uri={uri}")
+        swept = typed("-m", "seed=0,1", *SMALL, f"tracking.uri={uri}", "sweep.confirm=0")
+    assert (done.returncode, swept.returncode) == (0, 0), done.stderr + swept.stderr
+    assert f"http://127.0.0.1:{server.port}/#/experiments/" in done.stdout
+    assert "hunter2" not in done.stdout + done.stderr + swept.stdout + swept.stderr
+    files = {**contents(place), **contents(tmp_path)}
+    known = {path.name for path, text in files.items() if b"hunter2" in text}
+    assert known <= {TRACKED, "0.json"}  # where the run goes on, and what a sweep has to do
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes a certificate")
+def test_a_certificate_is_trusted_as_mlflow_trusts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pem = tmp_path / "own.pem"
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -days 1 -subj /CN=own -addext subjectAltName=IP:127.0.0.1"
+    subprocess.run([*make.split(), "-keyout", pem, "-out", tmp_path / "cert"], check=True, capture_output=True)
+    pem.write_text(pem.read_text() + (tmp_path / "cert").read_text())
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(pem)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        Thread(target=server.serve_forever, daemon=True).start()
+        uri = f"https://me:secret@127.0.0.1:{server.server_port}"
+        with pytest.raises(UserError, match=r"me:\*\*\*@.*self-signed.*MLFLOW_TRACKING_SERVER_CERT_PATH") as refused:
+            check_store(uri)
+        assert len(str(refused.value)) < 300
+        for name, text in (("SERVER_CERT_PATH", str(tmp_path / "cert")), ("INSECURE_TLS", "true")):
+            with monkeypatch.context() as variables:
+                variables.setenv(f"MLFLOW_TRACKING_{name}", text)
+                check_store(uri)
+        server.shutdown()

@@ -53,7 +53,7 @@ def test_every_chart_has_a_name_of_its_own_and_a_section_that_exists() -> None:
 @pytest.mark.parametrize(("metric", "ascending"), [("best/test/loss", True), ("best/test/accuracy", False)])
 def test_the_best_run_is_first(metric: str, ascending: bool) -> None:  # noqa: FBT001
     state = state_of(view(metric=metric))
-    assert (state["orderByKey"], state["orderByAsc"]) == (f"metrics.`{metric}`", ascending)
+    assert (state["orderByKey"], state["orderByAsc"]) == (f"metrics.`{metric.replace('/', '.')}`", ascending)
 
 
 def test_equal_sweeps_have_equal_views() -> None:
@@ -91,4 +91,6 @@ def test_links_open_the_part_of_mlflow_where_runs_are() -> None:
         "compareRunsMode": ["CHART"],
         "viewStateShareKey": [tag_name(SWEEP).rpartition(".")[2]],
     }
+    page, _, query = runs_link("7", SWEEP, arranged=False).partition("?")
+    assert (page, parse_qs(query)["searchFilter"]) == ("#/experiments/7/runs", [f"tags.`sweep.{SWEEP}` = 'yes'"])
     assert run_link("7", "ab") == "#/experiments/7/runs/ab?workflowType=machine_learning"

@@ -1,0 +1,56 @@
+"""What MLflow shows of a sweep: its scores, its first setting, what was varied, and which runs have fresh seeds."""
+
+import pytest
+from mlflow import MlflowClient
+
+from nnexp.sweeps.check import shortened
+from tests.conftest import CommandLine
+
+SWEEP = (
+    *("-m", "optimizer.learning_rate=0.3,0.7123456789", "initializer.scale=0.3", "seed=0,1", "trainer.epochs=50"),
+    *("sweep.confirm=2", "question=![x](https://there)", "figures=false", "verbose=false"),
+)
+
+
+def test_a_sweep_says_what_came_out_and_its_fresh_runs_are_marked(nnexp: CommandLine) -> None:
+    done = nnexp(*SWEEP)
+    assert (done.returncode, done.stderr) == (0, "")
+    client = MlflowClient(f"sqlite:///{nnexp.folder}/outputs/mlflow.db")
+    experiment = client.get_experiment_by_name("digits_binary")
+    assert experiment is not None
+    link = f"#/experiments/{experiment.experiment_id}/runs"
+    assert experiment.tags["mlflow.note.content"].startswith(f"[**All runs**]({link}?workflowType=machine_learning)")
+    runs = client.search_runs([experiment.experiment_id], order_by=["metrics.`final/test/loss`"])
+    (parent,) = (run for run in runs if "sweep_key" in run.data.tags)
+    children = {run.info.run_name: run for run in runs if run is not parent}
+    names = [f"learning_rate=0.7123 seed={seed}" for seed in (0, 1)]
+    fresh = [f"learning_rate=0.7123 seed={seed} (fresh seed)" for seed in (2, 3)]
+    assert {*names, *fresh} < {*children}
+
+    assert parent.data.params == {
+        "first setting": "learning_rate=0.7123",
+        "optimizer.learning_rate": "0.3, 0.7123",
+        "seed": "0, 1",
+    }
+    losses = [[children[name].data.metrics["final/test/loss"] for name in some] for some in (names, fresh)]
+    metrics = parent.data.metrics
+    assert metrics["final/test/loss"] == pytest.approx(sum(losses[0]) / 2)
+    assert metrics["fresh/final/test/loss"] == pytest.approx(sum(losses[1]) / 2)
+    assert (metrics["runs"], "final/test/accuracy" in metrics) == (4, True)
+
+    members = client.search_runs([experiment.experiment_id], f"tags.`sweep.{parent.info.run_id}` = 'yes'")
+    assert {run.info.run_name for run in members} == {name for name in children if "fresh" not in str(name)}
+    note = parent.data.tags["mlflow.note.content"]
+    assert note.startswith(f"[**Report**, with figures]({link}/{parent.info.run_id}/artifacts/report.html?")
+    assert r"![x\](https://there)" in note
+
+
+def test_names_have_four_digits_unless_they_would_look_alike() -> None:
+    long = ["rate=0.123456789012 seed=1", "rate=1.98765432e-05"]
+    assert shortened(long) == ["rate=0.1235 seed=1", "rate=1.988e-05"]
+    assert shortened([*long, "rate=0.123412345678 seed=1", "rate=0.123456712345 seed=1"]) == [
+        *["rate=0.123456789 seed=1", "rate=1.98765432e-05"],
+        *["rate=0.123412346 seed=1", "rate=0.123456712 seed=1"],
+    ]
+    as_typed = ["path=a1.23456.csv", "hidden=[16,8] rate=0.25", "rate=1234567"]
+    assert shortened(as_typed) == as_typed

@@ -11,6 +11,7 @@ The structure is read only where it says the same as Python says of the function
 import ctypes
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -66,6 +67,7 @@ def inner_loop(ufunc: np.ufunc, dtypes: Sequence[np.dtype[np.generic]]) -> Loop:
     return Loop(function, (seen.data[place] if seen.data else None) or 0)
 
 
+@cache
 def _structure(ufunc: np.ufunc) -> _UFunc:
     """Return the structure of a function, compared with what Python says of it."""
     if sys.implementation.name != "cpython" or np.ufunc.__basicsize__ < ctypes.sizeof(_UFunc):

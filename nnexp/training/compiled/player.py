@@ -7,10 +7,13 @@ them or change their type, so that their bits are NumPy's by definition; they ha
 
 import ctypes
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 
 from nnexp.training.compiled.loops import Loop, UnknownError
 
+WORTH_A_PLAYER = 300_000
+"""Calls whose way through Python takes as long as it takes to import llvmlite and compile, a tenth of a second."""
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""
 PLAY = """
@@ -172,7 +175,8 @@ class Player:
         self._machine = llvm.Target.from_default_triple().create_target_machine(
             cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
         )
-        self._engines: list[object] = []  # their memory holds the code
+        # One for all, as it owns the machine, and so the code in memory.
+        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
         play, each = self._compiled(PLAY, "play", "each")
         self._loops = {"each": Loop(each)}
         # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
@@ -191,10 +195,9 @@ class Player:
         options.loop_vectorization, options.loop_unrolling = True, False  # unrolled it takes twice as long to compile
         passes = self._llvm.create_pass_builder(self._machine, options)
         passes.getModulePassManager().run(module, passes)
-        engine = self._llvm.create_mcjit_compiler(module, self._machine)
-        engine.finalize_object()
-        self._engines.append(engine)
-        return [engine.get_function_address(name) for name in names]
+        self._engine.add_module(module)
+        self._engine.finalize_object()
+        return [self._engine.get_function_address(name) for name in names]
 
 
 def own_loop(name: str) -> str:
@@ -251,6 +254,28 @@ def _elementwise(name: str, kinds: list[str], body: str) -> str:
         dense=", ".join(f"ptr %a{n}, i64 {BYTES[kind]}" for n, kind in enumerate(kinds)),
         strided=", ".join(f"ptr %a{n}, i64 %s{n}" for n in places),
     )
+
+
+@dataclass
+class Demand:
+    """Has the player of this process made once so many calls have asked for it that it pays.
+
+    Attributes:
+        calls: The number of calls that were to be made.
+    """
+
+    calls: int = 0
+
+    def player(self, calls: int) -> Player | None:
+        """Return the player for so many calls more, or None where it does not pay yet or cannot be had."""
+        self.calls += calls
+        return the_player() if self.calls >= WORTH_A_PLAYER else None
+
+
+@cache
+def demand() -> Demand:
+    """Return the demand in this process."""
+    return Demand()
 
 
 @cache

@@ -41,8 +41,10 @@ class Row:
     def __init__(self, loop: Loop, *arrays: Bits, core: tuple[str, ...] = ()) -> None:
         self.loop, self.arrays = loop, arrays
         self.core = core or ("",) * len(arrays)
-        if len(arrays) > MOST_OPERANDS or not all(array.size and array.flags.aligned for array in arrays):
-            raise UnknownError("an empty array, or one that is not aligned")
+        if len(arrays) > MOST_OPERANDS:
+            raise UnknownError("too many arrays")
+        if not all(array.size and array.flags.aligned for array in arrays):
+            raise UnknownError("an array that is empty or not aligned")
         if any(_clash(array, arrays[-1], elementwise=not core) for array in arrays[:-1]):
             raise UnknownError("an array that is written while it is read")
         inner, shapes = dict[str, int](), set[tuple[int, ...]]()
@@ -66,11 +68,11 @@ class Row:
             raise UnknownError("an array that would be left")
 
     def _stays_within(self, place: int) -> bool:
-        """Tell whether an array is not left, given the numbers that the compiled code will read."""
+        """Tell whether the memory of an array is not left, given the numbers that the compiled code will read."""
         reaches = [(length - 1) * stride for length, stride in self._walk(place)]
         first = self.pointers[place] + sum(min(reach, 0) for reach in reaches)
         last = self.pointers[place] + sum(max(reach, 0) for reach in reaches)
-        low, high = byte_bounds(self.arrays[place])
+        low, high = byte_bounds(_owner(self.arrays[place]))
         return low <= first and last + self.arrays[place].itemsize <= high
 
     def _walk(self, place: int) -> Iterator[tuple[int, int]]:
@@ -142,3 +144,11 @@ def _clash(one: Bits, out: Bits, *, elementwise: bool) -> bool:
     if elementwise and one.ctypes.data == out.ctypes.data and one.shape == out.shape and steps[0] == steps[1]:
         return False
     return np.shares_memory(one, out)
+
+
+def _owner(array: Bits) -> Bits:
+    """Return the array that owns the memory of a view."""
+    owner, base = array, array.base
+    while base is not None:
+        owner, base = base if isinstance(base, np.ndarray) else owner, getattr(base, "base", None)
+    return owner

@@ -14,15 +14,15 @@ import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from nnexp.training.compiled.loops import Bits, UnknownError, inner_loop
-from nnexp.training.compiled.player import Player, the_player
+from nnexp.training.compiled.player import Player, demand, the_player
 from nnexp.training.compiled.program import Program, Row
 
 Call = tuple[Callable[..., object], Sequence[object]]
 """A function and its arguments, see `nnexp.training.tape`."""
 SWITCH = "NNEXP_COMPILED"
 """The environment variable: 0 never compiles, 1 always does; else it is done where it is worth the time."""
-WORTH = 300_000
-"""Calls that Python makes in about the time in which the player is compiled, a tenth of a second."""
+WORTH_TRANSLATING = 200
+"""Times that a call is made in Python until that has taken as long as its translation, some 50 us."""
 
 
 def compiled(calls: Sequence[Call], times: int) -> Sequence[Call]:
@@ -32,10 +32,13 @@ def compiled(calls: Sequence[Call], times: int) -> Sequence[Call]:
         calls: The calls of a tape.
         times: How often they will be made.
     """
-    switch = os.environ.get(SWITCH)
-    if switch == "0" or (switch != "1" and len(calls) * times < WORTH):
-        return calls
-    player = the_player()
+    match os.environ.get(SWITCH), times >= WORTH_TRANSLATING:
+        case ("1", _):
+            player = the_player()
+        case ("0", _) | (_, False):
+            player = None
+        case _:
+            player = demand().player(len(calls) * times)
     return calls if player is None else Translator(player).translated(calls)
 
 

@@ -9,6 +9,7 @@ The structure is read only where it says the same as Python says of the function
 """
 
 import ctypes
+import re
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -26,10 +27,19 @@ class UnknownError(Exception):
 
 
 class Loop(NamedTuple):
-    """The address of a loop, and of the data that it is given."""
+    """A loop, and what it expects.
+
+    Attributes:
+        function, data: Its address, and that of the data it is given.
+        sizes: The bytes of a number of each array: of those it reads, then of the one it writes.
+        core: The names of the axes at the end of each array that it works on itself: `(n, k), (k, m), (n, m)` for
+            products of matrices, none for most.
+    """
 
     function: int
-    data: int = 0
+    data: int
+    sizes: tuple[int, ...]
+    core: tuple[tuple[str, ...], ...]
 
 
 class _UFunc(ctypes.Structure):
@@ -64,7 +74,15 @@ def inner_loop(ufunc: np.ufunc, dtypes: Sequence[np.dtype[np.generic]]) -> Loop:
     function = seen.functions[place] if seen.functions else None
     if function is None:
         raise UnknownError(f"{ufunc.__name__} without a table of loops")
-    return Loop(function, (seen.data[place] if seen.data else None) or 0)
+    data = seen.data[place] if seen.data else None
+    return Loop(function, data or 0, tuple(dtype.itemsize for dtype in dtypes), _core(ufunc))
+
+
+def _core(ufunc: np.ufunc) -> tuple[tuple[str, ...], ...]:
+    """Return the axes that a function works on itself, from a signature such as `(n?,k),(k,m?)->(n?,m?)`."""
+    if ufunc.signature is None:
+        return ((),) * ufunc.nargs
+    return tuple(tuple(re.findall(r"\w+", names)) for names in re.findall(r"\((.*?)\)", ufunc.signature))
 
 
 @cache

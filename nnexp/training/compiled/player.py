@@ -164,6 +164,7 @@ class Player:
 
     Attributes:
         play: Plays the rows of a table, given its address and their number.
+        each: The address of the loop that calls another one for each step along an axis.
     """
 
     def __init__(self) -> None:
@@ -178,14 +179,18 @@ class Player:
         # One for all, as it owns the machine, and so the code in memory.
         self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
         play, each = self._compiled(PLAY, "play", "each")
-        self._loops = {"each": Loop(each)}
+        self.each = each
+        self._loops = dict[str, Loop]()
         # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
         self.play: Callable[[int, int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(play)
 
     def loop(self, name: str) -> Loop:
-        """Return one of our own loops: `each`, or see `own_loop`; it is compiled where it is first asked for."""
+        """Return one of our own loops, see `own_loop`; it is compiled where it is first asked for."""
         if name not in self._loops:
-            self._loops[name] = Loop(*self._compiled(own_loop(name), name))
+            text, kinds = own_loop(name)
+            core = (("n",), ()) if name.startswith("argmax") else ((),) * len(kinds)
+            (function,) = self._compiled(text, name)
+            self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core)
         return self._loops[name]
 
     def _compiled(self, text: str, *names: str) -> list[int]:
@@ -200,8 +205,8 @@ class Player:
         return [self._engine.get_function_address(name) for name in names]
 
 
-def own_loop(name: str) -> str:
-    """Return the text of one of our own loops.
+def own_loop(name: str) -> tuple[str, list[str]]:
+    """Return the text of one of our own loops, and the types of its arrays.
 
     They are `copy SIZE` and `select SIZE`, which copies where a mask is true, for numbers of 1, 4 or 8 bytes;
     `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy.
@@ -210,17 +215,19 @@ def own_loop(name: str) -> str:
     """
     what, which = name.split()
     if what == "argmax" and which in "fd":
-        return ARGMAX.format(name=name, kind=KINDS[which])
+        return ARGMAX.format(name=name, kind=KINDS[which]), [KINDS[which], "i64"]
     if what == "cast" and which in CASTS:
-        source, target = (KINDS[letter] for letter in which)
-        return _elementwise(name, [source, target], f"%new = {CASTS[which]} {source} %v0 to {target}")
-    if what in ("copy", "select") and which in "148":
-        kind = f"i{8 * int(which)}"
-        if what == "copy":
-            return _elementwise(name, [kind, kind], f"%new = add {kind} %v0, 0")
-        chosen = f"%chosen = icmp ne i8 %v0, 0\n  %new = select i1 %chosen, {kind} %v1, {kind} %v2"
-        return _elementwise(name, ["i8", kind, kind], chosen)
-    raise UnknownError(name)
+        kinds = [KINDS[letter] for letter in which]
+        body = f"%new = {CASTS[which]} {kinds[0]} %v0 to {kinds[1]}"
+    elif what == "copy" and which in "148":
+        kinds = [f"i{8 * int(which)}"] * 2
+        body = f"%new = add {kinds[0]} %v0, 0"
+    elif what == "select" and which in "148":
+        kinds = ["i8", *[f"i{8 * int(which)}"] * 2]
+        body = f"%chosen = icmp ne i8 %v0, 0\n  %new = select i1 %chosen, {kinds[1]} %v1, {kinds[1]} %v2"
+    else:
+        raise UnknownError(name)
+    return _elementwise(name, kinds, body), kinds
 
 
 def _elementwise(name: str, kinds: list[str], body: str) -> str:

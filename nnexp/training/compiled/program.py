@@ -29,40 +29,29 @@ class Axis(NamedTuple):
 class Row:
     """One call of a loop.
 
-    Raises UnknownError if it cannot be played: an array is empty, would be left, or is written while it is read.
+    Raises UnknownError if it cannot be played: arrays do not fit, would be left, or are written while they are read.
 
     Args:
         loop: The loop.
-        arrays: What it reads, then what it writes; all of one shape, but for the axes of `core`.
-        core: The axes at the end of every array that belong to the loop itself, a letter each: `mk`, `kn`, `mn` for
-            products of matrices. Those of one letter have one length.
+        arrays: What it reads, then what it writes; all of one shape, but for the axes that belong to the loop.
     """
 
-    def __init__(self, loop: Loop, *arrays: Bits, core: tuple[str, ...] = ()) -> None:
-        self.loop, self.arrays = loop, arrays
-        self.core = core or ("",) * len(arrays)
-        if len(arrays) > MOST_OPERANDS:
-            raise UnknownError("too many arrays")
+    def __init__(self, loop: Loop, *arrays: Bits) -> None:
+        if tuple(array.itemsize for array in arrays) != loop.sizes or len(arrays) > MOST_OPERANDS:
+            raise UnknownError("arrays that are not those of the loop")
         if not all(array.size and array.flags.aligned for array in arrays):
             raise UnknownError("an array that is empty or not aligned")
-        if any(_clash(array, arrays[-1], elementwise=not core) for array in arrays[:-1]):
+        if any(_clash(array, arrays[-1], elementwise=not any(loop.core)) for array in arrays[:-1]):
             raise UnknownError("an array that is written while it is read")
-        inner, shapes = dict[str, int](), set[tuple[int, ...]]()
-        for array, letters in zip(arrays, self.core, strict=True):
-            depth = array.ndim - len(letters)
-            shapes.add(array.shape[:depth])
-            for letter, length in zip(letters, array.shape[depth:], strict=True):
-                if inner.setdefault(letter, length) != length:
-                    raise UnknownError("arrays that do not fit")
-        if len(shapes) > 1:
-            raise UnknownError("arrays of several shapes")
-        axes = _axes(shapes.pop(), [array.strides for array in arrays])
-        self.letters, self.depth = list(inner), len(axes) - 1
-        self.lengths = [*(axis.length for axis in axes), *inner.values()]
+        self.loop, self.arrays = loop, arrays
+        shape, self._inner = _shapes(loop, arrays)
+        axes = _axes(shape, [array.strides for array in arrays])
+        self.depth = len(axes) - 1
+        self.lengths = [*(axis.length for axis in axes), *self._inner.values()]
         self.strides = [n for axis in axes[:-1] for n in (*axis.strides, *[0] * (MOST_OPERANDS - len(arrays)))]
         self.strides += axes[-1].strides
-        for array, letters in zip(arrays, self.core, strict=True):
-            self.strides += array.strides[array.ndim - len(letters) :]
+        for array, names in zip(arrays, loop.core, strict=True):
+            self.strides += array.strides[array.ndim - len(names) :]
         self.pointers = [array.ctypes.data for array in arrays]
         if not all(self._stays_within(place) for place in range(len(arrays))):
             raise UnknownError("an array that would be left")
@@ -77,12 +66,11 @@ class Row:
 
     def _walk(self, place: int) -> Iterator[tuple[int, int]]:
         """Yield the length and the stride of every axis along which an array is visited."""
-        begin = MOST_OPERANDS * self.depth
         for axis in range(self.depth + 1):
             yield self.lengths[axis], self.strides[MOST_OPERANDS * axis + place]
-        begin += len(self.arrays) + sum(map(len, self.core[:place]))
-        for axis, letter in enumerate(self.core[place]):
-            yield self.lengths[self.depth + 1 + self.letters.index(letter)], self.strides[begin + axis]
+        begin = MOST_OPERANDS * self.depth + len(self.arrays) + sum(map(len, self.loop.core[:place]))
+        for axis, name in enumerate(self.loop.core[place]):
+            yield self.lengths[self.depth + 1 + list(self._inner).index(name)], self.strides[begin + axis]
 
 
 class Program:
@@ -97,12 +85,12 @@ class Program:
         self._rows, self._player = rows, player  # they keep the arrays and the code alive
         self._numbers = np.zeros(sum(len(row.lengths) + len(row.strides) + 2 * row.depth for row in rows), np.int64)
         self._table = np.zeros((len(rows), 4 + MOST_OPERANDS), np.int64)
-        each, begin = player.loop("each").function, 0
+        begin = 0
         for row, cells in zip(rows, self._table, strict=True):
             lengths = self._numbers.ctypes.data + WORD * begin
             strides = lengths + WORD * len(row.lengths)
             others = strides + WORD * len(row.strides)  # for each outer axis, what is called at each of its steps
-            loops = [*(Loop(each, others + 2 * WORD * axis) for axis in range(row.depth)), row.loop]
+            loops = [*((player.each, others + 2 * WORD * axis) for axis in range(row.depth)), row.loop[:2]]
             numbers = [*row.lengths, *row.strides, *(number for loop in loops[1:] for number in loop)]
             self._numbers[begin : begin + len(numbers)] = numbers
             cells[: 4 + len(row.pointers)] = [*loops[0], lengths, strides, *row.pointers]
@@ -111,6 +99,21 @@ class Program:
     def __call__(self) -> None:
         """Play all rows."""
         self._player.play(self._table.ctypes.data, len(self._table))
+
+
+def _shapes(loop: Loop, arrays: Sequence[Bits]) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Return the shape that arrays have in common, and the lengths of the axes that belong to the loop."""
+    outer, inner = set[tuple[int, ...]](), dict[str, int]()
+    for array, names in zip(arrays, loop.core, strict=True):
+        depth = array.ndim - len(names)
+        outer.add(array.shape[: max(depth, 0)])
+        if depth < 0 or any(
+            inner.setdefault(*axis) != axis[1] for axis in zip(names, array.shape[depth:], strict=True)
+        ):
+            raise UnknownError("arrays that do not fit")
+    if len(outer) > 1:
+        raise UnknownError("arrays of several shapes")
+    return outer.pop(), inner
 
 
 def _axes(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> list[Axis]:

@@ -59,7 +59,7 @@ class Translator:
         for call in calls:
             try:
                 rows += list(self._rows(*call))
-            except UnknownError:
+            except (UnknownError, TypeError, ValueError):
                 result += [*self._program(rows), call]
                 rows = []
         return [*result, *self._program(rows)]
@@ -92,7 +92,7 @@ class Translator:
         """Yield the rows of a universal function: types as NumPy chooses them, then its loop."""
         *inputs, out = arguments if "out" not in options else (*arguments, options.pop("out"))
         _none_of({name: value for name, value in options.items() if name not in ("casting", "subok")})
-        if not isinstance(out, np.ndarray) or ufunc.nout != 1 or (ufunc.signature is not None and ufunc != np.matmul):
+        if not isinstance(out, np.ndarray) or ufunc.nout != 1:
             raise UnknownError(ufunc.__name__)
         kinds = ufunc.resolve_dtypes((*map(_kind, inputs), out.dtype), casting="unsafe")
         arrays = list[Bits]()
@@ -104,14 +104,10 @@ class Translator:
             arrays.append(array)
         result = out if out.dtype == kinds[-1] else self._buffer(len(arrays), out.shape, kinds[-1])
         loop = inner_loop(ufunc, kinds)
-        if ufunc == np.matmul:
-            if min(array.ndim for array in arrays) < 2:
-                raise UnknownError("a product of vectors")
-            runs = out.shape[:-2]
-            arrays = [np.broadcast_to(array, (*runs, *array.shape[-2:])) for array in arrays]
-            yield Row(loop, *arrays, result, core=("mk", "kn", "mn"))
-        else:
-            yield Row(loop, *[np.broadcast_to(array, out.shape) for array in arrays], result)
+        outer = out.shape[: out.ndim - len(loop.core[-1])]
+        for place, (array, names) in enumerate(zip(arrays, loop.core, strict=False)):
+            arrays[place] = np.broadcast_to(array, (*outer, *array.shape[array.ndim - len(names) :]))
+        yield Row(loop, *arrays, result)
         if result is not out:
             yield self._copied(result, out)
 
@@ -155,7 +151,7 @@ class Translator:
         _none_of(options)
         if out.dtype != np.intp:
             raise UnknownError("places of another type")
-        yield Row(self._player.loop(f"argmax {array.dtype.char}"), np.moveaxis(array, axis, -1), out, core=("n", ""))
+        yield Row(self._player.loop(f"argmax {array.dtype.char}"), np.moveaxis(array, axis, -1), out)
 
     def _join(
         self, arrays: Sequence[Bits], axis: int, out: Bits, *, new_axis: bool = False, **options: object

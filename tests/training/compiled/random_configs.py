@@ -56,7 +56,7 @@ def main(first: int, count: int) -> None:
         with mock.patch.object(stack, "MAX_RECORDED_SIZE", 0):
             assert made == bits(Training(recipes, data, longer, dtype))
         for repeated in repetitions(fast):
-            assert all(isinstance(function, Program) for function, _ in repeated.played), repeated.played
+            assert not [str(function)[:80] for function, _ in repeated.played if not isinstance(function, Program)]
             programs.extend(repeated.played)
 
     same_bits()

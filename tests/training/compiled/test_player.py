@@ -55,7 +55,7 @@ def test_argmax(letter: str, axis: int, player: Player) -> None:
     numbers[::3, ::7], numbers[::5, ::4] = np.nan, -np.inf
     numbers[0], numbers[:, 0], numbers[1], numbers[:, 1] = np.nan, np.nan, -np.inf, -np.inf
     out = np.zeros(numbers.shape[1 - axis], np.intp)
-    row = Row(player.loop(f"argmax {letter}"), np.moveaxis(numbers, axis, -1), out, core=("n", ""))
+    row = Row(player.loop(f"argmax {letter}"), np.moveaxis(numbers, axis, -1), out)
     Program([row], player)()
     np.testing.assert_array_equal(out, numbers.argmax(axis))
 

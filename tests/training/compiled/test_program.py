@@ -16,7 +16,6 @@ from tests.conftest import needs
 pytestmark = needs("llvmlite")
 ADD = inner_loop(np.add, [np.dtype(np.float64)] * 3)
 PRODUCT = inner_loop(np.matmul, [np.dtype(np.float64)] * 3)
-CORE = ("mk", "kn", "mn")
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +56,7 @@ def test_broadcast(player: Player) -> None:
 
 def test_products_of_views_in_several_axes(player: Player) -> None:
     one, other, out = numbers(2, 3, 4, 5), numbers(2, 3, 6, 5).mT, np.zeros((2, 3, 4, 6))
-    program = Program([Row(PRODUCT, one, other, out, core=CORE)], player)
+    program = Program([Row(PRODUCT, one, other, out)], player)
     for _ in range(2):  # the loop has moved its pointers, but not ours
         program()
     np.testing.assert_array_equal(out, one @ other)
@@ -65,14 +64,16 @@ def test_products_of_views_in_several_axes(player: Player) -> None:
 
 REFUSED: dict[str, Callable[[], Row]] = {
     "several shapes": lambda: Row(ADD, numbers(4), numbers(3), numbers(4)),
-    "do not fit": lambda: Row(PRODUCT, numbers(4, 5), numbers(6, 7), numbers(4, 7), core=CORE),
+    "do not fit": lambda: Row(PRODUCT, numbers(4, 5), numbers(6, 7), numbers(4, 7)),
     "is empty": lambda: Row(ADD, numbers(0), numbers(0), numbers(0)),
-    "too many": lambda: Row(ADD, *[numbers(3)] * 5),
+    "not those of the loop, but more": lambda: Row(ADD, *[numbers(3)] * 5),
+    "not those of the loop, but of another type": lambda: Row(ADD, *[numbers(4).astype(np.float32)] * 3),
+    "do not fit, a vector": lambda: Row(PRODUCT, numbers(4, 5), numbers(5), numbers(4)),
     "not aligned": lambda: Row(ADD, *[np.frombuffer(bytearray(17), np.uint8)[1:].view(np.float64)] * 3),
     "would be left": lambda: Row(ADD, *[as_strided(numbers(4), (2, 3), (16, 8))] * 3),
     "would be left, before its begin": lambda: Row(ADD, *[as_strided(numbers(4), strides=(-8,))] * 3),
     "written while it is read": lambda: shifted(numbers(9)),
-    "written while it is read, by a product": lambda: Row(PRODUCT, *[numbers(3, 3)] * 3, core=CORE),
+    "written while it is read, by a product": lambda: Row(PRODUCT, *[numbers(3, 3)] * 3),
 }
 
 

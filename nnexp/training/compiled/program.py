@@ -46,6 +46,8 @@ class Row:
         self.loop, self.arrays = loop, arrays
         shape, self._inner = _shapes(loop, arrays)
         axes = _axes(shape, [array.strides for array in arrays])
+        if len([axis for axis in axes if not axis.strides[-1]]) > 1:
+            raise UnknownError("a sum along several axes, which NumPy takes in pieces that fit into a buffer")
         self.depth = len(axes) - 1
         self.lengths = [*(axis.length for axis in axes), *self._inner.values()]
         self.strides = [n for axis in axes[:-1] for n in (*axis.strides, *[0] * (MOST_OPERANDS - len(arrays)))]

@@ -51,6 +51,26 @@ def test_all_that_a_tape_plays_is_compiled(name: str, shape: tuple[int, ...]) ->
     assert played(PLAYED[name], shape) == [True]
 
 
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("axis", [0, 1, 2, (0, 2), None])
+@pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("shape", [(5, 70, 131), (3, 300, 1), (2, 3, 9000)])
+def test_sums_are_taken_in_the_order_of_numpy(
+    shape: tuple[int, int, int], order: tuple[int, int, int], axis: int | tuple[int, int] | None
+) -> None:
+    def sums(z: Array) -> Array:
+        result: Array = np.add.reduce(z.transpose(order), axis=axis)
+        return result
+
+    def sums_of_part(z: Array) -> Array:
+        result: Array = np.add.reduce(z.transpose(order)[::2, :, -4:], axis=axis)
+        return result
+
+    joined = isinstance(axis, int) or axis is None
+    assert played(sums, shape)[-1] >= joined
+    assert played(sums_of_part, shape)[-1] >= isinstance(axis, int)
+
+
 UNKNOWN: dict[str, Function] = {
     "a comparison of whole arrays": lambda z: z.astype(np.int16).astype(np.float64),
     "a product of all": lambda z: np.multiply.reduce(z.astype(np.float16), axis=-1).astype(np.float64),

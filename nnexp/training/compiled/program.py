@@ -97,10 +97,11 @@ class Program:
             self._numbers[begin : begin + len(numbers)] = numbers
             cells[: 4 + len(row.pointers)] = [*loops[0], lengths, strides, *row.pointers]
             begin += len(numbers)
+        self._address, self._count = self._table.ctypes.data, len(rows)
 
     def __call__(self) -> None:
         """Play all rows."""
-        self._player.play(self._table.ctypes.data, len(self._table))
+        self._player.play(self._address, self._count)
 
 
 def _shapes(loop: Loop, arrays: Sequence[Bits]) -> tuple[tuple[int, ...], dict[str, int]]:

@@ -233,8 +233,8 @@ class Repeated:
     """A function of the same arrays, called again and again: recorded in its first call, played from a tape later.
 
     The second call is made both ways, on the arrays and on copies. If the bits differ, or something cannot be recorded,
-    the function is called without a tape from then on. Where it is worth it, the same call is made a third time by
-    compiled code, which is used only if the bits are the same again.
+    the function is called without a tape from then on. Where it is worth it, the tape is then compiled, and the third
+    call checked likewise: with other bits it is not used.
 
     Args:
         bind: Returns the function to repeat, which returns arrays by name. It is given two functions: every array whose
@@ -276,33 +276,28 @@ class Repeated:
         return self._results
 
     def _check(self) -> Results:
-        before, after = list[tuple[Bits, Bits]](), list[tuple[Bits, Bits]]()
+        after = list[tuple[Bits, Bits]]()
 
         def change(array: N) -> N:
-            before.append((array, array.copy()))
-            after.append((array, array.copy()))
-            return cast("N", after[-1][1])
+            twin = array.copy()
+            after.append((array, twin))
+            return twin
 
         expected = self._bind(_itself, change)()
-
-        def same() -> bool:
-            results = self._play()
-            pairs = [*after, *((results[name], array) for name, array in expected.items())]
-            return all(np.array_equal(_bytes(one), _bytes(other)) for one, other in pairs)
-
-        self.played, self._way = self.calls, self._play
-        if not same():
-            _copy_back(after)
+        self.played = self.played or self.calls
+        results = self._play()
+        pairs = [*after, *((results[name], array) for name, array in expected.items())]
+        if all(np.array_equal(_bytes(one), _bytes(other)) for one, other in pairs):
+            known = self.played
+            self.played = compiled(self.calls, self._times) if known is self.calls else known
+            self._way = self._play if self.played is known else self._check
+            return results
+        _copy_back(after)
+        if self.played is self.calls:
             self._give_up()
-            return expected
-        self.played = compiled(self.calls, self._times)
-        if self.played is not self.calls:
-            _copy_back(before)
-            if not same():
-                _copy_back(after)
-                self.played = self.calls
-                return expected
-        return self._results
+        else:
+            self.played, self._way = self.calls, self._play
+        return expected
 
     def _play(self) -> Results:
         for function, arguments in self.played:

@@ -12,7 +12,7 @@ from functools import cache
 
 from nnexp.training.compiled.loops import Loop, UnknownError
 
-WORTH_A_PLAYER = 300_000
+WORTH_A_PLAYER = 200_000
 """Calls whose way through Python takes as long as it takes to import llvmlite and compile, a tenth of a second."""
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""

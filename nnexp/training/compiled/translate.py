@@ -4,10 +4,10 @@ A call becomes one row, and one more for every array whose type NumPy would chan
 left to Python: a tape is then played in turns.
 """
 
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,8 @@ SWITCH = "NNEXP_COMPILED"
 """The environment variable: 0 never compiles, 1 always does; else it is done where it is worth the time."""
 WORTH_TRANSLATING = 200
 """Times that a call is made in Python until that has taken as long as its translation, some 50 us."""
+MOST_BUFFERED = 2**20
+"""Bytes of an array whose type is changed; a larger one NumPy takes in pieces, and its time is not lost in Python."""
 
 
 def compiled(calls: Sequence[Call], times: int) -> Sequence[Call]:
@@ -78,15 +80,16 @@ class Translator:
             np.concatenate: self._join,
             np.stack: partial(self._join, new_axis=True),
         }
+        rows: Callable[..., Iterator[Row]]
         if function in known:
-            rows = known[function](*arguments, **options)
+            rows = known[function]
         elif isinstance(ufunc, np.ufunc) and function == ufunc:
-            rows = cast("Callable[..., Iterator[Row]]", self._call)(ufunc, *arguments, **options)
-        elif isinstance(ufunc, np.ufunc) and function == ufunc.reduce and not options:
-            rows = cast("Callable[..., Iterator[Row]]", self._reduce)(ufunc, *arguments)
+            rows = partial(self._call, ufunc)
+        elif isinstance(ufunc, np.ufunc) and function == ufunc.reduce:
+            rows = partial(self._reduce, ufunc)
         else:
             raise UnknownError(str(function))
-        return list(rows)
+        return list(rows(*arguments, **options))
 
     def _call(self, ufunc: np.ufunc, *arguments: object, **options: object) -> Iterator[Row]:
         """Yield the rows of a universal function: types as NumPy chooses them, then its loop."""
@@ -97,7 +100,7 @@ class Translator:
         kinds = ufunc.resolve_dtypes((*map(_kind, inputs), out.dtype), casting="unsafe")
         arrays = list[Bits]()
         for place, (value, kind) in enumerate(zip(inputs, kinds, strict=False)):
-            array = np.asarray(value) if isinstance(value, np.ndarray) else np.asarray(value, kind)
+            array = value if isinstance(value, np.ndarray) else np.asarray(value, kind)
             if array.dtype != kind:
                 source, array = array, self._buffer(place, array.shape, kind)
                 yield self._copied(source, array)
@@ -119,11 +122,13 @@ class Translator:
         dtype: npt.DTypeLike | None,
         out: Bits,
         keepdims: object,
+        **options: object,
     ) -> Iterator[Row]:
         """Yield the rows of a reduction: the result is the first operand, and does not move along the axis.
 
         A sum begins with 0, a largest number with the first one.
         """
+        _none_of(options)
         if not array.size:
             raise UnknownError("a reduction of nothing")
         axes = normalize_axis_tuple(range(array.ndim) if axis is None else axis, array.ndim)
@@ -135,7 +140,7 @@ class Translator:
             source, array = array, self._buffer(0, array.shape, kind)
             yield self._copied(source, array)
         if ufunc.identity is not None:
-            start = np.add.reduce(np.full(1, -0.0)) if ufunc == np.add else ufunc.identity  # 0, or -0 one day
+            start = np.add.reduce(np.full(1, -0.0)) if ufunc == np.add else ufunc.identity  # 0, not -0, says NumPy
             yield self._copied(np.asarray(start, kind), result)
         elif len(axes) == 1:
             first, rest = np.split(array, [1], axes[0])
@@ -166,7 +171,7 @@ class Translator:
     def _copy(self, target: Bits, source: object, **options: object) -> Iterator[Row]:
         where = options.pop("where", None)
         _none_of({name: value for name, value in options.items() if name != "casting"})
-        array = np.asarray(source) if isinstance(source, np.ndarray) else np.asarray(source, target.dtype)
+        array = source if isinstance(source, np.ndarray) else np.asarray(source, target.dtype)
         if where is None:
             yield self._copied(array, target)
             return
@@ -186,7 +191,9 @@ class Translator:
 
     def _buffer(self, place: int, shape: tuple[int, ...], kind: np.dtype[np.generic]) -> Bits:
         """Return an array for what one call needs in between; the next call may use it again."""
-        size = int(np.prod(shape)) * kind.itemsize
+        size = math.prod(shape) * kind.itemsize
+        if size > MOST_BUFFERED:
+            raise UnknownError("a large array of another type")
         buffer = self._buffers.setdefault((place, size), np.empty(size, np.uint8))
         return np.ndarray(shape, kind, buffer)
 

@@ -172,12 +172,7 @@ class Player:
 
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
-        self._llvm = llvm
-        self._machine = llvm.Target.from_default_triple().create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=llvm.get_host_cpu_features().flatten(), opt=2
-        )
-        # One for all, as it owns the machine, and so the code in memory.
-        self._engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), self._machine)
+        self._llvm, self._engines = llvm, list[object]()  # the engines hold the code
         play, each = self._compiled(PLAY, "play", "each")
         self.each = each
         self._loops = dict[str, Loop]()
@@ -195,14 +190,17 @@ class Player:
 
     def _compiled(self, text: str, *names: str) -> list[int]:
         """Return the addresses of functions."""
-        module = self._llvm.parse_assembly(text)
-        options = self._llvm.create_pipeline_tuning_options(speed_level=2)
+        llvm = self._llvm
+        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+        machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization, options.loop_unrolling = True, False  # unrolled it takes twice as long to compile
-        passes = self._llvm.create_pass_builder(self._machine, options)
+        module, passes = llvm.parse_assembly(text), llvm.create_pass_builder(machine, options)
         passes.getModulePassManager().run(module, passes)
-        self._engine.add_module(module)
-        self._engine.finalize_object()
-        return [self._engine.get_function_address(name) for name in names]
+        engine = llvm.create_mcjit_compiler(module, machine)  # which owns both from now on
+        engine.finalize_object()
+        self._engines.append(engine)
+        return [engine.get_function_address(name) for name in names]
 
 
 def own_loop(name: str) -> tuple[str, list[str]]:

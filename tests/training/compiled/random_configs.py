@@ -23,7 +23,6 @@ from nnexp.training.tape import Repeated
 from nnexp.training.trainer import Trainer
 from tests.training.test_loop import stacks
 
-
 PHASES = [Phase.generate]
 """A failure is told as it is: to look for a smaller one takes minutes."""
 

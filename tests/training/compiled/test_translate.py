@@ -99,7 +99,10 @@ def test_a_program_with_other_bits_is_not_used(monkeypatch: pytest.MonkeyPatch) 
         return inner_loop(np.subtract if ufunc == np.add else ufunc, dtypes)
 
     assert played(lambda z: z * 2 + z) == [True]
-    monkeypatch.setattr(translate, "inner_loop", wrong)
+    with monkeypatch.context() as patch:
+        patch.setattr(translate, "inner_loop", wrong)
+        assert played(lambda z: z * 2 + z) == [False, False]
+    monkeypatch.setattr(translate, "Program", lambda rows, player: Program(rows[:-1], player))
     assert played(lambda z: z * 2 + z) == [False, False]
 
 

@@ -12,8 +12,8 @@ from functools import cache
 
 from nnexp.training.compiled.loops import Loop, UnknownError
 
-WORTH_A_PLAYER = 200_000
-"""Calls whose way through Python takes as long as it takes to import llvmlite and compile, a tenth of a second."""
+WORTH_A_PLAYER = 150_000
+"""Calls whose way through Python takes as long as to import llvmlite and to compile, somewhat below 0.1 s."""
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""
 PLAY = """
@@ -194,7 +194,8 @@ class Player:
         cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
         machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
         options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization, options.loop_unrolling = True, False  # unrolled it takes twice as long to compile
+        options.loop_vectorization = True
+        options.loop_unrolling = options.loop_interleaving = False  # which take as long to compile as all the rest
         module, passes = llvm.parse_assembly(text), llvm.create_pass_builder(machine, options)
         passes.getModulePassManager().run(module, passes)
         engine = llvm.create_mcjit_compiler(module, machine)  # which owns both from now on
@@ -206,8 +207,8 @@ class Player:
 def own_loop(name: str) -> tuple[str, list[str]]:
     """Return the text of one of our own loops, and the types of its arrays.
 
-    They are `copy SIZE` and `select SIZE`, which copies where a mask is true, for numbers of 1, 4 or 8 bytes;
-    `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy.
+    They are `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy; `select SIZE`, which
+    copies numbers of 1, 4 or 8 bytes where a mask is true; and `copy 1`, as NumPy has no loop for truth values.
 
     Raises UnknownError if there is none.
     """
@@ -217,9 +218,9 @@ def own_loop(name: str) -> tuple[str, list[str]]:
     if what == "cast" and which in CASTS:
         kinds = [KINDS[letter] for letter in which]
         body = f"%new = {CASTS[which]} {kinds[0]} %v0 to {kinds[1]}"
-    elif what == "copy" and which in "148":
-        kinds = [f"i{8 * int(which)}"] * 2
-        body = f"%new = add {kinds[0]} %v0, 0"
+    elif name == "copy 1":
+        kinds = ["i8", "i8"]
+        body = "%new = add i8 %v0, 0"
     elif what == "select" and which in "148":
         kinds = ["i8", *[f"i{8 * int(which)}"] * 2]
         body = f"%chosen = icmp ne i8 %v0, 0\n  %new = select i1 %chosen, {kinds[1]} %v1, {kinds[1]} %v2"

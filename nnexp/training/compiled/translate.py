@@ -185,9 +185,13 @@ class Translator:
 
     def _copied(self, source: Bits, target: Bits) -> Row:
         """Return the row that copies an array, and changes its type if need be."""
-        same = source.dtype == target.dtype
-        name = f"copy {target.itemsize}" if same else f"cast {source.dtype.char}{target.dtype.char}"
-        return Row(self._player.loop(name), np.broadcast_to(source, target.shape), target)
+        if source.dtype != target.dtype:
+            loop = self._player.loop(f"cast {source.dtype.char}{target.dtype.char}")
+        elif source.dtype == np.bool:
+            loop = self._player.loop("copy 1")
+        else:
+            loop = inner_loop(np.positive, (source.dtype, target.dtype))
+        return Row(loop, np.broadcast_to(source, target.shape), target)
 
     def _buffer(self, place: int, shape: tuple[int, ...], kind: np.dtype[np.generic]) -> Bits:
         """Return an array for what one call needs in between; the next call may use it again."""

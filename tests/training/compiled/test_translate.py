@@ -71,8 +71,23 @@ def test_sums_are_taken_in_the_order_of_numpy(
     assert played(sums_of_part, shape)[-1] >= isinstance(axis, int)
 
 
+COPIES: dict[str, Function] = {
+    "truth values": lambda z: (z > 0).copy() * 1.0,
+    "special numbers": lambda z: np.copysign(np.where(z > 1, np.nan, 0.0 / np.maximum(z, 0.0)).copy(), z),
+    "smaller numbers": lambda z: z.astype(np.float32).copy().astype(np.float64),
+    "places": lambda z: z.argmax(axis=-1).copy().astype(np.float64),
+}
+
+
+@pytest.mark.usefixtures("always")
+@pytest.mark.parametrize("name", COPIES)
+def test_copies(name: str) -> None:
+    with np.errstate(all="ignore"):
+        assert played(COPIES[name]) == [True]
+
+
 UNKNOWN: dict[str, Function] = {
-    "a comparison of whole arrays": lambda z: z.astype(np.int16).astype(np.float64),
+    "a type that is seldom used": lambda z: z.astype(np.int16).astype(np.float64),
     "a product of all": lambda z: np.multiply.reduce(z.astype(np.float16), axis=-1).astype(np.float64),
     "numbers in steps": lambda z: np.add.accumulate(z, axis=-1),
     "one in the way of the other": lambda z: shifted(z * 1),

@@ -39,6 +39,7 @@ HEAVY = {
     "cloudpickle",
     "psutil",
     "distributed",
+    "llvmlite",
     "optuna",
 }
 """Imported late, where used: never at the top of a module."""
@@ -65,6 +66,7 @@ HOME = {
     "joblib": "sweeps",
     "cloudpickle": "sweeps",
     "distributed": "sweeps",
+    "llvmlite": "training",
     "optuna": "sweeps",
 }
 """The only places that may import these libraries at all."""

@@ -71,6 +71,7 @@ class Stack(StackArrays):
         self.optimizer_state = self.optimizer.init(self.theta)
         self.schedule_state = self.schedule.init(len(recipes))
         self.steps, self.outputs = 0, outputs(first.layers, fan_in)
+        self._time = Time(0, 0, 0, 0)
 
         self._dropout = RunStreams([recipe.seed for recipe in recipes], "dropout")
         self.penalised = np.ones(self.theta.shape[1], dtype)
@@ -103,14 +104,15 @@ class Stack(StackArrays):
     def repeated(self, key: Hashable, bind: Bind) -> Results:
         """Call a function of this stack, recorded in its first call; `key` identifies it."""
         if key not in self._repeated:
-            self._repeated[key] = self._recording(bind)
+            self._repeated[key] = self._recording(bind, self._time.epochs - self._time.epoch)
         return self._repeated[key]()
 
-    def _recording(self, bind: Bind) -> Repeated:
-        return Repeated(bind, worth=self.theta.size < MAX_RECORDED_SIZE)
+    def _recording(self, bind: Bind, times: int) -> Repeated:
+        return Repeated(bind, worth=self.theta.size < MAX_RECORDED_SIZE, times=times)
 
     def set_learning_rate(self, time: Time) -> None:
         """Set the learning rates of the next steps; with a schedule per step, it is called before each of them."""
+        self._time = time
         factor = self.schedule.factor(time, self.schedule_state)
         self.learning_rate[:] = np.multiply(self.optimizer.learning_rate, factor)
 
@@ -127,7 +129,8 @@ class Stack(StackArrays):
 
     def _new_step(self, batch: Examples) -> tuple[DropoutNoise, Repeated]:
         noise = DropoutNoise(self._dropout)
-        self._steps[batch] = noise, self._recording(partial(bound_step, stack=self, batch=batch, noise=noise))
+        bind = partial(bound_step, stack=self, batch=batch, noise=noise)
+        self._steps[batch] = noise, self._recording(bind, self._time.steps - self._time.step)
         return self._steps[batch]
 
     def observe(self, row: Mapping[str, Array]) -> None:

@@ -16,14 +16,13 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
+from nnexp.training.compiled.translate import Call, compiled
 
 Bits: TypeAlias = npt.NDArray[np.generic]
 """An array of anything."""
 N = TypeVar("N", bound=Bits)
 Results: TypeAlias = Mapping[str, Array]
 CallOptions: TypeAlias = Mapping[str, object]
-Call: TypeAlias = tuple[Callable[..., object], Sequence[object]]
-"""A function and its arguments."""
 
 
 class View(Protocol):
@@ -234,17 +233,20 @@ class Repeated:
     """A function of the same arrays, called again and again: recorded in its first call, played from a tape later.
 
     The second call is made both ways, on the arrays and on copies. If the bits differ, or something cannot be recorded,
-    the function is called without a tape from then on.
+    the function is called without a tape from then on. Where it is worth it, the tape is then compiled, and the third
+    call checked likewise: with other bits it is not used.
 
     Args:
         bind: Returns the function to repeat, which returns arrays by name. It is given two functions: every array whose
             numbers differ from call to call must be passed through `read` or, if it is changed, through `change`.
         worth: Whether a tape is worth its making: recording and checking take as long as a few calls.
+        times: How often it will be called, as far as that is known: often enough, and the tape is compiled.
     """
 
-    def __init__(self, bind: Bind, *, worth: bool = True) -> None:
-        self._bind = bind
+    def __init__(self, bind: Bind, *, worth: bool = True, times: int = 0) -> None:
+        self._bind, self._times = bind, times
         self.calls: Sequence[Call] = ()
+        self.played: Sequence[Call] = ()
         self._results: Results = {}
         # The way of the next call: recorded, then checked, then played; or from some call on without a tape.
         self._way: Callable[[], Results] = self._record if worth else self._call_without_tape
@@ -282,22 +284,28 @@ class Repeated:
             return twin
 
         expected = self._bind(_itself, change)()
+        self.played = self.played or self.calls
         results = self._play()
         pairs = [*after, *((results[name], array) for name, array in expected.items())]
         if all(np.array_equal(_bytes(one), _bytes(other)) for one, other in pairs):
-            self._way = self._play
+            known = self.played
+            self.played = compiled(self.calls, self._times) if known is self.calls else known
+            self._way = self._play if self.played is known else self._check
             return results
         _copy_back(after)
-        self._give_up()
+        if self.played is self.calls:
+            self._give_up()
+        else:
+            self.played, self._way = self.calls, self._play
         return expected
 
     def _play(self) -> Results:
-        for function, arguments in self.calls:
+        for function, arguments in self.played:
             function(*arguments)
         return self._results
 
     def _give_up(self) -> None:
-        self.calls, self._way = (), self._bind(_itself, _itself)
+        self.calls, self.played, self._way = (), (), self._bind(_itself, _itself)
 
     def _call_without_tape(self) -> Results:
         self._give_up()

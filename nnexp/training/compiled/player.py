@@ -1,0 +1,293 @@
+"""The player: a function of a few instructions that calls the loops of a program, one after another, and our own loops.
+
+They are written in LLVM's language and compiled by llvmlite once in a process. Our own loops only move numbers, compare
+them or change their type, so that their bits are NumPy's by definition; they have the signature of NumPy's loops, see
+`loops`. A loop may advance the pointers that it is given, as that of matrix products does, so it gets copies.
+"""
+
+import ctypes
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+from nnexp.training.compiled.loops import Loop, UnknownError
+
+WORTH_A_PLAYER = 150_000
+"""Calls whose way through Python takes as long as to import llvmlite and to compile, somewhat below 0.1 s."""
+MOST_OPERANDS = 4
+"""The most arrays that a loop works on."""
+PLAY = """
+; Plays the rows of a table: loop, data, lengths, strides, pointers.
+define void @play(ptr %table, i64 %count) {
+entry:
+  %copies = alloca [4 x ptr]
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%following, %next]
+  %row = getelementptr [8 x ptr], ptr %table, i64 %i
+  %loop = load ptr, ptr %row
+  %data.at = getelementptr ptr, ptr %row, i64 1
+  %data = load ptr, ptr %data.at
+  %lengths.at = getelementptr ptr, ptr %row, i64 2
+  %lengths = load ptr, ptr %lengths.at
+  %strides.at = getelementptr ptr, ptr %row, i64 3
+  %strides = load ptr, ptr %strides.at
+  %pointers = getelementptr ptr, ptr %row, i64 4
+  %four = load <4 x i64>, ptr %pointers, align 8
+  store <4 x i64> %four, ptr %copies, align 8
+  call void %loop(ptr %copies, ptr %lengths, ptr %strides, ptr %data)
+  %following = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %following, %count
+  br i1 %more, label %next, label %end
+end:
+  ret void
+}
+
+; Calls another loop for every step along an axis: the first length is the axis', the first four strides are its, and
+; what follows is the other's. Data: the other loop and its data. It may be this one again, for one more axis.
+define void @each(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
+entry:
+  %copies = alloca [4 x ptr]
+  %count = load i64, ptr %lengths
+  %steps = load <4 x i64>, ptr %strides, align 8
+  %first = load <4 x i64>, ptr %pointers, align 8
+  %loop = load ptr, ptr %data
+  %data.at = getelementptr ptr, ptr %data, i64 1
+  %loop.data = load ptr, ptr %data.at
+  %loop.lengths = getelementptr i64, ptr %lengths, i64 1
+  %loop.strides = getelementptr i64, ptr %strides, i64 4
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%following, %next]
+  %now = phi <4 x i64> [%first, %entry], [%then, %next]
+  store <4 x i64> %now, ptr %copies, align 8
+  call void %loop(ptr %copies, ptr %loop.lengths, ptr %loop.strides, ptr %loop.data)
+  %then = add <4 x i64> %now, %steps
+  %following = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %following, %count
+  br i1 %more, label %next, label %end
+end:
+  ret void
+}
+"""
+ELEMENTWISE = """
+define internal void @"{name}.loop"({parameters}, i64 %count) alwaysinline {{
+entry:
+  br label %next
+next:
+  %i = phi i64 [0, %entry], [%following, %next]
+{loads}
+{body}
+  store {kind} %new, ptr %p{last}
+  %following = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %following, %count
+  br i1 %more, label %next, label %end
+end:
+  ret void
+}}
+define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
+  %count = load i64, ptr %lengths
+{operands}
+  br i1 %dense{last}, label %dense, label %strided
+dense:
+  call void @"{name}.loop"({dense}, i64 %count)
+  ret void
+strided:
+  call void @"{name}.loop"({strided}, i64 %count)
+  ret void
+}}
+"""
+ARGMAX = """
+; The place of the first largest number of every row; a first NaN is larger than all.
+define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
+entry:
+  %from.first = load ptr, ptr %pointers
+  %to.at = getelementptr ptr, ptr %pointers, i64 1
+  %to.first = load ptr, ptr %to.at
+  %rows = load i64, ptr %lengths
+  %count.at = getelementptr i64, ptr %lengths, i64 1
+  %count = load i64, ptr %count.at
+  %from.step = load i64, ptr %strides
+  %to.step.at = getelementptr i64, ptr %strides, i64 1
+  %to.step = load i64, ptr %to.step.at
+  %step.at = getelementptr i64, ptr %strides, i64 2
+  %step = load i64, ptr %step.at
+  br label %row
+row:
+  %r = phi i64 [0, %entry], [%r.following, %write]
+  %from = phi ptr [%from.first, %entry], [%from.following, %write]
+  %to = phi ptr [%to.first, %entry], [%to.following, %write]
+  %start = load {kind}, ptr %from
+  br label %next
+next:
+  %i = phi i64 [0, %row], [%following, %next]
+  %best = phi {kind} [%start, %row], [%best.new, %next]
+  %place = phi i64 [0, %row], [%place.new, %next]
+  %offset = mul i64 %i, %step
+  %at = getelementptr i8, ptr %from, i64 %offset
+  %number = load {kind}, ptr %at
+  %above = fcmp ugt {kind} %number, %best
+  %known = fcmp ord {kind} %best, %best
+  %better = and i1 %above, %known
+  %best.new = select i1 %better, {kind} %number, {kind} %best
+  %place.new = select i1 %better, i64 %i, i64 %place
+  %following = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %following, %count
+  br i1 %more, label %next, label %write
+write:
+  store i64 %place.new, ptr %to
+  %from.following = getelementptr i8, ptr %from, i64 %from.step
+  %to.following = getelementptr i8, ptr %to, i64 %to.step
+  %r.following = add nuw nsw i64 %r, 1
+  %r.more = icmp slt i64 %r.following, %rows
+  br i1 %r.more, label %row, label %end
+end:
+  ret void
+}}
+"""
+KINDS = {"?": "i8", "l": "i64", "f": "float", "d": "double"}
+BYTES = {"i8": 1, "i32": 4, "i64": 8, "float": 4, "double": 8}
+CASTS = {
+    "?l": "zext",
+    "?f": "uitofp",
+    "?d": "uitofp",
+    "lf": "sitofp",
+    "ld": "sitofp",
+    "fd": "fpext",
+    "df": "fptrunc",
+}
+"""Instructions that change a type, by the letters of both types."""
+
+
+class Player:
+    """Compiles loops and plays programs.
+
+    Attributes:
+        play: Plays the rows of a table, given its address and their number.
+        each: The address of the loop that calls another one for each step along an axis.
+    """
+
+    def __init__(self) -> None:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_native_target()
+        llvm.initialize_native_asmprinter()
+        self._llvm, self._engines = llvm, list[object]()  # the engines hold the code
+        play, each = self._compiled(PLAY, "play", "each")
+        self.each = each
+        self._loops = dict[str, Loop]()
+        # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
+        self.play: Callable[[int, int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(play)
+
+    def loop(self, name: str) -> Loop:
+        """Return one of our own loops, see `own_loop`; it is compiled where it is first asked for."""
+        if name not in self._loops:
+            text, kinds = own_loop(name)
+            core = (("n",), ()) if name.startswith("argmax") else ((),) * len(kinds)
+            (function,) = self._compiled(text, name)
+            self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core)
+        return self._loops[name]
+
+    def _compiled(self, text: str, *names: str) -> list[int]:
+        """Return the addresses of functions."""
+        llvm = self._llvm
+        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
+        machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
+        options = llvm.create_pipeline_tuning_options(speed_level=2)
+        options.loop_vectorization = True
+        options.loop_unrolling = options.loop_interleaving = False  # which take as long to compile as all the rest
+        module, passes = llvm.parse_assembly(text), llvm.create_pass_builder(machine, options)
+        passes.getModulePassManager().run(module, passes)
+        engine = llvm.create_mcjit_compiler(module, machine)  # which owns both from now on
+        engine.finalize_object()
+        self._engines.append(engine)
+        return [engine.get_function_address(name) for name in names]
+
+
+def own_loop(name: str) -> tuple[str, list[str]]:
+    """Return the text of one of our own loops, and the types of its arrays.
+
+    They are `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy; `select SIZE`, which
+    copies numbers of 1, 4 or 8 bytes where a mask is true; and `copy 1`, as NumPy has no loop for truth values.
+
+    Raises UnknownError if there is none.
+    """
+    what, which = name.split()
+    if what == "argmax" and which in "fd":
+        return ARGMAX.format(name=name, kind=KINDS[which]), [KINDS[which], "i64"]
+    if what == "cast" and which in CASTS:
+        kinds = [KINDS[letter] for letter in which]
+        body = f"%new = {CASTS[which]} {kinds[0]} %v0 to {kinds[1]}"
+    elif name == "copy 1":
+        kinds = ["i8", "i8"]
+        body = "%new = add i8 %v0, 0"
+    elif what == "select" and which in "148":
+        kinds = ["i8", *[f"i{8 * int(which)}"] * 2]
+        body = f"%chosen = icmp ne i8 %v0, 0\n  %new = select i1 %chosen, {kinds[1]} %v1, {kinds[1]} %v2"
+    else:
+        raise UnknownError(name)
+    return _elementwise(name, kinds, body), kinds
+
+
+def _elementwise(name: str, kinds: list[str], body: str) -> str:
+    """Return a loop that makes a new number of those of its operands and writes it into the last of them.
+
+    It is written twice, the first time for operands without gaps, which the processor then takes several at a time.
+    """
+    places, loads, operands = range(len(kinds)), list[str](), ["  %dense.before = add i1 0, 1"]
+    for n, kind in enumerate(kinds):
+        loads += [
+            f"  %o{n} = mul nsw i64 %i, %s{n}",
+            f"  %p{n} = getelementptr i8, ptr %a{n}, i64 %o{n}",
+            f"  %v{n} = load {kind}, ptr %p{n}",
+        ]
+        operands += [
+            f"  %a{n}.at = getelementptr ptr, ptr %pointers, i64 {n}",
+            f"  %a{n} = load ptr, ptr %a{n}.at",
+            f"  %s{n}.at = getelementptr i64, ptr %strides, i64 {n}",
+            f"  %s{n} = load i64, ptr %s{n}.at",
+            f"  %is{n} = icmp eq i64 %s{n}, {BYTES[kind]}",
+            f"  %dense{n} = and i1 %is{n}, %dense{n - 1 if n else '.before'}",
+        ]
+    return ELEMENTWISE.format(
+        name=name,
+        kind=kinds[-1],
+        last=len(kinds) - 1,
+        body=f"  {body}",
+        loads="\n".join(loads),
+        operands="\n".join(operands),
+        parameters=", ".join(f"ptr %a{n}, i64 %s{n}" for n in places),
+        dense=", ".join(f"ptr %a{n}, i64 {BYTES[kind]}" for n, kind in enumerate(kinds)),
+        strided=", ".join(f"ptr %a{n}, i64 %s{n}" for n in places),
+    )
+
+
+@dataclass
+class Demand:
+    """Has the player of this process made once so many calls have asked for it that it pays.
+
+    Attributes:
+        calls: The number of calls that were to be made.
+    """
+
+    calls: int = 0
+
+    def player(self, calls: int) -> Player | None:
+        """Return the player for so many calls more, or None where it does not pay yet or cannot be had."""
+        self.calls += calls
+        return the_player() if self.calls >= WORTH_A_PLAYER else None
+
+
+@cache
+def demand() -> Demand:
+    """Return the demand in this process."""
+    return Demand()
+
+
+@cache
+def the_player() -> Player | None:
+    """Return the player of this process; None where llvmlite is not installed or cannot compile here."""
+    try:
+        return Player()
+    except (ImportError, OSError, RuntimeError):
+        return None

@@ -16,7 +16,6 @@ from nnexp.config.command_line import arranged, check_flags, check_words, flags_
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus, exits
-from nnexp.report.terminal import show_lines
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -25,6 +24,8 @@ def main(arguments: Sequence[str]) -> None:
     Raises UserError if they are not valid.
     """
     if "--version" in arguments:  # Hydra would say its own
+        from nnexp.report.terminal import show_lines
+
         show_lines([f"nnexp {__version__}"])
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises its errors instead of printing them

@@ -63,6 +63,6 @@ def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig
         except (UserError, HydraException, OmegaConfBaseException) as error:
             mistake = str(error) if isinstance(error, UserError) else one_line(error, job)
             name = names_of(jobs)[place] if len(jobs) > 1 else ""
-            if not name or any(mistake.startswith(f"{override}:") for override in job):
+            if not name or "=" in mistake.partition(":")[0]:  # a value is known by itself
                 raise
             raise UserError(f"{mistake} (in the run {name})") from error

@@ -289,7 +289,7 @@ def test_a_sweep_that_an_earlier_version_left_is_delivered(
         (path / "run.json").unlink()
     assert deliver().returncode == 0
     ((parent,), _) = in_store(outputs / "mlflow.db")
-    assert (parent.status, parent.tags["mlflow.note.content"]) == ("FINISHED", "said")
+    assert (parent.status, parent.tags["mlflow.note.content"].partition("\n\n")[2]) == ("FINISHED", "said")
     assert set(members(outputs)) == {path.name[-12:] for path in wanted}
     assert deliver().stdout == "Nothing is left to deliver in outputs.\n"
 

@@ -168,7 +168,7 @@ def test_the_first_mistake_is_told_in_a_line_that_names_the_key(job: Job, senten
     mistake, _, run = line.partition(" (in the run ")
     assert mistake == reason(["seed=2", *job])
     assert sentence in mistake
-    assert run.startswith("seed=2") or any(mistake.startswith(f"{override}:") for override in job)
+    assert run.startswith("seed=2") or "=" in mistake.partition(":")[0]
 
 
 def test_files_are_read_once_for_each_choice_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -430,7 +430,7 @@ def test_a_store_that_cannot_be_opened_loses_nothing(
     result = sweep("seed=0,1", *TRACKED)
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert (result.returncode, result.stderr.count("\n")) == (2, 1)
-    assert result.stderr.startswith(f"nnexp: tracking.uri={uri}: must be a store that MLflow can open")
+    assert result.stderr.startswith(f"nnexp: tracking.uri={uri}: must be a store whose driver is installed")
     assert result.stdout.splitlines()[-1].startswith("To go on: python -m nnexp -m ")
     (folder,) = sweeps_in(outputs)
     before = runs_in(outputs)

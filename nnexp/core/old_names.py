@@ -13,11 +13,12 @@ OLD_NAMES = {
     "nnexp.data.task": "nnexp.core.task",
     "nnexp.saved_model": "nnexp.storage.saved_model",  # in every model.json
     "nnexp.served_model": "nnexp.storage.served_model",  # the `loader_module` of every model in MLflow
-    "nnexp.sweep": "nnexp.sweeps",
-    "nnexp.sweep.options": "nnexp.sweeps.options",  # in what identifies a sweep
 }
 """Old and new names; an old one that stands in files of users is never removed."""
-NAMES_IN_FILES = {new: old for old, new in OLD_NAMES.items()}
+NAMES_IN_FILES = {
+    **{new: old for old, new in OLD_NAMES.items()},
+    "nnexp.sweeps.options": "nnexp.sweep.options",  # in what identifies a sweep; `nnexp.sweep` itself is a function
+}
 
 
 def name_in_files(module: str) -> str:

@@ -226,6 +226,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
         "history.csv",
         "parameters.npz",
         "model.json",
+        "report.html",
         "report.md",
         "result.json",
         "tracked.json",

@@ -167,10 +167,13 @@ def _with_quotes(override: str) -> str:
 
 
 def _text(value: str) -> str:
+    return value if value in ("", "null") or _is_quoted(value) else quoted(value)
+
+
+def _is_quoted(value: str) -> bool:
+    """Tell whether a text stands wholly in quotes, which `"a" or "b"` does not."""
     within = re.sub(r"\\.", "", value[1:-1])
-    wholly_quoted = len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in within
-    as_it_is = value in ("", "null") or wholly_quoted
-    return value if as_it_is else quoted(value)
+    return len(value) > 1 and value[0] == value[-1] and value[0] in "'\"" and value[0] not in within
 
 
 def _names(value: str) -> str:
@@ -178,6 +181,8 @@ def _names(value: str) -> str:
     parts = _parts(value)
     if len(parts) > 1 and all(SEVERAL.fullmatch(part) for part in parts):  # a sweep over lists
         return ",".join(map(_names, parts))
+    if len(parts) > 1 and all(map(_is_quoted, parts)):  # several texts, as Hydra has them
+        return value
     several = SEVERAL.fullmatch(value)
     if several is None:
         return _text(value)

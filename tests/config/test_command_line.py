@@ -99,3 +99,8 @@ def test_a_comparison_takes_texts_likewise(tmp_path: Path) -> None:
         "dataset.target='is 5%?'",
         "optimizer=adam",
     ]
+
+
+def test_two_texts_in_quotes_with_words_between_are_one_text() -> None:
+    assert with_quoted_texts(['question="a" or "b"']) == ['question=\'"a" or "b"\'']
+    assert with_quoted_texts(["question='it is'"]) == ["question='it is'"]

@@ -6,7 +6,7 @@ import io
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -151,7 +151,8 @@ class Reading(Component):
 
         def column(cells: "pd.Series") -> "pd.Series":
             if cells.dtype == object and pd.api.types.infer_dtype(cells) in NUMBERS:
-                cells = pd.to_numeric(cells, errors="coerce")
+                with suppress(OverflowError):  # a whole number of hundreds of digits is refused as the text that it is
+                    cells = pd.to_numeric(cells, errors="coerce")
             numeric = cells.dtype.kind in "iuf"
             if numeric and cells.name not in text:
                 return cells.mask(cells.isin(missing)) if missing else cells
@@ -173,8 +174,8 @@ class Reading(Component):
         return pd.concat([column(cells) for _, cells in frame.items()], axis=1)
 
 
-NUMBERS = {"decimal", "floating", "integer", "mixed-integer-float"}
-"""What pandas calls columns of objects that are numbers."""
+NUMBERS = {"decimal", "floating", "mixed-integer-float"}
+"""What pandas calls columns of objects that are numbers with points."""
 PLAIN = Reading()
 """How numbers are written where nothing else is said."""
 

@@ -21,7 +21,7 @@ from nnexp.core.exits import ExitStatus
 from nnexp.core.files import absolute, atomically, expanded, is_there
 from nnexp.core.output import is_all_printed
 from nnexp.core.threads import one_thread
-from nnexp.data.columns import Mask, counted
+from nnexp.data.columns import Mask, counted, is_number
 from nnexp.data.listing import listed
 from nnexp.data.reading import Source, TableFile
 from nnexp.data.unpacked import array_names, arrays
@@ -206,15 +206,7 @@ def _of_arrays(saved: SavedModel, table: TableFile) -> Iterator[Array]:
 
 def is_header(row: Sequence[str]) -> bool:
     """Tell whether a first row holds names: none of its cells is a number, or they count as pandas' names do."""
-    return not any(map(_is_number, row)) or (len(row) > 2 and [*row] == [*map(str, range(len(row)))])
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
+    return not any(map(is_number, row)) or (len(row) > 2 and [*row] == [*map(str, range(len(row)))])
 
 
 def aligned(pieces: Iterable[Array]) -> Iterator[Array]:

@@ -1,13 +1,12 @@
 """Figures for notebooks: each is drawn when it is asked for."""
 
-import io
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING
 
-from nnexp.plots.style import finish, styled
+from nnexp.plots.style import finish, png, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -44,7 +43,4 @@ class DrawnFigures(Mapping[str, "Figure"]):
 
     def address(self, name: str) -> str:
         """Return a figure as the address of a picture within a page."""
-        content = io.BytesIO()
-        with styled():
-            self[name].savefig(content)
-        return f"data:image/png;base64,{b64encode(content.getvalue()).decode()}"
+        return f"data:image/png;base64,{b64encode(png(self[name])).decode()}"

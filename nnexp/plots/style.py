@@ -193,6 +193,14 @@ def add_legend(
     figure.legend(handles, labels, loc="center", bbox_to_anchor=middle, title=title or None, ncols=columns)
 
 
+def png(figure: "Figure") -> bytes:
+    """Return a figure as the content of a PNG file."""
+    content = BytesIO()
+    with styled():
+        figure.savefig(content)
+    return content.getvalue()
+
+
 @cache
 def _figure_class() -> type["Figure"]:
     """Return matplotlib's figure, which a notebook shows although pyplot does not know of it."""
@@ -200,10 +208,7 @@ def _figure_class() -> type["Figure"]:
 
     class ShownFigure(Figure):
         def _repr_png_(self) -> bytes:
-            content = BytesIO()
-            with styled():
-                self.savefig(content)
-            return content.getvalue()
+            return png(self)
 
     return ShownFigure
 

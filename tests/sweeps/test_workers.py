@@ -498,7 +498,9 @@ def test_workers_that_are_killed_are_replaced_and_nothing_else_is_said(nnexp: Co
         assert wait_for(partial(has_ended, worker))
     output, errors = sweep.communicate(timeout=SECONDS)
     assert sweep.returncode == 0, output
-    assert [line.rpartition(": ")[2] for line in errors.splitlines()] == ["its stack is trained again"] * 3
+    said = [line.rpartition(": ")[2] for line in errors.splitlines()]
+    assert said == ["its stack is trained again"] * len(said)
+    assert 1 <= len(said) <= 3  # one that was killed between two stacks is missed by nobody
 
 
 def test_workers_need_no_standard_error(nnexp: CommandLine) -> None:

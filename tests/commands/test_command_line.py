@@ -211,7 +211,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", result.stdout), "no control characters"
-    for words in ("epoch 20/20", "accuracy", "majority class", "best epoch", "true \\ predicted", "precision"):
+    for words in ("epoch 20/20", "accuracy", "majority class", "the best", "true \\ predicted", "precision"):
         assert words in result.stdout
     (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
     assert str(folder) in result.stdout

@@ -9,7 +9,13 @@ from traceback import walk_tb
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from nnexp.config.command_line import FLAGS
 from nnexp.config.hydra_internals import known_functions
@@ -76,6 +82,9 @@ def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
         return no_such_option(group, name, known) if known else _first_line(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {_wrong_value(error, overrides)}"
+    if isinstance(error, InterpolationResolutionError) and error.full_key:
+        reason = str(error).splitlines()[0]
+        return f"{error.full_key}: must refer to what there is ({reason}); a text with ${{...}} is typed \\${{...}}"
     cause, text = error.__cause__, str(error)
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and isinstance(cause.parent_node, DictConfig):
         typed = re.match(r"Could not override '([^']*)'", text)

@@ -107,7 +107,7 @@ MISTAKES = [
     (["dataset=1"], r"dataset=1: must be one of breast_cancer, "),
     (["seed=1", "dataset=[[1]]"], r"dataset=\[\[1\]\]: must be one option"),
     (["~dataset=3"], r"~dataset=3: must be something that Hydra understands"),
-    (["question=${x}"], r"Interpolation key 'x' not found"),
+    (["question=${x}"], r"question: must refer to what there is .*'x' not found.*; a text with .* is typed"),
     (["trainer.sampling=${oc.env:}"], r"TypeError raised while resolving interpolation: env\(\) missing 1 required"),
     (["schedule='${'"], r"no viable alternative at input '\$\{'"),
     ([f"{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),

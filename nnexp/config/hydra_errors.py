@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
+    GrammarParseError,
     InterpolationResolutionError,
     OmegaConfBaseException,
     ValidationError,
@@ -86,6 +87,9 @@ def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
         reason = str(error).splitlines()[0]
         return f"{error.full_key}: must refer to what there is ({reason}); a text with ${{...}} is typed \\${{...}}"
     cause, text = error.__cause__, str(error)
+    if isinstance(error, GrammarParseError) or isinstance(cause, GrammarParseError):
+        blamed = next((override for override in overrides if "${" in override), "a config")
+        return f"{blamed}: must refer to a key, as ${{seed}}, or have a backslash before its dollar sign"
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and isinstance(cause.parent_node, DictConfig):
         typed = re.match(r"Could not override '([^']*)'", text)
         key = max(str(cause.full_key), typed[1] if typed else "", key=len)

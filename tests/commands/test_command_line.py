@@ -109,7 +109,7 @@ MISTAKES = [
     (["~dataset=3"], r"~dataset=3: must be something that Hydra understands"),
     (["question=${x}"], r"question: must refer to what there is .*'x' not found.*; a text with .* is typed"),
     (["trainer.sampling=${oc.env:}"], r"TypeError raised while resolving interpolation: env\(\) missing 1 required"),
-    (["schedule='${'"], r"no viable alternative at input '\$\{'"),
+    (["schedule='${'"], r"schedule='\$\{': must refer to a key, as \$\{seed\}, or have a backslash"),
     ([f"{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
     ([f"~{'x' * 300}=1"], r"xx=1: must be something that Hydra understands \(.*File name too long"),
     ([f"seed={'9' * 5000}"], r"seed=9+ \.\.\. .*Exceeds the limit"),

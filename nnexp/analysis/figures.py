@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.expressions import check_expression, evaluated
 from nnexp.analysis.findings import DEFAULT
 from nnexp.analysis.points import (
     Point,
@@ -39,6 +38,7 @@ from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, Swe
 from nnexp.config.overrides import split
 from nnexp.core.component import Array, Component
 from nnexp.core.errors import UserError
+from nnexp.core.expressions import check_expression, evaluated
 from nnexp.core.words import did_you_mean
 from nnexp.plots.style import FARTHEST
 from nnexp.plots.sweep import (

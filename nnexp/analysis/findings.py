@@ -391,7 +391,8 @@ def divergence(results: SweepResults) -> str | None:
     if key is None or differences[key] == 0:
         return f"{text}."
     parts = [f"{lost} of {count} with {value}" for value, lost, count in tables[key] if lost]
-    return f"{text}; {', '.join(parts)}."
+    more = [f"and with {len(parts) - MOST_NAMED} more values"] if len(parts) > 2 * MOST_NAMED else []
+    return f"{text}; {', '.join([*parts[: MOST_NAMED if more else None], *more])}."
 
 
 def _measured(results: SweepResults) -> list[SweepRun]:

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.field import field_of, is_border
+from nnexp.analysis.field import about_border, field_of, is_border
 from nnexp.analysis.findings import DEFAULT
 from nnexp.analysis.points import (
     Point,
@@ -29,6 +29,7 @@ from nnexp.analysis.points import (
     grouped,
     measure_of,
     ordered,
+    ranked_by,
     so_few,
     studied,
     unit_of_times,
@@ -335,7 +336,9 @@ class Image(Figure):
         x, y = roles["x"], roles["y"]
         others = apart(results, [x, y])
         pooled = "\neach point is a run" if x.drawn or y.drawn else f"\neach cell is the best over {', '.join(others)}"
-        title = self.title or finding(results, points, measure) + (pooled if others else "")
+        found = about_border(results) if measure.reading == ranked_by(results) else []
+        sentence = found[0].partition(" (")[0].replace("; ", "\n") if found else finding(results, points, measure)
+        title = self.title or sentence + (pooled if others else "")
         look, cells = self._look(measure), self._field(results, measure, roles)
         if cells is not None:
             return partial(image, cells, measure, title, look)

@@ -140,8 +140,10 @@ def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str
     written = [run.value(swept.key) for run in runs]
     groups: dict[str, list[int]] = {}
     if not swept.drawn:
-        for value in (*swept.values, None):
-            groups[DEFAULT if value is None else value] = [i for i, other in enumerate(written) if other == value]
+        found: dict[str | None, list[int]] = {value: [] for value in (*swept.values, None)}
+        for i, value in enumerate(written):
+            found[value].append(i)
+        groups = {DEFAULT if value is None else value: group for value, group in found.items()}
     else:
         numbers = {i: float(value) for i, value in enumerate(written) if value is not None}
         order = np.array(sorted(numbers, key=lambda i: numbers[i]), dtype=np.intp)

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Sequence
+from itertools import pairwise
 from math import isfinite
 
 from nnexp.commands.arguments import parser
@@ -55,16 +56,23 @@ def window_of(name: str, output_dir: str, window: Sequence[str], count: str | No
     values = [_number(text) for text in window]
     _, *words = shlex.split(record.command.partition(" -m nnexp")[2])
     words = ["-m", *without(words, {field.x.key, field.y.key, "sweep.plan"})]
-    for swept, (low, high), shown in (
-        (field.x, values[:2], window[:2]),
-        (field.y, values[2:], window[2:]),
-    ):
-        if not low < high or (swept.logarithmic and low <= 0):
-            below = "above 0 and " if swept.logarithmic else ""
+    for swept, (low, high), shown in ((field.x, values[:2], window[:2]), (field.y, values[2:], window[2:])):
+        logarithmic = _is_logarithmic(swept.numbers or ())
+        if not low < high or (logarithmic and low <= 0):
+            below = "above 0 and " if logarithmic else ""
             raise UserError(f"zoom: must have a window {below}with its lower end first, not {' to '.join(shown)}")
-        space, number = "logspace" if swept.logarithmic else "linspace", count or len(swept.values)
+        space, number = "logspace" if logarithmic else "linspace", count or len(swept.values)
         words.append(f"{swept.key}={space}({shown[0]},{shown[1]},{number})")
     return words
+
+
+def _is_logarithmic(numbers: Sequence[float]) -> bool:
+    """Tell whether ascending numbers are more alike in their ratios than in their differences."""
+    if numbers[0] <= 0:
+        return False
+    differences = [two - one for one, two in pairwise(numbers)]
+    ratios = [two / one for one, two in pairwise(numbers)]
+    return max(ratios) / min(ratios) < max(differences) / min(differences)
 
 
 def _number(text: str) -> float:

@@ -11,6 +11,7 @@ import pytest
 from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.field import about_border, border, box_dimension, field_of
 from nnexp.analysis.results import SweepResults
+from nnexp.commands.zoom import window_of
 from nnexp.core.component import Array
 from nnexp.plots.style import save_figures
 from nnexp.plots.sweep import by_rank
@@ -114,15 +115,17 @@ def test_a_field_is_a_picture_a_pixel_a_run_and_its_next_window_is_a_command(nne
     trains = trains.T if "learning_rate_scale" in name else trains
     assert np.array_equal(picture[..., 2] > 0.6, trains), "what trains is blue, the first row at the bottom"
 
-    second = nnexp("zoom", "last", "0.5", "5", "1", "10", "16")
+    second = nnexp("zoom", "last", "0.5", "3", "1", "10", "16")
     assert (second.returncode, second.stderr) == (0, "")
     said = second.stdout.splitlines()[0]
     assert said.startswith("python -m nnexp -m dataset=noise")
-    assert said.endswith("'initializer.scale=logspace(0.5,5,16)' 'optimizer.learning_rate=logspace(1,10,16)'")
+    assert said.endswith("'initializer.scale=logspace(0.5,3,16)' 'optimizer.learning_rate=logspace(1,10,16)'")
     zoomed = field_of(recorded(max((nnexp.folder / "outputs" / "sweeps").iterdir())))
     assert zoomed is not None
     assert zoomed.values.shape == (16, 16)
     assert (zoomed.x.numbers or ())[0] == 0.5
+    again = window_of("last", str(nnexp.folder / "outputs"), ["1", "2", "1", "2"], None)
+    assert again[-2:] == ["initializer.scale=logspace(1,2,16)", "optimizer.learning_rate=logspace(1,2,16)"]
     for window, answer in (
         ("5 0.5 1 10", "must have a window above 0 and with its lower end first, not 5 to 0.5"),
         ("0 5 1 10", "must have a window above 0 and with its lower end first, not 0 to 5"),

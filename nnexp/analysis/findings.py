@@ -147,8 +147,10 @@ def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str
     written = [run.value(swept.key) for run in runs]
     groups: dict[str, list[int]] = {}
     if not swept.drawn:
-        for value in (*swept.values, None):
-            groups[DEFAULT if value is None else value] = [i for i, other in enumerate(written) if other == value]
+        found: dict[str | None, list[int]] = {value: [] for value in (*swept.values, None)}
+        for i, value in enumerate(written):
+            found[value].append(i)
+        groups = {DEFAULT if value is None else value: group for value, group in found.items()}
     else:
         numbers = {i: float(value) for i, value in enumerate(written) if value is not None}
         order = np.array(sorted(numbers, key=lambda i: numbers[i]), dtype=np.intp)
@@ -398,7 +400,8 @@ def divergence(results: SweepResults) -> str | None:
     if key is None or differences[key] == 0:
         return f"{text}."
     parts = [f"{lost} of {count} with {value}" for value, lost, count in tables[key] if lost]
-    return f"{text}; {', '.join(parts)}."
+    more = [f"and with {len(parts) - MOST_NAMED} more values"] if len(parts) > 2 * MOST_NAMED else []
+    return f"{text}; {', '.join([*parts[: MOST_NAMED if more else None], *more])}."
 
 
 def _measured(results: SweepResults) -> list[SweepRun]:

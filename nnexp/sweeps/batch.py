@@ -1,5 +1,6 @@
 """The jobs of a batch as a table: few runs that are checked and have their data, and columns of numbers beside them."""
 
+import hashlib
 from array import array
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
@@ -7,16 +8,21 @@ from functools import cached_property
 from typing import overload
 
 import numpy as np
+import numpy.typing as npt
 
 from nnexp.analysis.results import names_of
+from nnexp.config.columns import JobColumns
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, config_hashes
-from nnexp.config.overrides import Job
+from nnexp.config.overrides import Job, run_name
 from nnexp.runs.prepare import Ready, folder_name
 from nnexp.sweeps.configs import Group
 from nnexp.sweeps.stacks import Places, stack_key, stacks_of_groups
 from nnexp.training.stack import Recipe
 from nnexp.training.stacking import Varied
+
+MOST_NAMED = 20_000
+"""Among more runs, each has its name and its hash made when it is asked for, and is told from others by its hash."""
 
 
 class Batch(Sequence[Ready]):
@@ -63,17 +69,45 @@ class Batch(Sequence[Ready]):
                 found[place] = one
         return found
 
+    def hash(self, place: int) -> str:
+        """Return the identity of a run."""
+        if len(self) > MOST_NAMED:
+            return config_hash(self.groups[self._group[place]].at(self._index[place]))
+        return self.hashes[place]
+
+    def identity(self) -> str:
+        """Return a hash of all runs and their data, without that of each."""
+        digest = hashlib.sha256()
+        for group, first in zip(self.groups, self.firsts, strict=True):
+            digest.update(f"{first.config_hash} {first.dataset.digest} {[*group.columns]}".encode())
+            digest.update(group.places.tobytes())
+            for column in group.columns.values():
+                digest.update(column.tobytes())
+        return digest.hexdigest()
+
+    def group_numbers(self, places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
+        """Return the numbers of the groups of some runs."""
+        return np.array(self._group)[places]
+
+    @cached_property
+    def _varied(self) -> set[str]:
+        """Return what stands before the values of keys that vary, in overrides."""
+        return {column.begins for column in JobColumns(self.jobs).columns if not column.fixed}
+
     def first(self, place: int) -> Ready:
         """Return the first run of a run's group, which shares with it all but the columns."""
         return self.firsts[self._group[place]]
 
     def folder_name(self, place: int) -> str:
         """Return the name of a run's folder."""
-        return folder_name(self.name(place), self.hashes[place])
+        return folder_name(self.name(place), self.hash(place))
 
     def name(self, place: int) -> str:
         """Return the name of a run."""
-        return self.names[place] or self.first(place).data.name
+        if len(self) <= MOST_NAMED:
+            return self.names[place] or self.first(place).data.name
+        varied = [one for one in self.jobs[place] if f"{one.partition('=')[0]}=" in self._varied]
+        return self._shortened([run_name(varied)])[0]
 
     @overload
     def __getitem__(self, place: int) -> Ready: ...
@@ -95,7 +129,7 @@ class Batch(Sequence[Ready]):
             overrides=self.jobs[place],
             name=self.name(place),
             recipe=_recipe(first.recipe, experiment),
-            config_hash=self.hashes[place],
+            config_hash=self.hash(place),
         )
 
     def stacks(self, places: Sequence[int], stack_bytes: int, workers: int) -> list[Places]:

@@ -1,11 +1,10 @@
 """The checks of the jobs of a sweep, before any of them is trained."""
 
 import json
-import re
 from collections.abc import Sequence
-from functools import partial
 
 from nnexp.analysis.figures import Asked
+from nnexp.analysis.results import shortened
 from nnexp.config.overrides import Job
 from nnexp.core.component import flat, resolved
 from nnexp.core.errors import UserError
@@ -18,8 +17,7 @@ from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.evaluator import metric_names
 from nnexp.training.readings import TIME_TO, Reading, check_reading
 
-LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[+-]?\d+)?(?![\w.])")
-"""A number with more digits than a name needs."""
+__all__ = ["Loaded", "asked", "check_halving", "checked", "shortened"]
 Loaded = dict[str, tuple[Data, DatasetFacts]]
 """Data by the configs it was loaded from."""
 
@@ -45,19 +43,6 @@ def checked(jobs: Sequence[Job], groups: Sequence[Group], options: SweepOptions,
         check_halving(runs, options)
     first.tracking.check()
     return Batch(jobs, groups, runs, shortened)
-
-
-def shortened(names: Sequence[str]) -> list[str]:
-    """Return names of runs with the fewest digits, four or more, that tell apart all that are told apart now."""
-    for digits in (4, 6, 9):
-        found = [LONG_NUMBER.sub(partial(_rounded, digits), name) for name in names]
-        if len({*found}) == len({*names}):
-            return found
-    return [*names]
-
-
-def _rounded(digits: int, number: re.Match[str]) -> str:
-    return f"{float(number[0]):.{digits}g}"
 
 
 def _metrics_of_each(runs: Sequence[Ready]) -> list[list[str]]:

@@ -7,6 +7,7 @@ the tracker. The same command, given again, finds both, and trains what is missi
 import gc
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from errno import EBUSY
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 from omegaconf import DictConfig
@@ -25,6 +27,7 @@ from nnexp.analysis.figures import check_figures
 from nnexp.analysis.findings import plateau
 from nnexp.analysis.report import report_files, write_report
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
+from nnexp.analysis.run_table import with_table
 from nnexp.analysis.summary import show_answer
 from nnexp.config.overrides import Job, command, slug, titles_of
 from nnexp.core.component import resolved
@@ -57,6 +60,7 @@ from nnexp.sweeps.recording import Recorder, RecordingThread
 from nnexp.sweeps.reuse import trained_before
 from nnexp.sweeps.search import Search
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
+from nnexp.sweeps.table import TableWriter, train_table
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
 from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.environment import environment
@@ -65,6 +69,8 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
 KEY_LENGTH = 8
+KEPT = 10
+"""How many of the best runs of a table have their files."""
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on to record."""
 
@@ -104,6 +110,7 @@ class Session:
             drawn=drawn,
             figures=None if options.figures is None else [resolved(one) for one in options.figures],
         )
+        self._in_table, self._table = options.in_table(total), cast("Path | None", None)
         self._loaded: Loaded = {}
         self._swept: list[SweepRun | None] = []
         self._trained: set[str] = set()
@@ -152,6 +159,8 @@ class Session:
             with suppress(OSError):  # from now on it can be delivered, whatever happens
                 note_beginning(self._folder.path, runs.firsts[0].experiment.tracking.address(self._output_dir))
         folder = self._folder
+        if self._in_table and not self._confirming:
+            return self._launch_table(runs, workers, folder)
         reused = self._trained_before(runs, firsts, folder.runs)
         missing = [place for place in firsts if place not in reused]
         alike = [places[one][0] for one in runs.hashes]  # jobs that say the same in two ways share a folder
@@ -183,6 +192,36 @@ class Session:
                 progress(int(place not in reused), best.told(run))
         return [run for run in self._swept[begin:] if run is not None]
 
+    def _launch_table(self, runs: Batch, workers: Workers, folder: SweepFolder) -> list[SweepRun]:
+        """Train the runs that the table of the sweep does not have, and the best of all once more, with their files."""
+        options = self._options
+        writer = TableWriter(folder.path, runs, asked_readings(options), options.curves)
+        missing = writer.missing()
+        if len(missing) < len(runs):
+            terminal.show_lines([f"Reused: {len(runs) - len(missing)} of {len(runs)} runs were trained before."])
+        self._table = folder.path
+        with ExitStack() as resources:
+            pool = resources.enter_context(workers.start())
+            stacks = runs.stacks(missing, workers.stack_bytes, pool.count) if missing else []
+            recording = self._recording = self._start_recording(runs.firsts[0].experiment.tracking, folder)
+            with terminal.runs_progress(len(missing)) as progress:
+                try:
+                    train_table(writer, runs, stacks, pool, progress=lambda count: progress(count, ""))
+                finally:
+                    writer.flush()
+            best = best_rows(self.results())
+            kept = self._trained_before(runs, best, folder.runs)
+            again = runs.stacks([place for place in best if place not in kept], workers.stack_bytes, pool.count)
+            trained = train_stacks(runs, again, pool) if again else iter(())
+            for place, run in chain(kept.items(), self._written(runs, trained, folder.runs)):
+                recording.put(run)
+                kept[place] = run
+        names = {
+            place: os.path.relpath(run.folder, folder.path) for place, run in kept.items() if run.folder is not None
+        }
+        writer.finish(names)
+        return []
+
     def jobs_to_confirm(self) -> list[Job]:
         """Return the jobs that ask again with fresh seeds, when all others are done; none where that is not wanted.
 
@@ -208,13 +247,16 @@ class Session:
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""
+        if self._in_table:  # where no search asks for them
+            return {}
         results = self.results()
         known = {run.job: run.reading(results.metric) for run in results.runs if results.metric is not None}
         return {tuple(job): None if (score := known.get(tuple(job))) is None else results.sign * score for job in jobs}
 
     def results(self) -> SweepResults:
         """Return all runs so far."""
-        return self._record.results([run for run in self._swept if run is not None])
+        results = self._record.results([run for run in self._swept if run is not None])
+        return results if self._table is None else with_table(results, self._table)
 
     def fail(self) -> None:
         """End a sweep after a mistake that was found late, such as one in a later batch; what was trained is kept."""
@@ -292,10 +334,15 @@ class Session:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
         meant = replace(self._options, plan=False, reuse=True, wait=False, confirm=None, matters=None, figures=None)
+        meant = replace(meant, record="table" if self._in_table else "auto", curves=None)
         options = {**resolved(meant, identity=True), "parent": None}
         first = runs.firsts[0]
-        identities = [[one, runs.first(place).dataset.digest] for place, one in enumerate(runs.hashes)]
-        meaning = json.dumps([list(jobs), identities, __version__, options, self._record.total])
+        if self._in_table:
+            asked = [*asked_readings(self._options), self._options.curves]
+            meaning = json.dumps([runs.identity(), __version__, options, asked])
+        else:
+            identities = [[one, runs.first(place).dataset.digest] for place, one in enumerate(runs.hashes)]
+            meaning = json.dumps([list(jobs), identities, __version__, options, self._record.total])
         key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
         self._output_dir = writable_folder(first.experiment.output_dir)
         with one_thread():
@@ -374,6 +421,20 @@ def running(session: Session) -> Iterator[Session]:
         except BaseException:
             session.close("FAILED")
             raise
+
+
+def asked_readings(options: SweepOptions) -> list[str]:
+    """Return the readings that a table needs for its ranking and its figures."""
+    figures = [getattr(figure, name, None) for figure in options.figures or () for name in ("y", "value")]
+    return [path for path in (options.metric, *figures) if isinstance(path, str)]
+
+
+def best_rows(results: SweepResults) -> list[int]:
+    """Return the rows of the best runs of the settings that come first."""
+    if results.table is None or results.metric is None:
+        return []
+    order = [min(one.scored(results.metric), key=lambda it: results.sign * it[0])[1] for one in results.ranked[:KEPT]]
+    return [run.row for run in order if run.row is not None]
 
 
 def places_by_hash(hashes: Sequence[str]) -> dict[str, list[int]]:

@@ -47,12 +47,12 @@ class Recipe:
 def initial_thetas(layout: Layout, initializers: Sequence[Initializer], seeds: Sequence[int]) -> Array:
     """Return the starting parameters of every run, shape (runs, parameters).
 
-    Where initializers differ in their scales alone, they are drawn once for each seed and scaled.
+    Where initializers of nnexp differ in their scales alone, they are drawn once for each seed and scaled.
     """
     theta = np.empty((len(initializers), size(layout.parameters)))
     columns = initializers.columns if isinstance(initializers, Varied) else {"": theta}
     one = initializers[0]
-    if not {*columns} <= {"scale"} or type(one).draw is not Initializer.draw:
+    if not {*columns} <= {"scale"} or type(one).__module__ != Initializer.__module__:
         for row, initializer, seed in zip(theta, initializers, seeds, strict=True):
             row[:] = layout.initial_theta(initializer, stream(seed, "init"))
         return theta

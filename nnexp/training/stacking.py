@@ -125,7 +125,7 @@ def _spread(
 
     def spread(value: object, hint: object, key: str) -> object:
         if isinstance(value, Component):
-            return _spread(columns, value, shape, dtype, f"{key}.")
+            return _spread(columns, value, shape, dtype, path=f"{key}.")
         if isinstance(value, tuple):
             return tuple(spread(item, _item_hint(value, hint), key) for item in value)
         if bare(hint) is not float or value is None:

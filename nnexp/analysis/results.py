@@ -86,7 +86,7 @@ class SweepRun:
         readings = summary.readings(history, wanted)
         return replace(self, summary=summary, curves=history.thinned(KEPT_EVALUATIONS), readings=readings)
 
-    @property
+    @cached_property
     def diverged(self) -> bool:
         """Tell whether its loss was no longer finite at some step, or ended far above where it began."""
         if self.summary is None:
@@ -102,9 +102,13 @@ class SweepRun:
 
     def value(self, key: str) -> str | None:
         """Return the value that an override gave to a key, as it was written; None where none did."""
-        return dict(split(override) for override in self.job).get(key)
+        return self._values.get(key)
 
-    @property
+    @cached_property
+    def _values(self) -> dict[str, str]:
+        return dict(map(split, self.job))
+
+    @cached_property
     def repeat(self) -> tuple[str | None, ...]:
         """Return which repeat of its setting it is."""
         return tuple(self.value(key) for key in REPEATS)

@@ -111,6 +111,7 @@ class Session:
             figures=None if options.figures is None else [resolved(one) for one in options.figures],
         )
         self._in_table, self._table = options.in_table(total), cast("Path | None", None)
+        self._whole = cast("SweepResults | None", None)
         self._loaded: Loaded = {}
         self._swept: list[SweepRun | None] = []
         self._trained: set[str] = set()
@@ -220,6 +221,7 @@ class Session:
             place: os.path.relpath(run.folder, folder.path) for place, run in kept.items() if run.folder is not None
         }
         writer.finish(names)
+        self._whole = self.results()
         return []
 
     def jobs_to_confirm(self) -> list[Job]:
@@ -256,6 +258,9 @@ class Session:
     def results(self) -> SweepResults:
         """Return all runs so far."""
         results = self._record.results([run for run in self._swept if run is not None])
+        if self._whole is not None:
+            missing = max(0, results.missing - len(self._whole.runs) - self._whole.beyond)
+            return replace(results, runs=self._whole.runs, table=self._whole.table, missing=missing)
         return results if self._table is None else with_table(results, self._table)
 
     def fail(self) -> None:

@@ -99,6 +99,11 @@ class DropoutNoise:
         self._arrays: list[Array] = []
         self._asked = 0
 
+    @property
+    def used(self) -> bool:
+        """Tell whether a layer has asked for numbers."""
+        return bool(self._arrays)
+
     def renew(self) -> None:
         """Fill all arrays that were returned so far with new numbers."""
         for array in self._arrays:
@@ -172,6 +177,11 @@ class BatchBuffers:
         if isinstance(rows, slice) and count_of(rows) == len(self._whole):
             return self._whole
         return self._gathered("inputs", rows)
+
+    def copies(self, rows: Rows) -> tuple[tuple[int, ...], list[Copy]]:
+        """Return the shape of the rows of a batch, and the arrays that its examples are copied from and to."""
+        shape = (count_of(rows),) if isinstance(rows, slice) else rows.shape
+        return shape, self._buffers.get(("inputs", shape), (None, list[Copy]()))[1]
 
     def targets(self, batches: Sequence[Rows]) -> Examples:
         """Return the examples of several batches, one after another, without their features."""

@@ -30,14 +30,14 @@ class Loop(NamedTuple):
     """A loop, and what it expects.
 
     Attributes:
-        function, data: Its address, and that of the data it is given.
+        function, data: Its address, and that of the data it is given; None for the pointers to its arrays themselves.
         sizes: The bytes of a number of each array: of those it reads, then of the one it writes.
         core: The names of the axes at the end of each array that it works on itself: `(n, k), (k, m), (n, m)` for
             products of matrices, none for most.
     """
 
     function: int
-    data: int
+    data: int | None
     sizes: tuple[int, ...]
     core: tuple[tuple[str, ...], ...]
 

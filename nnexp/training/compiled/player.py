@@ -17,28 +17,69 @@ WORTH_A_PLAYER = 150_000
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""
 PLAY = """
-; Plays the rows of a table: loop, data, lengths, strides, pointers.
-define void @play(ptr %table, i64 %count) {
+define void @play(ptr %facts) {
+  call void @repeat(ptr null, ptr null, ptr null, ptr %facts)
+  ret void
+}
+
+; Plays the rows of a table several times, a loop as all others. Data: the table and the number of its rows, how often,
+; and what is added to which pointers each time, and taken back at the end. Rows: loop, data, lengths, strides, pointers.
+define void @repeat(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
   %copies = alloca [4 x ptr]
+  %table = load ptr, ptr %data
+  %count.at = getelementptr i64, ptr %data, i64 1
+  %count = load i64, ptr %count.at
+  %times.at = getelementptr i64, ptr %data, i64 2
+  %times = load i64, ptr %times.at
+  %moves.at = getelementptr i64, ptr %data, i64 3
+  %moves = load ptr, ptr %moves.at
+  %moving.at = getelementptr i64, ptr %data, i64 4
+  %moving = load i64, ptr %moving.at
+  %back.less = sub i64 1, %times
+  %none = icmp eq i64 %moving, 0
+  br label %turn
+turn:
+  %t = phi i64 [0, %entry], [%t.following, %move.end]
   br label %next
 next:
-  %i = phi i64 [0, %entry], [%following, %next]
-  %row = getelementptr [8 x ptr], ptr %table, i64 %i
+  %i = phi i64 [0, %turn], [%following, %next]
+  %row = getelementptr [5 x ptr], ptr %table, i64 %i
   %loop = load ptr, ptr %row
-  %data.at = getelementptr ptr, ptr %row, i64 1
-  %data = load ptr, ptr %data.at
-  %lengths.at = getelementptr ptr, ptr %row, i64 2
-  %lengths = load ptr, ptr %lengths.at
-  %strides.at = getelementptr ptr, ptr %row, i64 3
-  %strides = load ptr, ptr %strides.at
-  %pointers = getelementptr ptr, ptr %row, i64 4
-  %four = load <4 x i64>, ptr %pointers, align 8
+  %loop.data.at = getelementptr ptr, ptr %row, i64 1
+  %loop.data = load ptr, ptr %loop.data.at
+  %loop.lengths.at = getelementptr ptr, ptr %row, i64 2
+  %loop.lengths = load ptr, ptr %loop.lengths.at
+  %loop.strides.at = getelementptr ptr, ptr %row, i64 3
+  %loop.strides = load ptr, ptr %loop.strides.at
+  %loop.pointers.at = getelementptr ptr, ptr %row, i64 4
+  %loop.pointers = load ptr, ptr %loop.pointers.at
+  %four = load <4 x i64>, ptr %loop.pointers, align 8
   store <4 x i64> %four, ptr %copies, align 8
-  call void %loop(ptr %copies, ptr %lengths, ptr %strides, ptr %data)
+  call void %loop(ptr %copies, ptr %loop.lengths, ptr %loop.strides, ptr %loop.data)
   %following = add nuw nsw i64 %i, 1
   %more = icmp slt i64 %following, %count
-  br i1 %more, label %next, label %end
+  br i1 %more, label %next, label %played
+played:
+  %t.following = add nuw nsw i64 %t, 1
+  %t.more = icmp slt i64 %t.following, %times
+  %factor = select i1 %t.more, i64 1, i64 %back.less
+  br i1 %none, label %move.end, label %move
+move:
+  %m = phi i64 [0, %played], [%m.following, %move]
+  %pair = getelementptr [2 x i64], ptr %moves, i64 %m
+  %cell = load ptr, ptr %pair
+  %by.at = getelementptr i64, ptr %pair, i64 1
+  %by = load i64, ptr %by.at
+  %step = mul i64 %by, %factor
+  %old = load i64, ptr %cell
+  %new = add i64 %old, %step
+  store i64 %new, ptr %cell
+  %m.following = add nuw nsw i64 %m, 1
+  %m.more = icmp slt i64 %m.following, %moving
+  br i1 %m.more, label %move, label %move.end
+move.end:
+  br i1 %t.more, label %turn, label %end
 end:
   ret void
 }
@@ -145,8 +186,70 @@ end:
   ret void
 }}
 """
+TAKE = """
+; Copies rows by their numbers; one that there is not is the first or the last, as with NumPy's mode "clip".
+define void @"take rows"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
+entry:
+  %numbers.first = load ptr, ptr %pointers
+  %from.at = getelementptr ptr, ptr %pointers, i64 1
+  %from = load ptr, ptr %from.at
+  %to.at = getelementptr ptr, ptr %pointers, i64 2
+  %to.first = load ptr, ptr %to.at
+  %times = load i64, ptr %lengths
+  %count.at = getelementptr i64, ptr %lengths, i64 1
+  %count = load i64, ptr %count.at
+  %rows.at = getelementptr i64, ptr %lengths, i64 2
+  %rows = load i64, ptr %rows.at
+  %last = sub i64 %rows, 1
+  %size.at = getelementptr i64, ptr %lengths, i64 3
+  %size = load i64, ptr %size.at
+  %numbers.turn = load i64, ptr %strides
+  %to.turn.at = getelementptr i64, ptr %strides, i64 2
+  %to.turn = load i64, ptr %to.turn.at
+  %numbers.step.at = getelementptr i64, ptr %strides, i64 3
+  %numbers.step = load i64, ptr %numbers.step.at
+  %from.step.at = getelementptr i64, ptr %strides, i64 4
+  %from.step = load i64, ptr %from.step.at
+  %to.step.at = getelementptr i64, ptr %strides, i64 6
+  %to.step = load i64, ptr %to.step.at
+  br label %turn
+turn:
+  %t = phi i64 [0, %entry], [%t.following, %turn.end]
+  %numbers.begin = phi ptr [%numbers.first, %entry], [%numbers.following, %turn.end]
+  %to.begin = phi ptr [%to.first, %entry], [%to.following, %turn.end]
+  br label %next
+next:
+  %i = phi i64 [0, %turn], [%following, %next]
+  %number.at = phi ptr [%numbers.begin, %turn], [%number.following, %next]
+  %target = phi ptr [%to.begin, %turn], [%target.following, %next]
+  %number = load i64, ptr %number.at
+  %below = call i64 @llvm.smin.i64(i64 %number, i64 %last)
+  %known = call i64 @llvm.smax.i64(i64 %below, i64 0)
+  %offset = mul i64 %known, %from.step
+  %source = getelementptr i8, ptr %from, i64 %offset
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %size, i1 false)
+  %number.following = getelementptr i8, ptr %number.at, i64 %numbers.step
+  %target.following = getelementptr i8, ptr %target, i64 %to.step
+  %following = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %following, %count
+  br i1 %more, label %next, label %turn.end
+turn.end:
+  %numbers.following = getelementptr i8, ptr %numbers.begin, i64 %numbers.turn
+  %to.following = getelementptr i8, ptr %to.begin, i64 %to.turn
+  %t.following = add nuw nsw i64 %t, 1
+  %t.more = icmp slt i64 %t.following, %times
+  br i1 %t.more, label %turn, label %end
+end:
+  ret void
+}
+declare i64 @llvm.smin.i64(i64, i64)
+declare i64 @llvm.smax.i64(i64, i64)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+"""
 KINDS = {"?": "i8", "l": "i64", "f": "float", "d": "double"}
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "float": 4, "double": 8}
+CORES = {"argmax": (("n",), ()), "take": (("n",), ("m", "b"), ("n", "b"))}
+"""The axes that some of our loops work on themselves, see `Loop`."""
 CASTS = {
     "?l": "zext",
     "?f": "uitofp",
@@ -163,8 +266,10 @@ class Player:
     """Compiles loops and plays programs.
 
     Attributes:
-        play: Plays the rows of a table, given its address and their number.
+        play: Plays what `repeat` does, given its data.
+        play_long: Does the same, and lets other threads have Python meanwhile.
         each: The address of the loop that calls another one for each step along an axis.
+        repeat: The address of the loop that plays rows several times.
     """
 
     def __init__(self) -> None:
@@ -173,17 +278,17 @@ class Player:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self._llvm, self._engines = llvm, list[object]()  # the engines hold the code
-        play, each = self._compiled(PLAY, "play", "each")
-        self.each = each
+        play, self.each, self.repeat = self._compiled(PLAY, "play", "each", "repeat")
         self._loops = dict[str, Loop]()
         # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
-        self.play: Callable[[int, int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(play)
+        self.play: Callable[[int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(play)
+        self.play_long: Callable[[int], None] = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(play)
 
     def loop(self, name: str) -> Loop:
         """Return one of our own loops, see `own_loop`; it is compiled where it is first asked for."""
         if name not in self._loops:
             text, kinds = own_loop(name)
-            core = (("n",), ()) if name.startswith("argmax") else ((),) * len(kinds)
+            core = CORES.get(name.split()[0], ((),) * len(kinds))
             (function,) = self._compiled(text, name)
             self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core)
         return self._loops[name]
@@ -208,13 +313,16 @@ def own_loop(name: str) -> tuple[str, list[str]]:
     """Return the text of one of our own loops, and the types of its arrays.
 
     They are `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy; `select SIZE`, which
-    copies numbers of 1, 4 or 8 bytes where a mask is true; and `copy 1`, as NumPy has no loop for truth values.
+    copies numbers of 1, 4 or 8 bytes where a mask is true; `copy 1`, as NumPy has no loop for truth values; and
+    `take rows`, which copies rows of bytes without gaps.
 
     Raises UnknownError if there is none.
     """
     what, which = name.split()
     if what == "argmax" and which in "fd":
         return ARGMAX.format(name=name, kind=KINDS[which]), [KINDS[which], "i64"]
+    if name == "take rows":
+        return TAKE, ["i64", "i8", "i8"]
     if what == "cast" and which in CASTS:
         kinds = [KINDS[letter] for letter in which]
         body = f"%new = {CASTS[which]} {kinds[0]} %v0 to {kinds[1]}"

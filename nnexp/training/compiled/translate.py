@@ -27,21 +27,15 @@ MOST_BUFFERED = 2**20
 """Bytes of an array whose type is changed; a larger one NumPy takes in pieces, and its time is not lost in Python."""
 
 
-def compiled(calls: Sequence[Call], times: int) -> Sequence[Call]:
-    """Return fewer calls that do the same, or the same ones where that is not worth it or not possible.
-
-    Args:
-        calls: The calls of a tape.
-        times: How often they will be made.
-    """
+def player_for(calls: int, times: int) -> Player | None:
+    """Return the player if it is worth it, and possible, to play so many calls so often."""
     match os.environ.get(SWITCH), times >= WORTH_TRANSLATING:
         case ("1", _):
-            player = the_player()
+            return the_player()
         case ("0", _) | (_, False):
-            player = None
+            return None
         case _:
-            player = demand().player(len(calls) * times)
-    return calls if player is None else Translator(player).translated(calls)
+            return demand().player(calls * times)
 
 
 class Translator:
@@ -65,6 +59,16 @@ class Translator:
                 result += [*self._program(rows), call]
                 rows = []
         return [*result, *self._program(rows)]
+
+    def rows(self, calls: Sequence[Call]) -> list[Row]:
+        """Return the rows of calls.
+
+        Raises UnknownError if one of them is not known.
+        """
+        try:
+            return [row for call in calls for row in self._rows(*call)]
+        except (TypeError, ValueError) as error:
+            raise UnknownError(str(error)) from error
 
     def _program(self, rows: Sequence[Row]) -> list[Call]:
         return [(Program(rows, self._player), ())] if rows else []
@@ -103,7 +107,7 @@ class Translator:
             array = value if isinstance(value, np.ndarray) else np.asarray(value, kind)
             if array.dtype != kind:
                 source, array = array, self._buffer(place, array.shape, kind)
-                yield self._copied(source, array)
+                yield self.copied(source, array)
             arrays.append(array)
         result = out if out.dtype == kinds[-1] else self._buffer(len(arrays), out.shape, kinds[-1])
         loop = inner_loop(ufunc, kinds)
@@ -112,7 +116,7 @@ class Translator:
             arrays[place] = np.broadcast_to(array, (*outer, *array.shape[array.ndim - len(names) :]))
         yield Row(loop, *arrays, result)
         if result is not out:
-            yield self._copied(result, out)
+            yield self.copied(result, out)
 
     def _reduce(
         self,
@@ -138,13 +142,13 @@ class Translator:
             raise UnknownError("a reduction that changes the type")
         if array.dtype != kind:  # zeros and ones: their sum is exact, in whatever pieces NumPy takes them
             source, array = array, self._buffer(0, array.shape, kind)
-            yield self._copied(source, array)
+            yield self.copied(source, array)
         if ufunc.identity is not None:
             start = np.add.reduce(np.full(1, -0.0)) if ufunc == np.add else ufunc.identity  # 0, not -0, says NumPy
-            yield self._copied(np.asarray(start, kind), result)
+            yield self.copied(np.asarray(start, kind), result)
         elif len(axes) == 1:
             first, rest = np.split(array, [1], axes[0])
-            yield self._copied(first, result)
+            yield self.copied(first, result)
             array = rest
         else:
             raise UnknownError("several axes without a number to start from")
@@ -165,7 +169,7 @@ class Translator:
         parts, begin = np.moveaxis(out, axis, 0), 0
         for array in arrays:
             part = array[None] if new_axis else np.moveaxis(array, axis, 0)
-            yield self._copied(part, parts[begin : begin + len(part)])
+            yield self.copied(part, parts[begin : begin + len(part)])
             begin += len(part)
 
     def _copy(self, target: Bits, source: object, **options: object) -> Iterator[Row]:
@@ -173,25 +177,25 @@ class Translator:
         _none_of({name: value for name, value in options.items() if name != "casting"})
         array = source if isinstance(source, np.ndarray) else np.asarray(source, target.dtype)
         if where is None:
-            yield self._copied(array, target)
+            yield self.copied(array, target)
             return
         if array.dtype != target.dtype:
             array = self._buffer(0, array.shape, target.dtype)
-            yield self._copied(np.asarray(source), array)
+            yield self.copied(np.asarray(source), array)
         if not isinstance(where, np.ndarray) or where.dtype != np.bool:
             raise UnknownError("a mask that is no array")
         chosen, array = np.broadcast_to(where, target.shape), np.broadcast_to(array, target.shape)
         yield Row(self._player.loop(f"select {target.itemsize}"), chosen, array, target)
 
-    def _copied(self, source: Bits, target: Bits) -> Row:
-        """Return the row that copies an array, and changes its type if need be."""
+    def copied(self, source: Bits, target: Bits, repeated: int = 0) -> Row:
+        """Return the row that copies an array, and changes its type if need be; for `repeated` see `Row`."""
         if source.dtype != target.dtype:
             loop = self._player.loop(f"cast {source.dtype.char}{target.dtype.char}")
         elif source.dtype == np.bool:
             loop = self._player.loop("copy 1")
         else:
             loop = inner_loop(np.positive, (source.dtype, target.dtype))
-        return Row(loop, np.broadcast_to(source, target.shape), target)
+        return Row(loop, np.broadcast_to(source, target.shape), target, repeated=repeated)
 
     def _buffer(self, place: int, shape: tuple[int, ...], kind: np.dtype[np.generic]) -> Bits:
         """Return an array for what one call needs in between; the next call may use it again."""

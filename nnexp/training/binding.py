@@ -85,9 +85,9 @@ class OneRun(StackArrays):
     ) -> OfOneRun:
         """Return an evaluation of its part of the logits."""
         own, pairs = one_of(training)
-        pairs.append((z, z[:1].copy()))
-        bind = partial(bound_evaluation, evaluate=evaluate, stack=self, z=pairs[-1][1], training=own, parts=parts)
-        return OfOneRun(bind, Belongings(runs=self._runs, examples=pairs, settings=self._state))
+        first = z[:1].copy()
+        bind = partial(bound_evaluation, evaluate=evaluate, stack=self, z=first, training=own, parts=parts)
+        return OfOneRun(bind, Belongings(runs=self._runs, examples=[*pairs, (z, first)], settings=self._state))
 
 
 def one_of(examples: Examples) -> tuple[Examples, list[Pair]]:

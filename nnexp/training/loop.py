@@ -6,7 +6,6 @@ alone is a stack of one, and its numbers are the same bits in either. The step i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from time import monotonic
 from typing import cast
 
@@ -114,7 +113,7 @@ class Training:
         self._rounds = trainer.rounds(len(self._examples))
         self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
         self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
-        self._together = 2
+        self._together, self._longest = 2, max(this.steps for this in self._rounds)
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
 
     @WITHOUT_WARNINGS
@@ -124,7 +123,7 @@ class Training:
         Args:
             time: The time; None is the end.
             pause: Returns whether to pause before the next step.
-            every: Before which steps it is called: those after so many, and others several times in a second.
+            every: It is called at least after every multiple of so many steps, and several times in a second.
         """
         if not self.steps and not self._active.begun:
             self._active.begin(self._stack, self._evaluator.start(self._stack, self._examples))
@@ -172,17 +171,12 @@ class Training:
         rows = this.batches[this.done]
         batch = self._buffers.batch(rows)
         shape, copies = self._buffers.copies(rows)
-        several = self._stack.several(batch, copies, shape, max(one.steps for one in self._rounds))
+        several = self._stack.several(batch, copies, shape, self._longest)
         if several is None:
             return False
-        next_ones = this.batches[this.done : this.done + min(most, several.most)]
-        same = list(takewhile(lambda other: count_of(other) == shape[-1], next_ones))
-        if isinstance(rows, slice):
-            several.rows[: len(same)] = np.arange(shape[0]) + np.array([[other.start] for other in same])
-        else:
-            several.rows[: len(same)] = same
+        ahead = self._buffers.joined(this.batches).steps(this.done, min(most, several.most))
         began = monotonic()
-        this.add(self._stack.make(several, [self._now(later) for later in range(len(same))]), len(same))
+        this.add(self._stack.make(several, ahead, self._now()), len(ahead))
         seconds = monotonic() - began
         if seconds < SECONDS_OF_A_CALL / 2:
             self._together *= 2
@@ -190,9 +184,9 @@ class Training:
             self._together = max(1, self._together // 2)
         return True
 
-    def _now(self, later: int = 0) -> Time:
-        """Return how far the training is, or will be after some more steps."""
-        return Time(self._stack.steps + later, self._number, self._rounds[-1].steps_by_then, len(self._rounds))
+    def _now(self) -> Time:
+        """Return how far the training is."""
+        return Time(self._stack.steps, self._number, self._rounds[-1].steps_by_then, len(self._rounds))
 
     def _evaluate(self, this: Round, trained: RoundUnderWay) -> None:
         """Evaluate the stack after a round, and go on with the runs that neither diverged nor stopped."""

@@ -113,10 +113,9 @@ class Stack(StackArrays):
         """Return the metrics of all runs, see `Evaluate`; those of the same examples are recorded in the first call."""
         key = seen, parts is not None
         if key not in self._repeated:
-            these = {"evaluate": evaluate, "z": z, "training": seen, "parts": parts}
-            bind = partial(bound_evaluation, stack=self, **these)
+            bind = partial(bound_evaluation, evaluate=evaluate, stack=self, z=z, training=seen, parts=parts)
             times = self._time.epochs - self._time.epoch
-            self._repeated[key] = self._recording(bind, times, lambda one: one.evaluation(**these))
+            self._repeated[key] = self._recording(bind, times, lambda one: one.evaluation(evaluate, z, seen, parts))
         return self._repeated[key]()
 
     def _recording(self, bind: Bind, times: int, of_one_run: Callable[[OneRun], OfOneRun | None]) -> Repeated:
@@ -179,17 +178,20 @@ class Stack(StackArrays):
                     )
         return self._several[batch]
 
-    def make(self, several: Steps, times: Sequence[Time]) -> Array:
-        """Make several steps, whose examples are chosen, and return the logits from before each, shape (runs, rows, ...).
+    def make(self, several: Steps, rows: npt.NDArray[np.intp], time: Time) -> Array:
+        """Make several steps, and return the logits from before each, shape (runs, rows, outputs).
 
         Args:
             several: Makes them.
-            times: When each of them is made.
+            rows: Which examples make each batch, shape (steps, ...).
+            time: The time of the first one.
         """
-        count = len(times)
-        for number, time in enumerate(times if several.rates is not None else ()):
-            self.set_learning_rate(time)
-            several.rates[number] = self.learning_rate
+        count = len(rows)
+        several.rows[:count] = rows
+        if several.rates is not None:
+            for number, rate in enumerate(several.rates[:count]):
+                self.set_learning_rate(time._replace(step=time.step + number))
+                rate[...] = self.learning_rate
         several.numbers[:count] = np.arange(self.steps + 1, self.steps + count + 1)
         several(count)
         self.steps += count

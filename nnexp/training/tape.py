@@ -41,7 +41,6 @@ Bind: TypeAlias = Callable[[View, View], Callable[[], Results]]
 """Returns the function to repeat, given `read` and `change`, see `Repeated`."""
 
 
-
 @dataclass(frozen=True)
 class OfOneRun:
     """The same function for the arrays of one run, and what has to be moved into them."""

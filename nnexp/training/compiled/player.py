@@ -22,8 +22,9 @@ define void @play(ptr %facts) {
   ret void
 }
 
-; Plays the rows of a table several times, a loop as all others. Data: the table and the number of its rows, how often,
-; and what is added to which pointers each time, and taken back at the end. Rows: loop, data, lengths, strides, pointers.
+; Plays the rows of a table several times; a loop as all others. Data: the table and the number of its rows, how often,
+; and what is added to which pointers each time, and taken back at the end. Rows: loop, data, lengths, strides, and
+; pointers.
 define void @repeat(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
   %copies = alloca [4 x ptr]
@@ -288,7 +289,7 @@ class Player:
         """Return one of our own loops, see `own_loop`; it is compiled where it is first asked for."""
         if name not in self._loops:
             text, kinds = own_loop(name)
-            core = CORES.get(name.split()[0], ((),) * len(kinds))
+            core = CORES.get(name.split(maxsplit=1)[0], ((),) * len(kinds))
             (function,) = self._compiled(text, name)
             self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core)
         return self._loops[name]

@@ -170,7 +170,10 @@ class Program:
         strides = lengths + WORD * len(row.lengths)
         others = strides + WORD * len(row.strides)  # for each outer axis, what is called at each of its steps
         data = pointers if row.loop.data is None else row.loop.data
-        loops = [*((self._player.each, others + 2 * WORD * axis) for axis in range(row.depth)), (row.loop.function, data)]
+        loops = [
+            *((self._player.each, others + 2 * WORD * axis) for axis in range(row.depth)),
+            (row.loop.function, data),
+        ]
         numbers[: len(row.pointers)] = row.pointers
         numbers[max(len(row.pointers), MOST_OPERANDS) :] = [
             *row.lengths,

@@ -7,6 +7,7 @@ examples gathered before each and its logits kept after it.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 
@@ -49,7 +50,7 @@ class Playable:
     """
 
     def __init__(
-        self, rows: Sequence[Row], results: Mapping[str, Array], belongings: Belongings, player: Player
+        self, rows: Sequence[Row | Times], results: Mapping[str, Array], belongings: Belongings, player: Player
     ) -> None:
         self.rows, self.results, self.belongings = rows, results, belongings
         self._player, self._translator = player, Translator(player)
@@ -91,7 +92,11 @@ class Playable:
         turns = numbers.shape[:-1]
         rows = source.reshape(len(source), -1).view(np.uint8)
         taken = out.reshape(*numbers.shape[2:], -1).view(np.uint8)
-        arrays = numbers, np.broadcast_to(rows, (*turns, *rows.shape)), np.broadcast_to(taken, (*turns, *taken.shape[-2:]))
+        arrays = (
+            numbers,
+            np.broadcast_to(rows, (*turns, *rows.shape)),
+            np.broadcast_to(taken, (*turns, *taken.shape[-2:])),
+        )
         return Row(self._player.loop("take rows"), *arrays, repeated=2)
 
 
@@ -145,7 +150,7 @@ class Steps:
         taken = np.broadcast_to(taken, (own.runs, *taken.shape[1:]))
         before += [step.gathered(taken, source, ones.get(id(out), out)) for source, out in batch]
         parts, logits = array(z)
-        self.logits = logits.swapaxes(0, 1)
+        self.logits = cast("Array", logits.swapaxes(0, 1))
         self._program = step.program([Times(most, [*before, *step.rows, step.out_of(z, parts, turns=2)])])
 
     def __call__(self, count: int) -> None:

@@ -184,4 +184,6 @@ class ActiveRuns:
         run, learned = self._runs.item(index), stack.learned(index)
         if self._patience is not None and diverged_step is None:
             learned = self._patience.best(run) or learned
+        for array in (learned.theta, learned.statistics) if diverged_step is not None else ():
+            array[np.isnan(array)] = np.nan  # of several kinds, it depends on the processor which is left
         self._histories.end(run, learned, diverged_step=diverged_step, stopped=stopped)

@@ -18,10 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
-from nnexp.training.compiled.loops import UnknownError
+from nnexp.training.compiled.loops import Scratch, UnknownError
 from nnexp.training.compiled.program import Program
 from nnexp.training.compiled.runs import Belongings, Playable
-from nnexp.training.compiled.translate import Call, Translator, player_for
+from nnexp.training.compiled.translate import Call, Translator, player_for, worth_fusing
 
 Bits: TypeAlias = npt.NDArray[np.generic]
 """An array of anything."""
@@ -227,7 +227,7 @@ class Tape:
     def _new(self, result: Bits) -> Recorded:
         """Return an array with the numbers of a result, in a free buffer of its size or else in a new one."""
         free = self._free.setdefault(result.nbytes, [])
-        buffer = free.pop() if free else np.empty(result.nbytes, np.uint8)
+        buffer = free.pop() if free else Scratch(result.nbytes, np.uint8)
         array: Bits = np.ndarray(result.shape, result.dtype, buffer, strides=np.empty_like(result).strides)
         array[...] = result
         recorded = self.watch(array)
@@ -329,14 +329,16 @@ class Repeated:
         if player is None:
             return
         one = self._of_one_run()
+        runs = 1 if one is None else one.belongings.runs
+        translator = Translator(player, fusing=worth_fusing(len(self.calls) * self._times * runs))
         if one is not None:
             with suppress(UnrecordableError, UnknownError):
                 calls, results = recorded(one.bind)
-                playable = Playable(Translator(player).rows(calls), results, one.belongings, player)
+                playable = Playable(translator.rows(calls, results.values()), results, one.belongings, player)
                 program, self._results = playable.for_all_runs()
                 self.played, self.playable = [(program, ())], playable
                 return
-        self.played = Translator(player).translated(self.calls)
+        self.played = translator.translated(self.calls, self._results.values())
         match self.played:
             case [(Program() as program, _)]:
                 self.playable = Playable(program.rows, self._results, Belongings(), player)
@@ -385,7 +387,9 @@ def _itself(array: N) -> N:
 
 
 def _bytes(array: Bits) -> npt.NDArray[np.uint8]:
-    """Return an array as bytes, so that NaN equals NaN."""
+    """Return an array as bytes, so that NaN equals NaN, whatever its sign."""
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), array.dtype.type(np.nan), array)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 

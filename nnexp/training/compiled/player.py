@@ -6,7 +6,7 @@ them or change their type, so that their bits are NumPy's by definition; they ha
 """
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -247,6 +247,19 @@ declare i64 @llvm.smin.i64(i64, i64)
 declare i64 @llvm.smax.i64(i64, i64)
 declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
 """
+INTRINSICS = {"sqrt": "sqrt", "absolute": "fabs"}
+"""What processors have an instruction for, as LLVM calls it."""
+DECLARED = "".join(
+    f"declare {kind} @llvm.{name}.{bits}({kind})\n"
+    for name in INTRINSICS.values()
+    for kind, bits in (("double", "f64"), ("float", "f32"))
+)
+PARALLEL = """
+!{0} = distinct !{{}}
+!{1} = distinct !{{!{1}, !{2}}}
+!{2} = !{{!"llvm.loop.parallel_accesses", !{0}}}
+"""
+"""Says of a loop that its steps do not depend on each other."""
 KINDS = {"?": "i8", "l": "i64", "f": "float", "d": "double"}
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "float": 4, "double": 8}
 CORES = {"argmax": (("n",), ()), "take": (("n",), ("m", "b"), ("n", "b"))}
@@ -280,7 +293,7 @@ class Player:
         llvm.initialize_native_asmprinter()
         self._llvm, self._engines = llvm, list[object]()  # the engines hold the code
         play, self.each, self.repeat = self._compiled(PLAY, "play", "each", "repeat")
-        self._loops = dict[str, Loop]()
+        self._loops, self._kernels = dict[str, Loop](), dict[str, int]()
         # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
         self.play: Callable[[int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(play)
         self.play_long: Callable[[int], None] = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(play)
@@ -291,8 +304,21 @@ class Player:
             text, kinds = own_loop(name)
             core = CORES.get(name.split(maxsplit=1)[0], ((),) * len(kinds))
             (function,) = self._compiled(text, name)
-            self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core)
+            self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core, name.split(maxsplit=1)[0])
         return self._loops[name]
+
+    def kernels(self, texts: Sequence[str]) -> Mapping[str, int]:
+        """Return the addresses of generated loops by their texts; each is compiled once in a process."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._kernels))
+        if new:
+            parts, notes = list[str](), list[str]()
+            for n, text in enumerate(new):
+                parts.append(text.replace("@name", f"@kernel{n}").replace("!GROUP", f"!{3 * n}"))
+                parts[-1] = parts[-1].replace("!LOOP", f"!{3 * n + 1}")
+                notes.append(PARALLEL.format(3 * n, 3 * n + 1, 3 * n + 2))
+            addresses = self._compiled("".join([*parts, DECLARED, *notes]), *(f"kernel{n}" for n in range(len(new))))
+            self._kernels.update(zip(new, addresses, strict=True))
+        return self._kernels
 
     def _compiled(self, text: str, *names: str) -> list[int]:
         """Return the addresses of functions."""

@@ -53,7 +53,7 @@ class Row:
         shape, self._inner = _shapes(loop, arrays)
         self.turns = shape[:repeated]
         self.moves = [[array.strides[turn] for array in arrays] for turn in range(repeated)]
-        axes = _axes(shape[repeated:], [array.strides[repeated:] for array in arrays])
+        axes = axes_of(shape[repeated:], [array.strides[repeated:] for array in arrays])
         if len([axis for axis in axes if not axis.strides[-1]]) > 1:
             raise UnknownError("a sum along several axes, which NumPy takes in pieces that fit into a buffer")
         self.depth = len(axes) - 1
@@ -71,7 +71,7 @@ class Row:
         reaches = [(length - 1) * stride for length, stride in self._walk(place)]
         first = self.pointers[place] + sum(min(reach, 0) for reach in reaches)
         last = self.pointers[place] + sum(max(reach, 0) for reach in reaches)
-        low, high = byte_bounds(_owner(self.arrays[place]))
+        low, high = byte_bounds(owner_of(self.arrays[place]))
         return low <= first and last + self.arrays[place].itemsize <= high
 
     def _walk(self, place: int) -> Iterator[tuple[int, int]]:
@@ -118,7 +118,8 @@ class Program:
 
     def __call__(self) -> None:
         """Play all rows."""
-        self._play(self._address)
+        if self.rows:
+            self._play(self._address)
 
     def play_part(self, count: int) -> None:
         """Play all rows, but the innermost turns only so many times."""
@@ -204,7 +205,7 @@ def _shapes(loop: Loop, arrays: Sequence[Bits]) -> tuple[tuple[int, ...], dict[s
     return outer.pop(), inner
 
 
-def _axes(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> list[Axis]:
+def axes_of(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> list[Axis]:
     """Return axes of arrays as NumPy's iterator visits them, the innermost last.
 
     It lets those of length 1 away, sorts the others, small strides innermost, and joins those without a gap in between.
@@ -237,7 +238,7 @@ def _clash(one: Bits, out: Bits, *, elementwise: bool) -> bool:
     return np.shares_memory(one, out)
 
 
-def _owner(array: Bits) -> Bits:
+def owner_of(array: Bits) -> Bits:
     """Return the array that owns the memory of a view."""
     owner, base = array, array.base
     while base is not None:

@@ -6,14 +6,16 @@ left to Python: a tape is then played in turns.
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from nnexp.training.compiled.loops import Bits, UnknownError, inner_loop
+from nnexp.training.compiled.fuse import fused
+from nnexp.training.compiled.loops import Bits, Scratch, UnknownError, inner_loop
 from nnexp.training.compiled.player import Player, demand, the_player
 from nnexp.training.compiled.program import Program, Row
 
@@ -23,6 +25,8 @@ SWITCH = "NNEXP_COMPILED"
 """The environment variable: 0 never compiles, 1 always does; else it is done where it is worth the time."""
 WORTH_TRANSLATING = 200
 """Times that a call is made in Python until that has taken as long as its translation, some 50 us."""
+WORTH_FUSING = 1_500_000
+"""Calls by compiled code that last so much longer than generated loops as these take to compile, some 0.1 s."""
 MOST_BUFFERED = 2**20
 """Bytes of an array whose type is changed; a larger one NumPy takes in pieces, and its time is not lost in Python."""
 
@@ -38,18 +42,26 @@ def player_for(calls: int, times: int) -> Player | None:
             return demand().player(calls * times)
 
 
+def worth_fusing(calls: int) -> bool:
+    """Tell whether it is worth it to generate loops for so many calls, by compiled code."""
+    return os.environ.get(SWITCH) == "1" or calls >= WORTH_FUSING
+
+
 class Translator:
     """Translates calls; they share arrays for what has to change its type.
 
     Args:
         player: Has our own loops.
+        fusing: Whether to generate loops.
     """
 
-    def __init__(self, player: Player) -> None:
-        self._player, self._buffers = player, dict[tuple[int, int], Bits]()
+    def __init__(self, player: Player, *, fusing: bool = False) -> None:
+        self._player, self._fusing, self._buffers = player, fusing, dict[tuple[int, int], Bits]()
 
-    def translated(self, calls: Sequence[Call]) -> Sequence[Call]:
-        """Return programs for what is known, and the calls between them that are not."""
+    def translated(self, calls: Sequence[Call], results: Iterable[Bits]) -> Sequence[Call]:
+        """Return programs for what is known, and the calls between them that are not; for `results` see `rows`."""
+        with suppress(UnknownError):
+            return self._program(self.rows(calls, results))
         result: list[Call] = []
         rows: list[Row] = []
         for call in calls:
@@ -60,15 +72,16 @@ class Translator:
                 rows = []
         return [*result, *self._program(rows)]
 
-    def rows(self, calls: Sequence[Call]) -> list[Row]:
-        """Return the rows of calls.
+    def rows(self, calls: Sequence[Call], results: Iterable[Bits]) -> list[Row]:
+        """Return the rows of calls, whose `results` are read after them.
 
         Raises UnknownError if one of them is not known.
         """
         try:
-            return [row for call in calls for row in self._rows(*call)]
+            rows = [row for call in calls for row in self._rows(*call)]
         except (TypeError, ValueError) as error:
             raise UnknownError(str(error)) from error
+        return fused(rows, results, self._player) if self._fusing else rows
 
     def _program(self, rows: Sequence[Row]) -> list[Call]:
         return [(Program(rows, self._player), ())] if rows else []
@@ -202,7 +215,7 @@ class Translator:
         size = math.prod(shape) * kind.itemsize
         if size > MOST_BUFFERED:
             raise UnknownError("a large array of another type")
-        buffer = self._buffers.setdefault((place, size), np.empty(size, np.uint8))
+        buffer = self._buffers.setdefault((place, size), Scratch(size, np.uint8))
         return np.ndarray(shape, kind, buffer)
 
 

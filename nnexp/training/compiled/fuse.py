@@ -117,7 +117,7 @@ def fused(rows: Sequence[Row], results: Iterable[Bits], player: Player) -> list[
     plan: list[tuple[str, list[Bits]] | Row] = []
     for number, group in enumerate(groups):
         first = group.operations[0]
-        if len(group.operations) == 1 and first.name != "outer":
+        if not first.fusible or (len(group.operations) == 1 and first.name != "outer" and not first.row.depth):
             plan.append(first.row)
         else:
             stores = [view for view in group.writes.values() if _is_read(view, groups[number + 1 :], wanted)]

@@ -81,9 +81,8 @@ class ActiveRuns:
                     stack, index, diverged_step=diverged_step(losses[index], stack.steps - this.steps, this.steps)
                 )
             staying = staying[finite]
+            row = {name: values[staying] for name, values in row.items()}
         if this.evaluated and len(staying):
-            if len(staying) < len(self._runs):
-                row = {name: values[staying] for name, values in row.items()}
             self._histories.record(self._runs[staying], row)
             self._observe(this.time, self._runs[staying].tolist(), row)
         if this.snapshot:

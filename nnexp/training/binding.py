@@ -71,8 +71,9 @@ class OneRun(StackArrays):
         self.learning_rate, self.step_number = stack.learning_rate[one].copy(), stack.step_number
         self.factors, self.penalised = stack.factors, stack.penalised
         self._settings = [(stack.learning_rate, self.learning_rate)]
-        self._state = [(stack.theta, self.theta), (stack.statistics, self.statistics)]
-        self._state += [(array, self.optimizer_state[name]) for name, array in stack.optimizer_state.items()]
+        state = [(stack.theta, self.theta), (stack.statistics, self.statistics)]
+        state += [(array, self.optimizer_state[name]) for name, array in stack.optimizer_state.items()]
+        self._state = [pair for pair in state if pair[0].size]
 
     def step(self, batch: Examples, noise: DropoutNoise) -> OfOneRun:
         """Return a step with its part of a batch."""

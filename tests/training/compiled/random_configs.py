@@ -39,6 +39,12 @@ def bits(training: Training) -> list[bytes]:
     ]
 
 
+def alternative(recipe: Recipe, number: int) -> Recipe:
+    """Return a recipe that differs in the seed and the learning rate; the first is the same."""
+    rate = recipe.optimizer.learning_rate / (number + 1)
+    return replace(recipe, seed=recipe.seed + number // 2, optimizer=replace(recipe.optimizer, learning_rate=rate))
+
+
 def repetitions(training: Training) -> list[Repeated]:
     """Return the steps and evaluations that a training has recorded."""
     kept = training._stack  # noqa: SLF001
@@ -51,10 +57,10 @@ def main(first: int, count: int) -> None:
 
     @seed(first)
     @settings(max_examples=count, deadline=None, database=None, phases=PHASES, suppress_health_check=[*HealthCheck])
-    @given(stacks(), st.booleans(), st.integers(1, 40))
-    def same_bits(drawn: tuple[list[Recipe], Data, Trainer, str], alone: bool, paused: int) -> None:  # noqa: FBT001
+    @given(stacks(), st.sampled_from([0, 1, 2, 3]), st.integers(1, 40))
+    def same_bits(drawn: tuple[list[Recipe], Data, Trainer, str], alike: int, paused: int) -> None:
         recipes, data, trainer, dtype = drawn
-        recipes = recipes[:1] if alone else recipes
+        recipes = [alternative(recipes[0], number) for number in range(alike)] or recipes
         longer = replace(trainer, epochs=trainer.epochs + 3)  # the first three calls are made in other ways, too
         fast = Training(recipes, data, longer, dtype)
         made = bits(fast)

@@ -162,17 +162,17 @@ class Training:
             together = min(self._together, len(this.batches) - this.done)
             if pause is not None and every is not None:
                 together = min(together, every - stack.steps % every)
-            if together == 1 or not self._make(this, together):
-                this.add(stack.step(self._buffers.batch(this.batches[this.done])))
+            batch = self._buffers.batch(this.batches[this.done])
+            if together == 1 or not stack.settled(batch) or not self._make(this, batch, together):
+                this.add(stack.step(batch))
         return True
 
-    def _make(self, this: RoundUnderWay, most: int) -> bool:
+    def _make(self, this: RoundUnderWay, batch: Examples, most: int) -> bool:
         """Make several of the next steps in one call, and return whether that was possible."""
-        rows = this.batches[this.done]
-        batch = self._buffers.batch(rows)
-        shape, copies = self._buffers.copies(rows)
+        shape, copies = self._buffers.copies(this.batches[this.done])
         several = self._stack.several(batch, copies, shape, self._longest)
         if several is None:
+            self._together = 1
             return False
         ahead = self._buffers.joined(this.batches).steps(this.done, min(most, several.most))
         began = monotonic()

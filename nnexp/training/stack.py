@@ -156,19 +156,21 @@ class Stack(StackArrays):
         self._steps[batch] = noise, step
         return self._steps[batch]
 
+    def settled(self, batch: Examples) -> bool:
+        """Tell whether it is known how the steps of a batch are made, recorded or not, compiled or not."""
+        return batch in self._steps and self._steps[batch][1].settled
+
     def several(self, batch: Examples, copies: Sequence[Copy], rows: tuple[int, ...], most: int) -> Steps | None:
-        """Return what makes several steps in one call; None where that is not possible, or not yet.
+        """Return what makes several steps in one call; None where that is not possible.
 
         Args:
-            batch: The batch that `step` was called with.
+            batch: A batch whose steps are settled.
             copies: The arrays of the training examples, each with that of the batch.
             rows: The shape of the numbers of the rows of a batch.
             most: The most steps that there will be.
         """
         if batch not in self._several:
-            noise, step = self._steps.get(batch, (None, None))
-            if noise is None or step is None or not step.settled:
-                return None
+            noise, step = self._steps[batch]
             self._several[batch] = None
             if step.playable is not None and not noise.used:
                 rate = self.learning_rate if self.schedule.per == "step" else None

@@ -1,7 +1,7 @@
 """Translates the calls of a tape into rows of a program.
 
 A call becomes one row, and one more for every array whose type NumPy would change on the way. What is not known here is
-left to Python: a tape is then played in turns.
+left to Python: a tape is then played in turns, and by rows as they are, since Python may read what is between them.
 """
 
 import math
@@ -25,7 +25,7 @@ SWITCH = "NNEXP_COMPILED"
 """The environment variable: 0 never compiles, 1 always does; else it is done where it is worth the time."""
 WORTH_TRANSLATING = 200
 """Times that a call is made in Python until that has taken as long as its translation, some 50 us."""
-WORTH_FUSING = 1_500_000
+WORTH_FUSING = 500_000
 """Calls by compiled code that last so much longer than generated loops as these take to compile, some 0.1 s."""
 MOST_BUFFERED = 2**20
 """Bytes of an array whose type is changed; a larger one NumPy takes in pieces, and its time is not lost in Python."""

@@ -81,7 +81,7 @@ def inner_loop(ufunc: np.ufunc, dtypes: Sequence[np.dtype[np.generic]]) -> Loop:
     if function is None:
         raise UnknownError(f"{ufunc.__name__} without a table of loops")
     data = seen.data[place] if seen.data else None
-    return Loop(function, data or 0, tuple(dtype.itemsize for dtype in dtypes), _core(ufunc), ufunc.__name__)
+    return Loop(function, data or 0, tuple(dtype.itemsize for dtype in dtypes), core=_core(ufunc), name=ufunc.__name__)
 
 
 def _core(ufunc: np.ufunc) -> tuple[tuple[str, ...], ...]:

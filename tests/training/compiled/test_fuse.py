@@ -113,6 +113,10 @@ CHAINS: dict[str, Callable[[Array, Array, Bits], list[Row]]] = {
         row("add", t, x, out),
     ],
     "a part of it": lambda x, out, t: [row("add", x, x, t), row("multiply", t[:, 1:], x[:, :-1], out[:, :-1])],
+    "beside it": lambda x, out, t: [
+        row("add", x[:, 1:], x[:, 1:], t[:, 1:]),
+        row("multiply", t[:, :-1], x[:, :-1], out[:, :-1]),
+    ],
     "memory used again": lambda x, out, t: [
         row("add", x, x, t),
         row("exp", t, out),

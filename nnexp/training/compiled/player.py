@@ -304,7 +304,8 @@ class Player:
             text, kinds = own_loop(name)
             core = CORES.get(name.split(maxsplit=1)[0], ((),) * len(kinds))
             (function,) = self._compiled(text, name)
-            self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core, name.split(maxsplit=1)[0])
+            sizes = tuple(BYTES[kind] for kind in kinds)
+            self._loops[name] = Loop(function, 0, sizes, core=core, name=name.split(maxsplit=1)[0])
         return self._loops[name]
 
     def kernels(self, texts: Sequence[str]) -> Mapping[str, int]:

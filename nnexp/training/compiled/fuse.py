@@ -169,8 +169,7 @@ def _chain(group: Group, stores: Sequence[View]) -> tuple[str, list[Bits]]:
     places = {key: place for place, key in enumerate(views)}
     axes = axes_of(group.operations[0].out.shape, [view.strides for view in views.values()])
     lines = _Lines()
-    cells = [lines.new(f"getelementptr ptr, ptr %data, i64 {place}") for place in places.values()]
-    bases = [lines.new(f"load ptr, ptr {cell}") for cell in cells]
+    bases = [lines.new(f"ptr of %data from {place}") for place in places.values()]
     still = [key for key in group.reads if key not in group.writes and not any(views[key].strides)]
     known = {key: _load(lines, key, bases[places[key]]) for key in still}
 

@@ -6,6 +6,7 @@ them or change their type, so that their bits are NumPy's by definition; they ha
 """
 
 import ctypes
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -28,15 +29,10 @@ define void @play(ptr %facts) {
 define void @repeat(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
   %copies = alloca [4 x ptr]
-  %table = load ptr, ptr %data
-  %count.at = getelementptr i64, ptr %data, i64 1
-  %count = load i64, ptr %count.at
-  %times.at = getelementptr i64, ptr %data, i64 2
-  %times = load i64, ptr %times.at
-  %moves.at = getelementptr i64, ptr %data, i64 3
-  %moves = load ptr, ptr %moves.at
-  %moving.at = getelementptr i64, ptr %data, i64 4
-  %moving = load i64, ptr %moving.at
+  %table = ptr of %data from 0
+  %count, %times = i64 of %data from 1
+  %moves = ptr of %data from 3
+  %moving = i64 of %data from 4
   %back.less = sub i64 1, %times
   %none = icmp eq i64 %moving, 0
   br label %turn
@@ -46,15 +42,7 @@ turn:
 next:
   %i = phi i64 [0, %turn], [%following, %next]
   %row = getelementptr [5 x ptr], ptr %table, i64 %i
-  %loop = load ptr, ptr %row
-  %loop.data.at = getelementptr ptr, ptr %row, i64 1
-  %loop.data = load ptr, ptr %loop.data.at
-  %loop.lengths.at = getelementptr ptr, ptr %row, i64 2
-  %loop.lengths = load ptr, ptr %loop.lengths.at
-  %loop.strides.at = getelementptr ptr, ptr %row, i64 3
-  %loop.strides = load ptr, ptr %loop.strides.at
-  %loop.pointers.at = getelementptr ptr, ptr %row, i64 4
-  %loop.pointers = load ptr, ptr %loop.pointers.at
+  %loop, %loop.data, %loop.lengths, %loop.strides, %loop.pointers = ptr of %row from 0
   %four = load <4 x i64>, ptr %loop.pointers, align 8
   store <4 x i64> %four, ptr %copies, align 8
   call void %loop(ptr %copies, ptr %loop.lengths, ptr %loop.strides, ptr %loop.data)
@@ -69,9 +57,8 @@ played:
 move:
   %m = phi i64 [0, %played], [%m.following, %move]
   %pair = getelementptr [2 x i64], ptr %moves, i64 %m
-  %cell = load ptr, ptr %pair
-  %by.at = getelementptr i64, ptr %pair, i64 1
-  %by = load i64, ptr %by.at
+  %cell = ptr of %pair from 0
+  %by = i64 of %pair from 1
   %step = mul i64 %by, %factor
   %old = load i64, ptr %cell
   %new = add i64 %old, %step
@@ -90,12 +77,10 @@ end:
 define void @each(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
   %copies = alloca [4 x ptr]
-  %count = load i64, ptr %lengths
+  %count = i64 of %lengths from 0
+  %loop, %loop.data = ptr of %data from 0
   %steps = load <4 x i64>, ptr %strides, align 8
   %first = load <4 x i64>, ptr %pointers, align 8
-  %loop = load ptr, ptr %data
-  %data.at = getelementptr ptr, ptr %data, i64 1
-  %loop.data = load ptr, ptr %data.at
   %loop.lengths = getelementptr i64, ptr %lengths, i64 1
   %loop.strides = getelementptr i64, ptr %strides, i64 4
   br label %next
@@ -128,7 +113,7 @@ end:
   ret void
 }}
 define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
-  %count = load i64, ptr %lengths
+  %count = i64 of %lengths from 0
 {operands}
   br i1 %dense{last}, label %dense, label %strided
 dense:
@@ -143,17 +128,9 @@ ARGMAX = """
 ; The place of the first largest number of every row; a first NaN is larger than all.
 define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
 entry:
-  %from.first = load ptr, ptr %pointers
-  %to.at = getelementptr ptr, ptr %pointers, i64 1
-  %to.first = load ptr, ptr %to.at
-  %rows = load i64, ptr %lengths
-  %count.at = getelementptr i64, ptr %lengths, i64 1
-  %count = load i64, ptr %count.at
-  %from.step = load i64, ptr %strides
-  %to.step.at = getelementptr i64, ptr %strides, i64 1
-  %to.step = load i64, ptr %to.step.at
-  %step.at = getelementptr i64, ptr %strides, i64 2
-  %step = load i64, ptr %step.at
+  %from.first, %to.first = ptr of %pointers from 0
+  %rows, %count = i64 of %lengths from 0
+  %from.step, %to.step, %step = i64 of %strides from 0
   br label %row
 row:
   %r = phi i64 [0, %entry], [%r.following, %write]
@@ -191,28 +168,10 @@ TAKE = """
 ; Copies rows by their numbers; one that there is not is the first or the last, as with NumPy's mode "clip".
 define void @"take rows"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
-  %numbers.first = load ptr, ptr %pointers
-  %from.at = getelementptr ptr, ptr %pointers, i64 1
-  %from = load ptr, ptr %from.at
-  %to.at = getelementptr ptr, ptr %pointers, i64 2
-  %to.first = load ptr, ptr %to.at
-  %times = load i64, ptr %lengths
-  %count.at = getelementptr i64, ptr %lengths, i64 1
-  %count = load i64, ptr %count.at
-  %rows.at = getelementptr i64, ptr %lengths, i64 2
-  %rows = load i64, ptr %rows.at
+  %numbers.first, %from, %to.first = ptr of %pointers from 0
+  %times, %count, %rows, %size = i64 of %lengths from 0
+  %numbers.turn, %from.turn, %to.turn, %numbers.step, %from.step, %from.byte, %to.step = i64 of %strides from 0
   %last = sub i64 %rows, 1
-  %size.at = getelementptr i64, ptr %lengths, i64 3
-  %size = load i64, ptr %size.at
-  %numbers.turn = load i64, ptr %strides
-  %to.turn.at = getelementptr i64, ptr %strides, i64 2
-  %to.turn = load i64, ptr %to.turn.at
-  %numbers.step.at = getelementptr i64, ptr %strides, i64 3
-  %numbers.step = load i64, ptr %numbers.step.at
-  %from.step.at = getelementptr i64, ptr %strides, i64 4
-  %from.step = load i64, ptr %from.step.at
-  %to.step.at = getelementptr i64, ptr %strides, i64 6
-  %to.step = load i64, ptr %to.step.at
   br label %turn
 turn:
   %t = phi i64 [0, %entry], [%t.following, %turn.end]
@@ -260,6 +219,8 @@ PARALLEL = """
 !{2} = !{{!"llvm.loop.parallel_accesses", !{0}}}
 """
 """Says of a loop that its steps do not depend on each other."""
+SEVERAL = re.compile(r"  (%.*) = (\w+) of (%\S+) from (\d+)")
+"""Short for reading numbers from an array, from a place on: `%a, %b = i64 of %array from 0`."""
 KINDS = {"?": "i8", "l": "i64", "f": "float", "d": "double"}
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "float": 4, "double": 8}
 CORES = {"argmax": (("n",), ()), "take": (("n",), ("m", "b"), ("n", "b"))}
@@ -329,12 +290,21 @@ class Player:
         options = llvm.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = True
         options.loop_unrolling = options.loop_interleaving = False  # which take as long to compile as all the rest
-        module, passes = llvm.parse_assembly(text), llvm.create_pass_builder(machine, options)
+        module, passes = llvm.parse_assembly(SEVERAL.sub(_loads, text)), llvm.create_pass_builder(machine, options)
         passes.getModulePassManager().run(module, passes)
         engine = llvm.create_mcjit_compiler(module, machine)  # which owns both from now on
         engine.finalize_object()
         self._engines.append(engine)
         return [engine.get_function_address(name) for name in names]
+
+
+def _loads(short: re.Match[str]) -> str:
+    """Return the lines that read several numbers from an array."""
+    names, kind, array, first = short.groups()
+    return "\n".join(
+        f"  {name}.at = getelementptr {kind}, ptr {array}, i64 {place}\n  {name} = load {kind}, ptr {name}.at"
+        for place, name in enumerate(names.split(", "), int(first))
+    )
 
 
 def own_loop(name: str) -> tuple[str, list[str]]:
@@ -378,10 +348,8 @@ def _elementwise(name: str, kinds: list[str], body: str) -> str:
             f"  %v{n} = load {kind}, ptr %p{n}",
         ]
         operands += [
-            f"  %a{n}.at = getelementptr ptr, ptr %pointers, i64 {n}",
-            f"  %a{n} = load ptr, ptr %a{n}.at",
-            f"  %s{n}.at = getelementptr i64, ptr %strides, i64 {n}",
-            f"  %s{n} = load i64, ptr %s{n}.at",
+            f"  %a{n} = ptr of %pointers from {n}",
+            f"  %s{n} = i64 of %strides from {n}",
             f"  %is{n} = icmp eq i64 %s{n}, {BYTES[kind]}",
             f"  %dense{n} = and i1 %is{n}, %dense{n - 1 if n else '.before'}",
         ]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import annotated_types as at
 
-from nnexp.core.component import Component, Count, Fraction, added
+from nnexp.core.component import Component, Count, Fraction, Positive, added
 from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, Sigmoid
 from nnexp.nn.centred import Centred
@@ -28,7 +28,7 @@ class Architecture(Component):
     parametrization: Literal["standard", "maximal_update"] = "standard"
     base_width: Count = 64
     bias: bool = added(default=True)
-    output_scale: Annotated[float, at.Gt(0)] = added(default=1.0)
+    output_scale: Positive | None = added(default=None)  # noqa: RUF009 - it returns a field
     centred: bool = added(default=False)
 
     @abstractmethod
@@ -53,7 +53,7 @@ class Architecture(Component):
         width = outputs_of(hidden, fan_in)
         maximal_update = self.parametrization == "maximal_update" and width != self.base_width
         scale = [Scale(self.base_width / width)] if maximal_update else []
-        output_scale = [Scale(self.output_scale)] if self.output_scale != 1 else []
+        output_scale = [Scale(self.output_scale)] if self.output_scale is not None else []
         layers = (*hidden, *scale, Dense(units, self.bias), *output_scale)
         activate = [Activate(self.output)] if self.output is not None else []
         return (*((Centred(layers),) if self.centred else layers), *activate)

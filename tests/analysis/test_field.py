@@ -146,11 +146,14 @@ def test_a_map_of_long_lists_has_a_picture_too(tmp_path: Path) -> None:
 
 def test_a_table_has_the_same_field(nnexp: CommandLine) -> None:
     """Of all its rows, also where a report looks at some of its runs only."""
+    figure = "sweep.figures=[{image: {x: initializer.scale, y: optimizer.learning_rate}}]"
     for record in ("runs", "table"):
-        result = nnexp("-m", *FIELD, f"sweep.record={record}", f"output_dir={record}")
+        result = nnexp("-m", *FIELD, figure, f"sweep.record={record}", f"output_dir={record}")
         assert (result.returncode, result.stderr) == (0, "")
     (runs,), (table,) = ((nnexp.folder / record / "sweeps").iterdir() for record in ("runs", "table"))
     one, other = recorded(runs), recorded(table)
+    assert other.table is not None
+    assert not any("rate" in name or "scale" in name for name in other.table.names[3:]), "an axis is no reading"
     few = replace(other, runs=other.runs[::5])
     of_runs, of_table = field_of(one), field_of(few)
     assert of_runs is not None

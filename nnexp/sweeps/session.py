@@ -437,7 +437,7 @@ def running(session: Session) -> Iterator[Session]:
 
 def asked_readings(options: SweepOptions) -> list[str]:
     """Return the readings that a table needs for its ranking and its figures."""
-    figures = [getattr(figure, "value" if isinstance(figure, Image) else "y") for figure in options.figures or ()]
+    figures = [getattr(one, "value" if isinstance(one, Image) else "y", None) for one in options.figures or ()]
     return [path for path in (options.metric, *figures) if isinstance(path, str)]
 
 

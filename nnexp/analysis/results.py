@@ -1,6 +1,7 @@
 """The results of a sweep: its runs, each reduced to what the answer, the report and the figures need."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -526,12 +527,16 @@ def swept_keys_of(jobs: Sequence[Sequence[str]], drawn: Sequence[str] = ()) -> l
 
     Those of `drawn` have values that were drawn from an interval.
     """
-    given = [dict(map(split, job)) for job in jobs]
+    given: dict[str, dict[str, None]] = {}
+    count: Counter[str] = Counter()
+    for job in jobs:
+        values = dict(map(split, job))
+        count.update(values.keys())
+        for key, value in values.items():
+            given.setdefault(key, {})[value] = None
     found = []
-    for key in dict.fromkeys(key for values in given for key in values):
-        values = list(dict.fromkeys(one.get(key) for one in given))
-        if len(values) > 1 and not without_effect(key):
-            written = [value for value in values if value is not None]
+    for key, written in given.items():
+        if (len(written) > 1 or count[key] < len(jobs)) and not without_effect(key):
             ordered = all(_number(value) is not None for value in written)
             values_in_order = tuple(sorted(written, key=float) if ordered else written)
             found.append(SweptKey(key, values_in_order, drawn=key in drawn))

@@ -66,9 +66,10 @@ class RunTable:
 
     @cached_property
     def files(self) -> list[Path]:
-        """Return its files: one at the end, several before."""
+        """Return its files, the later ones last: one at the end, several before."""
         whole = self.folder / TABLE
-        return [whole] if whole.exists() else sorted((self.folder / PARTS).glob("*.parquet"))
+        parts = (self.folder / PARTS).glob("[!.]*.parquet")
+        return [*([whole] if whole.exists() else []), *sorted(parts, key=lambda part: part.stem.rpartition("_")[2])]
 
     @cached_property
     def about(self) -> About | None:
@@ -81,7 +82,7 @@ class RunTable:
         return typed(About, json.loads(metadata.get(ABOUT, b"null")), self.files[0].name)
 
     def read(self, names: Sequence[str]) -> "pa.Table":
-        """Return some columns, in the order of the rows.
+        """Return some columns, in the order of the rows; of a row that is there twice, as after a failure, the last.
 
         Raises DamagedError if a file is not as it was written.
         """
@@ -96,8 +97,13 @@ class RunTable:
             raise DamagedError(f"{self.folder / TABLE} is damaged ({error})") from error
         if not tables:
             return pa.table({ROW: pa.array([], pa.int64())})
-        whole = pa.concat_tables(tables).unify_dictionaries()
-        return whole if len(tables) == 1 else whole.sort_by(ROW)
+        if len(tables) == 1:
+            return tables[0]
+        whole = pa.concat_tables(tables)
+        rows = whole[ROW].to_numpy()
+        order = np.argsort(rows, kind="stable")
+        last = np.append(np.diff(rows[order]) > 0, True)
+        return whole.take(order[last])
 
     @cached_property
     def names(self) -> list[str]:
@@ -108,9 +114,7 @@ class RunTable:
 
     def __len__(self) -> int:
         """Return how many rows there are."""
-        import pyarrow.parquet as pq
-
-        return sum(pq.read_metadata(file).num_rows for file in self.files)
+        return len(self.rows)
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:

@@ -13,10 +13,11 @@ import pytest
 
 from nnexp.analysis.results import SweepResults
 from nnexp.analysis.run_table import RunTable
+from nnexp.core.errors import UserError
 from nnexp.python.swept import Sweep
 from nnexp.python.training import load, run, sweep
 from tests.conftest import CommandLine
-from tests.sweeps.test_session import group, wait_for
+from tests.sweeps.test_session import MENDED, MOODY, group, wait_for
 
 SMALL = ("dataset=moons", "dataset.points=30", "architecture.hidden=[4]", "trainer.epochs=4", "tracking=none")
 KEYS = ("optimizer.learning_rate=0.01,0.1,1,1e9", "initializer.scale=logspace(0.1,10,4)", "seed=3,1")
@@ -99,6 +100,33 @@ def test_columns_are_read_by_key_and_reading(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.table.reading("final/test/loss"), losses)
 
 
+def test_a_run_that_fails_is_a_row_and_is_trained_when_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNEXP_PACKAGES", "tests")
+    asked = (MOODY, "initializer.scale=0.1,0.5,1", "seed=1,2", "sweep.record=table", "sweep.confirm=0")
+    asked = (*asked, "hydra.launcher.jobs=1")  # here, where the environment is what it is
+    found = swept(tmp_path, *asked)
+    assert [run.error for run in found.results.runs if run.error] == ["RuntimeError: not this scale"] * 2
+    assert "Failed: scale=0.5 seed=1: RuntimeError: not this scale" in found.answer
+    monkeypatch.setenv(MENDED, "yes")
+    again = swept(tmp_path, *asked)
+    assert again.folder == found.folder
+    assert [run.error for run in again.results.runs] == [None] * 6
+    before, after = rows_of(found.results), rows_of(again.results)
+    assert [before[place] for place in (0, 1, 4, 5)] == [after[place] for place in (0, 1, 4, 5)]
+
+
+def test_tables_are_refused_where_runs_depend_on_others(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sweep\.record=table: must be runs or auto beside sweep\.halving=0\.5"):
+        swept(tmp_path, KEYS[0], "sweep.record=table", "sweep.halving=0.5")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_sweep_that_fits_nowhere_says_what_it_needs(tmp_path: Path) -> None:
+    many = [f"{key}=range(99999)" for key in ("seed", "dataset.split_seed")]
+    with pytest.raises(UserError, match=r"-m: must need at most the .* not 10 TB for the table of 9,999,800,001 runs"):
+        swept(tmp_path, *many)
+
+
 def test_a_thousand_runs_have_folders_and_more_a_table(tmp_path: Path) -> None:
     short = ("trainer.epochs=1", "sweep.confirm=0", "sweep.figures=[]")
     found = swept(tmp_path, "seed=range(1001)", *short)
@@ -135,7 +163,7 @@ def killed_and_done(nnexp: CommandLine, kills: int, runs: int) -> None:
 
 
 def test_after_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
-    killed_and_done(nnexp, kills=2, runs=2400)
+    killed_and_done(nnexp, kills=1, runs=1600)
 
 
 @pytest.mark.slow

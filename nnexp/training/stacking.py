@@ -136,6 +136,20 @@ def _spread(
     return replace(one, **{name: spread(getattr(one, name), hint, f"{path}{name}") for name, hint in hints.items()})
 
 
+def alike(component: Component, but: str = "") -> bool:
+    """Tell whether all runs have the same numbers in a stacked component; `but` names a field that may differ."""
+
+    def same(value: object) -> bool:
+        if isinstance(value, np.ndarray):
+            numbers: npt.NDArray[np.floating] = value
+            return bool((numbers == numbers[:1]).all())
+        if isinstance(value, Component):
+            return alike(value)
+        return all(map(same, value)) if isinstance(value, tuple) else True
+
+    return all(same(getattr(component, field.name)) for field in fields(component) if field.name != but)
+
+
 def _item_hint(items: tuple[object, ...], hint: object) -> object:
     """Return the annotation of the items of a tuple; where several kinds are allowed, that of its kind."""
     return next(kind for kind in items_of(hint) if all(satisfies(item, kind) for item in items))

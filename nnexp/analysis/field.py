@@ -61,8 +61,7 @@ def field_of(results: SweepResults, path: str | None = None) -> Field | None:
     x, y = results.swept_keys
     if any(one.key in REPEATS or one.drawn or one.numbers is None for one in (x, y)):
         return None
-    rows = [(run.value(x.key), run.value(y.key), run.reading(path)) for run in results.runs]
-    read = np.array([(at, up, nan if value is None else value) for at, up, value in rows], np.float64).reshape(-1, 3)
+    read = results.numbers([x.key, y.key], path)
     (columns, column), (lines, line) = (np.unique(one, return_inverse=True) for one in (read[:, 0], read[:, 1]))
     if min(len(columns), len(lines)) < LEAST or 2 * len(read) < len(columns) * len(lines):
         return None

@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.analysis.results import SweepResults, SweepRun, names_of, shortened
+from nnexp.analysis.results import EXPLODED, SweepResults, SweepRun, names_of, shortened
 from nnexp.core.component import Array
 from nnexp.core.errors import DamagedError
 from nnexp.core.json_files import typed
+from nnexp.plots.style import FARTHEST
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
-from nnexp.training.readings import FINAL, Reading
+from nnexp.training.readings import FINAL, START, Reading
+from nnexp.training.story import TRAINING_LOSS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -130,6 +132,23 @@ class RunTable:
     def reading(self, path: str) -> Array:
         """Return a reading of every row by its path, NaN where a run has none."""
         return np.asarray(self.column(path), np.float64)
+
+    def numbers(self, keys: Sequence[str], path: str) -> Array:
+        """Return the values of keys of numbers, and a reading, of every row; NaN where a run that diverged has none."""
+        values = self.reading(path)
+        if not Reading.of(path).of_diverged:
+            values = np.where(self.diverged, np.nan, values)
+        return np.column_stack([*(np.asarray(self.column(key), np.float64) for key in keys), values])
+
+    @cached_property
+    def diverged(self) -> npt.NDArray[np.bool_]:
+        """Return which rows diverged, as `SweepRun.diverged` has it."""
+        found: npt.NDArray[np.bool_] = self.read(["diverged_step"])["diverged_step"].is_valid().to_numpy()
+        for name in self.names:
+            if name.startswith(f"{FINAL}/"):
+                found = found | (np.abs(self.reading(name)) > FARTHEST)
+        begun = self.reading(f"{START}/{TRAINING_LOSS}")
+        return found | ((begun > 0) & (self.reading(f"{FINAL}/{TRAINING_LOSS}") > EXPLODED * begun))
 
     def chosen(self, path: str | None, *, lower: bool) -> npt.NDArray[np.intp]:
         """Return the places of the rows that a report looks at: all, or the best by a reading and others."""

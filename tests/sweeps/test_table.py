@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -101,6 +102,10 @@ def test_columns_are_read_by_key_and_reading(tmp_path: Path) -> None:
     assert {*found.table.column("optimizer")} == {"adam", "sgd"}
     losses = [np.nan if (loss := run.readings["final/test/loss"]) is None else loss for run in found.runs]
     np.testing.assert_array_equal(found.table.reading("final/test/loss"), losses)
+    assert found.table.diverged.tolist() == [run.diverged for run in found.runs]
+    for path in ("final/train/loss", "start/train/loss"):
+        read = found.numbers(["initializer.scale", "seed"], path)
+        np.testing.assert_array_equal(read, replace(found, table=None).numbers(["initializer.scale", "seed"], path))
 
 
 def test_a_run_that_fails_is_a_row_and_is_trained_when_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from itertools import combinations
 from math import prod
 
+from nnexp.analysis.field import field_of
 from nnexp.analysis.figures import MAX_LINES, MAX_PANELS, Curves, Figure, Image, Lines, kind_of
 from nnexp.analysis.findings import chance, importance
 from nnexp.analysis.points import finding, measure_of, ordered, studied
@@ -135,5 +136,7 @@ def pairs(results: SweepResults) -> list[tuple[SweptKey, SweptKey]]:
 
 def _fills(results: SweepResults, x: SweptKey, y: SweptKey) -> bool:
     """Tell whether at least half of the pairs of values of two keys occur; draws are points, and need not."""
+    if results.beyond and field_of(results) is not None:  # of all rows, of which the runs are some
+        return True
     found = {(run.value(x.key), run.value(y.key)) for run in results.runs}
     return x.drawn or y.drawn or 2 * len(found) >= len({x for x, _ in found}) * len({y for _, y in found})

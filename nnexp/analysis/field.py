@@ -61,25 +61,13 @@ def field_of(results: SweepResults, path: str | None = None) -> Field | None:
     x, y = results.swept_keys
     if any(one.key in REPEATS or one.drawn or one.numbers is None for one in (x, y)):
         return None
-    read = _read(results, x.key, y.key, path)
+    read = results.numbers([x.key, y.key], path)
     (columns, column), (lines, line) = (np.unique(one, return_inverse=True) for one in (read[:, 0], read[:, 1]))
     if min(len(columns), len(lines)) < LEAST or 2 * len(read) < len(columns) * len(lines):
         return None
     values = np.full((len(lines), len(columns)), nan)
     values[line, column] = read[:, 2]
     return Field(_with_values(x, columns), _with_values(y, lines), values)
-
-
-def _read(results: SweepResults, x: str, y: str, path: str) -> Array:
-    """Return the values of two keys and a reading of every run, or every row of the table, shape (runs, 3)."""
-    table, reading = results.table, Reading.of(path).path
-    if table is None:
-        rows = [(run.value(x), run.value(y), run.reading(path)) for run in results.runs]
-        return np.array([(at, up, nan if value is None else value) for at, up, value in rows], np.float64).reshape(
-            -1, 3
-        )
-    columns = [table.column(x), table.column(y), table.reading(reading)] if reading in table.names else []
-    return np.column_stack(columns).astype(np.float64) if columns else np.empty((0, 3))
 
 
 def _with_values(swept: SweptKey, numbers: Array) -> SweptKey:

@@ -324,9 +324,19 @@ def _some(settings: Sequence[Measured]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
+def _flags_of_number(results: SweepResults) -> list[str]:
+    """Return that a report looks at a part of very many runs."""
+    if not results.beyond:
+        return []
+    total = results.beyond + len(results.runs)
+    return [
+        f"This looks at {len(results.runs):,} of {total:,} runs, the best and others evenly spread; the table has all."
+    ]
+
+
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
-    lines = _flags_of_divergence(results)
+    lines = [*_flags_of_number(results), *_flags_of_divergence(results)]
     order, stuck, found = by_rank(results), plateau(results), results.verdict
     if stuck is not None:
         where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"

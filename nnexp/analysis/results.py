@@ -1,18 +1,22 @@
 """The results of a sweep: its runs, each reduced to what the answer, the report and the figures need."""
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
-from math import log
+from math import log, nan
 from pathlib import Path
 from statistics import fmean, median
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from nnexp.analysis.confirmation import DEFAULT, Confirmation
 from nnexp.analysis.verdict import Measured, Verdict, verdict_on
 from nnexp.config.identity import without_effect
 from nnexp.config.overrides import Job, key_of, run_name, split, titles_of
+from nnexp.core.component import Array
 from nnexp.plots.style import FARTHEST
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
@@ -238,6 +242,15 @@ class SweepResults:
     def beyond(self) -> int:
         """Return how many rows of the table are none of the runs that are looked at."""
         return 0 if self.table is None else max(0, len(self.table) - len(self.runs))
+
+    def numbers(self, keys: Sequence[str], path: str) -> Array:
+        """Return the values of keys of numbers, and a reading, of every run or row: shape (runs, keys and reading)."""
+        if self.table is not None and Reading.of(path).path in self.table.names:
+            return self.table.numbers(keys, Reading.of(path).path)
+        rows = [[*map(run.value, keys), run.reading(path)] for run in self.runs]
+        return np.array([[nan if value is None else value for value in row] for row in rows], np.float64).reshape(
+            -1, len(keys) + 1
+        )
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -533,12 +546,16 @@ def swept_keys_of(jobs: Sequence[Sequence[str]], drawn: Sequence[str] = ()) -> l
 
     Those of `drawn` have values that were drawn from an interval.
     """
-    given = [dict(map(split, job)) for job in jobs]
+    given: dict[str, dict[str, None]] = {}
+    count: Counter[str] = Counter()
+    for job in jobs:
+        values = dict(map(split, job))
+        count.update(values.keys())
+        for key, value in values.items():
+            given.setdefault(key, {})[value] = None
     found = []
-    for key in dict.fromkeys(key for values in given for key in values):
-        values = list(dict.fromkeys(one.get(key) for one in given))
-        if len(values) > 1 and not without_effect(key):
-            written = [value for value in values if value is not None]
+    for key, written in given.items():
+        if (len(written) > 1 or count[key] < len(jobs)) and not without_effect(key):
             ordered = all(_number(value) is not None for value in written)
             values_in_order = tuple(sorted(written, key=float) if ordered else written)
             found.append(SweptKey(key, values_in_order, drawn=key in drawn))

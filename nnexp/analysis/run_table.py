@@ -13,13 +13,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.analysis.results import SweepResults, SweepRun, names_of, shortened
+from nnexp.analysis.results import EXPLODED, SweepResults, SweepRun, names_of, shortened
 from nnexp.core.component import Array
 from nnexp.core.errors import DamagedError
 from nnexp.core.json_files import typed
+from nnexp.plots.style import FARTHEST
 from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
-from nnexp.training.readings import FINAL, Reading
+from nnexp.training.readings import FINAL, START, Reading
+from nnexp.training.story import TRAINING_LOSS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -66,9 +68,10 @@ class RunTable:
 
     @cached_property
     def files(self) -> list[Path]:
-        """Return its files: one at the end, several before."""
+        """Return its files, the later ones last: one at the end, several before."""
         whole = self.folder / TABLE
-        return [whole] if whole.exists() else sorted((self.folder / PARTS).glob("*.parquet"))
+        parts = (self.folder / PARTS).glob("[!.]*.parquet")
+        return [*([whole] if whole.exists() else []), *sorted(parts, key=lambda part: part.stem.rpartition("_")[2])]
 
     @cached_property
     def about(self) -> About | None:
@@ -81,7 +84,7 @@ class RunTable:
         return typed(About, json.loads(metadata.get(ABOUT, b"null")), self.files[0].name)
 
     def read(self, names: Sequence[str]) -> "pa.Table":
-        """Return some columns, in the order of the rows.
+        """Return some columns, in the order of the rows; of a row that is there twice, as after a failure, the last.
 
         Raises DamagedError if a file is not as it was written.
         """
@@ -96,8 +99,13 @@ class RunTable:
             raise DamagedError(f"{self.folder / TABLE} is damaged ({error})") from error
         if not tables:
             return pa.table({ROW: pa.array([], pa.int64())})
-        whole = pa.concat_tables(tables).unify_dictionaries()
-        return whole if len(tables) == 1 else whole.sort_by(ROW)
+        if len(tables) == 1:
+            return tables[0]
+        whole = pa.concat_tables(tables)
+        rows = whole[ROW].to_numpy()
+        order = np.argsort(rows, kind="stable")
+        last = np.append(np.diff(rows[order]) > 0, True)
+        return whole.take(order[last])
 
     @cached_property
     def names(self) -> list[str]:
@@ -108,9 +116,7 @@ class RunTable:
 
     def __len__(self) -> int:
         """Return how many rows there are."""
-        import pyarrow.parquet as pq
-
-        return sum(pq.read_metadata(file).num_rows for file in self.files)
+        return len(self.rows)
 
     @cached_property
     def rows(self) -> npt.NDArray[np.int64]:
@@ -126,6 +132,23 @@ class RunTable:
     def reading(self, path: str) -> Array:
         """Return a reading of every row by its path, NaN where a run has none."""
         return np.asarray(self.column(path), np.float64)
+
+    def numbers(self, keys: Sequence[str], path: str) -> Array:
+        """Return the values of keys of numbers, and a reading, of every row; NaN where a run that diverged has none."""
+        values = self.reading(path)
+        if not Reading.of(path).of_diverged:
+            values = np.where(self.diverged, np.nan, values)
+        return np.column_stack([*(np.asarray(self.column(key), np.float64) for key in keys), values])
+
+    @cached_property
+    def diverged(self) -> npt.NDArray[np.bool_]:
+        """Return which rows diverged, as `SweepRun.diverged` has it."""
+        found: npt.NDArray[np.bool_] = self.read(["diverged_step"])["diverged_step"].is_valid().to_numpy()
+        for name in self.names:
+            if name.startswith(f"{FINAL}/"):
+                found = found | (np.abs(self.reading(name)) > FARTHEST)
+        begun = self.reading(f"{START}/{TRAINING_LOSS}")
+        return found | ((begun > 0) & (self.reading(f"{FINAL}/{TRAINING_LOSS}") > EXPLODED * begun))
 
     def chosen(self, path: str | None, *, lower: bool) -> npt.NDArray[np.intp]:
         """Return the places of the rows that a report looks at: all, or the best by a reading and others."""

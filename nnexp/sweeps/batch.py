@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.analysis.results import names_of
+from nnexp.config.code import code_fingerprint
 from nnexp.config.columns import JobColumns
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, config_hashes
@@ -76,10 +77,11 @@ class Batch(Sequence[Ready]):
         return self.hashes[place]
 
     def identity(self) -> str:
-        """Return a hash of all runs and their data, without that of each."""
+        """Return a hash of all runs, their data and their code, without that of each."""
         digest = hashlib.sha256()
         for group, first in zip(self.groups, self.firsts, strict=True):
-            digest.update(f"{first.config_hash} {first.dataset.digest} {[*group.columns]}".encode())
+            code = code_fingerprint(first.experiment)
+            digest.update(f"{first.config_hash} {first.dataset.digest} {code} {[*group.columns]}".encode())
             digest.update(group.places.tobytes())
             for column in group.columns.values():
                 digest.update(column.tobytes())

@@ -56,7 +56,6 @@ class TableWriter:
         self._keys = [column for column in JobColumns(runs.jobs).columns if not column.fixed]
         self._waiting: list[tuple[Sequence[int], Rows]] = []
         self._written = time.monotonic()
-        self._failed: list[int] = []
         fixed = {column.begins: column for column in JobColumns(runs.jobs[:1]).columns}
         varied = [column.begins for column in self._keys]
         template = [
@@ -79,13 +78,14 @@ class TableWriter:
     def missing(self) -> list[int]:
         """Return the places of the runs that are in no file, or failed there; these are trained again."""
         table = RunTable(self._folder)
+        if (self._folder / TABLE).exists():
+            rmtree(self.parts, ignore_errors=True)  # which are in it
         if not table.files:
             return [*range(len(self._runs))]
         done = np.zeros(len(self._runs), bool)
         done[table.rows] = True
         failed = table.read(["error"])["error"].is_valid().to_numpy(zero_copy_only=False)
-        self._failed = table.rows[failed].tolist()
-        done[self._failed] = False
+        done[table.rows[failed]] = False
         return np.flatnonzero(~done).tolist()
 
     def wanted(self, place: int) -> Wanted:
@@ -118,9 +118,6 @@ class TableWriter:
         self.flush()
         table = RunTable(self._folder)
         whole = table.read(table.names)
-        rows = whole[ROW].to_numpy()
-        _, last = np.unique(rows[::-1], return_index=True)  # one that failed before may be there twice
-        whole = whole.take(len(rows) - 1 - last)
         named = [folders.get(row) for row in whole[ROW].to_pylist()]
         place = whole.schema.get_field_index("folder")
         whole = whole.set_column(place, "folder", pa.array(named, pa.string()))

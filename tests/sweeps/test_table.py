@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -13,13 +14,17 @@ import pytest
 
 from nnexp.analysis.results import SweepResults
 from nnexp.analysis.run_table import RunTable
+from nnexp.core.errors import UserError
 from nnexp.python.swept import Sweep
 from nnexp.python.training import load, run, sweep
 from tests.conftest import CommandLine
-from tests.sweeps.test_session import group, wait_for
+from tests.sweeps.test_session import MENDED, MOODY, group, wait_for
 
 SMALL = ("dataset=moons", "dataset.points=30", "architecture.hidden=[4]", "trainer.epochs=4", "tracking=none")
 KEYS = ("optimizer.learning_rate=0.01,0.1,1,1e9", "initializer.scale=logspace(0.1,10,4)", "seed=3,1")
+
+HERE = "hydra.launcher.jobs=1"
+"""Trains in this process, whose environment is the one that a test makes."""
 
 
 def swept(tmp_path: Path, *overrides: str) -> Sweep:
@@ -75,7 +80,7 @@ def test_a_sweep_in_a_table_has_the_numbers_of_one_in_folders(tmp_path: Path, mo
 
 def test_any_row_trained_alone_has_the_same_bits(tmp_path: Path) -> None:
     table = swept(tmp_path, *KEYS, "sweep.record=table", "sweep.confirm=0")
-    for one in table.results.runs[::7]:
+    for one in table.results.runs[::13]:
         alone = run([*one.job, f"output_dir={tmp_path / 'alone'}", "verbose=false"])
         assert alone.summary.final == (one.summary.final if one.summary else None)
         assert alone.history.metrics["train/loss"].max() >= (one.readings["min/train/loss"] or 0)
@@ -97,6 +102,36 @@ def test_columns_are_read_by_key_and_reading(tmp_path: Path) -> None:
     assert {*found.table.column("optimizer")} == {"adam", "sgd"}
     losses = [np.nan if (loss := run.readings["final/test/loss"]) is None else loss for run in found.runs]
     np.testing.assert_array_equal(found.table.reading("final/test/loss"), losses)
+    assert found.table.diverged.tolist() == [run.diverged for run in found.runs]
+    for path in ("final/train/loss", "start/train/loss"):
+        read = found.numbers(["initializer.scale", "seed"], path)
+        np.testing.assert_array_equal(read, replace(found, table=None).numbers(["initializer.scale", "seed"], path))
+
+
+def test_a_run_that_fails_is_a_row_and_is_trained_when_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NNEXP_PACKAGES", "tests")
+    asked = (MOODY, "initializer.scale=0.1,0.5,1", "seed=1,2", "sweep.record=table", "sweep.confirm=0", HERE)
+    found = swept(tmp_path, *asked)
+    assert [run.error for run in found.results.runs if run.error] == ["RuntimeError: not this scale"] * 2
+    assert "Failed: scale=0.5 seed=1: RuntimeError: not this scale" in found.answer
+    monkeypatch.setenv(MENDED, "yes")
+    again = swept(tmp_path, *asked)
+    assert again.folder == found.folder
+    assert [run.error for run in again.results.runs] == [None] * 6
+    before, after = rows_of(found.results), rows_of(again.results)
+    assert [before[place] for place in (0, 1, 4, 5)] == [after[place] for place in (0, 1, 4, 5)]
+
+
+def test_tables_are_refused_where_runs_depend_on_others(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"sweep\.record=table: must be runs or auto beside sweep\.halving=0\.5"):
+        swept(tmp_path, KEYS[0], "sweep.record=table", "sweep.halving=0.5")
+    assert [*tmp_path.iterdir()] == []
+
+
+def test_a_sweep_that_fits_nowhere_says_what_it_needs(tmp_path: Path) -> None:
+    many = [f"{key}=range(99999)" for key in ("seed", "dataset.split_seed")]
+    with pytest.raises(UserError, match=r"-m: must need at most the .* not 10 TB for the table of 9,999,800,001 runs"):
+        swept(tmp_path, *many)
 
 
 def test_a_thousand_runs_have_folders_and_more_a_table(tmp_path: Path) -> None:
@@ -135,7 +170,7 @@ def killed_and_done(nnexp: CommandLine, kills: int, runs: int) -> None:
 
 
 def test_after_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
-    killed_and_done(nnexp, kills=2, runs=2400)
+    killed_and_done(nnexp, kills=1, runs=1600)
 
 
 @pytest.mark.slow

@@ -85,7 +85,7 @@ class RunStreams:
 
     def __init__(self, seeds: Sequence[int], name: StreamName) -> None:
         self._seeds = list(seeds)
-        self._generators = {seed: stream(seed, name) for seed in seeds}
+        self._generators = {seed: stream(seed, name) for seed in dict.fromkeys(seeds)}
 
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs."""

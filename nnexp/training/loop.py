@@ -23,6 +23,7 @@ from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
 from nnexp.training.layer_watch import LayerWatch
 from nnexp.training.stack import Recipe, Stack
+from nnexp.training.stacking import parts
 from nnexp.training.trainer import Round, Trainer
 
 Pause = Callable[[int], bool]
@@ -107,7 +108,7 @@ class Training:
     ) -> None:
         self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
-        self._sampler = Sampler([recipe.seed for recipe in recipes], len(self._examples), trainer)
+        self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
         self._active = ActiveRuns(len(recipes), trainer, self._evaluator.names, observe)
         self._rounds = trainer.rounds(len(self._examples))

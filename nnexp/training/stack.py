@@ -1,8 +1,13 @@
 """A stack: runs of one shape that are trained together, one step at a time."""
 
+<<<<<<< HEAD
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+=======
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+>>>>>>> main
 from functools import partial
 
 import numpy as np
@@ -23,8 +28,13 @@ from nnexp.training.binding import Evaluate, OneRun, StackArrays, bound_evaluati
 from nnexp.training.compiled.loops import UnknownError
 from nnexp.training.compiled.runs import Steps
 from nnexp.training.history import Parameters
+<<<<<<< HEAD
 from nnexp.training.stacking import alike, stacked, taken
 from nnexp.training.tape import Bind, OfOneRun, Repeated, Results
+=======
+from nnexp.training.stacking import Varied, parts, positions, stacked, taken
+from nnexp.training.tape import Bind, Repeated, Results
+>>>>>>> main
 
 MAX_RECORDED_SIZE = 1_000_000
 """Elements of theta from which on no tape is made: with 1.9 million, it saves 2 % of a step and costs four steps."""
@@ -50,6 +60,29 @@ class Recipe:
     base_width: int | None = None
 
 
+def initial_thetas(layout: Layout, initializers: Sequence[Initializer], seeds: Sequence[int]) -> Array:
+    """Return the starting parameters of every run, shape (runs, parameters).
+
+    Where initializers of nnexp differ in their scales alone, they are drawn once for each seed and scaled.
+    """
+    theta = np.empty((len(initializers), size(layout.parameters)))
+    columns = initializers.columns if isinstance(initializers, Varied) else {"": theta}
+    one = initializers[0]
+    if not {*columns} <= {"scale"} or type(one).__module__ != Initializer.__module__:
+        for row, initializer, seed in zip(theta, initializers, seeds, strict=True):
+            row[:] = layout.initial_theta(initializer, stream(seed, "init"))
+        return theta
+    unit = replace(one, scale=1.0)
+    drawn = {seed: layout.initial_theta(unit, stream(seed, "init")) for seed in {*seeds}}
+    for row, seed in zip(theta, seeds, strict=True):
+        row[:] = drawn[seed]
+    scale = columns.get("scale", np.array([one.scale]))[:, None]
+    for slot in layout.parameters:
+        if slot.start == "weight":
+            theta[:, slot.begin : slot.end] *= scale
+    return theta
+
+
 class Stack(StackArrays):
     """The parameters of runs of one shape, and everything that changes them.
 
@@ -65,21 +98,20 @@ class Stack(StackArrays):
         first = recipes[0]
         layout = Layout.of(first.layers, fan_in)
         self.layout = layout if first.base_width is None else with_base_width(layout, first.base_width)
-        self.layers = [stacked(layers, 2, dtype) for layers in zip(*[recipe.layers for recipe in recipes], strict=True)]
-        self.loss = stacked([recipe.loss for recipe in recipes], 2, dtype)
-        self.optimizer = stacked([recipe.optimizer for recipe in recipes], 1, dtype)
-        self.regularization = stacked([recipe.regularization for recipe in recipes], 1, dtype)
-        self.schedule = stacked([recipe.schedule for recipe in recipes], 1, np.float64)
-        self.theta = np.empty((len(recipes), size(self.layout.parameters)), dtype)
-        for theta, recipe in zip(self.theta, recipes, strict=True):
-            theta[:] = self.layout.initial_theta(recipe.initializer, stream(recipe.seed, "init"))
-        self.statistics = np.tile(self.layout.initial_statistics().astype(dtype), (len(recipes), 1))
+        self.layers = [stacked(layers, 2, dtype) for layers in positions(parts(recipes, "layers"))]
+        self.loss = stacked(parts(recipes, "loss"), 2, dtype)
+        self.optimizer = stacked(parts(recipes, "optimizer"), 1, dtype)
+        self.regularization = stacked(parts(recipes, "regularization"), 1, dtype)
+        self.schedule = stacked(parts(recipes, "schedule"), 1, np.float64)
+        seeds = parts(recipes, "seed")
+        self.theta = initial_thetas(self.layout, parts(recipes, "initializer"), seeds).astype(dtype, copy=False)
+        self.statistics = self.layout.initial_statistics(self.theta)
         self.optimizer_state = self.optimizer.init(self.theta)
         self.schedule_state = self.schedule.init(len(recipes))
         self.steps, self.outputs = 0, outputs(first.layers, fan_in)
         self._time = Time(0, 0, 0, 0)
 
-        self._dropout = RunStreams([recipe.seed for recipe in recipes], "dropout")
+        self._dropout = RunStreams(seeds, "dropout")
         self.penalised = np.ones(self.theta.shape[1], dtype)
         for slot in self.layout.parameters:
             if slot.start != "weight" and not first.regularization.biases:

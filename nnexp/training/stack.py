@@ -1,13 +1,7 @@
 """A stack: runs of one shape that are trained together, one step at a time."""
 
-<<<<<<< HEAD
-from collections.abc import Callable, Hashable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
-=======
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
->>>>>>> main
+from nnexp.training.stacking import Varied, alike, parts, positions, stacked, taken
+from nnexp.training.tape import Bind, OfOneRun, Repeated, Results
 from functools import partial
 
 import numpy as np
@@ -160,8 +154,7 @@ class Stack(StackArrays):
 
     def alike(self) -> bool:
         """Tell whether all runs have the same numbers, but for the learning rate."""
-        parts = *self.layers, self.loss, self.regularization
-        return all(map(alike, parts)) and alike(self.optimizer, but="learning_rate")
+        return all(map(alike, (*self.layers, self.loss, self.regularization))) and alike(self.optimizer, but="learning_rate")
 
     def set_learning_rate(self, time: Time) -> None:
         """Set the learning rates of the next steps; with a schedule per step, it is called before each of them."""

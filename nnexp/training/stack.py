@@ -1,7 +1,8 @@
 """A stack: runs of one shape that are trained together, one step at a time."""
 
-from nnexp.training.stacking import Varied, alike, parts, positions, stacked, taken
-from nnexp.training.tape import Bind, OfOneRun, Repeated, Results
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -22,13 +23,8 @@ from nnexp.training.binding import Evaluate, OneRun, StackArrays, bound_evaluati
 from nnexp.training.compiled.loops import UnknownError
 from nnexp.training.compiled.runs import Steps
 from nnexp.training.history import Parameters
-<<<<<<< HEAD
-from nnexp.training.stacking import alike, stacked, taken
+from nnexp.training.stacking import Varied, alike, parts, positions, stacked, taken
 from nnexp.training.tape import Bind, OfOneRun, Repeated, Results
-=======
-from nnexp.training.stacking import Varied, parts, positions, stacked, taken
-from nnexp.training.tape import Bind, Repeated, Results
->>>>>>> main
 
 MAX_RECORDED_SIZE = 1_000_000
 """Elements of theta from which on no tape is made: with 1.9 million, it saves 2 % of a step and costs four steps."""
@@ -154,7 +150,8 @@ class Stack(StackArrays):
 
     def alike(self) -> bool:
         """Tell whether all runs have the same numbers, but for the learning rate."""
-        return all(map(alike, (*self.layers, self.loss, self.regularization))) and alike(self.optimizer, but="learning_rate")
+        parts = *self.layers, self.loss, self.regularization
+        return all(map(alike, parts)) and alike(self.optimizer, but="learning_rate")
 
     def set_learning_rate(self, time: Time) -> None:
         """Set the learning rates of the next steps; with a schedule per step, it is called before each of them."""

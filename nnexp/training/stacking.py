@@ -118,20 +118,6 @@ def stacked(components: Sequence[C], inner_axes: int, dtype: npt.DTypeLike) -> C
     )
 
 
-def alike(component: Component, but: str = "") -> bool:
-    """Tell whether all runs have the same numbers in a stacked component; `but` names a field that may differ."""
-
-    def same(value: object) -> bool:
-        if isinstance(value, np.ndarray):
-            numbers: npt.NDArray[np.floating] = value
-            return bool((numbers == numbers[:1]).all())
-        if isinstance(value, Component):
-            return alike(value)
-        return all(map(same, value)) if isinstance(value, tuple) else True
-
-    return all(same(getattr(component, field.name)) for field in fields(component) if field.name != but)
-
-
 def _spread(
     columns: Mapping[str, npt.NDArray[np.number]], one: C, shape: tuple[int, ...], dtype: npt.DTypeLike, path: str = ""
 ) -> C:
@@ -148,6 +134,20 @@ def _spread(
 
     hints = annotations(type(one))
     return replace(one, **{name: spread(getattr(one, name), hint, f"{path}{name}") for name, hint in hints.items()})
+
+
+def alike(component: Component, but: str = "") -> bool:
+    """Tell whether all runs have the same numbers in a stacked component; `but` names a field that may differ."""
+
+    def same(value: object) -> bool:
+        if isinstance(value, np.ndarray):
+            numbers: npt.NDArray[np.floating] = value
+            return bool((numbers == numbers[:1]).all())
+        if isinstance(value, Component):
+            return alike(value)
+        return all(map(same, value)) if isinstance(value, tuple) else True
+
+    return all(same(getattr(component, field.name)) for field in fields(component) if field.name != but)
 
 
 def _item_hint(items: tuple[object, ...], hint: object) -> object:

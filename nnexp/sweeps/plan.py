@@ -3,11 +3,14 @@
 import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 
 from nnexp.analysis.results import SweptKey, swept_keys_of
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
+from nnexp.runs.limits import amount
 from nnexp.sweeps.batch import Batch
+from nnexp.sweeps.search import BYTES_OF_A_ROW, BYTES_ON_DISK
 from nnexp.sweeps.stacks import Places, stack_key
 from nnexp.sweeps.train import beginning
 from nnexp.sweeps.workers import MEGABYTE, Workers
@@ -16,15 +19,20 @@ TRIAL_SECONDS = 0.2
 """How long a stack of each shape is trained to measure its speed; the result is thrown away."""
 PROCESS_MEGABYTES = 110
 """The memory of a worker before it trains (measured: Python with NumPy and the training loop, on Linux)."""
+SECONDS_OF_A_ROW, SECONDS_OF_A_FOLDER, SECONDS_OF_MLFLOW = 0.0001, 0.006, 0.03
+"""What a run takes to be composed and written, as a row or with a folder, and to be recorded (measured on Linux)."""
+BYTES_OF_A_FOLDER = 25_000
 LISTED_VALUES = 8
 """How many values of a key are listed."""
 
 
-def show_plan(runs: Batch, new: Sequence[int], total: int, workers: Workers, *, fresh: int = 0) -> None:
+def show_plan(
+    runs: Batch, new: Sequence[int], total: int, workers: Workers, *, fresh: int = 0, in_table: bool = False
+) -> None:
     """Print the plan of a sweep: which of the jobs known by now are trained, on which workers, and how long it takes.
 
     `new` are the places of those to train, and `total` counts all jobs, also those that depend on the results of
-    others; `fresh` is the largest number of runs with fresh seeds that come after them.
+    others; `fresh` is the largest number of runs with fresh seeds that come after them. With `in_table`, runs are rows.
     """
     with workers.start() as pool:
         count = pool.count
@@ -43,12 +51,26 @@ def show_plan(runs: Batch, new: Sequence[int], total: int, workers: Workers, *, 
             f"Stacks    {len(stacks)}: {described} {'run' if set(sizes) == {1} else 'runs'}, on {count} workers",
             f"Time      about {_duration(seconds / min(count, len(stacks)))} of training, and the start and the report",
             f"Memory    about {_megabytes(runs, stacks):.0f} MB in each worker",
+            *_records(runs, len(new), in_table=in_table),
         ]
     if fresh:
         lines.append(
             f"Then      up to {fresh} runs with fresh seeds test what these chose: sweep.confirm=0 leaves them out"
         )
     terminal.show_lines([*lines, "", "Nothing was trained: sweep.plan=true."])
+
+
+def _records(runs: Batch, count: int, *, in_table: bool) -> list[str]:
+    """Return how runs are recorded, and about how much time and room that takes beside their training."""
+    tracked = bool(runs.firsts[0].experiment.tracking.address(Path()))
+    if in_table:
+        seconds, size, how = SECONDS_OF_A_ROW, BYTES_ON_DISK, "one table, runs.parquet, and folders for the ten best"
+        begin = f", {count * BYTES_OF_A_ROW / MEGABYTE:.0f} MB of memory"
+    else:
+        seconds, size, how, begin = SECONDS_OF_A_FOLDER, BYTES_OF_A_FOLDER, "a folder for each run", ""
+        seconds += SECONDS_OF_MLFLOW * tracked
+        how += ", and a run of MLflow" if tracked else ""
+    return [f"Records   {how}: about {_duration(count * seconds)}{begin}, {amount(count * size)} on the disk"]
 
 
 def _values(swept: SweptKey) -> str:

@@ -146,14 +146,8 @@ class Session:
             check_figures(self._options.figures, asked(runs, self._record.drawn))
         self._seed = runs.firsts[0].experiment.seed
         self._work = max(self._work, *(run.work for run in runs.firsts))
-        places = places_by_hash(runs.hashes)
-        firsts = [same[0] for same in places.values()]
         if self._options.plan:
-            reused = self._trained_before(runs, firsts, None)
-            new = [place for place in firsts if place not in reused]
-            several = any(swept.key not in REPEATS for swept in swept_keys_of(jobs))
-            fresh = (ASKED_AGAIN + 1) * self._fresh_seeds if several else 0
-            show_plan(runs, new, self._record.total, workers, fresh=fresh)
+            self._plan(runs, workers)
             return []
         if self._folder is None:
             self._folder = self._begin(jobs, runs)
@@ -162,6 +156,8 @@ class Session:
         folder = self._folder
         if self._in_table and not self._confirming:
             return self._launch_table(runs, workers, folder)
+        places = places_by_hash(runs.hashes)
+        firsts = [same[0] for same in places.values()]
         reused = self._trained_before(runs, firsts, folder.runs)
         missing = [place for place in firsts if place not in reused]
         alike = [places[one][0] for one in runs.hashes]  # jobs that say the same in two ways share a folder
@@ -192,6 +188,17 @@ class Session:
                 recording.put(replace(run, fresh=self._confirming))
                 progress(int(place not in reused), best.told(run))
         return [run for run in self._swept[begin:] if run is not None]
+
+    def _plan(self, runs: Batch, workers: Workers) -> None:
+        """Show what a launch would do."""
+        firsts: Sequence[int] = range(len(runs))
+        if not self._in_table:
+            firsts = [same[0] for same in places_by_hash(runs.hashes).values()]
+        reused = {} if self._in_table else self._trained_before(runs, firsts, None)
+        new = [place for place in firsts if place not in reused]
+        several = any(swept.key not in REPEATS for swept in swept_keys_of(runs.jobs))
+        fresh = (ASKED_AGAIN + 1) * self._fresh_seeds if several else 0
+        show_plan(runs, new, self._record.total, workers, fresh=fresh, in_table=self._in_table)
 
     def _launch_table(self, runs: Batch, workers: Workers, folder: SweepFolder) -> list[SweepRun]:
         """Train the runs that the table of the sweep does not have, and the best of all once more, with their files."""

@@ -233,7 +233,7 @@ def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
     base_width = 8 if architecture.parametrization == "maximal_update" else None
     recipes = [
         Recipe(
-            replace(own, output_scale=1.0).layers(features, loss.outputs(task)),  # of 1 there is no layer
+            own.layers(features, loss.outputs(task)),
             start,
             own_loss,
             optimizer,

@@ -15,7 +15,7 @@ from nnexp.data.dataset import Data
 from nnexp.runs.prepare import Ready, load, prepare
 from nnexp.sweeps.options import SweepOptions
 from nnexp.tracking.tracker import DatasetFacts
-from nnexp.training.evaluator import metric_names
+from nnexp.training.evaluator import all_names
 from nnexp.training.readings import TIME_TO, Reading, check_reading
 
 LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[+-]?\d+)?(?![\w.])")
@@ -65,7 +65,7 @@ def _rounded(digits: int, number: re.Match[str]) -> str:
 def _metrics_of_each(runs: Sequence[Ready]) -> list[list[str]]:
     """Return the metrics of the runs of each data set."""
     of_each = {run.dataset.source: run for run in runs}.values()
-    return [metric_names(run.data, run.experiment.trainer.metrics) for run in of_each]
+    return [all_names(run.data, run.experiment.trainer, run.recipe.layers) for run in of_each]
 
 
 def asked(jobs: Sequence[Job], runs: Sequence[Ready], drawn: Sequence[str]) -> Asked:

@@ -81,8 +81,8 @@ class MLflowSweep(TrackedSweep):
         history = run.history.thinned(SWEEP_POINTS_PER_CURVE)
         metrics = [
             Metric(name, value, now, epoch)
-            for name, values in history.metrics.items()
-            for epoch, value in zip(history.times.tolist(), values.tolist(), strict=True)
+            for epoch, values in history.evaluations()
+            for name, value in values.items()
         ]
         metrics += [Metric(name, value, now, 0) for name, value in run.metrics.items()]
         for start in range(0, max(len(metrics), len(params)), MAX_METRICS):

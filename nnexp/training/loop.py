@@ -20,9 +20,9 @@ from nnexp.training.active_runs import ActiveRuns, Observer, unobserved
 from nnexp.training.batches import BatchBuffers, Examples, Rows, Sampler, count_of
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
-from nnexp.training.layer_watch import LayerWatch
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Round, Trainer
+from nnexp.training.watch import Watch
 
 Pause = Callable[[int], bool]
 """Returns whether to pause, given the number of steps done."""
@@ -106,9 +106,11 @@ class Training:
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler([recipe.seed for recipe in recipes], len(self._examples), trainer)
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
-        self._active = ActiveRuns(len(recipes), trainer, self._evaluator.names, observe)
         self._rounds = trainer.rounds(len(self._examples))
-        self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
+        times = [this.time for this in self._rounds] if watch_layers else []
+        self._watch = Watch(self._stack, trainer, self._examples, data.task, times=times)
+        names = [*self._evaluator.names, *self._watch.names]
+        self._active = ActiveRuns(len(recipes), trainer, names, observe)
         self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
 
@@ -121,7 +123,8 @@ class Training:
             pause: Called before every step; returns whether to pause there.
         """
         if not self.steps and not self._active.begun:
-            self._active.begin(self._stack, self._evaluator.start(self._stack, self._examples))
+            row = self._evaluator.start(self._stack, self._examples)
+            self._active.begin(self._stack, row, self._watch.row(self._stack))
         while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]
             if time is not None and this.time > time:
@@ -161,7 +164,8 @@ class Training:
         """Evaluate the stack after a round, and go on with the runs that neither diverged nor stopped."""
         losses, row = self._evaluator.evaluate(self._stack, trained.logits, trained.seen, fully=this.evaluated)
         self._stack.observe(row)
-        staying = self._active.after_round(this, self._stack, losses, row)
+        seen = self._watch.row(self._stack, diagnosed=this.diagnosed) if this.evaluated else {}
+        staying = self._active.after_round(this, self._stack, losses=losses, row=row, seen=seen)
         self._watch.end(this, self._stack, staying)
         self._keep(staying)
 

@@ -1,6 +1,6 @@
 """The root of every config: the components of one run, built and checked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -17,8 +17,8 @@ from nnexp.nn.losses import CrossEntropy, KullbackLeibler, Loss, snake_case
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
-from nnexp.training.early_stopping import watched_metric
 from nnexp.training.diagnostic import every_layer
+from nnexp.training.early_stopping import watched_metric
 from nnexp.training.evaluator import all_names, metric_names
 from nnexp.training.metrics import no_such_metric
 from nnexp.training.stack import Recipe

@@ -29,7 +29,8 @@ class Sharpness(Diagnostic):
     """The largest eigenvalue of the Hessian of the training loss, by the method of Lanczos.
 
     It ends when the residual |H u - s u| of the unit vector u that it found is at most `tolerance` |s|. The error of s
-    is then no larger, and mostly much smaller, as it goes with the square of the residual. Gradient descent is stable up to a learning rate of 2 / s.
+    is then no larger, and mostly much smaller, as it goes with the square of the residual. Gradient descent is stable
+    up to a learning rate of 2 / s.
 
     References:
         Cohen et al., Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability, arXiv 2103.00065.
@@ -64,7 +65,8 @@ class GradientNoise(Diagnostic):
             float(((of_each - of_each.mean(axis=0)) ** 2).sum()) / (len(some) - 1)
             for of_each in view.loss_gradients(some)
         ]
-        return np.array(traces) / (mean.astype(np.float64) ** 2).sum(axis=-1)
+        noise: Array = np.array(traces) / (mean.astype(np.float64) ** 2).sum(axis=-1)
+        return noise
 
 
 @dataclass(frozen=True)
@@ -272,7 +274,7 @@ def largest_eigenvalue(product: Callable[[Array], Array], like: Array, tolerance
     most = min(most, n)
     vectors = np.zeros((runs, most + 1, n), like.dtype)
     first = np.random.default_rng(0).standard_normal(n)
-    vectors[:, 0] = first / np.sqrt((first * first).sum())
+    vectors[:, 0] = first / np.linalg.norm(first)
     coefficients, found, over = np.zeros((runs, most + 1, most + 1)), np.full(runs, np.nan), np.zeros(runs, np.bool_)
     for step in range(most):
         v, known = vectors[:, step], vectors[:, : step + 1]
@@ -295,9 +297,9 @@ def largest_eigenvalue(product: Callable[[Array], Array], like: Array, tolerance
 
 
 def length(vectors: Array) -> Array:
-    """Return the Euclidean length of the last axis, computed relative to its largest number, so that nothing overflows.
-    """
-    return root_mean_square(vectors, -1) * np.sqrt(vectors.shape[-1])
+    """Return the Euclidean length of the last axis, computed so that nothing overflows."""
+    euclidean: Array = root_mean_square(vectors, -1) * np.sqrt(vectors.shape[-1])
+    return euclidean
 
 
 def root_mean_square(array: Array, axes: int | tuple[int, ...]) -> Array:

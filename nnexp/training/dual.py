@@ -34,8 +34,8 @@ class Dual(NDArrayOperatorsMixin):
     ) -> object:
         """Call a universal function, and apply its rule."""
         if method == "reduce" and ufunc in REDUCED:
-            value, slope = REDUCED[ufunc](cast("Dual", inputs[0]), options.get("axis", 0), options.get("keepdims", False))
-            return _result(value, slope, out)
+            axis, keepdims = options.get("axis", 0), options.get("keepdims", False)
+            return _result(*REDUCED[ufunc](cast("Dual", inputs[0]), axis, keepdims), out)
         if method != "__call__" or options:
             raise unknown(f"{ufunc.__name__}.{method}")
         values = [value_of(one) for one in inputs]
@@ -91,7 +91,7 @@ class Dual(NDArrayOperatorsMixin):
 
     def __getitem__(self, key: object) -> "Dual":
         """Return a part."""
-        return Dual(self.value[key], self.slope[key])  # type: ignore[index]
+        return Dual(self.value[key], self.slope[key])  # type: ignore[call-overload]
 
     def __setitem__(self, key: object, one: object) -> None:
         """Copy numbers into a part."""
@@ -211,10 +211,10 @@ def _one_side(s: Array, chosen: Array) -> Array:
 RULES: dict[str, tuple[Rule, ...]] = {
     "add": (lambda s, *_: s, lambda s, *_: s),
     "subtract": (lambda s, *_: s, lambda s, *_: -s),
-    "multiply": (lambda s, _, a, b: s * b, lambda s, _, a, b: a * s),
-    "divide": (lambda s, _, a, b: s / b, lambda s, y, a, b: -s * y / b),
-    "matmul": (lambda s, _, a, b: s @ b, lambda s, _, a, b: a @ s),
-    "power": (lambda s, _, a, b: s * b * a ** (b - 1), lambda s, y, a, b: s * y * np.log(a)),
+    "multiply": (lambda s, _, _a, b: s * b, lambda s, _, a, _b: a * s),
+    "divide": (lambda s, _, _a, b: s / b, lambda s, y, _a, b: -s * y / b),
+    "matmul": (lambda s, _, _a, b: s @ b, lambda s, _, a, _b: a @ s),
+    "power": (lambda s, _, a, b: s * b * a ** (b - 1), lambda s, y, a, _b: s * y * np.log(a)),
     "maximum": (lambda s, _, a, b: _one_side(s, a > b), lambda s, _, a, b: _one_side(s, b >= a)),
     "minimum": (lambda s, _, a, b: _one_side(s, a < b), lambda s, _, a, b: _one_side(s, b <= a)),
     "negative": (lambda s, *_: -s,),

@@ -18,10 +18,12 @@ from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
 from nnexp.training.active_runs import ActiveRuns, Observer, unobserved
 from nnexp.training.batches import BatchBuffers, Examples, Rows, Sampler, count_of
+from nnexp.training.diagnostics import Sharpness
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Round, Trainer
+from nnexp.training.view import View
 from nnexp.training.watch import Watch
 
 Pause = Callable[[int], bool]
@@ -105,6 +107,9 @@ class Training:
         self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler([recipe.seed for recipe in recipes], len(self._examples), trainer)
+        if recipes[0].optimizer.unit is not None:
+            sharpness = Sharpness().look(View(self._stack, self._examples, data.task))
+            self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(dtype)
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
         self._rounds = trainer.rounds(len(self._examples))
         times = [this.time for this in self._rounds] if watch_layers else []

@@ -60,7 +60,7 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: object, out: Sequence[object] = (), **options: object
-    ) -> "Recorded":
+    ) -> object:
         """Call a universal function, and record it; arrays of other kinds, such as dual numbers, come first."""
         if any(hasattr(one, "__array_ufunc__") and not isinstance(one, np.ndarray) for one in inputs):
             return NotImplemented
@@ -73,7 +73,7 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
         if not all(issubclass(kind, np.ndarray) for kind in types):
             return NotImplemented
         if function in PASSED_ON:
-            return super().__array_function__(function, types, arguments, options)  # type: ignore[arg-type]
+            return super().__array_function__(function, types, arguments, options)
         if function not in self.tape.functions:
             raise UnrecordableError(f"np.{function.__name__}")
         return self.tape.functions[function](*arguments, **options)

@@ -100,7 +100,7 @@ class Trainer(Component):
     evaluate_at: str | None = added(default=None)
     metrics: tuple[MetricName, ...] | None = None
     diagnostics: tuple[Diagnostic, ...] = added(default=())
-    diagnose_every: Count | None = added(default=None)
+    diagnose_every: Count | None = added(default=None)  # noqa: RUF009 - it returns a field
     snapshots: tuple[Moment, ...] | str = ()
     early_stopping: EarlyStopping | None = None
     stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field

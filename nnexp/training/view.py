@@ -4,8 +4,7 @@ Nothing here depends on the number of runs: all numbers of a run are the same bi
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
-from typing import cast
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -14,13 +13,11 @@ from nnexp.core.task import Task
 from nnexp.nn.layers import Activate
 from nnexp.nn.network import Network, Slot
 from nnexp.training.batches import Examples
-from nnexp.training.binding import bound_examples
-from nnexp.training.dual import Dual
+from nnexp.training.binding import bound_curvature
 from nnexp.training.stack import MAX_RECORDED_SIZE, Stack
 from nnexp.training.stacking import taken
 from nnexp.training.step import mean_loss_gradient
-from nnexp.training.tape import Repeated, Results
-from nnexp.training.tape import View as Arrays
+from nnexp.training.tape import Repeated
 
 
 class View:
@@ -93,27 +90,8 @@ class View:
         return self._curvatures[len(examples)]
 
     def _product(self, examples: Examples) -> Callable[[Array], Array]:
-        stack, direction = self._stack, np.empty_like(self.theta)
-
-        def bind(read: Arrays, _: Arrays) -> Callable[[], Results]:
-            theta, along, statistics = read(self.theta), read(direction), read(stack.statistics)
-            seen = bound_examples(examples, read)
-
-            def call() -> Results:
-                gradient = Dual(np.zeros_like(theta), np.zeros_like(theta))
-                network = Network(
-                    stack.layers,
-                    stack.layout,
-                    cast("Array", Dual(theta, along)),
-                    statistics=cast("Array", Dual(statistics.copy(), np.zeros_like(statistics))),
-                    gradient=cast("Array", gradient),
-                )
-                z = network.forward(seen.rows(), training=True)
-                network.backward(mean_loss_gradient(self.loss, z, seen))
-                return {"product": gradient.slope}
-
-            return call
-
+        direction = np.empty_like(self.theta)
+        bind = partial(bound_curvature, stack=self._stack, examples=examples, direction=direction)
         repeated = Repeated(bind, worth=self.theta.size < MAX_RECORDED_SIZE)
 
         def product(v: Array) -> Array:

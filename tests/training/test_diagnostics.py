@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import product
+from itertools import pairwise, product
 
 import numpy as np
 import numpy.typing as npt
@@ -42,9 +42,9 @@ from nnexp.training.diagnostics import (
 )
 from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe, Stack
-from nnexp.training.trainer import Trainer
+from nnexp.training.trainer import EarlyStopping, Trainer
 from nnexp.training.view import View
-from tests.conftest import CommandLine, make_data, make_data_for
+from tests.conftest import make_data, make_data_for
 from tests.nn.test_activations import ACTIVATIONS
 from tests.nn.test_losses import LOSSES
 from tests.training.test_checkpoint import at
@@ -170,7 +170,7 @@ def test_the_largest_eigenvalue_is_not_the_most_negative_one(spectrum: Sequence[
 def loss_of(x: Array, label: int, theta: Array) -> float:
     """Return the loss of one example of the network of `LAYERS`, by the textbook."""
     sizes, begin, a = (5, 6, 4, 3), 0, x
-    for number, (inputs, outputs) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for number, (inputs, outputs) in enumerate(pairwise(sizes)):
         weight = theta[begin : begin + inputs * outputs].reshape(inputs, outputs)
         bias = theta[begin + inputs * outputs : begin + (inputs + 1) * outputs]
         begin, z = begin + (inputs + 1) * outputs, a @ weight + bias
@@ -215,12 +215,13 @@ def test_alignment_is_the_centred_cosine_of_the_tangent_kernel_and_the_targets()
 
 def test_features_within_classes_and_their_rank_are_those_of_plain_loops() -> None:
     view, part = viewed(DATA, recipe_of(LAYERS)), DATA.train
-    weight, bias, second, shift = (
-        view.theta[0, begin:end] for begin, end in ((0, 30), (30, 36), (36, 60), (60, 64))
-    )
+    weight, bias, second, shift = (view.theta[0, begin:end] for begin, end in ((0, 30), (30, 36), (36, 60), (60, 64)))
     features = np.tanh(np.tanh(part.x @ weight.reshape(5, 6) + bias) @ second.reshape(6, 4) + shift)
     within, between, classes = 0.0, 0.0, sorted({*part.targets.tolist()})
-    means = {one: np.mean([f for f, label in zip(features, part.targets, strict=True) if label == one], axis=0) for one in classes}
+    means = {
+        one: np.mean([f for f, label in zip(features, part.targets, strict=True) if label == one], axis=0)
+        for one in classes
+    }
     for f, label in zip(features, part.targets.tolist(), strict=True):
         within += float(np.sum((f - means[label]) ** 2)) / len(part)
     for one in classes:
@@ -260,7 +261,7 @@ def diagnosed(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, npt.DTypeLi
     return recipes, data, replace(trainer, diagnostics=fitting, diagnose_every=draw(st.sampled_from([None, 2]))), dtype
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(diagnosed(), st.integers(0, 20))
 def test_diagnosing_changes_no_bit_and_sees_the_same_alone_in_a_stack_and_after_a_pause(
     stack: tuple[list[Recipe], Data, Trainer, npt.DTypeLike], pause: int
@@ -270,16 +271,28 @@ def test_diagnosing_changes_no_bit_and_sees_the_same_alone_in_a_stack_and_after_
     for recipe, outcome in zip(recipes, together, strict=True):
         (alone,) = train([recipe], data, trainer, dtype)
         assert_same_bits(alone, outcome)
-        blind = replace(trainer, diagnostics=(), evaluate_every=1, evaluate_at=None)
-        (unseen,) = train([recipe], data, blind, dtype)
-        if trainer.early_stopping is None:
-            np.testing.assert_array_equal(unseen.theta, outcome.theta)
+        (unseen,) = train([recipe], data, replace(trainer, diagnostics=()), dtype)
+        np.testing.assert_array_equal(unseen.theta, outcome.theta)
     paused, later = (Training(recipes, data, trainer, dtype) for _ in range(2))
     if paused.advance(pause=at(pause)):
         later.restore(Saved(paused.state()))
         later.advance()
         for run, outcome in later.outcomes().items():
             assert_same_bits(outcome, together[run])
+
+
+def test_a_learning_rate_in_units_of_the_sharpness_is_one_over_it_at_the_start() -> None:
+    recipes = [recipe_of(LAYERS, seed=seed) for seed in range(3)]
+    of_each = Sharpness().look(viewed(DATA, *recipes))
+    in_units = [
+        replace(one, optimizer=SGD(rate, unit="sharpness")) for one, rate in zip(recipes, (0.5, 1, 0.1), strict=True)
+    ]
+    trainer = Trainer(epochs=3, early_stopping=EarlyStopping(patience=1))
+    together = train(in_units, DATA, trainer, "float64")
+    for recipe, sharpness, outcome in zip(in_units, of_each, together, strict=True):
+        plain = replace(recipe, optimizer=SGD(recipe.optimizer.learning_rate * (1 / sharpness)))
+        for other in (recipe, plain):
+            assert_same_bits(train([other], DATA, trainer, "float64")[0], outcome)
 
 
 def test_a_run_does_not_diverge_by_what_is_seen_of_it() -> None:

@@ -18,8 +18,8 @@ from nnexp.nn.layers import Activate, Dense
 from nnexp.nn.losses import MeanSquaredError, SparseCategoricalCrossEntropy
 from nnexp.optim.optimizers import SGD, Adam
 from nnexp.optim.schedules import Constant
-from nnexp.training.history import LayerHistory, Outcome
 from nnexp.training.diagnostics import root_mean_square
+from nnexp.training.history import LayerHistory, Outcome
 from nnexp.training.loop import train
 from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe

@@ -20,6 +20,8 @@ from nnexp.training.batches import Examples
 from nnexp.training.diagnostic import Diagnostic, LookedAt, every_layer
 from nnexp.training.view import View
 
+AT_A_TIME = 128
+"""The most examples whose gradients are in memory at a time."""
 CHECKED_EVERY = 4
 """After how many steps of Lanczos it is asked whether it is over."""
 
@@ -50,22 +52,27 @@ class Sharpness(Diagnostic):
 class GradientNoise(Diagnostic):
     """How noisy gradients are: the trace of the covariance of those of single examples, over the square of their mean.
 
-    It is the batch size from which on a larger one brings little. It is infinite where the mean is zero.
+    It is the batch size from which on a larger one brings little. Of a part of the examples it is a rough estimate: late
+    in a training, few of them have most of the gradient.
 
     References:
         McCandlish et al., An Empirical Model of Large-Batch Training, arXiv 1812.06162, equation 2.9.
     """
 
-    examples: LookedAt = 256
+    examples: LookedAt | None = None
 
     def look(self, view: View) -> Array:
-        """Return tr(C) / |g|^2, for the unbiased C of some examples and the g of all."""
-        some, mean = view.examples(self.examples), view.gradient(view.examples(None))
-        traces = [
-            float(((of_each - of_each.mean(axis=0)) ** 2).sum()) / (len(some) - 1)
-            for of_each in view.loss_gradients(some)
-        ]
-        noise: Array = np.array(traces) / (mean.astype(np.float64) ** 2).sum(axis=-1)
+        """Return tr(C) / |g|^2, for the unbiased C and the mean g."""
+        some = view.examples(self.examples)
+        total, squares = np.zeros(view.theta.shape), np.zeros(len(view))
+        for begin in range(0, len(some), AT_A_TIME):
+            part = some.take(slice(begin, begin + AT_A_TIME))
+            for run, of_each in enumerate(view.loss_gradients(part)):
+                total[run] += of_each.sum(axis=0, dtype=np.float64)
+                squares[run] += np.square(of_each, dtype=np.float64).sum()
+        count, square = len(some), (total * total).sum(axis=-1)
+        trace = (squares - square / count) / (count - 1)
+        noise: Array = trace * count**2 / square
         return noise
 
 

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnexp.analysis.chosen_figures import sweep_figures
+from nnexp.analysis.chosen_figures import PIXELS, sweep_figures
+from nnexp.analysis.field import about_border
 from nnexp.analysis.findings import (
     all_by_rank,
     called,
@@ -16,6 +17,7 @@ from nnexp.analysis.findings import (
     where_diverged,
 )
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey, short
+from nnexp.analysis.run_table import TABLE
 from nnexp.analysis.runs_table import runs_csv
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
@@ -26,7 +28,7 @@ from nnexp.report.markdown import block, code, escaped, table
 from nnexp.report.rows import number
 from nnexp.training.readings import Reading
 
-REPORT_FILES = ("report.html", "report.md", "runs.csv", "figures")
+REPORT_FILES = ("report.html", "report.md", "runs.csv", TABLE, "figures")
 """The files and the folder of a report."""
 MAX_ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
@@ -113,7 +115,7 @@ def _answer(results: SweepResults) -> list[str]:
         best = "lowest" if results.sign > 0 else "highest"
         whose = " of the parameters that runs leave" if results.metric in results.metrics else ""
         lines.append(f"Ranked by the {best} {title(called(results))}{whose}, the mean over {results.repeats_name}.")
-    sentences = [*verdict(results), *baseline(results)]
+    sentences = [*verdict(results), *about_border(results), *baseline(results)]
     lines += [escaped(" ".join(sentences))] if sentences else []
     warnings = [*flags(results), *failures(results)]
     lines += ["\n".join(f"- {escaped(line)}" for line in warnings)] if warnings else []
@@ -143,7 +145,9 @@ def _divergence(results: SweepResults) -> list[str]:
         for value, lost, count in values
         if lost
     ]
-    return ["## Diverged runs", text, *([table(("with", "diverged", "share"), rows)] if rows else [])]
+    more = [f"... and with {len(rows) - MAX_ROWS} more values."] if len(rows) > MAX_ROWS else []
+    shown = [table(("with", "diverged", "share"), rows[:MAX_ROWS])] if rows else []
+    return ["## Diverged runs", text, *shown, *more]
 
 
 def _settings(results: SweepResults) -> list[str]:
@@ -174,7 +178,8 @@ def _runs(results: SweepResults) -> str:
         for run in runs[:MAX_ROWS]
     ]
     left = f"The best {MAX_ROWS} of {len(runs)} runs; " if len(runs) > MAX_ROWS else ""
-    return f"{left}`runs.csv` has all runs and more of their readings.\n\n{table(header, rows)}"
+    where = "runs.csv" if results.table is None else TABLE
+    return f"{left}`{where}` has all runs and more of their readings.\n\n{table(header, rows)}"
 
 
 def caption(name: str, results: SweepResults) -> str:
@@ -193,8 +198,9 @@ def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -
     """Write the report of a sweep as Markdown and as a page, `runs.csv` and the figures into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = save_figures(sweep_figures(results), folder / "figures") if figures else []
-    write_text(folder / "runs.csv", runs_csv(results))
-    text = sweep_report(results, drawn)
+    if results.table is None:
+        write_text(folder / "runs.csv", runs_csv(results))
+    text = sweep_report(results, [name for name in drawn if not name.endswith(PIXELS)])
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", page(text, folder))
 

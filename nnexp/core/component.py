@@ -117,6 +117,11 @@ def added(default: T) -> T:
     return made
 
 
+def is_added(component: Component, name: str) -> bool:
+    """Tell whether a field was added to a component later."""
+    return any(one.name == name and ADDED in one.metadata for one in fields(component))
+
+
 def resolved(component: Component, *, identity: bool = False) -> dict[str, object]:
     """Return a component as a config that builds it again: every field written out, defaults included.
 
@@ -200,6 +205,16 @@ def choices_in(hint: object) -> list[str]:
     if hint in (bool, NoneType):
         return ["true", "false"] if hint is bool else ["null"]
     return [word for inner in get_args(hint) for word in choices_in(inner)]
+
+
+def takes_numbers(hint: object) -> bool:
+    """Tell whether an annotation allows numbers, and no text that could be anything."""
+    kinds = _kinds(hint)
+    return str not in kinds and (int in kinds or float in kinds)
+
+
+def _kinds(hint: object) -> list[object]:
+    return [kind for inner in get_args(hint) for kind in _kinds(inner)] if get_args(hint) else [hint]
 
 
 def _bounds(hint: object) -> list[object]:

@@ -6,9 +6,10 @@ from typing import Annotated, Literal
 
 import annotated_types as at
 
-from nnexp.core.component import Component, Count, Fraction
+from nnexp.core.component import Component, Count, Fraction, added
 from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, Sigmoid
+from nnexp.nn.centred import Centred
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Scale
 from nnexp.nn.network import outputs as outputs_of
 
@@ -17,12 +18,18 @@ Depth = Annotated[int, at.Interval(ge=1, le=10_000)]
 
 @dataclass(frozen=True)
 class Architecture(Component):
-    """A description of a network; the output layer is added to it, with the number of units that data and loss need."""
+    """A description of a network; the output layer is added to it, with the number of units that data and loss need.
+
+    Outputs are multiplied by `output_scale`; centred ones then have those of the start subtracted.
+    """
 
     output: Activation | None = None
     outputs: Count | None = None
     parametrization: Literal["standard", "maximal_update"] = "standard"
     base_width: Count = 64
+    bias: bool = added(default=True)
+    output_scale: Annotated[float, at.Gt(0)] = added(default=1.0)
+    centred: bool = added(default=False)
 
     @abstractmethod
     def hidden_layers(self) -> tuple[Layer, ...]:
@@ -46,8 +53,10 @@ class Architecture(Component):
         width = outputs_of(hidden, fan_in)
         maximal_update = self.parametrization == "maximal_update" and width != self.base_width
         scale = [Scale(self.base_width / width)] if maximal_update else []
+        output_scale = [Scale(self.output_scale)] if self.output_scale != 1 else []
+        layers = (*hidden, *scale, Dense(units, self.bias), *output_scale)
         activate = [Activate(self.output)] if self.output is not None else []
-        return (*hidden, *scale, Dense(units), *activate)
+        return (*((Centred(layers),) if self.centred else layers), *activate)
 
 
 @dataclass(frozen=True)
@@ -69,7 +78,7 @@ class Perceptron(Architecture):
             after.insert(0, LayerNorm() if self.normalization == "layer" else BatchNorm())
         if self.dropout is not None:
             after.append(Dropout(self.dropout))
-        return tuple(layer for units in self.sizes() for layer in (Dense(units), *after))
+        return tuple(layer for units in self.sizes() for layer in (Dense(units, self.bias), *after))
 
 
 @dataclass(frozen=True)

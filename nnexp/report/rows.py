@@ -1,11 +1,17 @@
 """Turns the results of a run into rows of tables and a line, for the terminal and for reports."""
 
+import math
+
 from nnexp.training.history import History
 from nnexp.training.metrics import DIAGNOSTIC, unit_of
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 
 DECIMALS_MATTER = 10_000
 """A number below this is written with four decimals."""
+DECIMALS_SHOW = 0.0005
+"""A number below this, but for 0, would lose nearly all its digits."""
+MOST_DECIMALS = 6
+"""A spread that needs more decimals is written in powers of ten."""
 
 
 def summary(history: History, diverged_step: int | None, final_time: int | None) -> str:
@@ -29,6 +35,8 @@ def metric_rows(history: History, predictions: Predictions | None, final_time: i
     best, last, unit = history.best(), len(history) - 1, history.unit
     final = history.place(final_time)
     moments = {f"{unit} {history.times[last]}": last, f"best {unit} {history.times[best]}": best}
+    if best == last:
+        moments = {f"{unit} {history.times[last]}, the best": last}
     if final not in (-1, last):
         moments = {
             f"restored {unit} {final_time}": final,
@@ -67,6 +75,18 @@ def figures(value: float) -> str:
     return f"{value:#.3g}".rstrip(".") if value else "0"
 
 
+def with_spread(mean: float, deviation: float) -> str:
+    """Return a mean and a standard deviation: two significant digits of the deviation, and as many decimals of both."""
+    if not deviation:
+        return f"{figures(mean)} ± 0"
+    if not math.isfinite(deviation) or max(abs(mean), deviation) >= DECIMALS_MATTER:
+        return f"{figures(mean)} ± {figures(deviation)}"
+    decimals = max(0, 1 - int(f"{deviation:.1e}".partition("e")[2]))
+    if decimals > MOST_DECIMALS:
+        return f"{number(mean)} ± {deviation:.0e}"
+    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
+
+
 def cell(value: object) -> object:
     """Return a cell of a table for other programs; a text that a spreadsheet would compute gets a quotation mark."""
     if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
@@ -79,5 +99,7 @@ def cell(value: object) -> object:
 
 
 def number(value: float) -> str:
-    """Return a metric with four decimals, or in powers of ten if it is too large for them to matter."""
+    """Return a metric with four decimals, or in powers of ten if it is too large, or too small, for them to matter."""
+    if 0 < abs(value) < DECIMALS_SHOW:
+        return f"{value:.1e}"
     return f"{value:.4f}" if abs(value) < DECIMALS_MATTER else f"{value:.3e}"

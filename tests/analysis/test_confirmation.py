@@ -10,6 +10,7 @@ import pytest
 from nnexp.analysis.confirmation import Confirmation
 from nnexp.analysis.findings import first_command, flags, incompleteness, verdict
 from nnexp.analysis.results import SweepResults
+from nnexp.analysis.runs_table import runs_table
 from nnexp.analysis.summary import show_answer
 from nnexp.analysis.verdict import Measured, Moments, worse
 from tests.analysis.made import diverged, ended, grid, results_of
@@ -30,7 +31,7 @@ def asked_again(chosen: Sequence[float], fresh: dict[str, Sequence[float | None]
     return replace(results, fresh=tuple(replace(run, fresh=True, config_hash=str(run.job)) for run in again))
 
 
-CHOSEN = "rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds"
+CHOSEN = "rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds"
 LOW, MIDDLE, HIGH = (0.1, 0.11, 0.12, 0.09), (0.2, 0.21, 0.22, 0.19), (0.5, 0.51, 0.52, 0.49)
 
 
@@ -39,48 +40,48 @@ LOW, MIDDLE, HIGH = (0.1, 0.11, 0.12, 0.09), (0.2, 0.21, 0.22, 0.19), (0.5, 0.51
     [
         (
             {"1": LOW, "0.1": MIDDLE, "10": HIGH},
-            ["Best: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds, better than the next 2 (p < .05 for each)."],
+            ["Best: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds, better than the next 2 (p < .05 for each)."],
         ),
         (
             {"1": LOW, "": HIGH},
             [
-                "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds.",
-                "The default: 0.505 ± 0.0129.",
+                "Chosen: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds.",
+                "The default: 0.505 ± 0.013.",
             ],
         ),
         (
             {"1": MIDDLE, "0.1": LOW, "": (None, None, None, None)},
             [
-                "Chosen: rate=1, test/loss 0.205 ± 0.0129 over 4 fresh seeds.",
-                "rate=0.1 (0.105 ± 0.0129) is better (p < .05).",
+                "Chosen: rate=1, test/loss 0.205 ± 0.013 over 4 fresh seeds.",
+                "rate=0.1 (0.105 ± 0.013) is better (p < .05).",
                 "The default: diverged every time.",
             ],
         ),
         (
             {"1": LOW[:2], "0.1": HIGH[:2]},
             [
-                "Chosen: rate=1, test/loss 0.105 ± 0.00707 over 2 fresh seeds.",
+                "Chosen: rate=1, test/loss 0.1050 ± 0.0071 over 2 fresh seeds.",
                 "So few fresh seeds claim nothing: sweep.confirm=10.",
             ],
         ),
         (
             {"1": (*LOW, *[None] * 6), "0.1": (*MIDDLE, *MIDDLE, *MIDDLE[:2])},
             [
-                "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds (6 more diverged).",
-                "They do not tell it from rate=0.1 (0.205 ± 0.0108).",
+                "Chosen: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds (6 more diverged).",
+                "They do not tell it from rate=0.1 (0.205 ± 0.011).",
             ],
         ),
         (
             {"1": LOW, "0.1": (0.5, *[None] * 9), "10": (0.51, 0.9, *[None] * 8), "": MIDDLE},
             [
                 f"Best: {CHOSEN}, better than the next 2 and the default (p < .05 for each).",
-                "The default: 0.205 ± 0.0129.",
+                "The default: 0.205 ± 0.013.",
             ],
         ),
         (
             {"1": LOW[:3], "0.1": (0.19, None, None), "10": HIGH},
             [
-                "Chosen: rate=1, test/loss 0.110 ± 0.0100 over 3 fresh seeds.",
+                "Chosen: rate=1, test/loss 0.110 ± 0.010 over 3 fresh seeds.",
                 "They do not tell it from rate=0.1 (0.190 (2 diverged)).",
             ],
         ),
@@ -100,7 +101,11 @@ def test_what_fresh_seeds_say(fresh: dict[str, Sequence[float | None]], said: li
     assert not any("claim nothing: repeat" in line or "claims nothing: repeat" in line for line in flags(results))
     command = first_command(results)
     assert command is not None
-    assert command[0] == ("Best setting" if said[0].startswith("Best") else "Chosen setting")
+    better = any("is better" in line for line in said)
+    assert command[0] == (
+        "Best setting" if said[0].startswith("Best") else f"{'First' if better else 'Chosen'} setting"
+    )
+    assert ("rate=0.1" in command[1]) == better
 
 
 def test_the_table_has_a_column_of_fresh_seeds_and_a_row_of_the_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,17 +113,39 @@ def test_the_table_has_a_column_of_fresh_seeds_and_a_row_of_the_default(capsys: 
     lines = [re.sub(" {2,}", "|", line.strip()) for line in capsys.readouterr().out.splitlines()]
     assert [line for line in lines if line.startswith(("setting", "rate", "the default"))] == [
         "setting|train loss|test loss|fresh seeds",
-        "rate=1|0.2000|0.2000|0.105 ± 0.0129",
+        "rate=1|0.2000|0.2000|0.105 ± 0.013",
         "rate=0.1|0.3000|0.3000",
         "rate=10|0.4000|0.4000|diverged every time",
-        "the default|0.505 ± 0.0129",
+        "the default|0.505 ± 0.013",
     ]
+
+
+def test_where_one_fresh_seed_fails_the_next_setting_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """The mean of the chosen one is then far above the others, and scatters too much to be told from them."""
+    results = asked_again([0.3, 0.2, 0.4], {"1": [*[0.1] * 9, 20.0], "0.1": [*MIDDLE, *MIDDLE], "": HIGH})
+    assert verdict(results) == [
+        "Chosen: rate=1, test/loss 2.1 ± 6.3 over 10 fresh seeds.",
+        "They do not tell it from rate=0.1 (0.205 ± 0.012) and the default (0.505 ± 0.013).",
+        "First by the fresh seeds, though: rate=0.1.",
+        "The default: 0.505 ± 0.013.",
+    ]
+    assert first_command(results) == ("First setting", "python -m nnexp rate=0.1")
+    show_answer(results)
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith(" rate")]
+    assert rows == ["rate=0.1", "rate=1", "rate=10"]
+
+
+def test_a_run_under_two_names_has_one_row() -> None:
+    results = asked_again([0.3, 0.2, 0.4], {"1": LOW, "": LOW})
+    twice = tuple(replace(run, config_hash=f"{run.value('seed')}") for run in results.fresh)
+    _, rows = runs_table(replace(results, fresh=twice))
+    assert [row[0] for row in rows] == ["rate=0.1", "rate=1", "rate=10", *[f"rate=1 seed={seed}" for seed in "1234"]]
 
 
 def test_differences_that_do_not_matter_are_none() -> None:
     results = replace(asked_again([0.3, 0.2, 0.4], {"1": LOW, "0.1": MIDDLE, "10": HIGH}), matters=0.2)
     assert verdict(results) == [
-        "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds.",
+        "Chosen: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds.",
         "rate=1 and rate=0.1: no difference that matters, all within 0.2 of the first.",
     ]
 

@@ -21,6 +21,7 @@ from nnexp.data.csv import Csv, Heart
 from nnexp.data.dataset import ROWS_AT_A_TIME, Collection, Data, Part, Scaling, Table, TableDataset, fit_scaling, noisy
 from nnexp.data.digits import Digits
 from nnexp.data.mnist1d import MNIST1D
+from nnexp.data.noise import Noise
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
 from tests.conftest import CommandLine, needs
@@ -38,7 +39,7 @@ CLASSIFICATIONS: list[TableDataset] = [
     MNIST1D(examples=400),
     Heart(),
 ]
-REGRESSIONS: list[TableDataset] = [Diabetes(), Sine(), Sine(noise=0.1)]
+REGRESSIONS: list[TableDataset] = [Diabetes(), Sine(), Sine(noise=0.1), Noise(standardize=True)]
 """Every table, by kind; a new one adds an entry."""
 
 

@@ -52,8 +52,8 @@ class Sharpness(Diagnostic):
 class GradientNoise(Diagnostic):
     """How noisy gradients are: the trace of the covariance of those of single examples, over the square of their mean.
 
-    It is the batch size from which on a larger one brings little. Of a part of the examples it is a rough estimate: late
-    in a training, few of them have most of the gradient.
+    It is the batch size from which on a larger one brings little. Of a part of the examples it is a rough estimate, for
+    late in a training few of them have most of the gradient.
 
     References:
         McCandlish et al., An Empirical Model of Large-Batch Training, arXiv 1812.06162, equation 2.9.

@@ -335,3 +335,29 @@ def test_a_linear_network_has_the_curvature_of_its_data() -> None:
     view = viewed(data, recipe_of((Dense(1, bias=False), Activate(Identity())), MeanSquaredError()))
     x = data.train.x
     assert Sharpness(tolerance=1e-6).look(view)[0] == pytest.approx(np.linalg.eigvalsh(2 * x.T @ x / len(x))[-1])
+
+
+def test_a_sweep_ranks_and_records_what_is_seen(nnexp: CommandLine) -> None:
+    """With MLflow: no point where there was no look, all that there were."""
+    done = nnexp(
+        *(
+            "-m",
+            "optimizer.learning_rate=0.1,0.3",
+            "trainer.epochs=5",
+            "sweep.metric=max/train/sharpness",
+            "sweep.confirm=0",
+        ),
+        *(
+            "trainer.diagnostics=[sharpness]",
+            "trainer.diagnose_every=2",
+            "sweep.figures=[{curves: {y: train/sharpness}}]",
+        ),
+    )
+    assert done.returncode == 0, done.stderr
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{nnexp.folder}/outputs/mlflow.db")
+    runs = [run for one in client.search_experiments() for run in client.search_runs([one.experiment_id])]
+    points = [client.get_metric_history(run.info.run_id, "train/sharpness") for run in runs]
+    assert [[point.step for point in curve] for curve in points if curve] == [[0, 2, 4], [0, 2, 4]]
+    assert all(point.value > 0 for curve in points for point in curve)

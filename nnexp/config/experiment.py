@@ -1,6 +1,6 @@
 """The root of every config: the components of one run, built and checked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -17,8 +17,9 @@ from nnexp.nn.losses import CrossEntropy, KullbackLeibler, Loss, snake_case
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
+from nnexp.training.diagnostic import every_layer
 from nnexp.training.early_stopping import watched_metric
-from nnexp.training.evaluator import metric_names
+from nnexp.training.evaluator import all_names, metric_names
 from nnexp.training.metrics import no_such_metric
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
@@ -65,6 +66,7 @@ class Experiment(Component):
         names = metric_names(data, self.trainer.metrics)
         if self.trainer.early_stopping is not None:
             watched_metric(self.trainer.early_stopping, names)
+        names = all_names(data, self.trainer, layers)
         if self.trainer.stop is not None and self.trainer.stop.metric not in names:
             raise UserError(no_such_metric("trainer.stop.metric", self.trainer.stop.metric, names))
         self._check_batches(layers, len(data.train))
@@ -111,10 +113,3 @@ class Experiment(Component):
                 "architecture.parametrization=maximal_update: must have weights of variance 1 / fan_in, "
                 "initializer=he_normal or lecun_normal or the like, or be standard"
             )
-
-
-def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """Yield layers and the layers within them."""
-    for layer in layers:
-        yield layer
-        yield from every_layer(layer.children())

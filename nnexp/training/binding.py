@@ -18,8 +18,9 @@ from nnexp.optim.optimizers import Optimizer, State
 from nnexp.optim.regularization import Regularization
 from nnexp.training.batches import DropoutNoise, Examples
 from nnexp.training.compiled.runs import Belongings, Pair
+from nnexp.training.dual import Dual
 from nnexp.training.stacking import taken
-from nnexp.training.step import BoundStep, ThetaBlock, descend
+from nnexp.training.step import BoundStep, ThetaBlock, descend, mean_loss_gradient
 from nnexp.training.tape import N, OfOneRun, Results, View
 
 BLOCK_BYTES = 256 * 1024
@@ -226,6 +227,29 @@ def bound_optimizer(gradient: Array, read: View, change: View, *, stack: StackAr
     state = {name: change(array) for name, array in stack.optimizer_state.items()}
     gradient, number = read(gradient), read(np.array(1.0))
     return lambda: {"direction": stack.optimizer.update(gradient, state, number) * 1}
+
+
+def bound_curvature(
+    read: View, _: View, *, stack: StackArrays, examples: Examples, direction: Array
+) -> Callable[[], Results]:
+    """Return a function without arguments that multiplies the Hessian of the mean loss by a direction of every run."""
+    theta, along, statistics = read(stack.theta), read(direction), read(stack.statistics)
+    examples = bound_examples(examples, read)
+
+    def call() -> Results:
+        gradient = Dual(np.zeros_like(theta), np.zeros_like(theta))
+        network = Network(
+            stack.layers,
+            stack.layout,
+            cast("Array", Dual(theta, along)),
+            statistics=cast("Array", Dual(statistics.copy(), np.zeros_like(statistics))),
+            gradient=cast("Array", gradient),
+        )
+        z = network.forward(examples.rows(), training=True)
+        network.backward(mean_loss_gradient(stack.loss, z, examples))
+        return {"product": gradient.slope}
+
+    return call
 
 
 def bound_examples(examples: Examples, read: View) -> Examples:

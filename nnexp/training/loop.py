@@ -19,12 +19,14 @@ from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
 from nnexp.training.active_runs import ActiveRuns, Observer, unobserved
 from nnexp.training.batches import BatchBuffers, Examples, Rows, Sampler, count_of
+from nnexp.training.diagnostics import Sharpness
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
-from nnexp.training.layer_watch import LayerWatch
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.stacking import parts
 from nnexp.training.trainer import Round, Trainer
+from nnexp.training.view import View
+from nnexp.training.watch import Watch
 
 Pause = Callable[[int], bool]
 """Returns whether to pause, given the number of steps done."""
@@ -109,10 +111,15 @@ class Training:
         self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
+        if recipes[0].optimizer.unit is not None:
+            sharpness = Sharpness().look(View(self._stack, self._examples, data.task))
+            self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(dtype)
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
-        self._active = ActiveRuns(len(recipes), trainer, self._evaluator.names, observe)
         self._rounds = trainer.rounds(len(self._examples))
-        self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
+        times = [this.time for this in self._rounds] if watch_layers else []
+        self._watch = Watch(self._stack, trainer, self._examples, data.task, times=times)
+        names = [*self._evaluator.names, *self._watch.names]
+        self._active = ActiveRuns(len(recipes), trainer, names, observe)
         self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
         self._together, self._longest = 2, max(this.steps for this in self._rounds)
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
@@ -127,7 +134,8 @@ class Training:
             every: It is called at least after every multiple of so many steps, and several times in a second.
         """
         if not self.steps and not self._active.begun:
-            self._active.begin(self._stack, self._evaluator.start(self._stack, self._examples))
+            row = self._evaluator.start(self._stack, self._examples)
+            self._active.begin(self._stack, row, self._watch.row(self._stack))
         while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]
             if time is not None and this.time > time:
@@ -193,7 +201,8 @@ class Training:
         """Evaluate the stack after a round, and go on with the runs that neither diverged nor stopped."""
         losses, row = self._evaluator.evaluate(self._stack, trained.logits, trained.seen, fully=this.evaluated)
         self._stack.observe(row)
-        staying = self._active.after_round(this, self._stack, losses, row)
+        seen = self._watch.row(self._stack, diagnosed=this.diagnosed) if this.evaluated else {}
+        staying = self._active.after_round(this, self._stack, losses=losses, row=row, seen=seen)
         self._watch.end(this, self._stack, staying)
         self._keep(staying)
 

@@ -106,6 +106,7 @@ class Stack(StackArrays):
         for slot in self.layout.parameters:
             if slot.start != "weight" and not first.regularization.biases:
                 self.penalised[slot.begin : slot.end] = 0
+        self.learning_rate_unit: Array | float = 1.0
         self.factors = None
         if first.base_width is not None:
             factors = learning_rate_factors(self.layout, first.base_width, adaptive=first.optimizer.adaptive)
@@ -157,7 +158,7 @@ class Stack(StackArrays):
         """Set the learning rates of the next steps; with a schedule per step, it is called before each of them."""
         self._time = time
         factor = self.schedule.factor(time, self.schedule_state)
-        self.learning_rate[:] = np.multiply(self.optimizer.learning_rate, factor)
+        self.learning_rate[:] = np.multiply(self.optimizer.learning_rate, factor) * self.learning_rate_unit
 
     def step(self, batch: Examples) -> Array:
         """Make a step with a batch, see `descend`; return the logits from before the step.
@@ -262,5 +263,7 @@ class Stack(StackArrays):
         self.layers = [taken(layer, runs) for layer in self.layers]
         self.loss, self.optimizer = taken(self.loss, runs), taken(self.optimizer, runs)
         self.regularization, self.schedule = taken(self.regularization, runs), taken(self.schedule, runs)
+        if isinstance(self.learning_rate_unit, np.ndarray):
+            self.learning_rate_unit = self.learning_rate_unit[runs]
         self._dropout.keep(runs)
         self._bind()

@@ -62,6 +62,11 @@ def use(option: Path) -> list[str]:
         return ["architecture=layers", f"architecture.hidden=[dense,{option.stem}]"]
     if option.parent.name == "figure":
         return [f"sweep.figures=[{option.stem}]"]
+    if option.parent.name == "diagnostic":
+        return [
+            f"trainer.diagnostics=[{option.stem}]",
+            *(["architecture.activation=relu"] * (option.stem == "dead_units")),
+        ]
     return [override(option), *NEEDS.get(override(option), [])]
 
 
@@ -73,6 +78,8 @@ def of_option(option: Path) -> object:
             (figure,) = sweep_options(compose("config", use(option))).figures or ()
         return figure
     experiment = compose_experiment(use(option))
+    if option.parent.name == "diagnostic":
+        return experiment.trainer.diagnostics[0]
     if option.parent.name == "layer":
         assert isinstance(experiment.architecture, Layers)
         return experiment.architecture.hidden[1]

@@ -22,7 +22,7 @@ def main() -> None:
         name, arguments = command_of(sys.argv[1:])
         meanwhile("Starting")
         if name == "train":
-            gc.disable()  # until a run ends or a sweep begins: start-up makes only what is kept, and is faster without
+            gc.disable()  # until a sweep begins: a run makes only what is kept, and is faster without
         import_module(f"nnexp.commands.{name}").main(arguments)
 
 

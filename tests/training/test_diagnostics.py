@@ -44,7 +44,7 @@ from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import EarlyStopping, Trainer
 from nnexp.training.view import View
-from tests.conftest import make_data, make_data_for
+from tests.conftest import CommandLine, make_data, make_data_for
 from tests.nn.test_activations import ACTIVATIONS
 from tests.nn.test_losses import LOSSES
 from tests.training.test_checkpoint import at

@@ -98,7 +98,7 @@ class Trainer(Component):
     metrics: tuple[MetricName, ...] | None = None
     snapshots: tuple[Moment, ...] | str = ()
     early_stopping: EarlyStopping | None = None
-    stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field
+    stop: Stop | None = added(default=None)
     checkpoint_every: Count | None = None
     report_every: Count | None = None
     max_seconds: Positive | None = None

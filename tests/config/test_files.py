@@ -28,8 +28,8 @@ HEART = Path(csv.__file__).with_name("tables") / "heart.csv"
 CLASSES, NUMBERS = ["loss=sparse_categorical_cross_entropy"], ["loss=mean_squared_error"]
 EMBEDDING = ["architecture.outputs=2", "dataset.count=50"]
 NEEDS = {
-    **{f"dataset={name}": CLASSES for name in ("digits", "iris", "wine", "spiral", "mnist1d")},
-    **{f"dataset={name}": NUMBERS for name in ("sine", "diabetes")},
+    **{f"dataset={name}": CLASSES for name in ("digits", "iris", "wine", "spiral", "mnist1d", "modular")},
+    **{f"dataset={name}": NUMBERS for name in ("sine", "diabetes", "teacher", "polynomial")},
     "dataset=csv": [f"dataset.path={HEART}", "dataset.missing=median"],
     "dataset=pairs": ["loss=contrastive", *EMBEDDING],
     "dataset=triplets": ["loss=triplet", *EMBEDDING],

@@ -14,7 +14,7 @@ from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, Swe
 from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
 from nnexp.config.overrides import command, without
 from nnexp.core.component import Array
-from nnexp.report.rows import figures, number
+from nnexp.report.rows import figures, number, with_spread
 from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.story import TRAINING_LOSS, Story, story_of
@@ -350,12 +350,10 @@ def story(run: SweepRun) -> Story | None:
 
 
 def spread(values: Sequence[float]) -> str:
-    """Return a mean, with the standard deviation of several values; four decimals, or more where those are all 0."""
-    if not values:
-        return ""
-    mean, deviation = number(fmean(values)), stdev(values) if len(values) > 1 else 0.0
-    written = number(deviation) if deviation == 0 or float(number(deviation)) else f"{deviation:.0e}"
-    return f"{mean} ± {written}" if len(values) > 1 else mean
+    """Return a mean, with the standard deviation of several values."""
+    if len(values) > 1:
+        return with_spread(fmean(values), stdev(values))
+    return number(values[0]) if values else ""
 
 
 def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]]]:

@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
-from nnexp.report.rows import figures
+from nnexp.report.rows import figures, with_spread
 
 SIGNIFICANT, POWER = 0.05, 0.8
 """How often equal settings may be told apart, and how often different ones have to be for "would show"."""
@@ -60,8 +60,8 @@ class Measured:
 
     @property
     def written(self) -> str:
-        """Return the mean, and the deviation of several values, with three significant digits."""
-        return figures(self.mean) + (f" ± {figures(self.deviation)}" if len(self.values) > 1 else "")
+        """Return the mean, and the deviation of several values."""
+        return with_spread(self.mean, self.deviation) if len(self.values) > 1 else figures(self.mean)
 
     @property
     def repeats(self) -> int:

@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from nnexp.config.command_line import check_words, quoted, with_quoted_texts
 from nnexp.config.experiment import Experiment
-from nnexp.config.hydra_errors import refusal
+from nnexp.config.hydra_errors import one_line, refusal
 from nnexp.config.known_keys import unknown_key
 from nnexp.config.search_path import folder, register
 from nnexp.core.build import Node, Options, build
@@ -113,7 +113,7 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
     try:
         content = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(str(error).splitlines()[0]) from error
+        raise UserError(one_line(error)) from error
     run = {key: value for key, value in cast("Node", content).items() if key != SWEEP}
     try:
         return build(run, Experiment, options=options or options_of)

@@ -9,7 +9,14 @@ from traceback import walk_tb
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 from omegaconf import DictConfig
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException, ValidationError
+from omegaconf.errors import (
+    ConfigAttributeError,
+    ConfigKeyError,
+    GrammarParseError,
+    InterpolationResolutionError,
+    OmegaConfBaseException,
+    ValidationError,
+)
 
 from nnexp.config.command_line import FLAGS
 from nnexp.config.hydra_internals import known_functions
@@ -76,7 +83,13 @@ def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
         return no_such_option(group, name, known) if known else _first_line(error)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {_wrong_value(error, overrides)}"
+    if isinstance(error, InterpolationResolutionError) and error.full_key:
+        reason = str(error).splitlines()[0]
+        return f"{error.full_key}: must refer to what there is ({reason}); a text with ${{...}} is typed \\${{...}}"
     cause, text = error.__cause__, str(error)
+    if isinstance(error, GrammarParseError) or isinstance(cause, GrammarParseError):
+        blamed = next((override for override in overrides if "${" in override), "a config")
+        return f"{blamed}: must refer to a key, as ${{seed}}, or have a backslash before its dollar sign"
     if isinstance(cause, (ConfigKeyError, ConfigAttributeError)) and isinstance(cause.parent_node, DictConfig):
         typed = re.match(r"Could not override '([^']*)'", text)
         key = max(str(cause.full_key), typed[1] if typed else "", key=len)

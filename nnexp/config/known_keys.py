@@ -131,7 +131,8 @@ def _keys_of(kind: type[Component], prefix: str, chosen: Mapping[str, str]) -> d
             default = chosen.get(key, option) == option  # that of an activation is no matter
             for inside, known in _keys_of(one, f"{key}.", chosen).items():
                 before = found.get(inside, Known(default=False))
-                options = (*before.options, f"{key.replace('.', '/')}={option}")
+                which = known.options or [f"{key.replace('.', '/')}={option}"]  # the innermost says most
+                options = [*dict.fromkeys([*before.options, *which])]
                 found[inside] = replace(known, options=options, default=default or before.default)
     return found
 

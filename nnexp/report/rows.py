@@ -1,10 +1,14 @@
 """Turns the results of a run into rows of tables and a line, for the terminal and for reports."""
 
+import math
+
 from nnexp.training.history import History
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 
 DECIMALS_MATTER = 10_000
 """A number below this is written with four decimals."""
+MOST_DECIMALS = 6
+"""A spread that needs more decimals is written in powers of ten."""
 
 
 def summary(history: History, diverged_step: int | None, final_time: int | None) -> str:
@@ -28,6 +32,8 @@ def metric_rows(history: History, predictions: Predictions | None, final_time: i
     best, last, unit = history.best(), len(history) - 1, history.unit
     final = history.place(final_time)
     moments = {f"{unit} {history.times[last]}": last, f"best {unit} {history.times[best]}": best}
+    if best == last:
+        moments = {f"{unit} {history.times[last]}, the best": last}
     if final not in (-1, last):
         moments = {
             f"restored {unit} {final_time}": final,
@@ -63,6 +69,18 @@ def error_rows(predictions: NumberPredictions) -> list[tuple[str, ...]]:
 def figures(value: float) -> str:
     """Return a number with three significant digits."""
     return f"{value:#.3g}".rstrip(".") if value else "0"
+
+
+def with_spread(mean: float, deviation: float) -> str:
+    """Return a mean and a standard deviation: two significant digits of the deviation, and as many decimals of both."""
+    if not deviation:
+        return f"{figures(mean)} ± 0"
+    if not math.isfinite(deviation) or max(abs(mean), deviation) >= DECIMALS_MATTER:
+        return f"{figures(mean)} ± {figures(deviation)}"
+    decimals = max(0, 1 - int(f"{deviation:.1e}".partition("e")[2]))
+    if decimals > MOST_DECIMALS:
+        return f"{number(mean)} ± {deviation:.0e}"
+    return f"{mean:.{decimals}f} ± {deviation:.{decimals}f}"
 
 
 def cell(value: object) -> object:

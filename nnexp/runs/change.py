@@ -1,4 +1,4 @@
-"""Did my change help? A run beside the last one like it, and the command that asks both again with more seeds."""
+"""Did my change help? A run beside the one most like it, and the command that asks both again with more seeds."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -21,14 +21,14 @@ DEFAULT_OUTPUT_DIR, SEED, LOSS = "outputs", "seed", "loss"
 
 
 def beside_the_last(folder: Path, record: RunRecord, summary: RunSummary, output_dir: Path) -> list[str]:
-    """Return what differs from the last finished run of the same data and metrics, and both scores; nothing without.
+    """Return what differs from the run most like it, of the same data and metrics, and both scores; nothing without.
 
     One seed shows nothing, so the command that repeats both comes with it.
     """
-    found = _last_like(folder, record, summary, output_dir)
-    if found is None or not summary.final:
+    others = [] if not summary.final else _others_like(folder, record, summary, output_dir)
+    if not others:
         return []
-    earlier, before = found
+    earlier, before = min(others, key=lambda other: len(_differences(record.parameters, other[0].parameters)))
     different = _differences(record.parameters, earlier.parameters)
     part, losses_differ = (
         chosen_by(summary.final).partition("/")[0],
@@ -41,17 +41,18 @@ def beside_the_last(folder: Path, record: RunRecord, summary: RunSummary, output
     more = len(different) - MOST_KEYS
     told = "; ".join([*changed, *(["1 more key" if more == 1 else f"{more} more keys"] if more > 0 else []), *scores])
     if different.keys() == {SEED}:
-        return [f"Beside the last run like it: {told}. Only the seed differs, so that is chance."]
+        return [f"Beside the run most like it: {told}. Only the seed differs, so that is chance."]
     where = [] if relative(output_dir) == DEFAULT_OUTPUT_DIR else ["--output-dir", relative(output_dir)]
     both = [one.config_hash[:HASH_LETTERS] for one in (earlier, record)]
     again = command("compare", *both, "--seeds", "10", *where)
-    return [f"Beside the last run like it: {told}.", f"One seed shows nothing; to ask ten: {again}"]
+    return [f"Beside the run most like it: {told}.", f"One seed shows nothing; to ask ten: {again}"]
 
 
-def _last_like(
+def _others_like(
     folder: Path, record: RunRecord, summary: RunSummary, output_dir: Path
-) -> tuple[RunRecord, RunSummary] | None:
-    """Return the newest of the other finished runs of the same data and metrics with another config."""
+) -> list[tuple[RunRecord, RunSummary]]:
+    """Return the other finished runs of the same data and metrics with another config, the newest first."""
+    like = list[tuple[RunRecord, RunSummary]]()
     others = [other for other in listed(output_dir) if other.parent == folder.parent and other != folder]
     for other in others[:NEWEST]:
         known = read_record(other)
@@ -63,8 +64,8 @@ def _last_like(
             and before.data_digest == summary.data_digest
             and before.final.keys() == summary.final.keys()
         ):
-            return known, before
-    return None
+            like.append((known, before))
+    return like
 
 
 def _differences(now: Mapping[str, object], before: Mapping[str, object]) -> dict[str, tuple[str, str]]:

@@ -30,7 +30,7 @@ def asked_again(chosen: Sequence[float], fresh: dict[str, Sequence[float | None]
     return replace(results, fresh=tuple(replace(run, fresh=True, config_hash=str(run.job)) for run in again))
 
 
-CHOSEN = "rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds"
+CHOSEN = "rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds"
 LOW, MIDDLE, HIGH = (0.1, 0.11, 0.12, 0.09), (0.2, 0.21, 0.22, 0.19), (0.5, 0.51, 0.52, 0.49)
 
 
@@ -39,48 +39,48 @@ LOW, MIDDLE, HIGH = (0.1, 0.11, 0.12, 0.09), (0.2, 0.21, 0.22, 0.19), (0.5, 0.51
     [
         (
             {"1": LOW, "0.1": MIDDLE, "10": HIGH},
-            ["Best: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds, better than the next 2 (p < .05 for each)."],
+            ["Best: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds, better than the next 2 (p < .05 for each)."],
         ),
         (
             {"1": LOW, "": HIGH},
             [
-                "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds.",
-                "The default: 0.505 ± 0.0129.",
+                "Chosen: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds.",
+                "The default: 0.505 ± 0.013.",
             ],
         ),
         (
             {"1": MIDDLE, "0.1": LOW, "": (None, None, None, None)},
             [
-                "Chosen: rate=1, test/loss 0.205 ± 0.0129 over 4 fresh seeds.",
-                "rate=0.1 (0.105 ± 0.0129) is better (p < .05).",
+                "Chosen: rate=1, test/loss 0.205 ± 0.013 over 4 fresh seeds.",
+                "rate=0.1 (0.105 ± 0.013) is better (p < .05).",
                 "The default: diverged every time.",
             ],
         ),
         (
             {"1": LOW[:2], "0.1": HIGH[:2]},
             [
-                "Chosen: rate=1, test/loss 0.105 ± 0.00707 over 2 fresh seeds.",
+                "Chosen: rate=1, test/loss 0.1050 ± 0.0071 over 2 fresh seeds.",
                 "So few fresh seeds claim nothing: sweep.confirm=10.",
             ],
         ),
         (
             {"1": (*LOW, *[None] * 6), "0.1": (*MIDDLE, *MIDDLE, *MIDDLE[:2])},
             [
-                "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds (6 more diverged).",
-                "They do not tell it from rate=0.1 (0.205 ± 0.0108).",
+                "Chosen: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds (6 more diverged).",
+                "They do not tell it from rate=0.1 (0.205 ± 0.011).",
             ],
         ),
         (
             {"1": LOW, "0.1": (0.5, *[None] * 9), "10": (0.51, 0.9, *[None] * 8), "": MIDDLE},
             [
                 f"Best: {CHOSEN}, better than the next 2 and the default (p < .05 for each).",
-                "The default: 0.205 ± 0.0129.",
+                "The default: 0.205 ± 0.013.",
             ],
         ),
         (
             {"1": LOW[:3], "0.1": (0.19, None, None), "10": HIGH},
             [
-                "Chosen: rate=1, test/loss 0.110 ± 0.0100 over 3 fresh seeds.",
+                "Chosen: rate=1, test/loss 0.110 ± 0.010 over 3 fresh seeds.",
                 "They do not tell it from rate=0.1 (0.190 (2 diverged)).",
             ],
         ),
@@ -108,17 +108,17 @@ def test_the_table_has_a_column_of_fresh_seeds_and_a_row_of_the_default(capsys: 
     lines = [re.sub(" {2,}", "|", line.strip()) for line in capsys.readouterr().out.splitlines()]
     assert [line for line in lines if line.startswith(("setting", "rate", "the default"))] == [
         "setting|train loss|test loss|fresh seeds",
-        "rate=1|0.2000|0.2000|0.105 ± 0.0129",
+        "rate=1|0.2000|0.2000|0.105 ± 0.013",
         "rate=0.1|0.3000|0.3000",
         "rate=10|0.4000|0.4000|diverged every time",
-        "the default|0.505 ± 0.0129",
+        "the default|0.505 ± 0.013",
     ]
 
 
 def test_differences_that_do_not_matter_are_none() -> None:
     results = replace(asked_again([0.3, 0.2, 0.4], {"1": LOW, "0.1": MIDDLE, "10": HIGH}), matters=0.2)
     assert verdict(results) == [
-        "Chosen: rate=1, test/loss 0.105 ± 0.0129 over 4 fresh seeds.",
+        "Chosen: rate=1, test/loss 0.105 ± 0.013 over 4 fresh seeds.",
         "rate=1 and rate=0.1: no difference that matters, all within 0.2 of the first.",
     ]
 

@@ -45,7 +45,7 @@ def test_a_spread_is_the_mean_and_the_standard_deviation(values: list[float]) ->
 
 
 def test_a_spread_is_0_only_where_nothing_varies() -> None:
-    assert spread([0.1, 0.1, 0.1]) == "0.1000 ± 0.0000"
+    assert spread([0.1, 0.1, 0.1]) == "0.100 ± 0"
     assert spread([0.69315, 0.69316]) == "0.6932 ± 7e-06"
 
 
@@ -54,12 +54,12 @@ BETTER = "better than the other (p < .05). Next: x=b, 0.990 behind; the first wi
 VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     (
         {"a": [0.10, 0.11, 0.12], "b": [1.0, 1.1, 1.2]},
-        [f"Best: x=a, test/loss 0.110 ± 0.0100 over 3 seeds, {BETTER}"],
+        [f"Best: x=a, test/loss 0.110 ± 0.010 over 3 seeds, {BETTER}"],
     ),
     (
         {"a": [1.0, 1.1, 1.2], "b": [0.9, 1.0, 1.2], "c": [9.0, 9.1, 9.2]},
         [
-            "Lowest: x=b, test/loss 1.03 ± 0.153 over 3 seeds. Next: x=a, 0.0667 behind; the first wins 6 of 9 pairs.",
+            "Lowest: x=b, test/loss 1.03 ± 0.15 over 3 seeds. Next: x=a, 0.0667 behind; the first wins 6 of 9 pairs.",
             "Not told apart by these seeds: x=b and x=a could be best.",
             "They would show a difference of 0.420; that of the first two takes about 60 seeds each.",
         ],
@@ -67,7 +67,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     (
         {"a": [1.0, 1.5, 2.0], "b": [1.001, 1.501, 2.001]},
         [
-            "Lowest: x=a, test/loss 1.50 ± 0.500 over 3 seeds. Next: x=b, 0.00100 behind; the first wins 6 of 9 pairs.",
+            "Lowest: x=a, test/loss 1.50 ± 0.50 over 3 seeds. Next: x=b, 0.00100 behind; the first wins 6 of 9 pairs.",
             "Not told apart by these seeds: x=a and x=b could be best.",
             "They would show a difference of 1.54; that of the first two takes more than 1,000 seeds each.",
         ],
@@ -90,7 +90,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     (
         {"a": [1.0, 1.1, 1.2], "b": [1.2, 1.3, 1.42]},  # p = .03 on one side, .06 on both
         [
-            "Lowest: x=a, test/loss 1.10 ± 0.100 over 3 seeds. Next: x=b, 0.207 behind; the first wins 8.5 of 9 pairs.",
+            "Lowest: x=a, test/loss 1.10 ± 0.10 over 3 seeds. Next: x=b, 0.207 behind; the first wins 8.5 of 9 pairs.",
             "Not told apart by these seeds: x=a and x=b could be best.",
             "They would show a difference of 0.324; that of the first two takes about 6 seeds each.",
         ],
@@ -105,7 +105,7 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     ),
     (
         {"a": [0.10, 0.11, 0.12], "b": [1.0, 1.1, 1.2], "c": [5.0, nan, nan], "d": [nan, nan, nan]},
-        [f"Best: x=a, test/loss 0.110 ± 0.0100 over 3 seeds, {BETTER}".replace("the other (p < .05)", OTHERS)],
+        [f"Best: x=a, test/loss 0.110 ± 0.010 over 3 seeds, {BETTER}".replace("the other (p < .05)", OTHERS)],
     ),
     (
         {"a": [0.10, 0.11, 0.12], "c": [0.05, nan, nan]},
@@ -113,14 +113,14 @@ VERDICTS: list[tuple[dict[str, list[float]], list[str]]] = [
     ),
     (
         {"a": [0.1, 0.3], "b": [1.0, 1.2]},
-        ["Lowest: x=a, test/loss 0.200 ± 0.141 over 2 seeds. Next: x=b, 0.900 behind."],
+        ["Lowest: x=a, test/loss 0.20 ± 0.14 over 2 seeds. Next: x=b, 0.900 behind."],
     ),
     ({"c": [0.3], "a": [0.1], "b": [0.2]}, ["Lowest: x=a, test/loss 0.100. Next: x=b, 0.100 behind."]),
-    ({"a": [nan, nan], "b": [5.0, 7.0]}, ["Lowest: x=b, test/loss 6.00 ± 1.41 over 2 seeds."]),
+    ({"a": [nan, nan], "b": [5.0, 7.0]}, ["Lowest: x=b, test/loss 6.0 ± 1.4 over 2 seeds."]),
     (
         {"a": [*[nan] * 9, 1.0, 1.1, 1.2], "b": [2.0, 2.1, 2.2]},
         [
-            "Lowest: x=a, test/loss 1.10 ± 0.100 over 3 seeds. Next: x=b, 1.00 behind; the first wins all 9 pairs.",
+            "Lowest: x=a, test/loss 1.10 ± 0.10 over 3 seeds. Next: x=b, 1.00 behind; the first wins all 9 pairs.",
             "x=a diverged 9 of 12 times, x=b 0 of 3: it is not called best.",
         ],
     ),
@@ -137,7 +137,7 @@ def test_the_verdict(losses: dict[str, list[float]], said: list[str]) -> None:
 
 
 def test_what_is_not_ruled_out_because_it_scatters_is_called_so() -> None:
-    said = "x=b (0.403 ± 0.454) scatters too much to be ruled out by so few."
+    said = "x=b (0.40 ± 0.45) scatters too much to be ruled out by so few."
     for values, scatters in (([0.01, 0.3, 0.9], True), ([0.104, 0.105, 0.100], False), ([5.0, 6.0, 7.0], False)):
         outs = [summary(0.001, value) for value in (0.101, 0.102, 0.103, *values)]
         lines = verdict(results_of(grid(x=["a", "b"], seed=[0, 1, 2]), outs))
@@ -169,7 +169,7 @@ def test_who_gets_to_a_level_earlier_but_less_often_is_named() -> None:
     path = "time_to/test/loss/0.2"
     runs = [replace(run, readings={path: time}) for run, time in zip(results.runs, times, strict=True)]
     assert verdict(replace(results, runs=tuple(runs))) == [
-        "Lowest: a=1, time to test/loss 0.2: 14.0 ± 1.00 epochs over 3 seeds.",
+        "Lowest: a=1, time to test/loss 0.2: 14.0 ± 1.0 epochs over 3 seeds.",
         "a=1 got there most often; a=2 was earlier, but in 1 of 3 runs.",
     ]
 
@@ -188,7 +188,7 @@ def test_differences_that_are_shown_and_do_not_matter_make_no_best() -> None:
     assert verdict(results)[0].startswith("Best: x=a, ")
     assert verdict(replace(results, matters=0.0001))[0].startswith("Best: x=a, ")
     assert verdict(replace(results, matters=0.005)) == [
-        "Lowest: x=a, test/loss 1.00 ± 0.000100 over 3 seeds. Next: x=b, 0.00100 behind; the first wins all 9 pairs.",
+        "Lowest: x=a, test/loss 1.00010 ± 0.00010 over 3 seeds. Next: x=b, 0.00100 behind; the first wins all 9 pairs.",
         "x=a and x=b: no difference that matters, all within 0.005 of the first.",
     ]
 

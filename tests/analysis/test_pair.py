@@ -48,10 +48,10 @@ def test_the_line_and_the_p_are_those_of_welch() -> None:
     found = pair(LOW, HIGH)
     assert found.p == pytest.approx(ttest_ind(LOW, HIGH, equal_var=False).pvalue)
     assert found.line == (
-        "A is better: test/loss 1.01 ± 0.0854 of A, 2.01 ± 0.0854 of B; p < .001, A wins 16 of 16 pairs."
+        "A is better: test/loss 1.012 ± 0.085 of A, 2.013 ± 0.085 of B; p < .001, A wins 16 of 16 pairs."
     )
     assert pair(LOW, (), lost=(0, 4)).line == (
-        "A is better: test/loss 1.01 ± 0.0854 of A, none (4 of 4 diverged) of B."
+        "A is better: test/loss 1.012 ± 0.085 of A, none (4 of 4 diverged) of B."
     )
     differing = Pair(Measured("A", LOW), Measured("B", HIGH), None, 1)
     assert differing.line == "Not shown which is better: their losses or data differ, so that no metric compares them."

@@ -207,5 +207,5 @@ def test_a_level_that_was_never_reached_is_no_number_and_comes_last() -> None:
     assert [(setting.name, setting.scores(path)) for setting in results.ranked] == [("x=a", [2.0, 2.0]), ("x=b", [1.0])]
     assert "Lowest: x=a, time to test/loss 1: 2.00 ± 0 epochs over 2 seeds." in verdict(results)
     (_, *rows) = settings_table(results, results.settings)
-    assert [row[-1] for row in rows[0]] == ["2.0000 ± 0.0000", "1.0000", ""]
+    assert [row[-1] for row in rows[0]] == ["2.00 ± 0", "1.0000", ""]
     assert [row[path] for row in csv.DictReader(runs_csv(results).splitlines())] == ["2.0", "2.0", "1.0", "", "", ""]

@@ -16,6 +16,7 @@ UNKNOWN: list[tuple[str, list[str], str]] = [
     ("eps", ROOT, "did you mean optimizer.epsilon (with optimizer=adam)?"),
     ("optimizer.momentum", ["learning_rate"], "no such key here, but with optimizer=momentum or optimizer=nesterov"),
     ("architecture.depth", ["hidden", "dropout"], "no such key here, but with architecture=uniform"),
+    ("architecture.activation.approximate", [], "no such key here, but with architecture/activation=gelu"),
     ("architecture.layers", ["hidden", "_target_"], "did you mean architecture.hidden?"),
     ("trainer.early_stopping.patience", [], "its value in trainer.early_stopping={patience: ...}"),
     ("trainer.regularization.dropout", ["l1", "l2"], "did you mean architecture.dropout?"),

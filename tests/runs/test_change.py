@@ -1,4 +1,4 @@
-"""Did my change help? A run ends with the last run like it."""
+"""Did my change help? A run ends with the run most like it."""
 
 import json
 import shlex
@@ -9,7 +9,7 @@ from tests.conftest import Finished
 
 Typed = Callable[..., Finished]
 SHORT = ("trainer.epochs=3", "architecture.hidden=[4]", "figures=false", "tracking=none")
-BESIDE, AGAIN = "Beside the last run like it: ", "One seed shows nothing; to ask ten: "
+BESIDE, AGAIN = "Beside the run most like it: ", "One seed shows nothing; to ask ten: "
 
 
 def beside(result: Finished) -> list[str]:
@@ -42,6 +42,16 @@ def test_only_a_run_that_can_be_compared_is_like_it(typed: Typed) -> None:
     assert line.startswith(f"{BESIDE}seed=1, was 0; test/loss ")
     assert line.endswith(". Only the seed differs, so that is chance.")
     assert beside(typed(*SHORT, "seed=2", "verbose=false")) == []
+
+
+def test_of_several_runs_the_one_that_differs_least_is_beside_it(typed: Typed) -> None:
+    """As by somebody who changes one thing at a time, and goes back to the defaults in between."""
+    typed(*SHORT)
+    typed(*SHORT, "initializer.scale=1")
+    first, _ = beside(typed(*SHORT, "optimizer.learning_rate=5"))
+    assert first.startswith(f"{BESIDE}optimizer.learning_rate=5.0, was 0.5; test/loss ")
+    second, _ = beside(typed(*SHORT, "optimizer.learning_rate=5", "initializer.scale=1"))
+    assert second.startswith(f"{BESIDE}initializer.scale=1.0, was 0.01; test/loss "), "the newest of the two alike"
 
 
 def test_losses_of_two_kinds_are_not_compared_and_three_keys_are_named(typed: Typed) -> None:

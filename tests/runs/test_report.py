@@ -76,7 +76,9 @@ def test_numbers_are_those_of_the_history_and_the_baseline(overrides: tuple[str,
     header, _, *rows = tables(lines)[0]
     said = {row[0]: dict(zip(header[1:], row[1:], strict=True)) for row in rows}
     best = int(np.argmin(history.metrics["validation/loss" if "validation/loss" in history.metrics else "test/loss"]))
-    for title, index in ((f"epoch {history.times[-1]}", -1), (f"best epoch {history.times[best]}", best)):
+    last = history.times[-1]
+    moments = {f"epoch {last}": -1, f"best epoch {history.times[best]}": best}
+    for title, index in ({f"epoch {last}, the best": -1} if best == len(history) - 1 else moments).items():
         for key, values in history.metrics.items():
             part, metric = key.split("/")
             assert said[f"{metric.replace('_', ' ')}, {title}"][part] == number(values[index])

@@ -1,6 +1,6 @@
 """The root of every config: the components of one run, built and checked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -12,8 +12,9 @@ from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.activations import Sigmoid, Softmax
 from nnexp.nn.architectures import Architecture
 from nnexp.nn.initializers import Initializer, VarianceScaling
-from nnexp.nn.layers import BatchNorm, Dense, Layer
+from nnexp.nn.layers import BatchNorm, Dense, Layer, every_layer
 from nnexp.nn.losses import CrossEntropy, KullbackLeibler, Loss, snake_case
+from nnexp.nn.parametrization import maximal_update
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
@@ -68,9 +69,9 @@ class Experiment(Component):
         if self.trainer.stop is not None and self.trainer.stop.metric not in names:
             raise UserError(no_such_metric("trainer.stop.metric", self.trainer.stop.metric, names))
         self._check_batches(layers, len(data.train))
-        base_width = self.architecture.base_width if self.architecture.parametrization == "maximal_update" else None
-        if base_width is not None:
+        if self.architecture.parametrization == "maximal_update":
             self._check_maximal_update(layers)
+            layers = maximal_update(layers, self.architecture.base_width, adaptive=self.optimizer.adaptive)
         return Recipe(
             layers=layers,
             initializer=self.initializer,
@@ -79,7 +80,6 @@ class Experiment(Component):
             schedule=self.schedule,
             seed=self.seed,
             regularization=self.trainer.regularization,
-            base_width=base_width,
         )
 
     def _check_batches(self, layers: Sequence[Layer], examples: int) -> None:
@@ -100,8 +100,8 @@ class Experiment(Component):
             )
 
     def _check_maximal_update(self, layers: Sequence[Layer]) -> None:
-        widths = {layer.units for layer in layers[:-1] if isinstance(layer, Dense)}
-        if len(widths) != 1:
+        *widths, _ = [layer.units for layer in every_layer(layers) if isinstance(layer, Dense)]
+        if len({*widths}) != 1:
             raise UserError(
                 "architecture.parametrization=maximal_update: must have hidden layers of one width, "
                 "such as architecture=uniform, or be standard"
@@ -111,10 +111,3 @@ class Experiment(Component):
                 "architecture.parametrization=maximal_update: must have weights of variance 1 / fan_in, "
                 "initializer=he_normal or lecun_normal or the like, or be standard"
             )
-
-
-def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """Yield layers and the layers within them."""
-    for layer in layers:
-        yield layer
-        yield from every_layer(layer.children())

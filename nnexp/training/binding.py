@@ -34,7 +34,7 @@ class StackArrays:
         theta, statistics: Parameters and running statistics, shape (runs, ...).
         optimizer_state: The arrays of the optimizer, of the shape of theta.
         learning_rate: Shape (runs, 1).
-        factors: A factor on the learning rate of each parameter; None where all are 1.
+        factors: A factor on the learning rate of each parameter, of the shape of theta; None where all are 1.
         penalised: 1 where a parameter is penalised, else 0.
         step_number: The number of the step, as an array without axes.
     """
@@ -74,7 +74,7 @@ def bound_step(
             gradient=gradient[runs, columns],
             state={name: array[runs, columns] for name, array in state.items()},
             learning_rate=learning_rate[runs],
-            factors=None if stack.factors is None else stack.factors[columns],
+            factors=None if stack.factors is None else stack.factors[runs, columns],
             penalised=stack.penalised[columns],
             optimizer=taken(stack.optimizer, runs),
             regularization=taken(stack.regularization, runs),

@@ -10,10 +10,9 @@ import numpy.typing as npt
 from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 from nnexp.nn.initializers import Initializer
-from nnexp.nn.layers import Layer
+from nnexp.nn.layers import Layer, learns
 from nnexp.nn.losses import Loss
-from nnexp.nn.network import Layout, Network, outputs, size
-from nnexp.nn.parametrization import learning_rate_factors, with_base_width
+from nnexp.nn.network import Layout, Network, layer_at, outputs, size
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
@@ -29,10 +28,7 @@ MAX_RECORDED_SIZE = 1_000_000
 
 @dataclass(frozen=True)
 class Recipe:
-    """The components and the seed of a run; the runs of a stack differ in the seed and in numbers of the components.
-
-    `base_width` belongs to the maximal update parametrization; None stands for the standard one.
-    """
+    """The components and the seed of a run; the runs of a stack differ in the seed and in numbers of the components."""
 
     layers: tuple[Layer, ...]
     initializer: Initializer
@@ -41,7 +37,6 @@ class Recipe:
     schedule: Schedule
     seed: int
     regularization: Regularization = field(default_factory=Regularization)
-    base_width: int | None = None
 
 
 class Stack(StackArrays):
@@ -57,8 +52,7 @@ class Stack(StackArrays):
 
     def __init__(self, recipes: Sequence[Recipe], fan_in: int, dtype: npt.DTypeLike) -> None:
         first = recipes[0]
-        layout = Layout.of(first.layers, fan_in)
-        self.layout = layout if first.base_width is None else with_base_width(layout, first.base_width)
+        self.layout = Layout.of(first.layers, fan_in)
         self.layers = [stacked(layers, 2, dtype) for layers in zip(*[recipe.layers for recipe in recipes], strict=True)]
         self.loss = stacked([recipe.loss for recipe in recipes], 2, dtype)
         self.optimizer = stacked([recipe.optimizer for recipe in recipes], 1, dtype)
@@ -66,7 +60,7 @@ class Stack(StackArrays):
         self.schedule = stacked([recipe.schedule for recipe in recipes], 1, np.float64)
         self.theta = np.empty((len(recipes), size(self.layout.parameters)), dtype)
         for theta, recipe in zip(self.theta, recipes, strict=True):
-            theta[:] = self.layout.initial_theta(recipe.initializer, stream(recipe.seed, "init"))
+            theta[:] = self.layout.initial_theta(recipe.initializer, stream(recipe.seed, "init"), recipe.layers)
         self.statistics = np.tile(self.layout.initial_statistics().astype(dtype), (len(recipes), 1))
         self.optimizer_state = self.optimizer.init(self.theta)
         self.schedule_state = self.schedule.init(len(recipes))
@@ -76,12 +70,11 @@ class Stack(StackArrays):
         self._dropout = RunStreams([recipe.seed for recipe in recipes], "dropout")
         self.penalised = np.ones(self.theta.shape[1], dtype)
         for slot in self.layout.parameters:
-            if slot.start != "weight" and not first.regularization.biases:
+            kept = slot.start != "weight" and not first.regularization.biases
+            if kept or not learns(layer_at(first.layers, slot.path)):
                 self.penalised[slot.begin : slot.end] = 0
-        self.factors = None
-        if first.base_width is not None:
-            factors = learning_rate_factors(self.layout, first.base_width, adaptive=first.optimizer.adaptive)
-            self.factors = factors.astype(dtype) if (factors != 1).any() else None
+        rates = np.array([self.layout.learning_rates(recipe.layers) for recipe in recipes], dtype)
+        self.factors = rates if (rates != 1).any() else None
         self._bind()
 
     def _bind(self) -> None:
@@ -168,6 +161,7 @@ class Stack(StackArrays):
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs; their numbers stay the same."""
         self.theta, self.statistics = self.theta[runs], self.statistics[runs]
+        self.factors = None if self.factors is None else self.factors[runs]
         self.optimizer_state = {name: array[runs] for name, array in self.optimizer_state.items()}
         self.schedule_state = {name: array[runs] for name, array in self.schedule_state.items()}
         self.layers = [taken(layer, runs) for layer in self.layers]

@@ -24,9 +24,8 @@ class ThetaBlock:
         theta, gradient: Shape (runs, parameters of this part).
         state: The arrays of the optimizer, of the same shape.
         learning_rate: Shape (runs, 1).
-        factors: A factor on the learning rate of each parameter, shape (parameters of this part,); None where all are
-            1.
-        penalised: 1 where a parameter is penalised, else 0, of the same shape as `factors`.
+        factors: A factor on the learning rate of each parameter, of the same shape; None where all are 1.
+        penalised: 1 where a parameter is penalised, else 0, shape (parameters of this part,).
     """
 
     theta: Array

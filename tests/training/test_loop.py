@@ -17,6 +17,7 @@ from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import BinaryCrossEntropy, SparseCategoricalCrossEntropy
 from nnexp.nn.network import Layout
+from nnexp.nn.parametrization import maximal_update
 from nnexp.optim.optimizers import SGD, Adam
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Constant, Plateau, Schedule
@@ -230,17 +231,24 @@ def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
         evaluate_every=draw(st.integers(1, 3)),
         early_stopping=draw(st.sampled_from([None, EarlyStopping(patience=1)])),
     )
-    base_width = 8 if architecture.parametrization == "maximal_update" else None
+    numbers = draw(st.sampled_from([None, 0.5, 2.0]))
+    if numbers is not None:
+        each = tuple(numbers**place for place in range(len(architecture.hidden) + 1))
+        architecture = replace(architecture, learning_rates=each, scales=each)
+    if architecture.hidden:
+        architecture = replace(architecture, frozen=draw(st.sampled_from([(), (0,), (-1,)])))
+    adaptive = draw(st.booleans())
     recipes = [
         Recipe(
-            own.layers(features, loss.outputs(task)),
+            maximal_update(own.layers(features, loss.outputs(task)), 8, adaptive=adaptive)
+            if architecture.parametrization == "maximal_update"
+            else own.layers(features, loss.outputs(task)),
             start,
             own_loss,
             optimizer,
             schedule,
             seed,
             regularized,
-            base_width,
         )
         for own, start, own_loss, optimizer, schedule, seed, regularized in zip(
             varied(architecture, factors),

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from nnexp import sweep
 
+RATE = "optimizer.learning_rate"
 pytestmark = pytest.mark.slow
 
 
@@ -41,3 +43,36 @@ def test_double_descent(study: Callable[..., pd.DataFrame]) -> None:
     assert abs(loss[40] - 0.341) < 0.06
     assert abs(loss[256] - 0.227) < 0.04
     assert loss.idxmax() in (24, 28, 32, 40, 48)
+
+
+def test_learning_rate_transfer(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 c: under the standard parametrization the best rate falls with the width, under the other it stays."""
+    runs = study("learning_rate_transfer", "architecture.parametrization", "architecture.width", RATE)
+    best = {(kind, width): rate for kind, width, rate in runs["final/train/loss"].groupby(level=[0, 1]).idxmin()}
+    narrow, middle, wide = (best["standard", width] for width in (32, 128, 512))
+    assert narrow > 3 * middle > 9 * wide
+    assert all(0.009 < best["maximal_update", width] < 0.02 for width in (32, 128, 512))
+
+
+def test_optimizers(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 l: best rates 0.32, 0.03 to 0.1, 0.003, 0.01, 0.001, within a step of the grid, all about as good."""
+    loss = study("optimizers", "optimizer", RATE)["final/test/loss"].groupby(level=0)
+    published = {"sgd": 0.32, "momentum": 0.05, "rmsprop": 0.003, "adam": 0.01, "lion": 0.001}
+    for name, rate in loss.idxmin():
+        assert rate / 3.5 < published[name] < rate * 3.5
+    assert loss.min().max() < 0.3
+
+
+def test_scaling(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 j: examples^-0.53."""
+    loss = study("scaling", "dataset.subsample")["best/test/loss"]
+    exponent, _ = np.polyfit(np.log(loss.index), np.log(loss), 1)
+    assert -0.7 < exponent < -0.45
+
+
+def test_lottery_ticket(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 k: at 7.8 % of the weights .930 against .775."""
+    accuracy = study("lottery_ticket", "trainer.pruning.by", "trainer.pruning.rounds")["final/test/accuracy"]
+    assert abs(accuracy["magnitude", 5] - 0.930) < 0.03
+    assert abs(accuracy["random", 5] - 0.775) < 0.12
+    assert accuracy["random", 5] < accuracy["magnitude", 5] - 0.1

@@ -36,6 +36,7 @@ class StackArrays:
         learning_rate: Shape (runs, 1).
         factors: A factor on the learning rate of each parameter, of the shape of theta; None where all are 1.
         penalised: 1 where a parameter is penalised, else 0.
+        mask: 1 where a parameter was not pruned, else 0, of the shape of theta; None where none was.
         step_number: The number of the step, as an array without axes.
     """
 
@@ -50,6 +51,7 @@ class StackArrays:
     learning_rate: Array
     factors: Array | None
     penalised: Array
+    mask: Array | None
     step_number: Array
 
 
@@ -95,6 +97,7 @@ def bound_step(
         theta=theta,
         gradient=gradient,
         penalised=stack.penalised,
+        mask=stack.mask,
         regularization=stack.regularization,
         blocks=blocks,
         number=number,

@@ -75,7 +75,22 @@ class Stack(StackArrays):
                 self.penalised[slot.begin : slot.end] = 0
         rates = np.array([self.layout.learning_rates(recipe.layers) for recipe in recipes], dtype)
         self.factors = rates if (rates != 1).any() else None
+        self.mask: Array | None = None
         self._bind()
+
+    def prune(self, mask: Array, theta: Array) -> None:
+        """Start from some of the parameters, those where a mask of their shape is 1; the others are and stay 0."""
+        self.mask = mask
+        np.multiply(theta, mask, out=self.theta)
+        self._bind()
+
+    @property
+    def prunable(self) -> npt.NDArray[np.bool_]:
+        """Return which parameters are weights that learn, shape (parameters,)."""
+        weights = np.zeros(self.theta.shape[1], bool)
+        for slot in self.layout.parameters:
+            weights[slot.begin : slot.end] = slot.start == "weight" and learns(layer_at(self.layers, slot.path))
+        return weights
 
     def _bind(self) -> None:
         """Make the objects that hold views of theta, and forget the tapes recorded with the old one."""
@@ -143,6 +158,7 @@ class Stack(StackArrays):
             "optimizer": self.optimizer_state,
             "schedule": self.schedule_state,
             "dropout": self._dropout.state(),
+            "mask": self.mask,
         }
 
     def restore(self, saved: Saved) -> None:
@@ -153,6 +169,8 @@ class Stack(StackArrays):
         saved.fill_all("optimizer", self.optimizer_state)
         saved.fill_all("schedule", self.schedule_state)
         self._dropout.restore(saved.part("dropout"))
+        if saved.has("mask"):
+            self.mask = saved.like("mask", self.theta)
 
     def __len__(self) -> int:
         """Return the number of runs."""
@@ -161,6 +179,7 @@ class Stack(StackArrays):
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs; their numbers stay the same."""
         self.theta, self.statistics = self.theta[runs], self.statistics[runs]
+        self.mask = None if self.mask is None else self.mask[runs]
         self.factors = None if self.factors is None else self.factors[runs]
         self.optimizer_state = {name: array[runs] for name, array in self.optimizer_state.items()}
         self.schedule_state = {name: array[runs] for name, array in self.schedule_state.items()}

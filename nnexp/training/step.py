@@ -40,7 +40,10 @@ class ThetaBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundStep:
-    """The arrays and components of a step; `network.backward` writes into `gradient`, `blocks` are views of parts."""
+    """The arrays and components of a step; `network.backward` writes into `gradient`, `blocks` are views of parts.
+
+    `mask` is 0 where a parameter was pruned; None where none was.
+    """
 
     network: Network
     loss: Loss
@@ -48,6 +51,7 @@ class BoundStep:
     theta: Array
     gradient: Array
     penalised: Array
+    mask: Array | None
     regularization: Regularization
     blocks: Sequence[ThetaBlock]
     number: Array  # of steps, this one included
@@ -61,6 +65,8 @@ def descend(step: BoundStep) -> Array:
     """
     z = step.network.forward(step.batch.rows(), training=True)
     step.network.backward(mean_loss_gradient(step.loss, z, step.batch))
+    if step.mask is not None:
+        np.multiply(step.gradient, step.mask, out=step.gradient)
     step.regularization.add_penalty_and_clip(step.gradient, step.theta, step.penalised)
     for block in step.blocks:
         direction = block.optimizer.update(block.gradient, block.state, step.number)

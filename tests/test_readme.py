@@ -56,7 +56,8 @@ def test_what_to_try_next_with_a_study_makes_sense(section: str) -> None:
     (to_try,) = re.findall(r"^To try: (.*)$", section, re.MULTILINE)
     assert experiment is not None
     for words in re.findall(r"`([^`]*=[^`]*)`", to_try):
-        sweep([experiment[1], *shlex.split(words), "sweep.plan=true"])
+        fewer = re.sub(r",\d{3,}\)", ",3)", words)  # of a picture with as many pixels
+        sweep([experiment[1], *shlex.split(fewer), "sweep.plan=true"])
 
 
 def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:

@@ -18,6 +18,8 @@ MAPS = 4
 """The most pairs of swept keys that get a map."""
 ALWAYS_PAIRED = (("learning_rate", "scale"), ("width", "depth"))
 """The pairs that matter in every network, by their short names."""
+PIXELS = "_pixels"
+"""The end of the names of figures that are pictures without axes."""
 RATE, SIZE_NAMES = "learning_rate", ("width", "depth", "hidden")
 
 
@@ -31,8 +33,16 @@ def sweep_figures(results: SweepResults) -> Figures:
         draw, kind = one.draw(results), kind_of(one)
         number = sum(name.partition("_")[0] == kind for name in figures)
         if draw is not None:
-            figures[f"{kind}_{number + 1}" if number else kind] = draw
+            name = f"{kind}_{number + 1}" if number else kind
+            figures[name] = draw
+            figures |= _pixels(name, one, results)
     return figures
+
+
+def _pixels(name: str, figure: Figure, results: SweepResults) -> Figures:
+    """Return the picture without axes of an image of a field, a pixel a run."""
+    draw = figure.pixels(results) if isinstance(figure, Image) else None
+    return {} if draw is None else {f"{name}{PIXELS}": draw}
 
 
 def _fitting(results: SweepResults) -> Figures:
@@ -61,7 +71,8 @@ def _of_keys(results: SweepResults) -> dict[str, Draw | None]:
         found["parameters"] = _parameters(results, keys)
     for x, y in pairs(results):
         name = slug(f"map_{results.titles[x.key]}_{results.titles[y.key]}".replace(".", "_"))
-        found[name] = Image(x=x.key, y=y.key, pool="best").draw(results)
+        one = Image(x=x.key, y=y.key, pool="best")
+        found |= {name: one.draw(results), **_pixels(name, one, results)}
     rates = [one for one in keys if one.name == RATE and one.numbers is not None and not one.drawn]
     sizes = [one for one in keys if one.name in SIZE_NAMES and len(one.values) <= MAX_LINES and not one.drawn]
     if rates and sizes and whole is None:

@@ -2,12 +2,12 @@
 
 The seeds that choose the best of many settings flatter it: of 20 equal ones with three seeds each, the mean of the
 chosen one is 1.07 standard deviations too good. So the first few, and the default, are trained with seeds that chose
-nothing. They test and measure the one that was chosen; they choose no other.
+nothing. They test and measure the one that was chosen; where another one comes out ahead of it, that is said, too.
 """
 
 from dataclasses import dataclass
 
-from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, Moments, diverges_oftener, farthest, worse
+from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, diverges_oftener, farthest, seems_worse
 
 DEFAULT = "the default"
 """The name of the setting without any override of the sweep."""
@@ -35,6 +35,13 @@ class Confirmation:
     def by_name(self) -> dict[str, Measured]:
         """Return every setting that was asked again."""
         return {one.name: one for one in (self.leader, *self.others)}
+
+    @property
+    def first(self) -> Measured:
+        """Return the setting that is first by the fresh seeds, the default apart: mostly the one that was chosen."""
+        rivals = [one for one in self._compared if one.name != DEFAULT and one not in self.alike]
+        others = [one for one in rivals if not diverges_oftener(one, self.leader)]
+        return self.leader if self.thin else min([self.leader, *others], key=lambda one: self.sign * one.mean)
 
     @property
     def thin(self) -> bool:
@@ -73,9 +80,8 @@ class Confirmation:
         return not one.lost and bool(one.values) and not self.thin and self._is_worse(one, self.leader)
 
     def _is_worse(self, one: Measured, other: Measured) -> bool:
-        """Tell whether a setting is worse than another, by Welch's test with both sides."""
-        p = worse(Moments.of([other], self.sign), Moments.of([one], self.sign))
-        return bool(2 * p[0] < SIGNIFICANT)
+        """Tell whether a setting is worse than another, by a test with both sides."""
+        return 2 * seems_worse(one, other, self.sign) < SIGNIFICANT
 
     @property
     def best(self) -> bool:

@@ -13,12 +13,13 @@ from typing import Literal
 
 import numpy as np
 
-from nnexp.analysis.expressions import check_expression, evaluated
+from nnexp.analysis.field import about_border, field_of, is_border
 from nnexp.analysis.findings import DEFAULT
 from nnexp.analysis.points import (
     Point,
     apart,
     axis_of,
+    axis_of_numbers,
     by_value,
     can_compare,
     capitalized,
@@ -28,6 +29,7 @@ from nnexp.analysis.points import (
     grouped,
     measure_of,
     ordered,
+    ranked_by,
     so_few,
     studied,
     unit_of_times,
@@ -39,6 +41,7 @@ from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, Swe
 from nnexp.config.overrides import split
 from nnexp.core.component import Array, Component
 from nnexp.core.errors import UserError
+from nnexp.core.expressions import check_expression, evaluated
 from nnexp.core.words import did_you_mean
 from nnexp.plots.style import FARTHEST
 from nnexp.plots.sweep import (
@@ -57,6 +60,7 @@ from nnexp.plots.sweep import (
     curve_panels,
     image,
     line_panels,
+    pixels,
     scatter_map,
 )
 from nnexp.training.readings import check_reading
@@ -297,7 +301,7 @@ class Image(Figure):
     x: str | None = None
     y: str | None = None
     value: str | None = None
-    colours: Literal["cividis", "viridis", "magma", "gray", "coolwarm"] = "cividis"
+    colours: Literal["cividis", "viridis", "magma", "gray", "coolwarm", "spectral"] | None = None
     levels: tuple[float, ...] = ()
     log: Literal["value", "none"] | None = None
 
@@ -332,9 +336,12 @@ class Image(Figure):
         x, y = roles["x"], roles["y"]
         others = apart(results, [x, y])
         pooled = "\neach point is a run" if x.drawn or y.drawn else f"\neach cell is the best over {', '.join(others)}"
-        title = self.title or finding(results, points, measure) + (pooled if others else "")
-        bright_is_best = f"{self.colours}{'_r' if measure.lower else ''}"
-        look = Look(colours=bright_is_best, levels=self.levels)
+        found = about_border(results) if measure.reading == ranked_by(results) else []
+        sentence = found[0].partition(" (")[0].replace("; ", "\n") if found else finding(results, points, measure)
+        title = self.title or sentence + (pooled if others else "")
+        look, cells = self._look(measure), self._field(results, measure, roles)
+        if cells is not None:
+            return partial(image, cells, measure, title, look)
         (x_axis, columns), (y_axis, rows) = axis_of(results, x), axis_of(results, y)
         if x.drawn or y.drawn:
             read = [(point.run, value) for point in points for value in point.values]
@@ -344,6 +351,32 @@ class Image(Figure):
             cloud = Cloud(x=x_axis, y=y_axis, runs=placed[kept], lost=lost[:, :2])
             return partial(scatter_map, cloud, measure, title, look)
         return partial(image, _cells(results, points, (x, x_axis, columns), (y, y_axis, rows)), measure, title, look)
+
+    def pixels(self, results: SweepResults) -> Draw | None:
+        """Return the picture without axes, a pixel a run; None where the sweep is no field."""
+        measure = measure_of(results, self.value, log=_scale(self.log, "value"))
+        cells = None if measure is None else self._field(results, measure, self.roles(studied(results)))
+        return None if measure is None or cells is None else partial(pixels, cells, measure, self._look(measure))
+
+    def _look(self, measure: Measure) -> Look:
+        """Return the colours; a border at 0 has others on either side, by the ranks of values there."""
+        ranked = is_border(measure.reading)
+        name = (self.colours or ("spectral" if ranked else "cividis")).replace("spectral", "Spectral")
+        return Look(colours=f"{name}{'_r' if measure.lower else ''}", levels=self.levels, ranked=ranked)
+
+    def _field(self, results: SweepResults, measure: Measure, roles: Roles) -> Cells | None:
+        """Return the cells of a field, whose axes may stand the other way; None where the sweep is none."""
+        field = field_of(results, measure.reading) if len(roles) == 2 else None
+        if field is None:
+            return None
+        turned = roles["x"].key == field.y.key
+        x, y, values = (field.y, field.x, field.values.T) if turned else (field.x, field.y, field.values)
+        lost, best = np.isnan(values), None
+        if not is_border(measure.reading) and not lost.all():
+            row, column = np.unravel_index((np.nanargmin if measure.lower else np.nanargmax)(values), values.shape)
+            best = int(row), int(column)
+        axes = (axis_of_numbers(one, results.titles[one.key]) for one in (x, y))
+        return Cells(x=next(axes), y=next(axes), values=values, lost=lost, best=best)
 
 
 @dataclass(frozen=True)

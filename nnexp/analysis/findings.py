@@ -32,16 +32,23 @@ LEADING_DRAWS, OUTER_SHARE = 5, 0.1
 """A range ends too early where all but one of the leading draws lie in this outer share of it."""
 
 
+def by_rank(results: SweepResults) -> list[Setting]:
+    """Return the settings that have a rank; the one that is first by fresh seeds, where those were asked, leads."""
+    again = results.confirmation
+    first = "" if again is None else again.first.name
+    return sorted(results.ranked, key=lambda setting: again is not None and setting.name != first)
+
+
 def all_by_rank(results: SweepResults) -> list[Setting]:
     """Return all settings from best to worst, those without a rank at the end."""
-    order = results.ranked
+    order = by_rank(results)
     known = {id(setting) for setting in order}
     return [*order, *(setting for setting in results.settings if id(setting) not in known)]
 
 
 def best_run(results: SweepResults) -> SweepRun | None:
     """Return the best run of the best setting, if possible one that went to the end."""
-    metric, order = results.metric, results.ranked
+    metric, order = results.metric, by_rank(results)
     if metric is None or not order:
         return None
     return min(order[0].scored(metric), key=lambda one: (one[1].halved, results.sign * one[0], one[1].name))[1]
@@ -66,7 +73,7 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
     if plateau(results) is not None:
         return "To try", command(*_off_plateau(results))
     again = results.confirmation
-    title = "First setting" if again is None else "Chosen setting"
+    title = "First setting" if again is None or again.first is not again.leader else "Chosen setting"
     if found is not None and standing(results) == "best":
         title = "Best setting"
     if len(results.settings) == 1:
@@ -74,7 +81,7 @@ def first_command(results: SweepResults) -> tuple[str, str] | None:
     if again is None and found is not None and found.equal:
         title = "One of the first settings"
     dropped = {swept.key for swept in results.swept_keys if swept.key in REPEATS}
-    alone = len(results.ranked[0].runs) == 1
+    alone = len(by_rank(results)[0].runs) == 1
     job = run.job if alone else without(run.job, dropped)
     return f"{title}{'' if results.complete else ' so far'}", command(*job)
 
@@ -140,8 +147,10 @@ def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str
     written = [run.value(swept.key) for run in runs]
     groups: dict[str, list[int]] = {}
     if not swept.drawn:
-        for value in (*swept.values, None):
-            groups[DEFAULT if value is None else value] = [i for i, other in enumerate(written) if other == value]
+        found: dict[str | None, list[int]] = {value: [] for value in (*swept.values, None)}
+        for i, value in enumerate(written):
+            found[value].append(i)
+        groups = {DEFAULT if value is None else value: group for value, group in found.items()}
     else:
         numbers = {i: float(value) for i, value in enumerate(written) if value is not None}
         order = np.array(sorted(numbers, key=lambda i: numbers[i]), dtype=np.intp)
@@ -204,6 +213,8 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
             lines.append(f"{capitalized(_with_values(again.better, gone))} {verb} better (p < .05).")
         if again.not_told:
             lines.append(f"They do not tell it from {_with_values(again.not_told, gone)}.")
+        if again.first is not chosen and again.first not in again.better:
+            lines.append(f"First by the fresh {results.fresh_name}, though: {short(again.first.name)}.")
     else:
         lines.append(f"So few fresh {results.fresh_name} claim nothing: sweep.confirm=10.")
     if default is not None:
@@ -316,7 +327,7 @@ def _some(settings: Sequence[Measured]) -> str:
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
     lines = _flags_of_divergence(results)
-    order, stuck, found = results.ranked, plateau(results), results.verdict
+    order, stuck, found = by_rank(results), plateau(results), results.verdict
     if stuck is not None:
         where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"
         wanted = "ten times the learning rate, ten times the starting weights, or longer trainings"
@@ -389,7 +400,8 @@ def divergence(results: SweepResults) -> str | None:
     if key is None or differences[key] == 0:
         return f"{text}."
     parts = [f"{lost} of {count} with {value}" for value, lost, count in tables[key] if lost]
-    return f"{text}; {', '.join(parts)}."
+    more = [f"and with {len(parts) - MOST_NAMED} more values"] if len(parts) > 2 * MOST_NAMED else []
+    return f"{text}; {', '.join([*parts[: MOST_NAMED if more else None], *more])}."
 
 
 def _measured(results: SweepResults) -> list[SweepRun]:
@@ -494,6 +506,16 @@ def _flags_of_baseline(results: SweepResults, setting: Setting) -> list[str]:
     return lines
 
 
+def _flags_of_saturation(results: SweepResults, first: Setting) -> list[str]:
+    """Return that settings are equally right where a loss ranks them, and all have every example right."""
+    accuracy = f"{'' if results.reading is None else results.reading.metric.removesuffix('/loss')}/accuracy"
+    right = [one for one in results.ranked if (scores := one.scores(accuracy)) and min(scores) == 1]
+    if len(right) < 2 or first not in right:
+        return []
+    which = "All settings have" if len(right) == len(results.settings) else f"{len(right)} of the settings have"
+    return [f"{which} every example right, {accuracy} 1: among them a lower loss means surer, not more often right."]
+
+
 def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verdict | None) -> list[str]:
     lines = []
     lost = order[0].without(str(results.metric)) if order else 0
@@ -517,8 +539,10 @@ def _flags_of_choice(results: SweepResults, order: Sequence[Setting]) -> list[st
     lines = []
     if part == "test":
         lines.append(
-            "Chosen by the test part: the value of the first is a little too good, which a validation part avoids."
+            "Chosen by the test part: the value of the first is a little too good, "
+            "which a validation part avoids (dataset.validation_size=0.2)."
         )
+    lines += _flags_of_saturation(results, order[0])
     examples = [run.summary.examples.get(part) for run in results.runs if run.summary is not None]
     fewest = min((count for count in examples if count is not None), default=FEW_EXAMPLES)
     if fewest < FEW_EXAMPLES:

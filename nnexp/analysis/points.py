@@ -163,6 +163,12 @@ def axis_of(results: SweepResults, swept: SweptKey, *, numeric: bool = False) ->
     return Axis(title, tuple(side_by_side.values()), labels, ordered=numbers is not None and not unset), side_by_side
 
 
+def axis_of_numbers(swept: SweptKey, title: str) -> Axis:
+    """Return a key of many numbers as an axis on which only round numbers have labels."""
+    numbers = swept.numbers or ()
+    return Axis(title, numbers, ("",) * len(numbers), swept.logarithmic)
+
+
 def _written_briefly(numbers: Sequence[float]) -> tuple[str, ...]:
     """Return numbers with three digits, or more where two would be alike."""
     found: tuple[str, ...] = ()

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnexp.analysis.chosen_figures import sweep_figures
+from nnexp.analysis.chosen_figures import PIXELS, sweep_figures
+from nnexp.analysis.field import about_border
 from nnexp.analysis.findings import (
     all_by_rank,
     called,
@@ -113,7 +114,7 @@ def _answer(results: SweepResults) -> list[str]:
         best = "lowest" if results.sign > 0 else "highest"
         whose = " of the parameters that runs leave" if results.metric in results.metrics else ""
         lines.append(f"Ranked by the {best} {title(called(results))}{whose}, the mean over {results.repeats_name}.")
-    sentences = [*verdict(results), *baseline(results)]
+    sentences = [*verdict(results), *about_border(results), *baseline(results)]
     lines += [escaped(" ".join(sentences))] if sentences else []
     warnings = [*flags(results), *failures(results)]
     lines += ["\n".join(f"- {escaped(line)}" for line in warnings)] if warnings else []
@@ -143,7 +144,9 @@ def _divergence(results: SweepResults) -> list[str]:
         for value, lost, count in values
         if lost
     ]
-    return ["## Diverged runs", text, *([table(("with", "diverged", "share"), rows)] if rows else [])]
+    more = [f"... and with {len(rows) - MAX_ROWS} more values."] if len(rows) > MAX_ROWS else []
+    shown = [table(("with", "diverged", "share"), rows[:MAX_ROWS])] if rows else []
+    return ["## Diverged runs", text, *shown, *more]
 
 
 def _settings(results: SweepResults) -> list[str]:
@@ -194,7 +197,7 @@ def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -
     folder.mkdir(parents=True, exist_ok=True)
     drawn = save_figures(sweep_figures(results), folder / "figures") if figures else []
     write_text(folder / "runs.csv", runs_csv(results))
-    text = sweep_report(results, drawn)
+    text = sweep_report(results, [name for name in drawn if not name.endswith(PIXELS)])
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", page(text, folder))
 

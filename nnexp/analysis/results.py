@@ -174,9 +174,11 @@ class Setting:
         """Return a reading of every run that has it."""
         return [score for score, _ in self.scored(path)]
 
-    def measured(self, path: str) -> Measured:
-        """Return what its repeats gave."""
-        return Measured(self.name, tuple(self.scores(path)), self.without(path))
+    def measured(self, path: str, *, matched: bool = False) -> Measured:
+        """Return what its repeats gave; `matched` where those of other settings have the same data one by one."""
+        scored = self.scored(path)
+        repeats = tuple(run.repeat for _, run in scored) if matched else ()
+        return Measured(self.name, tuple(score for score, _ in scored), self.without(path), repeats)
 
     def scored(self, path: str) -> list[tuple[float, SweepRun]]:
         """Return the runs that have a reading, and the reading of each."""
@@ -437,6 +439,11 @@ class SweepResults:
         """Return what counts before the reading: whether halving stopped it, how often it never reached the level."""
         return setting.halved, setting.without(str(self.metric)) if self.timed else 0
 
+    def _measured(self, setting: Setting) -> Measured:
+        """Return what the repeats of a setting gave, matched where they are of several splits or data sets."""
+        varied = {swept.key for swept in self.swept_keys if swept.key in REPEATS}
+        return setting.measured(str(self.metric), matched=bool(varied - {SEED}))
+
     @cached_property
     def verdict(self) -> Verdict | None:
         """Return the verdict on the settings that got as far as the first; None if there are no others."""
@@ -444,7 +451,7 @@ class SweepResults:
         if metric is None or not order:
             return None
         rivals = [setting for setting in order if self._class(setting) == self._class(order[0])]
-        return verdict_on([setting.measured(metric) for setting in rivals], self.sign, self.matters)
+        return verdict_on([self._measured(setting) for setting in rivals], self.sign, self.matters)
 
     @cached_property
     def confirmation(self) -> Confirmation | None:
@@ -466,10 +473,10 @@ class SweepResults:
         for name, setting in asked.items():
             if name not in known and {run.config_hash for run in setting.runs} <= hashes:
                 continue  # the default, which is one of the settings under another name
-            measured = setting.measured(metric)
+            measured = self._measured(setting)
             others.append(measured if name in known else replace(measured, name=DEFAULT))
         return Confirmation(
-            leader=chosen.measured(metric),
+            leader=self._measured(chosen),
             others=tuple(others),
             sign=self.sign,
             matters=self.matters,

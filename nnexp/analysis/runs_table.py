@@ -24,7 +24,8 @@ def runs_table(results: SweepResults) -> tuple[list[str], list[list[Cell]]]:
     paths += [f"{'min' if lower_is_better(name) else 'max'}/{name}" for name in metrics]
     if results.reading is not None and results.reading.path not in paths:
         paths.append(results.reading.path)
-    runs = [*results.runs, *results.fresh]
+    fresh = {run.config_hash or run.name: run for run in reversed(results.fresh)}  # the default may be a setting, too
+    runs = [*results.runs, *(run for run in results.fresh if run in fresh.values())]
     keys = [swept.key for swept in swept_keys_of([run.job for run in runs])]
     ending = ["best_time", "final_time", "diverged_step", "stopped", "seconds", "error", "reused", "fresh", "hash"]
     rows: list[list[Cell]] = []

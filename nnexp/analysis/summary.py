@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from nnexp.analysis.confirmation import DEFAULT
+from nnexp.analysis.field import about_border
 from nnexp.analysis.findings import (
     all_by_rank,
     called,
@@ -64,7 +65,7 @@ def answer(results: SweepResults) -> list[str]:
 
 def _sentences(results: SweepResults) -> list[str]:
     where = divergence(results)
-    said = [*verdict(results), *flags(results), *baseline(results), *failures(results)]
+    said = [*verdict(results), *about_border(results), *flags(results), *baseline(results), *failures(results)]
     return [*said, *([where] if where else [])]
 
 

@@ -1,6 +1,7 @@
 """Which of several settings is best, as far as their repeats can tell.
 
-A setting is called best if it is better than every other one, by Welch's test at 5 % each. That this needs no further
+A setting is called best if it is better than every other one, by Welch's test at 5 % each, or by the paired one where
+repeats have their data in common. That this needs no further
 correction was shown by Hung and Fithian. What cannot be told apart from the first is not worse, it could be best, too.
 
 References:
@@ -9,7 +10,7 @@ References:
     Holm, A Simple Sequentially Rejective Multiple Test Procedure, Scandinavian Journal of Statistics 1979.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -17,7 +18,6 @@ from math import isclose, sqrt
 from statistics import fmean, median_low, stdev
 
 import numpy as np
-import numpy.typing as npt
 
 from nnexp.core.component import Array
 from nnexp.report.rows import figures, with_spread
@@ -42,11 +42,14 @@ class Measured:
         name: What sets it apart.
         values: The metric of every repeat that did not diverge.
         diverged: How many did.
+        matched: Which repeat each value is of, where the repeats of all settings have their data in common, as splits
+            do, and are compared one by one; else empty.
     """
 
     name: str
     values: tuple[float, ...]
     diverged: int = 0
+    matched: tuple[Hashable, ...] = ()
 
     @property
     def mean(self) -> float:
@@ -78,6 +81,16 @@ class Measured:
     def lost(self) -> bool:
         """Tell whether it has diverged in so many of its repeats that their values cannot be compared."""
         return len(self.values) < 2 and self.repeats >= FEWEST
+
+    def pairs(self, other: "Measured") -> Array:
+        """Return the values of both, shape (2, repeats), for the repeats that both have; none where none is matched."""
+        theirs = dict(zip(other.matched, other.values, strict=False))
+        found = [
+            (value, theirs[repeat])
+            for repeat, value in zip(self.matched, self.values, strict=False)
+            if repeat in theirs
+        ]
+        return np.array(found).reshape(-1, 2).T
 
     def equals(self, other: "Measured") -> bool:
         """Tell whether the means are the same."""
@@ -180,9 +193,9 @@ def verdict_on(settings: Sequence[Measured], sign: int, matters: float | None = 
     more_reliable = next((one for one in others if diverges_oftener(leader, one)), None)
     shown, possible, near = False, others, list[Measured]()
     if thin is None:
-        first, rest = Moments.of([leader], sign), Moments.of(others, sign)
-        shown = not equal and bool(better_than_all(first, rest))
-        out = ruled_out(worse(first, rest))
+        p = np.array([seems_worse(one, leader, sign) for one in others])
+        shown = not equal and bool((2 * p < SIGNIFICANT).all())
+        out = ruled_out(p)
         lost = [one.mean * sign > leader.mean * sign and diverges_oftener(one, leader) for one in others]
         possible = [one for one, *gone in zip(others, out, lost, strict=True) if one in equal or not any(gone)]
         near = [one for one in others if matters is not None and farthest(leader, one) < matters]
@@ -198,11 +211,6 @@ def verdict_on(settings: Sequence[Measured], sign: int, matters: float | None = 
         usual=median_low(one.deviation for one in (leader, *others)),
         more_reliable=more_reliable,
     )
-
-
-def better_than_all(leader: Moments, others: Moments) -> npt.NDArray[np.bool_]:
-    """Tell whether leaders, chosen for having the lowest means, are better than all others, on their last axis."""
-    return np.asarray((2 * worse(leader, others) < SIGNIFICANT).all(axis=-1))
 
 
 def worse(leader: Moments, others: Moments) -> Array:
@@ -228,6 +236,22 @@ def worse(leader: Moments, others: Moments) -> Array:
     return np.where((others.deviation == 0) & (leader.deviation == 0), exact, p)
 
 
+def seems_worse(one: Measured, than: Measured, sign: int) -> float:
+    """Return how likely a setting would seem so much worse than another if it were not, one-sided.
+
+    It is Welch's p; of matched repeats that of the paired test, for what the data of a repeat do to both is no scatter.
+    """
+    from scipy.stats import ttest_rel
+
+    pairs = one.pairs(than)
+    differences = sign * (pairs[0] - pairs[1])
+    if len(differences) < FEWEST:
+        return float(worse(Moments.of([than], sign), Moments.of([one], sign))[0])
+    if np.ptp(differences) == 0:
+        return 0.0 if differences[0] > 0 else 0.5
+    return float(ttest_rel(*(sign * pairs), alternative="greater").pvalue)
+
+
 def ruled_out(p: Array) -> list[bool]:
     """Return which settings are not best, by Holm's test at 5 % for all of them together.
 
@@ -242,9 +266,13 @@ def ruled_out(p: Array) -> list[bool]:
 
 
 def farthest(one: Measured, other: Measured) -> float:
-    """Return how large the difference of two settings can be, by its 95 % interval (Welch)."""
+    """Return how large the difference of two settings can be, by its 95 % interval (Welch, or of matched repeats)."""
     from scipy.stats import t
 
+    differences = np.subtract(*one.pairs(other))
+    if len(differences) >= FEWEST:
+        wide = t.ppf(1 - SIGNIFICANT / 2, len(differences) - 1) * differences.std(ddof=1) / sqrt(len(differences))
+        return abs(float(differences.mean())) + float(wide)
     parts = [setting.deviation**2 / len(setting.values) for setting in (one, other)]
     if sum(parts) == 0:
         return abs(one.mean - other.mean)
@@ -265,12 +293,17 @@ def diverges_oftener(one: Measured, other: Measured) -> bool:
 
 
 def pooled(one: Measured, other: Measured) -> float:
-    """Return the standard deviation that two settings have in common."""
+    """Return the standard deviation that two settings have in common, of matched repeats without what the data do."""
+    differences = np.subtract(*one.pairs(other))
+    if len(differences) >= FEWEST:
+        return float(differences.std(ddof=1)) / sqrt(2)
     return sqrt((one.deviation**2 + other.deviation**2) / 2)
 
 
 def balance(one: Measured, other: Measured) -> float:
-    """Return the freedom of Welch's test a repeat: 2 where both settings vary alike, 1 where only one does."""
+    """Return the freedom of the test a repeat: 2 where both settings vary alike, 1 where only one does, or in pairs."""
+    if one.pairs(other).shape[1] >= FEWEST:
+        return 1.0
     parts = one.deviation**2, other.deviation**2
     return sum(parts) ** 2 / sum(part**2 for part in parts) if any(parts) else 2.0
 
@@ -300,6 +333,11 @@ def repeats_for(gap: float, balance: float = 2.0) -> int | None:
 
 
 def wins(one: Measured, other: Measured, sign: int) -> tuple[float, int]:
-    """Return in how many pairs of repeats a setting is better than another, ties as halves; and how many there are."""
-    signs = [np.sign(sign * (b - a)) for a, b in product(one.values, other.values)]
+    """Return in how many pairs of repeats a setting is better than another, ties as halves; and how many there are.
+
+    Matched repeats make one pair each, others all that there are.
+    """
+    matched = one.pairs(other).T.tolist()
+    pairs = matched if len(matched) >= FEWEST else product(one.values, other.values)
+    signs = [np.sign(sign * (b - a)) for a, b in pairs]
     return float(sum(signs) + len(signs)) / 2, len(signs)

@@ -9,6 +9,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from nnexp.config.hydra_internals import flag_parser
 from nnexp.config.search_path import GROUP, is_group
 from nnexp.core.errors import UserError
+from nnexp.core.expressions import is_formula
 
 SWEEP_OVER = "sweep.over="
 TEXTS = frozenset(
@@ -163,7 +164,17 @@ def _with_quotes(override: str) -> str:
     name = key.lstrip("+")
     if separator and name in TEXTS:
         return f"{key}={_text(value)}"
-    return f"{key}={_names(value)}" if separator and name in NAMES else override
+    if separator and name in NAMES:
+        return f"{key}={_names(value)}"
+    return with_quoted_formulas(override)
+
+
+def with_quoted_formulas(override: str) -> str:
+    """Return an override with quotes around arithmetic in brackets, which Hydra would read as functions."""
+    key, _, value = override.partition("=")
+    if "(" not in value or not any(map(is_formula, parts := _parts(value))):
+        return override
+    return f"{key}={','.join(quoted(part) if '(' in part and is_formula(part) else part for part in parts)}"
 
 
 def _text(value: str) -> str:

@@ -23,8 +23,9 @@ from nnexp.config.hydra_errors import one_line, refusal
 from nnexp.config.known_keys import unknown_key
 from nnexp.config.search_path import folder, register
 from nnexp.core.build import Node, Options, build
-from nnexp.core.component import Component, resolved
+from nnexp.core.component import Component, flat, resolved
 from nnexp.core.errors import UnknownKeyError, UserError
+from nnexp.core.expressions import with_formulas
 from nnexp.data.dataset import Dataset
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Initializer
@@ -116,7 +117,7 @@ def check(config: DictConfig, options: Options | None = None) -> Experiment:
         raise UserError(one_line(error)) from error
     run = {key: value for key, value in cast("Node", content).items() if key != SWEEP}
     try:
-        return build(run, Experiment, options=options or options_of)
+        return build(with_formulas(run, flat(run)), Experiment, options=options or options_of)
     except UnknownKeyError as error:
         raise UserError(unknown_key(error.path, error.known)) from error
 

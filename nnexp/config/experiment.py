@@ -100,8 +100,8 @@ class Experiment(Component):
             )
 
     def _check_maximal_update(self, layers: Sequence[Layer]) -> None:
-        *widths, _ = [layer.units for layer in every_layer(layers) if isinstance(layer, Dense)]
-        if len({*widths}) != 1:
+        *hidden, _ = [layer.units for layer in every_layer(layers) if isinstance(layer, Dense)]
+        if len({*hidden}) != 1:
             raise UserError(
                 "architecture.parametrization=maximal_update: must have hidden layers of one width, "
                 "such as architecture=uniform, or be standard"

@@ -19,6 +19,8 @@ COMMAND_LINE_KEYS = {
 """Keys that can be set on the command line alone, and what they do."""
 MAX_CHARACTERS, MAX_DEPTH = 1_000_000, 50
 """The most characters of a YAML file, and the most levels."""
+SPLIT_FUNCTION = re.compile(r"(logspace|linspace|zip|uniform|loguniform|integers|choice|range|interval)\([^()]*")
+"""What is left of a function, such as `logspace(0.1` of `logspace(0.1,10,5)`, where commas in braces have split it."""
 PLAIN_INTERPOLATION = re.compile(r"\$\{[\w.\[\]-]*\}")
 """A reference to another value of the same config; everything else between such braces calls a function."""
 
@@ -45,6 +47,8 @@ def checked_yaml(text: str) -> str:
                 raise UnreadableError(f"it has the alias *{event.anchor}")
             if depth == 0 and isinstance(event, yaml.ScalarEvent) and event.value:
                 raise UnreadableError("it is a single value")
+            if isinstance(event, yaml.ScalarEvent) and SPLIT_FUNCTION.fullmatch(event.value):
+                raise UnreadableError(f"the commas in braces split {event.value},...): give each key a line, or quotes")
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > MAX_DEPTH:
                 raise UnreadableError(f"it has more than {MAX_DEPTH} levels")

@@ -28,8 +28,10 @@ from nnexp.core.component import (
     items_of,
     plain,
     satisfies,
+    takes_numbers,
 )
 from nnexp.core.errors import UnknownKeyError, UserError
+from nnexp.core.expressions import Formula
 from nnexp.core.words import meant, numbers_meant, one_of, proposal, same_or_synonym, some
 
 C = TypeVar("C", bound=Component)
@@ -181,6 +183,8 @@ def _is_dataclass(decorator: ast.expr) -> bool:
 def _value(value: object, hint: object, path: str, options: Options) -> object:
     """Return a value of a config, converted to the annotated type where possible; the component checks the rest."""
     kind = bare(hint)
+    if isinstance(value, Formula):
+        value = value.number(path) if takes_numbers(hint) else str(value)
     if isinstance(kind, type) and issubclass(kind, Component) and not (value is None and satisfies(None, hint)):
         if str(value).lower() in NOTHING and satisfies(None, hint):
             raise UserError(f"{path}={value}: must be null, or {describe(kind)}")

@@ -212,6 +212,16 @@ def choices_in(hint: object) -> list[str]:
     return [word for inner in get_args(hint) for word in choices_in(inner)]
 
 
+def takes_numbers(hint: object) -> bool:
+    """Tell whether an annotation allows numbers, and no text that could be anything."""
+    kinds = _kinds(hint)
+    return str not in kinds and (int in kinds or float in kinds)
+
+
+def _kinds(hint: object) -> list[object]:
+    return [kind for inner in get_args(hint) for kind in _kinds(inner)] if get_args(hint) else [hint]
+
+
 def _bounds(hint: object) -> list[object]:
     _, *metadata = get_args(hint)
     grouped = [item if isinstance(item, at.GroupedMetadata) else [item] for item in metadata]

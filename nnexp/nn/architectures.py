@@ -9,6 +9,7 @@ import annotated_types as at
 from nnexp.core.component import Component, Count, Fraction, NonNegative, added
 from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, Sigmoid
+from nnexp.nn.centred import Centred
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Scale
 from nnexp.nn.network import outputs as outputs_of
 
@@ -19,6 +20,7 @@ Depth = Annotated[int, at.Interval(ge=1, le=10_000)]
 class Architecture(Component):
     """A description of a network; the output layer is added to it, with the number of units that data and loss need.
 
+    Outputs are multiplied by `output_scale`; centred ones then have those of the start subtracted.
     `learning_rates` and `scales` have a factor for each dense layer, the output layer last; `frozen` has the numbers of
     those that stay as they start.
     """
@@ -30,6 +32,9 @@ class Architecture(Component):
     learning_rates: tuple[NonNegative, ...] = added(default=())
     scales: tuple[NonNegative, ...] = added(default=())
     frozen: tuple[int, ...] = added(default=())
+    bias: bool = added(default=True)
+    output_scale: Annotated[float, at.Gt(0)] = added(default=1.0)
+    centred: bool = added(default=False)
 
     @abstractmethod
     def hidden_layers(self) -> tuple[Layer, ...]:
@@ -53,8 +58,11 @@ class Architecture(Component):
         width = outputs_of(hidden, fan_in)
         maximal_update = self.parametrization == "maximal_update" and width != self.base_width
         scale = [Scale(self.base_width / width)] if maximal_update else []
+        output_scale = [Scale(self.output_scale)] if self.output_scale != 1 else []
+        layers = (*hidden, *scale, Dense(units, self.bias), *output_scale)
         activate = [Activate(self.output)] if self.output is not None else []
-        return self._with_numbers((*hidden, *scale, Dense(units), *activate))
+        layers = self._with_numbers(layers)
+        return (*((Centred(layers),) if self.centred else layers), *activate)
 
     def _with_numbers(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
         """Return layers with learning rates, scales and freezing of each dense one; those within blocks stay."""
@@ -107,7 +115,7 @@ class Perceptron(Architecture):
             after.insert(0, LayerNorm() if self.normalization == "layer" else BatchNorm())
         if self.dropout is not None:
             after.append(Dropout(self.dropout))
-        return tuple(layer for units in self.sizes() for layer in (Dense(units), *after))
+        return tuple(layer for units in self.sizes() for layer in (Dense(units, self.bias), *after))
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from nnexp.core.component import Array, Component, Count, Fraction, NonNegative,
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Shape
 
-Start = Literal["weight", "bias"] | float
-"""How a parameter starts: drawn as a weight, drawn as a bias, or at a number."""
+Start = Literal["weight", "bias", "parameters"] | float
+"""How an array starts: drawn as a weight or a bias, as the parameters of the layers within, or at a number."""
 
 
 @dataclass(frozen=True)

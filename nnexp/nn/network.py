@@ -102,9 +102,15 @@ class Layout:
                 rates[slot.begin : slot.end] = layer.rate_of(slot.name)
         return rates
 
-    def initial_statistics(self) -> Array:
-        """Return the running statistics of one run before the first step, shape (statistics,)."""
-        return np.concatenate([np.full(slot.end - slot.begin, slot.start) for slot in self.statistics] or [np.zeros(0)])
+    def initial_statistics(self, theta: Array) -> Array:
+        """Return the statistics of runs before the first step, shape (..., statistics), given their theta."""
+        statistics = np.empty((*theta.shape[:-1], size(self.statistics)), theta.dtype)
+        for slot in self.statistics:
+            within = [one for one in self.parameters if one.path[: len(slot.path)] == slot.path]
+            copied = slot.start == "parameters"
+            start = theta[..., within[0].begin : within[-1].end] if copied else slot.start
+            statistics[..., slot.begin : slot.end] = start
+        return statistics
 
 
 def size(slots: Sequence[Slot]) -> int:

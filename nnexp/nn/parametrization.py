@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from math import sqrt
 
+from nnexp.nn.centred import Centred
 from nnexp.nn.layers import Dense, Layer, Learned, Residual, every_layer
 
 
@@ -32,7 +33,7 @@ def maximal_update(layers: Sequence[Layer], base_width: int, *, adaptive: bool) 
     wide = 1.0 if adaptive else m
 
     def changed(layer: Layer) -> Layer:
-        if isinstance(layer, Residual):
+        if isinstance(layer, (Residual, Centred)):
             return replace(layer, layers=tuple(map(changed, layer.layers)))
         if layer is dense[-1]:
             return _times(layer, wide, bias=1.0, scale=sqrt(m))

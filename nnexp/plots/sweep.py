@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.cm import ScalarMappable
+    from matplotlib.colorbar import Colorbar
     from matplotlib.colors import Normalize
     from matplotlib.figure import Figure
 
@@ -56,7 +57,9 @@ LINE_COLOURS = ("C0", "C2", "C3", "C4", "C5", "C6")
 PANEL_SIZE = (3.3, 2.5)
 """Width and height of a panel of a grid, in inches; a panel alone is half as large again."""
 IMAGE_SIZE = (5.2, 4.4)
-"""Width and height of an image of many cells, in inches."""
+"""Width and height of an image of many cells, in inches, up to whole pixels for each."""
+BORDER_GAP = 0.25
+"""The share of the colours on either side of a border that is left out."""
 
 
 @dataclass(frozen=True)
@@ -263,10 +266,17 @@ class Cloud:
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """How values are coloured: the name of a colour map, and the values that have contour lines."""
+    """How values are coloured.
+
+    Attributes:
+        colours: The name of a colour map.
+        levels: The values that have contour lines.
+        ranked: Whether colours go by the ranks of the values below 0 and of those above, with a gap between.
+    """
 
     colours: str
     levels: Sequence[float] = field(default_factory=tuple)
+    ranked: bool = False
 
 
 def line_panels(panels: Sequence[Panel], measure: Measure, said: Said) -> "Figure":
@@ -373,18 +383,15 @@ def _roomy(low: float, high: float, share: float) -> tuple[float, float]:
 def image(cells: Cells, measure: Measure, title: str, look: Look) -> "Figure":
     """Draw the value of every pair of values as a cell; few cells have their numbers written in them."""
     from matplotlib.colors import ListedColormap
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Rectangle
 
     x, y, values = cells.x, cells.y, cells.values
     rows, columns = values.shape
     small = values.size <= MOST_NUMBERED_CELLS
-    wide, high = (max(3.6, 0.68 * columns), max(2.4, 0.42 * rows)) if small else IMAGE_SIZE
+    wide, high = (max(3.6, 0.68 * columns), max(2.4, 0.42 * rows)) if small else _whole_pixels(rows, columns)
     turned = x.crowded(wide)
     left, bottom = 0.8 + CHARACTER_WIDTH * y.longest, 0.65 + (CHARACTER_WIDTH * x.longest if turned else 0)
     figure, axes = _titled(title, (wide, high), (left, bottom))
-    norm = _norm(values[np.isfinite(values)], measure)
-    seen = np.maximum(values, norm.vmin or -np.inf)
+    norm, seen = _coloured(values, measure, look)
     shown = axes.imshow(seen, origin="lower", aspect="auto", norm=norm, cmap=look.colours, interpolation="nearest")
     if cells.lost.any() and not small:
         lost = np.where(cells.lost, 1.0, np.nan)
@@ -398,9 +405,21 @@ def image(cells: Cells, measure: Measure, title: str, look: Look) -> "Figure":
         if cells.lost[row, column]:
             axes.text(column, row, "\N{MULTIPLICATION SIGN}", color=BAD, ha="center", va="center", fontsize=14)
         elif np.isfinite(values[row, column]):
-            red, green, blue, _ = shown.cmap(float(norm(values[row, column])))
+            red, green, blue, _ = shown.cmap(float(norm(seen[row, column])))
             ink = "black" if 0.3 * red + 0.59 * green + 0.11 * blue > 0.5 else "white"  # noqa: PLR2004
             axes.text(column, row, f"{values[row, column]:.3g}", color=ink, ha="center", va="center", fontsize=9)
+    _mark_best_and_lost(axes, cells, small=small)
+    bar = _finish_map(figure, axes, shown, measure=measure, x=x, y=y)
+    if look.ranked:
+        _mark_ends(bar, values)
+    return figure
+
+
+def _mark_best_and_lost(axes: "Axes", cells: Cells, *, small: bool) -> None:
+    """Put a frame or a star at the best cell, and a legend below a large image."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Rectangle
+
     keys: list[tuple[Artist, str]] = []
     if cells.best is not None and small:
         row, column = cells.best
@@ -413,8 +432,51 @@ def image(cells: Cells, measure: Measure, title: str, look: Look) -> "Figure":
     if keys:
         handles, labels = zip(*keys, strict=True)
         axes.legend(handles, labels, loc="upper left", bbox_to_anchor=(0, -0.14), ncols=2, borderaxespad=0)
-    _finish_map(figure, axes, shown, measure=measure, x=x, y=y)
+
+
+def pixels(cells: Cells, measure: Measure, look: Look) -> "Figure":
+    """Draw a picture without axes, a pixel for every cell."""
+    from matplotlib import colormaps
+
+    norm, seen = _coloured(cells.values, measure, look)
+    rows, columns = seen.shape
+    figure = new_figure(1, 1, (0, 0, 0, 0))
+    figure.set_size_inches((columns + 0.01) / figure.dpi, (rows + 0.01) / figure.dpi)
+    colours = colormaps[look.colours].with_extremes(bad=BAD)(norm(np.ma.masked_invalid(seen)), bytes=True)
+    figure.figimage(colours, origin="lower")
     return figure
+
+
+def _whole_pixels(rows: int, columns: int) -> tuple[float, float]:
+    """Return the size of an image of which every cell has the same number of pixels, in inches."""
+    from matplotlib import rcParams
+
+    dots = float(rcParams["savefig.dpi"])
+    wide, high = (
+        max(1, round(inches * dots / cells)) * cells / dots
+        for inches, cells in zip(IMAGE_SIZE, (columns, rows), strict=True)
+    )
+    return wide, high
+
+
+def _coloured(values: Array, measure: Measure, look: Look) -> tuple["Normalize", Array]:
+    """Return the scale of colours, and the values on it."""
+    from matplotlib.colors import Normalize
+
+    finite = values[np.isfinite(values)]
+    if look.ranked:
+        return Normalize(-1, 1), by_rank(values, np.sort(finite))
+    norm = _norm(finite, measure)
+    return norm, np.maximum(values, norm.vmin or -np.inf)
+
+
+def by_rank(values: Array, ascending: Array) -> Array:
+    """Return values below 0 by their ranks from -1 to the gap at the border, others from there to 1; NaN stays."""
+    if not len(ascending):
+        return values
+    below = int(np.searchsorted(ascending, 0))
+    places = [np.linspace(-1, -BORDER_GAP, below), np.linspace(BORDER_GAP, 1, len(ascending) - below)]
+    return np.interp(values, ascending, np.concatenate(places))
 
 
 def scatter_map(cloud: Cloud, measure: Measure, title: str, look: Look) -> "Figure":
@@ -616,13 +678,24 @@ def _round_places(axis: Axis) -> tuple[list[float], list[str]]:
     return places.tolist(), [plain(number) for number in numbers]
 
 
-def _finish_map(figure: "Figure", axes: "Axes", shown: "ScalarMappable", measure: Measure, x: Axis, y: Axis) -> None:
+def _finish_map(
+    figure: "Figure", axes: "Axes", shown: "ScalarMappable", *, measure: Measure, x: Axis, y: Axis
+) -> "Colorbar":
     box, width = axes.get_position(), figure.get_figwidth()
     beside = figure.add_axes((box.x1 + 0.15 / width, box.y0, 0.18 / width, box.height))
     bar = figure.colorbar(shown, cax=beside)
     bar.set_label(measure.label, fontsize=10)
     bar.ax.tick_params(labelsize=9)
     axes.set(xlabel=x.name, ylabel=y.name)
+    return bar
+
+
+def _mark_ends(bar: "Colorbar", values: Array) -> None:
+    """Write the lowest and the highest value on either side of a border beside its colours."""
+    ascending = np.sort(values[np.isfinite(values)])
+    below = int(np.searchsorted(ascending, 0))
+    ends = np.array([end for side in (ascending[:below], ascending[below:]) if len(side) for end in side[[0, -1]]])
+    bar.set_ticks(by_rank(ends, ascending).tolist(), labels=[plain(float(f"{end:.3g}")) for end in ends])
 
 
 def _norm(values: Array, measure: Measure) -> "Normalize":

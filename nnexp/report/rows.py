@@ -7,6 +7,8 @@ from nnexp.training.predictions import ClassPredictions, NumberPredictions, Pred
 
 DECIMALS_MATTER = 10_000
 """A number below this is written with four decimals."""
+DECIMALS_SHOW = 0.0005
+"""A number below this, but for 0, would lose nearly all its digits."""
 MOST_DECIMALS = 6
 """A spread that needs more decimals is written in powers of ten."""
 
@@ -95,5 +97,7 @@ def cell(value: object) -> object:
 
 
 def number(value: float) -> str:
-    """Return a metric with four decimals, or in powers of ten if it is too large for them to matter."""
+    """Return a metric with four decimals, or in powers of ten if it is too large, or too small, for them to matter."""
+    if 0 < abs(value) < DECIMALS_SHOW:
+        return f"{value:.1e}"
     return f"{value:.4f}" if abs(value) < DECIMALS_MATTER else f"{value:.3e}"

@@ -15,8 +15,10 @@ from nnexp.core.component import Component
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.files import write_text
 from nnexp.nn.activations import GELU, SELU, Activation, Erf, Softmax
+from nnexp.nn.centred import Centred
 from nnexp.nn.layers import Activate, Dense, Dropout, Layer, Residual
 from nnexp.nn.losses import BinaryCrossEntropy, CrossEntropy, ElementwiseLoss, KullbackLeibler, Loss
+from nnexp.nn.network import Layout
 from nnexp.storage.run_folder import write_parameters
 from nnexp.storage.saved_model import SavedModel
 
@@ -85,7 +87,7 @@ def program_of(saved: SavedModel, title: str) -> str:
     steps = ["x = (np.asarray(x, np.float64) - p['offset']) / p['factor']"]
     dtypes = dict.fromkeys(name for name in (about.feature_dtype, about.dtype) if name != "float64")
     steps += [f"x = x.astype(np.{name})" for name in dtypes] or []
-    steps += [line for place, layer in enumerate(about.layers) for line in _lines(layer, str(place))]
+    steps += [line for place, layer in enumerate(about.layers) for line in _lines(layer, str(place), about.layout)]
     names = [feature for column in about.columns for feature in column.features]
     lines = [
         f"# {on_one_line(title)}: predicts with NumPy alone; {WEIGHTS} lies beside this file.",
@@ -105,8 +107,8 @@ def program_of(saved: SavedModel, title: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _lines(layer: Layer, path: str) -> Sequence[str]:
-    """Return the lines of one layer."""
+def _lines(layer: Layer, path: str, layout: Layout) -> Sequence[str]:
+    """Return the lines of one layer; `layout` is that of the whole network."""
     if isinstance(layer, Activate):
         return _activation(layer.activation)
     if isinstance(layer, Dense):
@@ -114,11 +116,30 @@ def _lines(layer: Layer, path: str) -> Sequence[str]:
         return [*weighted, f"x = x + p['{path}.bias']"] if layer.bias else weighted
     if isinstance(layer, Residual):
         around = f"around_{path.replace('.', '_')}"
-        inner = [line for place, one in enumerate(layer.layers) for line in _lines(one, f"{path}.{place}")]
-        return [f"{around} = x", *inner, f"x = {around} + x"]
+        return [f"{around} = x", *_inner(layer, path, layout), f"x = {around} + x"]
+    if isinstance(layer, Centred):
+        inner = [indent(line, "    ") for line in (*_inner(layer, path, layout), "return x")]
+        return ["def network(x, p):", *inner, *_start(path, layout), "x = network(x, p) - network(x, start)"]
     if isinstance(layer, Dropout):
         return []
     return [f"x = {_known(LAYERS, layer).format(path=path, **_values(layer))}"]
+
+
+def _inner(layer: Layer, path: str, layout: Layout) -> list[str]:
+    """Return the lines of the layers within one."""
+    return [line for place, one in enumerate(layer.children()) for line in _lines(one, f"{path}.{place}", layout)]
+
+
+def _start(path: str, layout: Layout) -> list[str]:
+    """Return the lines that take the arrays at the start of the layers within a centred one."""
+    inner, others = (
+        [slot for slot in slots if slot.title.startswith(f"{path}.")]
+        for slots in (layout.parameters, layout.statistics)
+    )
+    begins = {slot.title: slot.begin - inner[0].begin for slot in inner}
+    numbers = {slot.title: slot.start for slot in others if slot.start != "parameters"}
+    one = f"p['{path}.start'][begin:begin + p[name].size].reshape(p[name].shape)"
+    return [f"start = {{name: {one} for name, begin in {begins}.items()}} | {numbers}"]
 
 
 def _activation(activation: Activation) -> Sequence[str]:

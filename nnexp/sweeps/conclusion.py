@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
-from nnexp.analysis.findings import flags, incompleteness, plateau, verdict
+from nnexp.analysis.findings import by_rank, flags, incompleteness, plateau, verdict
 from nnexp.analysis.results import SweepResults, SweptKey, short
 from nnexp.report.markdown import block, escaped
 from nnexp.tracking.mlflow_entities import cut
@@ -50,11 +50,11 @@ def _scores(results: SweepResults) -> dict[str, float]:
     """Return the means of the first setting, by the names that its runs have them under, and that of fresh seeds."""
     if not results.ranked:
         return {}
-    first = results.ranked[0]
+    first = by_rank(results)[0]
     means = {path: fmean(scores) for path in map(_path, results.shown) if (scores := first.scores(path))}
     again = results.confirmation
-    if again is not None and results.metric is not None and again.leader.values:
-        means[f"fresh/{_path(results.metric)}"] = fmean(again.leader.values)
+    if again is not None and results.metric is not None and again.first.values:
+        means[f"fresh/{_path(results.metric)}"] = fmean(again.first.values)
     return means
 
 
@@ -65,7 +65,7 @@ def _path(name: str) -> str:
 def _words(results: SweepResults) -> dict[str, str]:
     """Return the first setting, and the values of every key."""
     told = results.ranked and len(results.settings) > 1 and plateau(results) is None
-    first = {FIRST: short(results.ranked[0].name)} if told else {}
+    first = {FIRST: short(by_rank(results)[0].name)} if told else {}
     return {key: cut(text, MOST_LETTERS) for key, text in {**first, **_varied(results)}.items()}
 
 

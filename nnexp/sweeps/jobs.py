@@ -16,12 +16,13 @@ from hydra.errors import HydraException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from nnexp.config.command_line import quoted, replacing_sweep_over, takes_text
+from nnexp.config.command_line import quoted, replacing_sweep_over, takes_text, with_quoted_formulas
 from nnexp.config.hydra_errors import one_line
 from nnexp.config.overrides import Job, key_of
 from nnexp.config.sweep_functions import LOGARITHMIC, ZipSweep, bounds, listed
 from nnexp.config.written import alternatives
 from nnexp.core.errors import UserError
+from nnexp.core.expressions import is_formula
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.sampling import Interval, Point, points
 from nnexp.sweeps.search import Block, Search
@@ -109,7 +110,7 @@ def _overrides(over: Mapping[str, object], given: Overrides, parser: OverridesPa
     for key, values in over.items():
         if values == []:
             raise UserError(f"sweep.over.{key}=[]: must have a value")
-        (override,) = _parsed(parser, [f"{key}={alternatives(values)}"])
+        (override,) = _parsed(parser, [with_quoted_formulas(f"{key}={alternatives(values)}")])
         if _of_sweeps(override) or override.is_hydra_override():
             raise UserError(f"{override.input_line}: must not be varied, for it is no part of a run")
         if _key(override) not in given:
@@ -190,7 +191,9 @@ def _rows(override: Override) -> list[Point]:
 
 def _value(key: str, value: ElementType) -> str:
     """Return a value as the command line writes it; a function such as choice has taken the quotes from its texts."""
-    return quoted(value) if isinstance(value, str) and takes_text(key) else Transformer.str(value)
+    if isinstance(value, str) and (takes_text(key) or is_formula(value)):
+        return quoted(value)
+    return Transformer.str(value)
 
 
 def _interval(override: Override, interval: IntervalSweep) -> Interval:

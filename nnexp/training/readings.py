@@ -16,7 +16,7 @@ from nnexp.core.words import did_you_mean
 from nnexp.training.history import History
 from nnexp.training.metrics import lower_is_better, unit_of
 
-FINAL, START, TIME_TO = "final", "start", "time_to"
+FINAL, START, TIME_TO, TRAINABILITY = "final", "start", "time_to", "trainability"
 LARGEST_RATIO = 1e6
 """Where the trainability cuts a loss, in units of its first value; a run that diverged has it from there on."""
 LAST_TIMES = 20
@@ -124,7 +124,7 @@ READINGS = {
     "mean": Kind(_mean),
     "sum": Kind(_sum),
     TIME_TO: Kind(_time_to, lower=True, of_diverged=True),
-    "trainability": Kind(_trainability, lower=True, of_diverged=True),
+    TRAINABILITY: Kind(_trainability, lower=True, of_diverged=True),
 }
 """All kinds of readings. `final` is of the parameters that the run leaves, `best` of the lowest selection loss."""
 
@@ -188,7 +188,7 @@ class Reading:
     def unit(self, of_time: str) -> str:
         """Return its unit, given that of time."""
         of_metric = unit_of(self.metric)
-        special = {TIME_TO: of_time, "sum": f"{of_metric} x {of_time}", "trainability": "below 0 it trains"}
+        special = {TIME_TO: of_time, "sum": f"{of_metric} x {of_time}", TRAINABILITY: "below 0 it trains"}
         return special.get(self.kind, of_metric)
 
     def read(self, history: History, length: int, *, final: int = -1, diverged: bool = False) -> float | None:

@@ -61,7 +61,7 @@ class Stack(StackArrays):
         self.theta = np.empty((len(recipes), size(self.layout.parameters)), dtype)
         for theta, recipe in zip(self.theta, recipes, strict=True):
             theta[:] = self.layout.initial_theta(recipe.initializer, stream(recipe.seed, "init"), recipe.layers)
-        self.statistics = np.tile(self.layout.initial_statistics().astype(dtype), (len(recipes), 1))
+        self.statistics = self.layout.initial_statistics(self.theta)
         self.optimizer_state = self.optimizer.init(self.theta)
         self.schedule_state = self.schedule.init(len(recipes))
         self.steps, self.outputs = 0, outputs(first.layers, fan_in)
@@ -82,6 +82,7 @@ class Stack(StackArrays):
         """Start from some of the parameters, those where a mask of their shape is 1; the others are and stay 0."""
         self.mask = mask
         np.multiply(theta, mask, out=self.theta)
+        self.statistics = self.layout.initial_statistics(self.theta)
         self._bind()
 
     @property

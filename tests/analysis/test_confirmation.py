@@ -10,6 +10,7 @@ import pytest
 from nnexp.analysis.confirmation import Confirmation
 from nnexp.analysis.findings import first_command, flags, incompleteness, verdict
 from nnexp.analysis.results import SweepResults
+from nnexp.analysis.runs_table import runs_table
 from nnexp.analysis.summary import show_answer
 from nnexp.analysis.verdict import Measured, Moments, worse
 from tests.analysis.made import diverged, ended, grid, results_of
@@ -100,7 +101,11 @@ def test_what_fresh_seeds_say(fresh: dict[str, Sequence[float | None]], said: li
     assert not any("claim nothing: repeat" in line or "claims nothing: repeat" in line for line in flags(results))
     command = first_command(results)
     assert command is not None
-    assert command[0] == ("Best setting" if said[0].startswith("Best") else "Chosen setting")
+    better = any("is better" in line for line in said)
+    assert command[0] == (
+        "Best setting" if said[0].startswith("Best") else f"{'First' if better else 'Chosen'} setting"
+    )
+    assert ("rate=0.1" in command[1]) == better
 
 
 def test_the_table_has_a_column_of_fresh_seeds_and_a_row_of_the_default(capsys: pytest.CaptureFixture[str]) -> None:
@@ -113,6 +118,28 @@ def test_the_table_has_a_column_of_fresh_seeds_and_a_row_of_the_default(capsys: 
         "rate=10|0.4000|0.4000|diverged every time",
         "the default|0.505 ± 0.013",
     ]
+
+
+def test_where_one_fresh_seed_fails_the_next_setting_comes_first(capsys: pytest.CaptureFixture[str]) -> None:
+    """The mean of the chosen one is then far above the others, and scatters too much to be told from them."""
+    results = asked_again([0.3, 0.2, 0.4], {"1": [*[0.1] * 9, 20.0], "0.1": [*MIDDLE, *MIDDLE], "": HIGH})
+    assert verdict(results) == [
+        "Chosen: rate=1, test/loss 2.1 ± 6.3 over 10 fresh seeds.",
+        "They do not tell it from rate=0.1 (0.205 ± 0.012) and the default (0.505 ± 0.013).",
+        "First by the fresh seeds, though: rate=0.1.",
+        "The default: 0.505 ± 0.013.",
+    ]
+    assert first_command(results) == ("First setting", "python -m nnexp rate=0.1")
+    show_answer(results)
+    rows = [line.split()[0] for line in capsys.readouterr().out.splitlines() if line.startswith(" rate")]
+    assert rows == ["rate=0.1", "rate=1", "rate=10"]
+
+
+def test_a_run_under_two_names_has_one_row() -> None:
+    results = asked_again([0.3, 0.2, 0.4], {"1": LOW, "": LOW})
+    twice = tuple(replace(run, config_hash=f"{run.value('seed')}") for run in results.fresh)
+    _, rows = runs_table(replace(results, fresh=twice))
+    assert [row[0] for row in rows] == ["rate=0.1", "rate=1", "rate=10", *[f"rate=1 seed={seed}" for seed in "1234"]]
 
 
 def test_differences_that_do_not_matter_are_none() -> None:

@@ -12,12 +12,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from nnexp.analysis.chosen_figures import sweep_figures
-from nnexp.analysis.expressions import check_expression, evaluated
 from nnexp.analysis.figures import Curves, Image, Lines
 from nnexp.analysis.figures import Figure as Asked
 from nnexp.analysis.results import SweepResults
 from nnexp.core.component import resolved
-from nnexp.core.errors import UserError
 from nnexp.plots.style import finish, plain, styled
 from nnexp.sweeps.sweep_folder import SweepRecord, results_in
 from tests.analysis.made import computed, falling, grid, results_of, summary
@@ -163,46 +161,6 @@ def test_the_values_of_a_reference_that_do_not_vary_stand_in_the_folder_of_a_run
     results = replace(results, runs=tuple(replace(run, folder=tmp_path) for run in results.runs))
     (figure,) = drawn(results, Lines(reference=f"1/{RATE} + a"))
     assert line(figure.axes[0], "reference ") == [[1, 3], [2, 4]]
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [("2/a.b", 4.0), ("-(1 + 2) * a.b - 1", -2.5), ("1e3", 1000.0), ("1/(a.b - 0.5)", None), ("c", None), ("d", None)],
-)
-def test_an_expression_has_a_value(text: str, value: float | None) -> None:
-    assert evaluated(text, {"a.b": "0.5", "c": "full"}) == (
-        value if value is not None else pytest.approx(np.nan, nan_ok=True)
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "",
-        "2 **  3",
-        "f(1)",
-        "a.b if 1 else 2",
-        "[1]",
-        "'x'",
-        "True",
-        "1 1",
-        "a[0]",
-        "1;2",
-        "1or 2",
-        "(" * 400,
-        "x" * 600,
-    ],
-)
-def test_anything_else_is_no_expression(text: str) -> None:
-    with pytest.raises(UserError, match="must be numbers, keys"):
-        check_expression(text, "reference", {"a.b": 1.0, "x": 1})
-
-
-def test_keys_of_an_expression_are_numbers_that_there_are() -> None:
-    with pytest.raises(UserError, match=r"^r=2/a.bb: a.bb is no such key, did you mean a.b\?"):
-        check_expression("2/a.bb", "r", {"a.b": 1.0})
-    with pytest.raises(UserError, match="must have keys of numbers, and a is full"):
-        check_expression("2/a", "r", {"a": "full"})
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,10 @@ from nnexp.storage.run_folder import RunSummary
 from tests.analysis.made import LENGTH, Out, computed, diverged, ended, falling, grid, results_of, summary
 
 SEEDS = "1 seed each claims nothing: repeat the first ones, with sweep.repeats=5 or more."
-CHOSEN = "Chosen by the test part: the value of the first is a little too good, which a validation part avoids."
+CHOSEN = (
+    "Chosen by the test part: the value of the first is a little too good, "
+    "which a validation part avoids (dataset.validation_size=0.2)."
+)
 
 
 def quiet(best: float = 0.1) -> Out:

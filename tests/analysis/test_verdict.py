@@ -1,5 +1,6 @@
 """What is said of settings: as often right as the rule promises, and nothing that repeats cannot tell."""
 
+from dataclasses import replace
 from itertools import permutations
 from math import inf, sqrt
 
@@ -14,12 +15,12 @@ from nnexp.analysis.verdict import (
     Measured,
     Moments,
     balance,
-    better_than_all,
     detectable,
     diverges_oftener,
     farthest,
     repeats_for,
     ruled_out,
+    seems_worse,
     verdict_on,
     wins,
     worse,
@@ -27,6 +28,10 @@ from nnexp.analysis.verdict import (
 from nnexp.core.component import Array, Labels
 
 SWEEPS = 2000
+
+
+def better_than_all(leader: Moments, others: Moments) -> npt.NDArray[np.bool_]:
+    return np.asarray((2 * worse(leader, others) < 0.05).all(axis=-1))
 
 
 def settings_of(values: Array) -> list[Measured]:
@@ -111,6 +116,36 @@ def test_settings_that_do_not_vary_are_told_apart() -> None:
     found = verdict_on([Measured("a", (0.9,) * 3), Measured("b", (0.8,) * 3)], -1)
     assert found is not None
     assert (found.leader.name, found.best, found.would_show, found.needed) == ("a", True, None, None)
+
+
+def test_matched_repeats_are_compared_one_by_one() -> None:
+    """What a split does to all settings alike is no scatter; by Welch's test these would not be told apart."""
+    splits = np.array([0.1, 0.5, 1.0, 2.0])
+    ahead = splits + np.array([0.1, 0.12, 0.09, 0.11])
+    one, other, far = (
+        Measured(name, tuple(values), matched=tuple(range(4)))
+        for name, values in (("a", splits), ("b", ahead), ("c", splits + 9))
+    )
+    p = stats.ttest_rel(ahead, splits, alternative="greater").pvalue
+    assert seems_worse(other, one, 1) == pytest.approx(p)
+    assert seems_worse(one, other, -1) == pytest.approx(p)
+    assert seems_worse(one, other, 1) == pytest.approx(1 - p)
+    assert (seems_worse(far, one, 1), seems_worse(one, one, 1)) == (0.0, 0.5)
+    found = verdict_on([one, other, far], 1)
+    assert found is not None
+    assert (found.best, found.leader.name) == (True, "a")
+    loose = verdict_on([replace(setting, matched=()) for setting in (one, other, far)], 1)
+    assert loose is not None
+    assert not loose.best
+    assert wins(one, other, 1) == (4, 4)
+    interval = stats.ttest_rel(ahead, splits).confidence_interval()
+    assert farthest(one, other) == pytest.approx(interval.high)
+    shown = verdict_on([one, replace(other, values=tuple(splits + np.array([0.1, -0.2, 0.3, -0.1])))], 1)
+    assert shown is not None
+    spread = np.std([0.1, -0.2, 0.3, -0.1], ddof=1)
+    assert shown.would_show is not None
+    power = stats.nct.sf(stats.t.ppf(0.975, 3), 3, shown.would_show * sqrt(4) / spread)
+    assert power == pytest.approx(0.8)
 
 
 def test_differences_that_do_not_matter_are_those_that_are_surely_small() -> None:

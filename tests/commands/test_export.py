@@ -31,6 +31,8 @@ NETWORKS = {
     "names": ["dataset=heart", "architecture.activation=gelu"],
     "width": ["architecture=uniform", "architecture.parametrization=maximal_update", "initializer=he_normal"],
     "embeddings": ["dataset=pairs", "loss=contrastive", "architecture.outputs=2"],
+    "centred": [*REGRESSION, "architecture.centred=true", "architecture.output_scale=0.5", "architecture.bias=false"],
+    "centred layers": ["architecture=layers", LAYERS, "trainer.batch_size=32", "architecture.centred=true"],
     "tanh form": ["architecture/activation=gelu", "architecture.activation.approximate=tanh"],
     **{name: [f"architecture.activation={name}"] for name in EVERY_ACTIVATION.split(",")},
 }

@@ -29,7 +29,7 @@ CLASSES, NUMBERS = ["loss=sparse_categorical_cross_entropy"], ["loss=mean_square
 EMBEDDING = ["architecture.outputs=2", "dataset.count=50"]
 NEEDS = {
     **{f"dataset={name}": CLASSES for name in ("digits", "iris", "wine", "spiral", "mnist1d", "modular")},
-    **{f"dataset={name}": NUMBERS for name in ("sine", "diabetes", "teacher", "polynomial")},
+    **{f"dataset={name}": NUMBERS for name in ("sine", "diabetes", "teacher", "polynomial", "noise")},
     "dataset=csv": [f"dataset.path={HEART}", "dataset.missing=median"],
     "dataset=pairs": ["loss=contrastive", *EMBEDDING],
     "dataset=triplets": ["loss=triplet", *EMBEDDING],

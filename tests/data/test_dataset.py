@@ -21,6 +21,7 @@ from nnexp.data.csv import Csv, Heart
 from nnexp.data.dataset import ROWS_AT_A_TIME, Collection, Data, Part, Scaling, Table, TableDataset, fit_scaling, noisy
 from nnexp.data.digits import Digits
 from nnexp.data.mnist1d import MNIST1D
+from nnexp.data.noise import Noise
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
 from nnexp.data.synthetic import Modular, Polynomial, RandomLabels, Teacher
@@ -47,6 +48,7 @@ REGRESSIONS: list[TableDataset] = [
     Sine(noise=0.1),
     Teacher(standardize=True),
     Polynomial(noise=0.1),
+    Noise(standardize=True),
 ]
 """Every table, by kind; a new one adds an entry."""
 

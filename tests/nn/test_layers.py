@@ -6,6 +6,7 @@ import pytest
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
 from nnexp.nn.activations import SiLU, Tanh
+from nnexp.nn.centred import Centred
 from nnexp.nn.initializers import Normal
 from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, Layer, LayerNorm, Residual, Scale
 from nnexp.nn.network import Layout, Network
@@ -25,6 +26,7 @@ LAYERS: list[tuple[Layer, ...]] = [
     (BatchNorm(), Dense(5)),
     (BLOCK,),
     (Residual((BLOCK, Dropout(0.3), Dense(6))), Dense(5)),
+    (Centred((Dense(6), BatchNorm(), Activate(Tanh()), BLOCK, Dense(3))), Activate(Tanh())),
     (Dense(5), BatchNorm(), Activate(Tanh()), Dropout(0.2), Residual((Dense(5), BatchNorm())), LayerNorm(), Dense(3)),
 ]
 """Every layer, alone and with others; a new one adds an entry."""
@@ -40,7 +42,7 @@ def make(layers: tuple[Layer, ...], generator: np.random.Generator, runs: int = 
     layout = Layout.of(layers, FAN_IN)
     theta = np.stack([layout.initial_theta(Normal(0.7), generator, layers) for _ in range(runs)])
     theta += 0.2 * generator.standard_normal(theta.shape)  # biases, gains and shifts too
-    statistics = np.stack([layout.initial_statistics() for _ in range(runs)])
+    statistics = layout.initial_statistics(theta)
     return layout, theta, statistics + 0.1 * generator.random(statistics.shape)
 
 
@@ -73,7 +75,7 @@ def test_normalization_parity_with_pytorch(kind: type[BatchNorm] | type[LayerNor
     torch = pytest.importorskip("torch")
     generator = np.random.default_rng(0)
     layout, theta, _ = make((kind(),), generator, runs=1)
-    statistics = layout.initial_statistics()[None]
+    statistics = layout.initial_statistics(theta)
     ours = Network((kind(),), layout, theta, statistics)
     theirs = (torch.nn.BatchNorm1d if kind is BatchNorm else torch.nn.LayerNorm)(FAN_IN, dtype=torch.float64)
     with torch.no_grad():

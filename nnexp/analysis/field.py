@@ -1,0 +1,118 @@
+"""Fields: two long lists of numbers of which every pair is a run, seen as a picture at its own resolution."""
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy as np
+import numpy.typing as npt
+
+from nnexp.analysis.results import REPEATS, SweepResults, SweptKey
+from nnexp.core.component import Array
+from nnexp.training.readings import TRAINABILITY, Reading
+
+LEAST = 16
+"""The fewest values along each axis of a field."""
+LARGEST_BOX = 4
+"""The largest boxes have this part of the side of a field."""
+
+
+@dataclass(frozen=True)
+class Field:
+    """A reading of every pair of two keys' values.
+
+    Attributes:
+        x, y: The keys of columns and rows, with all their values in ascending order.
+        values: Shape (rows, columns); NaN where a run has no reading.
+    """
+
+    x: SweptKey
+    y: SweptKey
+    values: Array
+
+
+@dataclass(frozen=True)
+class BoxDimension:
+    """The box dimension of a border: how the number of boxes that it meets grows as they shrink.
+
+    With N_s the number of boxes of s times s runs that meet the border, it is the median of
+    log2(N_s / N_2s) over s = 1, 2, 4, ... up to an eighth of the side.
+
+    Attributes:
+        median, low, high: Over these sizes.
+        largest: The largest s, in runs.
+    """
+
+    median: float
+    low: float
+    high: float
+    largest: int
+
+
+def field_of(results: SweepResults, path: str | None = None) -> Field | None:
+    """Return the field of a sweep; None where it is none: other keys vary too, values are few, drawn or no numbers.
+
+    Args:
+        results: The results of the sweep.
+        path: The reading of each pair; None is the one that ranks.
+    """
+    path = path or results.metric
+    if path is None or len(results.swept_keys) != 2:
+        return None
+    x, y = results.swept_keys
+    if any(one.key in REPEATS or one.drawn or one.numbers is None for one in (x, y)):
+        return None
+    rows = [(run.value(x.key), run.value(y.key), run.reading(path)) for run in results.runs]
+    read = np.array([(at, up, nan if value is None else value) for at, up, value in rows], np.float64).reshape(-1, 3)
+    (columns, column), (lines, line) = (np.unique(one, return_inverse=True) for one in (read[:, 0], read[:, 1]))
+    if min(len(columns), len(lines)) < LEAST or 2 * len(read) < len(columns) * len(lines):
+        return None
+    values = np.full((len(lines), len(columns)), nan)
+    values[line, column] = read[:, 2]
+    return Field(_with_values(x, columns), _with_values(y, lines), values)
+
+
+def _with_values(swept: SweptKey, numbers: Array) -> SweptKey:
+    return SweptKey(swept.key, tuple(map(repr, numbers.tolist())))
+
+
+def border(values: Array, level: float) -> npt.NDArray[np.bool_]:
+    """Return whether the four values around each corner between cells lie on both sides of a level."""
+    below = values < level
+    around = np.stack([below[1:, 1:], below[:-1, 1:], below[1:, :-1], below[:-1, :-1]])
+    return np.not_equal(around.any(axis=0), around.all(axis=0))
+
+
+def box_dimension(values: Array, level: float = 0.0) -> BoxDimension | None:
+    """Return the box dimension of the border at a level; None where there is hardly any border, or few values."""
+    met = border(values, level)
+    sizes = [2**power for power in range(20) if 2**power * LARGEST_BOX <= min(met.shape)]
+    counts = np.array([_boxes(met, size) for size in sizes], np.float64)
+    if len(counts) < 3 or counts[-1] == 0:
+        return None
+    slopes = np.log2(counts[:-1] / counts[1:])
+    return BoxDimension(float(np.median(slopes)), float(slopes.min()), float(slopes.max()), sizes[-1])
+
+
+def _boxes(met: npt.NDArray[np.bool_], size: int) -> int:
+    """Return how many boxes meet the border; what is left beside the last whole box is left out."""
+    rows, columns = (length // size for length in met.shape)
+    whole = met[: rows * size, : columns * size].reshape(rows, size, columns, size)
+    return int(whole.any(axis=(1, 3)).sum())
+
+
+def is_border(path: str | None) -> bool:
+    """Tell whether a reading has a border at 0, between what trains and what does not."""
+    return path is not None and Reading.of(path).kind == TRAINABILITY
+
+
+def about_border(results: SweepResults) -> list[str]:
+    """Return a sentence about the border of a field of trainability: how many runs train, and its box dimension."""
+    field = field_of(results) if is_border(results.metric) else None
+    if field is None:
+        return []
+    share = f"{100 * (field.values < 0).mean():.1f} % of the runs train"
+    found = box_dimension(field.values)
+    if found is None:
+        return [f"{share}; there is no border to measure."]
+    spread = f"{found.low:.2f} to {found.high:.2f} over boxes of 1 to {found.largest} runs"
+    return [f"{share}; their border has the box dimension {found.median:.2f} ({spread})."]

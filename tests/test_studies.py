@@ -1,13 +1,15 @@
 """The numbers of the studies, each a band around the mean over three seeds; all of them take minutes."""
 
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from nnexp import sweep
+from nnexp import run, sweep
+from nnexp.training.landscape import way_between
 
 RATE = "optimizer.learning_rate"
 pytestmark = pytest.mark.slow
@@ -76,3 +78,13 @@ def test_lottery_ticket(study: Callable[..., pd.DataFrame]) -> None:
     assert abs(accuracy["magnitude", 5] - 0.930) < 0.03
     assert abs(accuracy["random", 5] - 0.775) < 0.12
     assert accuracy["random", 5] < accuracy["magnitude", 5] - 0.1
+
+
+def test_landscape(in_folder: Callable[[], Path]) -> None:
+    """R7 k2: a barrier between seeds of .84."""
+    in_folder()
+    words = ["experiment=studies/landscape", "tracking=none", "verbose=false", "figures=false"]
+    runs = [run([*words, f"seed={seed}"]).trained for seed in range(3)]
+    barriers = [way_between(one, other, 21).barrier for one, other in combinations(runs, 2)]
+    assert abs(np.mean(barriers) - 0.84) < 0.3
+    assert min(barriers) > 0.3

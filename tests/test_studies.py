@@ -12,7 +12,7 @@ from nnexp import run, sweep
 from nnexp.training.landscape import way_between
 
 RATE = "optimizer.learning_rate"
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 
 @pytest.fixture

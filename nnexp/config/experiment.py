@@ -11,9 +11,10 @@ from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.activations import Sigmoid, Softmax
 from nnexp.nn.architectures import Architecture
-from nnexp.nn.initializers import Initializer, VarianceScaling
+from nnexp.nn.initializers import FromRun, Initializer, VarianceScaling
 from nnexp.nn.layers import BatchNorm, Dense, Layer, every_layer
 from nnexp.nn.losses import CrossEntropy, KullbackLeibler, Loss, snake_case
+from nnexp.nn.network import Layout
 from nnexp.nn.parametrization import maximal_update
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
@@ -72,6 +73,9 @@ class Experiment(Component):
         if self.architecture.parametrization == "maximal_update":
             self._check_maximal_update(layers)
             layers = maximal_update(layers, self.architecture.base_width, adaptive=self.optimizer.adaptive)
+        if isinstance(self.initializer, FromRun):  # whether it fits is known before anything trains
+            layout = Layout.of(layers, data.train.x.shape[-1])
+            self.initializer.parameters({slot.title: slot.shape for slot in layout.parameters})
         return Recipe(
             layers=layers,
             initializer=self.initializer,

@@ -14,7 +14,7 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
-from nnexp.nn.initializers import Initializer, Shape
+from nnexp.nn.initializers import FromRun, Initializer, Shape
 from nnexp.nn.layers import (
     Activate,
     Cell,
@@ -81,6 +81,9 @@ class Layout:
     def initial_theta(self, initializer: Initializer, generator: np.random.Generator, layers: Sequence[Layer]) -> Array:
         """Return the starting parameters of one run, shape (parameters,), drawn in the order of its layers."""
         theta = np.zeros(size(self.parameters))
+        if isinstance(initializer, FromRun):
+            learned = initializer.parameters({slot.title: slot.shape for slot in self.parameters})
+            return np.concatenate([learned[slot.title].ravel() for slot in self.parameters])
         for slot in self.parameters:
             drawn = {"weight": initializer, "bias": initializer.bias}
             source = drawn[slot.start] if isinstance(slot.start, str) else None

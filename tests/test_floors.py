@@ -61,7 +61,7 @@ HOME = {
     "sklearn": ("data", "training", "estimators"),
     "pandas": ("data", "storage", "runs", "python"),
     "mnist1d": "data",
-    "pyarrow": "data",
+    "pyarrow": ("data", "analysis", "sweeps"),
     "hydra": ("config", "commands", "python", "sweeps", "_plugins"),
     "joblib": "sweeps",
     "cloudpickle": "sweeps",

@@ -247,4 +247,4 @@ def dotted(key: str) -> str:
 
 def unit_of_times(results: SweepResults) -> str:
     """Return what the times of runs count."""
-    return next((run.curves.unit for run in results.runs if run.curves is not None), "epoch")
+    return next((run.summary.unit for run in results.runs if run.summary is not None), "epoch")

@@ -17,6 +17,7 @@ from nnexp.analysis.findings import (
     where_diverged,
 )
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey, short
+from nnexp.analysis.run_table import TABLE
 from nnexp.analysis.runs_table import runs_csv
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
@@ -27,7 +28,7 @@ from nnexp.report.markdown import block, code, escaped, table
 from nnexp.report.rows import number
 from nnexp.training.readings import Reading
 
-REPORT_FILES = ("report.html", "report.md", "runs.csv", "figures")
+REPORT_FILES = ("report.html", "report.md", "runs.csv", TABLE, "figures")
 """The files and the folder of a report."""
 MAX_ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
@@ -177,7 +178,8 @@ def _runs(results: SweepResults) -> str:
         for run in runs[:MAX_ROWS]
     ]
     left = f"The best {MAX_ROWS} of {len(runs)} runs; " if len(runs) > MAX_ROWS else ""
-    return f"{left}`runs.csv` has all runs and more of their readings.\n\n{table(header, rows)}"
+    where = "runs.csv" if results.table is None else TABLE
+    return f"{left}`{where}` has all runs and more of their readings.\n\n{table(header, rows)}"
 
 
 def caption(name: str, results: SweepResults) -> str:
@@ -196,7 +198,8 @@ def write_report(results: SweepResults, folder: Path, *, figures: bool = True) -
     """Write the report of a sweep as Markdown and as a page, `runs.csv` and the figures into its folder."""
     folder.mkdir(parents=True, exist_ok=True)
     drawn = save_figures(sweep_figures(results), folder / "figures") if figures else []
-    write_text(folder / "runs.csv", runs_csv(results))
+    if results.table is None:
+        write_text(folder / "runs.csv", runs_csv(results))
     text = sweep_report(results, [name for name in drawn if not name.endswith(PIXELS)])
     write_text(folder / "report.md", text)
     write_text(folder / "report.html", page(text, folder))

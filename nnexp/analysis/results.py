@@ -3,10 +3,11 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from math import log
 from pathlib import Path
 from statistics import fmean, median
+from typing import TYPE_CHECKING
 
 from nnexp.analysis.confirmation import DEFAULT, Confirmation
 from nnexp.analysis.verdict import Measured, Verdict, verdict_on
@@ -17,6 +18,9 @@ from nnexp.storage.run_folder import RunSummary
 from nnexp.training.history import History, chosen_by
 from nnexp.training.readings import FINAL, START, TIME_TO, Reading
 from nnexp.training.story import TRAINING_LOSS
+
+if TYPE_CHECKING:
+    from nnexp.analysis.run_table import RunTable
 
 SEED = "seed"
 SPLIT_SEED, FOLD = "dataset.split_seed", "dataset.fold"
@@ -36,6 +40,8 @@ TREATMENTS = {
 """The keys of a data set that leave the examples of the test part what they are; with any other one they differ."""
 EXPLODED = 1000.0
 """A run has diverged, too, whose training loss ends so many times as large as it began."""
+LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[+-]?\d+)?(?![\w.])")
+"""A number with more digits than a name needs."""
 KEPT_EVALUATIONS = 200
 """How many evaluations of a run a sweep keeps in memory; the run's folder has all."""
 
@@ -55,6 +61,7 @@ class SweepRun:
         reused: Whether it was trained by an earlier command.
         fresh: Whether its seed is one that chose nothing, and tests what others chose.
         folder: Where its files are.
+        row: Its row in the table of the sweep, if that has one.
     """
 
     job: tuple[str, ...]
@@ -67,6 +74,7 @@ class SweepRun:
     reused: bool = False
     fresh: bool = False
     folder: Path | None = None
+    row: int | None = None
 
     def ended(self, summary: RunSummary, history: History, wanted: str | None) -> "SweepRun":
         """Return the run with what came out of it, and with the readings that a sweep may rank by.
@@ -78,7 +86,7 @@ class SweepRun:
         readings = summary.readings(history, wanted)
         return replace(self, summary=summary, curves=history.thinned(KEPT_EVALUATIONS), readings=readings)
 
-    @property
+    @cached_property
     def diverged(self) -> bool:
         """Tell whether its loss was no longer finite at some step, or ended far above where it began."""
         if self.summary is None:
@@ -94,9 +102,13 @@ class SweepRun:
 
     def value(self, key: str) -> str | None:
         """Return the value that an override gave to a key, as it was written; None where none did."""
-        return dict(split(override) for override in self.job).get(key)
+        return self._values.get(key)
 
-    @property
+    @cached_property
+    def _values(self) -> dict[str, str]:
+        return dict(map(split, self.job))
+
+    @cached_property
     def repeat(self) -> tuple[str | None, ...]:
         """Return which repeat of its setting it is."""
         return tuple(self.value(key) for key in REPEATS)
@@ -208,6 +220,7 @@ class SweepResults:
         fresh: The runs with seeds that chose nothing, which test what the others chose.
         drawn: The keys whose values were drawn from intervals.
         figures: The figures that were asked for, as configs; None: those that fit.
+        table: The table with a row for every run, where a sweep has one; it can have more rows than `runs` has runs.
     """
 
     question: str | None
@@ -219,6 +232,12 @@ class SweepResults:
     fresh: tuple[SweepRun, ...] = ()
     drawn: Sequence[str] = ()
     figures: Sequence[Mapping[str, object]] | None = None
+    table: "RunTable | None" = None
+
+    @cached_property
+    def beyond(self) -> int:
+        """Return how many rows of the table are none of the runs that are looked at."""
+        return 0 if self.table is None else max(0, len(self.table) - len(self.runs))
 
     @cached_property
     def metrics(self) -> list[str]:
@@ -267,7 +286,7 @@ class SweepResults:
     @property
     def total(self) -> int:
         """Return how many runs there would be in the whole sweep."""
-        return len(self.runs) + len(self.fresh) + self.missing
+        return len(self.runs) + self.beyond + len(self.fresh) + self.missing
 
     @cached_property
     def failed(self) -> list[SweepRun]:
@@ -494,6 +513,19 @@ def names_of(jobs: Sequence[Job]) -> list[str]:
     shared = set.intersection(*[set(job) for job in jobs]) if len(jobs) > 1 else set()
     titles = titles_of([*dict.fromkeys(key_of(override) for job in jobs for override in job if override not in shared)])
     return [run_name([override for override in job if override not in shared], titles) for job in jobs]
+
+
+def shortened(names: Sequence[str]) -> list[str]:
+    """Return names of runs with the fewest digits, four or more, that tell apart all that are told apart now."""
+    for digits in (4, 6, 9):
+        found = [LONG_NUMBER.sub(partial(_rounded, digits), name) for name in names]
+        if len({*found}) == len({*names}):
+            return found
+    return [*names]
+
+
+def _rounded(digits: int, number: re.Match[str]) -> str:
+    return f"{float(number[0]):.{digits}g}"
 
 
 def swept_keys_of(jobs: Sequence[Sequence[str]], drawn: Sequence[str] = ()) -> list[SweptKey]:

@@ -15,7 +15,7 @@ from nnexp.core.errors import UserError
 LOGARITHMIC = "log"
 """The tag of an interval with a uniform distribution on a logarithmic axis."""
 MAX_VALUES = 100_000
-"""The most values of a key, and the most jobs of a sweep: they are listed before any of them is trained."""
+"""The most values of a key, and the most runs with a folder each: they are listed before any of them is trained."""
 SIGNIFICANT_DIGITS = 12
 """Significant digits of spaced values: enough for any use, and few enough that 0.1 stays 0.1."""
 

@@ -117,6 +117,11 @@ def added(default: T) -> T:
     return made
 
 
+def is_added(component: Component, name: str) -> bool:
+    """Tell whether a field was added to a component later."""
+    return any(one.name == name and ADDED in one.metadata for one in fields(component))
+
+
 def resolved(component: Component, *, identity: bool = False) -> dict[str, object]:
     """Return a component as a config that builds it again: every field written out, defaults included.
 

@@ -300,7 +300,7 @@ class TableFile:
     def _parts(self, names: Sequence[str], text: Sequence[str], *, header: bool) -> Iterator["pd.DataFrame"]:
         rows = max(1, CELLS // len(names))
         if self._parquet:
-            from pyarrow.parquet import ParquetFile  # type: ignore[import-untyped]
+            from pyarrow.parquet import ParquetFile
 
             begin = 0
             for batch in ParquetFile(self.path).iter_batches(rows, columns=self._parquet):

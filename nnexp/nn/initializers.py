@@ -149,7 +149,7 @@ class FromRun(Initializer):
         raise NotImplementedError
 
     def parameters(self, shapes: Mapping[str, Shape]) -> dict[str, Weights]:
-        """Return the parameters of given names and shapes, times `scale`.
+        """Return the parameters of given names and shapes, before they are scaled.
 
         Raises UserError if there is no such run, or it has other layers.
         """
@@ -177,4 +177,4 @@ class FromRun(Initializer):
                     f"initializer.run={self.run}: must be a run with the same layers; {name} is {there} there, and "
                     f"{shape} here"
                 )
-        return {name: np.multiply(array, self.scale, dtype=np.float64) for name, array in found.items()}
+        return {name: np.asarray(array, np.float64) for name, array in found.items()}

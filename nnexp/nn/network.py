@@ -78,31 +78,39 @@ class Layout:
             _slots(layers, fan_in, lambda layer, fan_in: layer.statistics(fan_in)),
         )
 
-    def initial_theta(self, initializer: Initializer, generator: np.random.Generator, layers: Sequence[Layer]) -> Array:
-        """Return the starting parameters of one run, shape (parameters,), drawn in the order of its layers."""
+    def initial_theta(self, initializer: Initializer, generator: np.random.Generator) -> Array:
+        """Return the starting parameters of one run, shape (parameters,), drawn in the order of the layers."""
         theta = np.zeros(size(self.parameters))
         if isinstance(initializer, FromRun):
             learned = initializer.parameters({slot.title: slot.shape for slot in self.parameters})
-            return np.concatenate([learned[slot.title].ravel() for slot in self.parameters])
+            for slot in self.parameters:
+                scale = initializer.scale if slot.start == "weight" else 1.0
+                theta[slot.begin : slot.end] = learned[slot.title].ravel() * scale
+            return theta
         for slot in self.parameters:
             drawn = {"weight": initializer, "bias": initializer.bias}
-            source = drawn[slot.start] if isinstance(slot.start, str) else None
+            source = drawn.get(slot.start) if isinstance(slot.start, str) else None
             if source is not None:
                 values = source.draw(generator, slot.fan_in, slot.fan_out, slot.shape)
-                layer = layer_at(layers, slot.path)
-                scale = layer.scale if isinstance(layer, Dense) and slot.start == "weight" else 1.0
-                theta[slot.begin : slot.end] = values.ravel() * scale
+                theta[slot.begin : slot.end] = values.ravel()
             elif isinstance(slot.start, float):
                 theta[slot.begin : slot.end] = slot.start
         return theta
 
-    def learning_rates(self, layers: Sequence[Layer]) -> Array:
-        """Return the factor on the learning rate of every parameter of one run, shape (parameters,)."""
-        rates = np.ones(size(self.parameters))
+    def scale(self, theta: Array, layers: Sequence[Layer]) -> None:
+        """Multiply the weights in parameters of shape (runs, parameters) by the scales of their layers."""
+        for slot in self.parameters:
+            layer = layer_at(layers, slot.path)
+            if isinstance(layer, Dense) and slot.start == "weight":
+                theta[:, slot.begin : slot.end] *= np.reshape(layer.scale, (-1, 1))
+
+    def learning_rates(self, layers: Sequence[Layer], theta: Array) -> Array:
+        """Return the factor on the learning rate of every parameter, of the shape of theta."""
+        rates = np.ones_like(theta)
         for slot in self.parameters:
             layer = layer_at(layers, slot.path)
             if isinstance(layer, Learned):
-                rates[slot.begin : slot.end] = layer.rate_of(slot.name)
+                rates[:, slot.begin : slot.end] = np.reshape(layer.rate_of(slot.name), (-1, 1))
         return rates
 
     def initial_statistics(self, theta: Array) -> Array:

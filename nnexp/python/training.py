@@ -19,7 +19,7 @@ from nnexp.runs.find import find
 from nnexp.runs.load import load_run
 from nnexp.runs.result import Result
 from nnexp.runs.train import execute
-from nnexp.sweeps.configs import experiments_of
+from nnexp.sweeps.configs import groups_of
 from nnexp.sweeps.jobs import search_of
 from nnexp.sweeps.options import SweepOptions
 from nnexp.sweeps.session import Session, running
@@ -92,7 +92,7 @@ def sweep(
         workers = build(_launcher(config), Workers, "hydra.launcher", options_of)
         with running(Session(config, search.total, search.drawn, said=["-m", *texts], show=show)) as session:
             for jobs in session.batches(search):
-                session.launch(jobs, experiments_of(jobs, loader, config), workers)
+                session.launch(jobs, groups_of(jobs, loader, config), workers)
         return Sweep(session.results(), session.folder)
 
 

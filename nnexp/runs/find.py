@@ -17,6 +17,7 @@ FEWEST_LETTERS = 4
 """The fewest letters of an ID that mean a run."""
 ROW = re.compile(r"[1-9]\d{0,5}")
 LETTERS = re.compile(rf"[0-9a-f]{{{FEWEST_LETTERS},32}}")
+LETTERS_OF_TIME = len("2026-01-01_00-00-00")
 NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_.*_(?P<hash>[0-9a-f]{8}|[0-9a-f]{12})(_\d+)?")
 """The name of the folder of a run that was trained alone, with its config hash, or of a sweep, with its key."""
 
@@ -24,7 +25,7 @@ NAME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_.*_(?P<hash>[0-9a-f]{8}|[0-9a
 def listed(output_dir: Path) -> list[Path]:
     """Return the folders of the runs that were trained alone and of the sweeps, the newest first."""
     found = [path for group in _in(output_dir) for path in _in(group) if NAME.fullmatch(path.name)]
-    return sorted(found, key=lambda path: path.name, reverse=True)
+    return sorted(found, key=lambda path: (path.name[:LETTERS_OF_TIME], path.stat().st_mtime), reverse=True)
 
 
 def is_sweep(folder: Path) -> bool:

@@ -68,11 +68,16 @@ class Ready:
     @property
     def folder_name(self) -> str:
         """Return the name of the run's folder, without the time."""
-        return f"{slug(self.name)}_{self.config_hash}"
+        return folder_name(self.name, self.config_hash)
 
     def trained(self, outcome: Outcome) -> Trained:
         """Return the trained network."""
         return Trained.of(self.recipe, outcome.learned, self.data)
+
+
+def folder_name(name: str, config_hash: str) -> str:
+    """Return the name of the folder of a run, without the time."""
+    return f"{slug(name)}_{config_hash}"
 
 
 def prepare(

@@ -1,7 +1,7 @@
 """The result of a run, as Python gets it, and its summary."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,10 +21,11 @@ from nnexp.runs.prepare import Ready
 from nnexp.runs.story import sentences
 from nnexp.storage.run_folder import RunSummary
 from nnexp.storage.saved_model import predictor
-from nnexp.training.history import History, Outcome
+from nnexp.training.history import NOTHING, History, Outcome
 from nnexp.training.metrics import lower_is_better
 from nnexp.training.model import Trained
 from nnexp.training.predictions import Predictions, predict
+from nnexp.training.stack import Stack
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -150,6 +151,13 @@ def result_of(
         trained=trained,
         outcome=outcome,
     )
+
+
+def summary_before(ready: Ready) -> RunSummary:
+    """Return what is known of the result of a run before it is trained, baselines included."""
+    stack = Stack([ready.recipe], ready.data.train.x.shape[-1], ready.experiment.dtype)
+    outcome = Outcome(replace(NOTHING, unit=ready.experiment.trainer.unit), stack.learned(0))
+    return _summary(ready, outcome, predict(ready.trained(outcome)), 0.0)
 
 
 def _summary(ready: Ready, outcome: Outcome, predictions: Predictions | None, seconds: float) -> RunSummary:

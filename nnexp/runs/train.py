@@ -183,7 +183,9 @@ def train(
 
         observers.append(observe)
         with waiting_interrupts() as interruption:
-            while training.advance(pause=lambda steps: interruption.asked or checkpoints.due(steps)):
+            while training.advance(
+                pause=lambda steps: interruption.asked or checkpoints.due(steps), every=checkpoints.every
+            ):
                 checkpoints.write(training)
                 interruption.happen()
             if checkpoints.wanted or interruption.asked:

@@ -27,20 +27,20 @@ class Checkpoints:
     """
 
     def __init__(self, folder: Path, facts: Mapping[str, Tree], every: int | None, *, kept: bool) -> None:
-        self._folder, self._facts, self._every, self.kept = folder, facts, every, kept
+        self._folder, self._facts, self.every, self.kept = folder, facts, every, kept
         self._steps, self._next = -1, time.monotonic() + SECONDS_BETWEEN
         self._failing = False
 
     def due(self, steps: int) -> bool:
         """Tell whether it is time to write one, given the number of steps done."""
-        if self._every is not None:
-            return steps % self._every == 0 and steps > max(self._steps, 0)
+        if self.every is not None:
+            return steps % self.every == 0 and steps > max(self._steps, 0)
         return time.monotonic() > self._next
 
     @property
     def wanted(self) -> bool:
         """Tell whether one is to be written at the end, too."""
-        return self.kept or self._every is not None
+        return self.kept or self.every is not None
 
     def write(self, training: Training) -> None:
         """Write a checkpoint of a training that has paused or ended; if that fails, warn and go on."""

@@ -1,42 +1,38 @@
 """The checks of the jobs of a sweep, before any of them is trained."""
 
 import json
-import re
-from collections.abc import Iterable, Sequence
-from functools import partial
+from collections.abc import Sequence
 
 from nnexp.analysis.figures import Asked
-from nnexp.analysis.results import names_of
-from nnexp.config.experiment import Experiment
+from nnexp.analysis.results import shortened
 from nnexp.config.overrides import Job
 from nnexp.core.component import flat, resolved
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data
 from nnexp.runs.prepare import Ready, load, prepare
+from nnexp.sweeps.batch import Batch
+from nnexp.sweeps.configs import Group
 from nnexp.sweeps.options import SweepOptions
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.evaluator import metric_names
 from nnexp.training.readings import TIME_TO, Reading, check_reading
 
-LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[+-]?\d+)?(?![\w.])")
-"""A number with more digits than a name needs."""
+__all__ = ["Loaded", "asked", "check_halving", "checked", "shortened"]
 Loaded = dict[str, tuple[Data, DatasetFacts]]
 """Data by the configs it was loaded from."""
 
 
-def checked(
-    jobs: Sequence[Job], experiments: Iterable[Experiment], options: SweepOptions, loaded: Loaded
-) -> list[Ready]:
+def checked(jobs: Sequence[Job], groups: Sequence[Group], options: SweepOptions, loaded: Loaded) -> Batch:
     """Return the runs of jobs, checked and with their data, which is loaded once and kept for later batches.
 
     Raises UserError if one of them is not valid, or they cannot be one sweep.
     """
     runs: list[Ready] = []
-    for job, name, experiment in zip(jobs, shortened(names_of(jobs)), experiments, strict=True):
-        source = json.dumps(resolved(experiment.dataset))
+    for group in groups:
+        source = json.dumps(resolved(group.experiment.dataset))
         if source not in loaded:
-            loaded[source] = load(experiment.dataset)
-        runs.append(prepare(experiment, job, name, loaded[source]))
+            loaded[source] = load(group.experiment.dataset)
+        runs.append(prepare(group.experiment, jobs[group.places[0]], loaded=loaded[source]))
     first = runs[0].experiment
     for run in runs:
         if (run.experiment.output_dir, run.experiment.tracking) != (first.output_dir, first.tracking):
@@ -46,20 +42,7 @@ def checked(
     if options.halving is not None:
         check_halving(runs, options)
     first.tracking.check()
-    return runs
-
-
-def shortened(names: Sequence[str]) -> list[str]:
-    """Return names of runs with the fewest digits, four or more, that tell apart all that are told apart now."""
-    for digits in (4, 6, 9):
-        found = [LONG_NUMBER.sub(partial(_rounded, digits), name) for name in names]
-        if len({*found}) == len({*names}):
-            return found
-    return [*names]
-
-
-def _rounded(digits: int, number: re.Match[str]) -> str:
-    return f"{float(number[0]):.{digits}g}"
+    return Batch(jobs, groups, runs, shortened)
 
 
 def _metrics_of_each(runs: Sequence[Ready]) -> list[list[str]]:
@@ -68,11 +51,11 @@ def _metrics_of_each(runs: Sequence[Ready]) -> list[list[str]]:
     return [metric_names(run.data, run.experiment.trainer.metrics) for run in of_each]
 
 
-def asked(jobs: Sequence[Job], runs: Sequence[Ready], drawn: Sequence[str]) -> Asked:
+def asked(runs: Batch, drawn: Sequence[str]) -> Asked:
     """Return what a sweep is asked for, to check its figures against."""
-    of_each = _metrics_of_each(runs)
+    of_each = _metrics_of_each(runs.firsts)
     shared = [name for name in of_each[0] if all(name in names for names in of_each)]
-    return Asked(jobs, drawn, shared, flat(resolved(runs[0].experiment)))
+    return Asked(runs.jobs, drawn, shared, flat(resolved(runs.firsts[0].experiment)))
 
 
 def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:

@@ -22,8 +22,10 @@ def jobs_to_confirm(results: SweepResults, seeds: int, configured_seed: int) -> 
         seeds: How many.
         configured_seed: The seed of runs that do not set one.
     """
+    if not seeds or not results.complete or len(results.settings) < 2:
+        return []
     order = [setting for setting in results.ranked if not setting.halved][:ASKED_AGAIN]
-    if len(results.settings) < 2 or not order or not seeds or not results.complete:
+    if not order:
         return []
     varied = {swept.key for swept in results.swept_keys}
     keys = [key for key in REPEATS if key in varied] or [SEED]

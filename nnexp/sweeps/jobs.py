@@ -67,7 +67,7 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
             if block.intervals and options.sampler == "optuna":
                 searched.append((block, options))
             else:
-                jobs += block.jobs(points(block.intervals, options) if block.intervals else [()])
+                jobs += block.jobs(points(block.intervals, options) if block.intervals else [()], options)
     return Search(jobs, searched, [*dict.fromkeys(drawn)])
 
 

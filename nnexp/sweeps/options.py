@@ -14,6 +14,8 @@ from nnexp.core.build import Node, build
 from nnexp.core.component import Component, Count, Seed, added
 from nnexp.core.errors import UserError
 
+MOST_FOLDERS = 1000
+"""How many runs of a sweep have a folder each, if it does not say."""
 LimitedCount = Annotated[int, at.Interval(ge=1, le=MAX_VALUES)]
 
 
@@ -35,6 +37,19 @@ class SweepOptions(Component):
     confirm: Annotated[int, at.Interval(ge=0, le=1000)] | None = added(default=None)
     matters: Annotated[float, at.Gt(0)] | None = added(default=None)
     figures: tuple[Figure, ...] | None = added(default=None)
+    record: Literal["runs", "table", "auto"] = added(default="auto")
+    curves: Annotated[int, at.Ge(2)] | None = added(default=None)
+
+    def in_table(self, total: int) -> bool:
+        """Tell whether so many runs are recorded as rows of one table.
+
+        Raises UserError if they are to be, and runs depend on what others gave.
+        """
+        depends = f"sweep.halving={self.halving}" if self.halving is not None else None
+        depends = depends or (f"sweep.sampler={self.sampler}" if self.sampler == "optuna" else None)
+        if self.record == "table" and depends is not None:
+            raise UserError(f"sweep.record=table: must be runs or auto beside {depends}")
+        return self.record == "table" or (self.record == "auto" and depends is None and total > MOST_FOLDERS)
 
 
 def sweep_options(config: DictConfig) -> SweepOptions:

@@ -14,7 +14,7 @@ from nnexp.config.overrides import Job, command, key_of, without
 from nnexp.core.errors import UserError
 from nnexp.core.files import is_there
 from nnexp.runs.recorded_run import recorded_run
-from nnexp.sweeps.configs import experiments_of
+from nnexp.sweeps.configs import groups_of
 from nnexp.sweeps.session import Session, running
 from nnexp.sweeps.workers import Workers
 
@@ -44,7 +44,7 @@ def train_pair(texts: Sequence[str], seeds: int, output_dir: Path, options: Sequ
             if key_of(str(one.input_line)).startswith("sweep."):
                 raise UserError(f"{one.input_line}: must be no part of a setting; there are --metric and --matters")
         with running(Session(config, len(jobs))) as session:
-            session.launch(jobs, experiments_of(jobs, loader, config), Workers())
+            session.launch(jobs, groups_of(jobs, loader, config), Workers())
         return session.results()
 
 

@@ -3,13 +3,15 @@
 import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from pathlib import Path
 
 from nnexp.analysis.results import SweptKey, swept_keys_of
-from nnexp.config.overrides import Job
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
-from nnexp.runs.prepare import Ready
-from nnexp.sweeps.stacks import Places, stack_key, stacks_of
+from nnexp.runs.limits import amount
+from nnexp.sweeps.batch import Batch
+from nnexp.sweeps.search import BYTES_OF_A_ROW, BYTES_ON_DISK
+from nnexp.sweeps.stacks import Places, stack_key
 from nnexp.sweeps.train import beginning
 from nnexp.sweeps.workers import MEGABYTE, Workers
 
@@ -17,25 +19,31 @@ TRIAL_SECONDS = 0.2
 """How long a stack of each shape is trained to measure its speed; the result is thrown away."""
 PROCESS_MEGABYTES = 110
 """The memory of a worker before it trains (measured: Python with NumPy and the training loop, on Linux)."""
+SECONDS_OF_A_ROW, SECONDS_OF_A_FOLDER, SECONDS_OF_MLFLOW = 0.0001, 0.006, 0.03
+"""What a run takes to be composed and written, as a row or with a folder, and to be recorded (measured on Linux)."""
+BYTES_OF_A_FOLDER = 25_000
 LISTED_VALUES = 8
 """How many values of a key are listed."""
 
 
-def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: Workers, *, fresh: int = 0) -> None:
+def show_plan(
+    runs: Batch, new: Sequence[int], total: int, workers: Workers, *, fresh: int = 0, in_table: bool = False
+) -> None:
     """Print the plan of a sweep: which of the jobs known by now are trained, on which workers, and how long it takes.
 
-    `runs` are those to train, and `total` counts all jobs, also those that depend on the results of others; `fresh`
-    is the largest number of runs with fresh seeds that come after them.
+    `new` are the places of those to train, and `total` counts all jobs, also those that depend on the results of
+    others; `fresh` is the largest number of runs with fresh seeds that come after them. With `in_table`, runs are rows.
     """
     with workers.start() as pool:
         count = pool.count
-    stacks = stacks_of(runs, workers.stack_bytes, count)
+    jobs, stacks = runs.jobs, runs.stacks(new, workers.stack_bytes, count)
     later = f", {total - len(jobs)} more depend on their results" if total > len(jobs) else ""
+    reused = len(jobs) - len(new)
     lines = [
-        f"Runs      {len(jobs)}: {len(jobs) - len(runs)} trained before and reused, {len(runs)} to train{later}",
+        f"Runs      {len(jobs)}: {reused} trained before and reused, {len(new)} to train{later}",
         *[f"{'Varied' if index == 0 else '':9} {_values(swept)}" for index, swept in enumerate(swept_keys_of(jobs))],
     ]
-    if runs:
+    if new:
         seconds = _seconds(runs, stacks)
         sizes = Counter(len(stack) for stack in stacks)
         described = ", ".join(f"{number} of {size}" for size, number in sorted(sizes.items(), reverse=True))
@@ -43,6 +51,7 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
             f"Stacks    {len(stacks)}: {described} {'run' if set(sizes) == {1} else 'runs'}, on {count} workers",
             f"Time      about {_duration(seconds / min(count, len(stacks)))} of training, and the start and the report",
             f"Memory    about {_megabytes(runs, stacks):.0f} MB in each worker",
+            *_records(runs, len(new), in_table=in_table),
         ]
     if fresh:
         lines.append(
@@ -51,21 +60,34 @@ def show_plan(jobs: Sequence[Job], runs: Sequence[Ready], total: int, workers: W
     terminal.show_lines([*lines, "", "Nothing was trained: sweep.plan=true."])
 
 
+def _records(runs: Batch, count: int, *, in_table: bool) -> list[str]:
+    """Return how runs are recorded, and about how much time and room that takes beside their training."""
+    tracked = bool(runs.firsts[0].experiment.tracking.address(Path()))
+    if in_table:
+        seconds, size, how = SECONDS_OF_A_ROW, BYTES_ON_DISK, "one table, runs.parquet, and folders for the ten best"
+        begin = f", {count * BYTES_OF_A_ROW / MEGABYTE:.0f} MB of memory"
+    else:
+        seconds, size, how, begin = SECONDS_OF_A_FOLDER, BYTES_OF_A_FOLDER, "a folder for each run", ""
+        seconds += SECONDS_OF_MLFLOW * tracked
+        how += ", and a run of MLflow" if tracked else ""
+    return [f"Records   {how}: about {_duration(count * seconds)}{begin}, {amount(count * size)} on the disk"]
+
+
 def _values(swept: SweptKey) -> str:
     values = swept.values
     listed = values if len(values) <= LISTED_VALUES else [*values[: LISTED_VALUES - 1], "...", values[-1]]
     return f"{swept.key}: {', '.join(listed)}" + (f" ({len(values)} values)" if len(values) > 2 else "")
 
 
-def _seconds(runs: Sequence[Ready], stacks: Sequence[Places]) -> float:
+def _seconds(runs: Batch, stacks: Sequence[Places]) -> float:
     """Return about how many seconds all stacks take together; those of one shape and size take the same time."""
     alike: dict[tuple[Hashable, int], list[Places]] = {}
     for stack in stacks:
-        alike.setdefault((stack_key(runs[stack[0]]), len(stack)), []).append(stack)
+        alike.setdefault((stack_key(runs.first(stack[0])), len(stack)), []).append(stack)
     return sum(len(same) * _trial(runs, same[0]) for same in alike.values())
 
 
-def _trial(runs: Sequence[Ready], stack: Places) -> float:
+def _trial(runs: Batch, stack: Places) -> float:
     """Return how long a stack takes, estimated from its first rounds but the very first, which is slower."""
     with one_thread():
         training = beginning(runs, stack)()
@@ -81,11 +103,11 @@ def _trial(runs: Sequence[Ready], stack: Places) -> float:
     return seconds / max(done, 1) * len(training.times)
 
 
-def _megabytes(runs: Sequence[Ready], stacks: Sequence[Places]) -> float:
+def _megabytes(runs: Batch, stacks: Sequence[Places]) -> float:
     """Return about how much memory a worker takes for the largest stack, its data and its history."""
 
     def of_stack(stack: Places) -> float:
-        run = runs[stack[0]]
+        run = runs.first(stack[0])
         parts = [part for part in (run.data.train, run.data.test, run.data.validation) if part is not None]
         data = sum(part.x.nbytes + part.targets.nbytes for part in parts)
         history = 8 * len(run.experiment.trainer.evaluations()) * 2 * len(parts)

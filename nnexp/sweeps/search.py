@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from nnexp.config.overrides import Job
 from nnexp.config.sweep_functions import MAX_VALUES
 from nnexp.core.errors import UserError
+from nnexp.runs.limits import amount
 from nnexp.sweeps.options import SweepOptions
 from nnexp.sweeps.sampling import Interval, Point
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Scores = Mapping[tuple[str, ...], float | None]
 """The scores of jobs, lower is better; None if a job failed or diverged."""
+BYTES_OF_A_ROW, BYTES_ON_DISK = 1000, 150
+"""About how much memory a run of a table takes before and while it is trained, and how much its row on the disk."""
 STARTUP = 8
 """How many points are drawn at random before Optuna's model is asked."""
 
@@ -38,16 +41,31 @@ class Block:
     intervals: Sequence[Interval]
     after: Sequence[Sequence[Point]]
 
-    def jobs(self, points: Sequence[Point]) -> list[Job]:
+    def jobs(self, points: Sequence[Point], options: SweepOptions | None = None) -> list[Job]:
         """Return every combination of points and rows.
 
-        Raises UserError if they are too many.
+        Raises UserError if they are too many to have a folder each, or their table does not fit into memory.
         """
         total = prod(map(len, (*self.before, points, *self.after)))
-        if total > MAX_VALUES:
-            raise UserError(f"-m: must make at most {MAX_VALUES:,} runs, not {total:,}")
+        check_number(total, in_table=options is not None and options.in_table(total))
         rows = product(*self.before, points, *self.after)
         return [[override for part in row for override in part] for row in rows]
+
+
+def check_number(total: int, *, in_table: bool) -> None:
+    """Raise UserError if there are too many runs to have a folder each, or to be rows of a table."""
+    import psutil
+
+    if not in_table and total > MAX_VALUES:
+        raise UserError(
+            f"-m: must make at most {MAX_VALUES:,} runs, not {total:,}; with sweep.record=table it may be more"
+        )
+    needed, free = total * BYTES_OF_A_ROW, psutil.virtual_memory().available
+    if in_table and needed > free:
+        raise UserError(
+            f"-m: must need at most the {amount(free)} of memory that are free, not {amount(needed)} "
+            f"for the table of {total:,} runs; on the disk it would take {amount(total * BYTES_ON_DISK)}"
+        )
 
 
 class Search:
@@ -73,16 +91,20 @@ class Search:
         self._listed = distinct(jobs)
         self._searches = [_BlockSearch(block, options) for block, options in blocks]
         self._asked: set[tuple[str, ...]] = set()
+        self._given = 0
         self._scores: dict[tuple[str, ...], float | None] = {}
 
     @property
     def total(self) -> int:
         """Return how many jobs there will be; fewer where Optuna proposes a point again."""
-        return len(self._asked) + len(self._listed) + sum(search.jobs_left for search in self._searches)
+        return self._given + len(self._asked) + len(self._listed) + sum(search.jobs_left for search in self._searches)
 
     def ask(self) -> list[Job]:
         """Return the jobs of the next batch; none when done."""
         jobs, self._listed = self._listed, []
+        if not self._searches:
+            self._given += len(jobs)
+            return jobs
         while True:
             for search in self._searches:
                 search.learn(self._scores)

@@ -7,6 +7,7 @@ the tracker. The same command, given again, finds both, and trains what is missi
 import gc
 import hashlib
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,6 +17,7 @@ from errno import EBUSY
 from functools import partial
 from itertools import chain
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 from omegaconf import DictConfig
@@ -25,8 +27,8 @@ from nnexp.analysis.figures import check_figures
 from nnexp.analysis.findings import plateau
 from nnexp.analysis.report import report_files, write_report
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
+from nnexp.analysis.run_table import with_table
 from nnexp.analysis.summary import show_answer
-from nnexp.config.experiment import Experiment
 from nnexp.config.overrides import Job, command, slug, titles_of
 from nnexp.core.component import resolved
 from nnexp.core.disk import PATIENCE_SECONDS, write_or_rescue
@@ -45,9 +47,11 @@ from nnexp.runs.result import result_of
 from nnexp.runs.tracked import InStore, deliver_command, note, note_beginning, tracked_as, write_tracked
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import SUMMARY, read_history
+from nnexp.sweeps.batch import Batch
 from nnexp.sweeps.best_so_far import BestSoFar
 from nnexp.sweeps.check import Loaded, asked, checked
 from nnexp.sweeps.conclusion import conclude
+from nnexp.sweeps.configs import Group
 from nnexp.sweeps.fresh_seeds import ASKED_AGAIN, CHEAP, FRESH_SEEDS, jobs_to_confirm
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
@@ -55,8 +59,8 @@ from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.recording import Recorder, RecordingThread
 from nnexp.sweeps.reuse import trained_before
 from nnexp.sweeps.search import Search
-from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
+from nnexp.sweeps.table import TableWriter, train_table
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
 from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.environment import environment
@@ -65,6 +69,8 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
 KEY_LENGTH = 8
+KEPT = 10
+"""How many of the best runs of a table have their files."""
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on to record."""
 
@@ -104,6 +110,8 @@ class Session:
             drawn=drawn,
             figures=None if options.figures is None else [resolved(one) for one in options.figures],
         )
+        self._in_table, self._table = options.in_table(total), cast("Path | None", None)
+        self._whole = cast("SweepResults | None", None)
         self._loaded: Loaded = {}
         self._swept: list[SweepRun | None] = []
         self._trained: set[str] = set()
@@ -128,34 +136,32 @@ class Session:
         if jobs := self.jobs_to_confirm():
             yield jobs
 
-    def launch(self, jobs: Sequence[Job], experiments: Iterable[Experiment], workers: Workers) -> list[SweepRun]:
+    def launch(self, jobs: Sequence[Job], groups: Sequence[Group], workers: Workers) -> list[SweepRun]:
         """Train the missing runs of a batch of jobs, and return the run of each job; a plan trains nothing.
 
         Raises UserError before anything is trained or written, if a job is not valid.
         """
-        runs = checked(jobs, experiments, self._options, self._loaded)
+        runs = checked(jobs, groups, self._options, self._loaded)
         if self._folder is None and self._options.figures is not None:
-            check_figures(self._options.figures, asked(jobs, runs, self._record.drawn))
-        self._seed = runs[0].experiment.seed
-        self._work = max(self._work, *(run.work for run in runs))
-        places = places_by_hash(runs)
-        firsts = [same[0] for same in places.values()]
+            check_figures(self._options.figures, asked(runs, self._record.drawn))
+        self._seed = runs.firsts[0].experiment.seed
+        self._work = max(self._work, *(run.work for run in runs.firsts))
         if self._options.plan:
-            reused = self._trained_before(runs, firsts, None)
-            new = [runs[place] for place in firsts if place not in reused]
-            several = any(swept.key not in REPEATS for swept in swept_keys_of(jobs))
-            fresh = (ASKED_AGAIN + 1) * self._fresh_seeds if several else 0
-            show_plan(jobs, new, self._record.total, workers, fresh=fresh)
+            self._plan(runs, workers)
             return []
         if self._folder is None:
             self._folder = self._begin(jobs, runs)
             with suppress(OSError):  # from now on it can be delivered, whatever happens
-                note_beginning(self._folder.path, runs[0].experiment.tracking.address(self._output_dir))
+                note_beginning(self._folder.path, runs.firsts[0].experiment.tracking.address(self._output_dir))
         folder = self._folder
+        if self._in_table and not self._confirming:
+            return self._launch_table(runs, workers, folder)
+        places = places_by_hash(runs.hashes)
+        firsts = [same[0] for same in places.values()]
         reused = self._trained_before(runs, firsts, folder.runs)
         missing = [place for place in firsts if place not in reused]
-        alike = [places[run.config_hash][0] for run in runs]  # jobs that say the same in two ways share a folder
-        known = [reused.get(first, planned(runs[first], folder.runs)) for first in alike]
+        alike = [places[one][0] for one in runs.hashes]  # jobs that say the same in two ways share a folder
+        known = [reused.get(first) or planned(runs, first, folder.runs) for first in alike]
         with suppress(OSError):  # it is read after a death only
             batch = [replace(run, job=tuple(job), fresh=self._confirming) for run, job in zip(known, jobs, strict=True)]
             folder.add_batch(batch)
@@ -169,7 +175,9 @@ class Session:
                 pool = resources.enter_context(workers.start())
                 options = replace(self._options, halving=None) if self._confirming else self._options
                 trained = begin_training(options, runs, missing, reused, pool=pool, most_bytes=workers.stack_bytes)
-            recording = self._recording = self._recording or self._start_recording(runs[0].experiment.tracking, folder)
+            recording = self._recording = self._recording or self._start_recording(
+                runs.firsts[0].experiment.tracking, folder
+            )
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
             best = self._best = self._best or BestSoFar(self._options.metric, swept_keys_of(jobs))
             for place, run in chain(reused.items(), self._written(runs, trained, folder.runs)):
@@ -180,6 +188,48 @@ class Session:
                 recording.put(replace(run, fresh=self._confirming))
                 progress(int(place not in reused), best.told(run))
         return [run for run in self._swept[begin:] if run is not None]
+
+    def _plan(self, runs: Batch, workers: Workers) -> None:
+        """Show what a launch would do."""
+        firsts: Sequence[int] = range(len(runs))
+        if not self._in_table:
+            firsts = [same[0] for same in places_by_hash(runs.hashes).values()]
+        reused = {} if self._in_table else self._trained_before(runs, firsts, None)
+        new = [place for place in firsts if place not in reused]
+        several = any(swept.key not in REPEATS for swept in swept_keys_of(runs.jobs))
+        fresh = (ASKED_AGAIN + 1) * self._fresh_seeds if several else 0
+        show_plan(runs, new, self._record.total, workers, fresh=fresh, in_table=self._in_table)
+
+    def _launch_table(self, runs: Batch, workers: Workers, folder: SweepFolder) -> list[SweepRun]:
+        """Train the runs that the table of the sweep does not have, and the best of all once more, with their files."""
+        options = self._options
+        writer = TableWriter(folder.path, runs, asked_readings(options), options.curves)
+        missing = writer.missing()
+        if len(missing) < len(runs):
+            terminal.show_lines([f"Reused: {len(runs) - len(missing)} of {len(runs)} runs were trained before."])
+        self._table = folder.path
+        with ExitStack() as resources:
+            pool = resources.enter_context(workers.start())
+            stacks = runs.stacks(missing, workers.stack_bytes, pool.count) if missing else []
+            recording = self._recording = self._start_recording(runs.firsts[0].experiment.tracking, folder)
+            with terminal.runs_progress(len(missing)) as progress:
+                try:
+                    train_table(writer, runs, stacks, pool, progress=lambda count: progress(count, ""))
+                finally:
+                    writer.flush()
+            best = best_rows(self.results())
+            kept = self._trained_before(runs, best, folder.runs)
+            again = runs.stacks([place for place in best if place not in kept], workers.stack_bytes, pool.count)
+            trained = train_stacks(runs, again, pool) if again else iter(())
+            for place, run in chain(kept.items(), self._written(runs, trained, folder.runs)):
+                recording.put(run)
+                kept[place] = run
+        names = {
+            place: os.path.relpath(run.folder, folder.path) for place, run in kept.items() if run.folder is not None
+        }
+        writer.finish(names)
+        self._whole = self.results()
+        return []
 
     def jobs_to_confirm(self) -> list[Job]:
         """Return the jobs that ask again with fresh seeds, when all others are done; none where that is not wanted.
@@ -206,13 +256,19 @@ class Session:
 
     def scores(self, jobs: Sequence[Job]) -> dict[tuple[str, ...], float | None]:
         """Return the scores of jobs, lower is better; None for those that failed or diverged."""
+        if self._in_table:  # where no search asks for them
+            return {}
         results = self.results()
         known = {run.job: run.reading(results.metric) for run in results.runs if results.metric is not None}
         return {tuple(job): None if (score := known.get(tuple(job))) is None else results.sign * score for job in jobs}
 
     def results(self) -> SweepResults:
         """Return all runs so far."""
-        return self._record.results([run for run in self._swept if run is not None])
+        results = self._record.results([run for run in self._swept if run is not None])
+        if self._whole is not None:
+            missing = max(0, results.missing - len(self._whole.runs) - self._whole.beyond)
+            return replace(results, runs=self._whole.runs, table=self._whole.table, missing=missing)
+        return results if self._table is None else with_table(results, self._table)
 
     def fail(self) -> None:
         """End a sweep after a mistake that was found late, such as one in a later batch; what was trained is kept."""
@@ -286,20 +342,26 @@ class Session:
         if self._folder.is_new:
             shutil.rmtree(self._folder.path)
 
-    def _begin(self, jobs: Sequence[Job], runs: Sequence[Ready]) -> SweepFolder:
+    def _begin(self, jobs: Sequence[Job], runs: Batch) -> SweepFolder:
         """Return the folder of the sweep, that of an earlier one if it was asked for the same."""
         # In the form that sweeps had when a launcher could be another, so that earlier ones are gone on with.
         meant = replace(self._options, plan=False, reuse=True, wait=False, confirm=None, matters=None, figures=None)
+        meant = replace(meant, record="table" if self._in_table else "auto", curves=None)
         options = {**resolved(meant, identity=True), "parent": None}
-        identities = [[run.config_hash, run.dataset.digest] for run in runs]
-        meaning = json.dumps([list(jobs), identities, __version__, options, self._record.total])
+        first = runs.firsts[0]
+        if self._in_table:
+            asked = [*asked_readings(self._options), self._options.curves]
+            meaning = json.dumps([runs.identity(), __version__, options, asked])
+        else:
+            identities = [[one, runs.first(place).dataset.digest] for place, one in enumerate(runs.hashes)]
+            meaning = json.dumps([list(jobs), identities, __version__, options, self._record.total])
         key = hashlib.sha256(meaning.encode()).hexdigest()[:KEY_LENGTH]
-        self._output_dir = writable_folder(runs[0].experiment.output_dir)
+        self._output_dir = writable_folder(first.experiment.output_dir)
         with one_thread():
-            self._tags = {**runs[0].experiment.tracking.own_tags(), **environment()}
+            self._tags = {**first.experiment.tracking.own_tags(), **environment()}
         name = sweep_name(jobs)
         facts = SweepFacts(
-            group=runs[0].data.name,
+            group=first.data.name,
             name=f"{name} ({self._record.total} runs)",
             description=f"{escaped(self._record.question or '')}\n\n{block(self._record.command)}",
             tags={**self._tags, "sweep_key": key, IDENTIFIER: uuid4().hex},
@@ -311,9 +373,9 @@ class Session:
         except OSError as error:
             raise unwritable(self._output_dir, error) from error
 
-    def _trained_before(self, runs: Sequence[Ready], places: Iterable[int], own: Path | None) -> dict[int, SweepRun]:
+    def _trained_before(self, runs: Batch, places: Iterable[int], own: Path | None) -> dict[int, SweepRun]:
         """Return the runs that an earlier command has trained, by their places; they are given a record."""
-        output_dir = absolute(runs[0].experiment.output_dir)
+        output_dir = absolute(runs.firsts[0].experiment.output_dir)
         wanted = self._options.metric
         found = trained_before(runs, places, output_dir, own, wanted=wanted) if self._options.reuse else {}
         for place, run in found.items():
@@ -323,12 +385,13 @@ class Session:
                     write_record(run.folder, record, runs[place].experiment)
         return found
 
-    def _written(self, runs: Sequence[Ready], trained: TrainedRuns, parent: Path) -> Iterator[tuple[int, SweepRun]]:
+    def _written(self, runs: Batch, trained: TrainedRuns, parent: Path) -> Iterator[tuple[int, SweepRun]]:
         """Write the files of every run that comes from the workers, into a folder of its own."""
         for place, result in trained:
-            self._trained.add(runs[place].config_hash)
-            folder = parent / runs[place].folder_name
-            write = partial(write_swept, runs[place], result, self._tags, wanted=self._options.metric)
+            run = runs[place]
+            self._trained.add(run.config_hash)
+            folder = parent / run.folder_name
+            write = partial(write_swept, run, result, self._tags, wanted=self._options.metric)
             yield place, write_or_rescue(write, folder)
 
     def _start_recording(self, tracking: Tracking, folder: SweepFolder) -> RecordingThread:
@@ -372,34 +435,47 @@ def running(session: Session) -> Iterator[Session]:
             raise
 
 
-def places_by_hash(runs: Sequence[Ready]) -> dict[str, list[int]]:
+def asked_readings(options: SweepOptions) -> list[str]:
+    """Return the readings that a table needs for its ranking and its figures."""
+    figures = [getattr(figure, name, None) for figure in options.figures or () for name in ("y", "value")]
+    return [path for path in (options.metric, *figures) if isinstance(path, str)]
+
+
+def best_rows(results: SweepResults) -> list[int]:
+    """Return the rows of the best runs of the settings that come first."""
+    if results.table is None or results.metric is None:
+        return []
+    order = [min(one.scored(results.metric), key=lambda it: results.sign * it[0])[1] for one in results.ranked[:KEPT]]
+    return [run.row for run in order if run.row is not None]
+
+
+def places_by_hash(hashes: Sequence[str]) -> dict[str, list[int]]:
     """Return the places of the runs that have the same config hash, by that hash."""
     places: dict[str, list[int]] = {}
-    for place, run in enumerate(runs):
-        places.setdefault(run.config_hash, []).append(place)
+    for place, one in enumerate(hashes):
+        places.setdefault(one, []).append(place)
     return places
 
 
-def planned(run: Ready, parent: Path) -> SweepRun:
+def planned(runs: Batch, place: int, parent: Path) -> SweepRun:
     """Return a run of a sweep before it is trained."""
-    folder = parent / run.folder_name
-    return SweepRun(job=tuple(run.overrides), name=run.name, config_hash=run.config_hash, folder=folder)
+    folder, job = parent / runs.folder_name(place), tuple(runs.jobs[place])
+    return SweepRun(job=job, name=runs.name(place), config_hash=runs.hashes[place], folder=folder)
 
 
 def begin_training(
     options: SweepOptions,
-    runs: Sequence[Ready],
+    runs: Batch,
     missing: Sequence[int],
     reused: Mapping[int, SweepRun],
     pool: Pool,
     most_bytes: int,
 ) -> TrainedRuns:
     """Begin to train the missing runs in stacks of at most some bytes, and return an iterator over the trained ones."""
-    places = stacks_of([runs[place] for place in missing], most_bytes, pool.count)
-    stacks = [[missing[index] for index in stack] for stack in places]
+    stacks = runs.stacks(missing, most_bytes, pool.count)
     if options.halving is None:
         return train_stacks(runs, stacks, pool)
-    metric = options.metric or chosen_by(metric_names(runs[0].data, runs[0].experiment.trainer.metrics))
+    metric = options.metric or chosen_by(metric_names(runs.firsts[0].data, runs.firsts[0].experiment.trainer.metrics))
     halving = Halving(options.halving, options.rungs, metric)
     known = {place: read_history(run.folder) for place, run in reused.items() if run.folder is not None}
     return train_halving(runs, stacks, pool, halving=halving, known=known)
@@ -430,7 +506,7 @@ def _written_anew(
 ) -> SweepRun:
     clear(folder)
     write_record(folder, record_of(run, tags), run.experiment)
-    written = planned(run, folder.parent)
+    written = SweepRun(job=tuple(run.overrides), name=run.name, config_hash=run.config_hash, folder=folder)
     if isinstance(result, Failure):
         write_error(folder, result.reason, result.details)
         return replace(written, error=result.reason)

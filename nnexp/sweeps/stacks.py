@@ -21,10 +21,15 @@ def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Pla
     groups: dict[Hashable, Places] = {}
     for place, run in enumerate(runs):
         groups.setdefault(stack_key(run), []).append(place)
-    share = ceil(len(runs) / workers)
+    return stacks_of_groups([(places, runs[places[0]].step_bytes) for places in groups.values()], stack_bytes, workers)
+
+
+def stacks_of_groups(groups: Sequence[tuple[Places, int]], stack_bytes: int, workers: int) -> list[Places]:
+    """Return groups of runs that can share a stack as stacks, given how many bytes a run of each works on in a step."""
+    share = ceil(sum(len(places) for places, _ in groups) / workers)
     stacks = []
-    for places in groups.values():
-        most = max(1, min(stack_bytes // runs[places[0]].step_bytes, share, len(places)))
+    for places, step_bytes in groups:
+        most = max(1, min(stack_bytes // step_bytes, share, len(places)))
         count = ceil(len(places) / most)
         stacks += [part.tolist() for part in np.array_split(np.array(places), count)]
     return stacks

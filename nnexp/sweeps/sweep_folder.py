@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nnexp.analysis.results import SweepResults, SweepRun
+from nnexp.analysis.run_table import RunTable, with_table
 from nnexp.core.errors import DamagedError, UserError
 from nnexp.core.files import is_there, new_folder, remove_temporaries
 from nnexp.core.json_files import read_json, write_json
@@ -207,7 +208,8 @@ class SweepFolder:
 def results_in(folder: Path, record: SweepRecord) -> SweepResults:
     """Return the results of the sweep in a folder, as far as its runs were trained."""
     found = [_run_in(place, planned, record.metric) for place, planned in _planned_in(folder)]
-    return record.results([run for run in found if run is not None])
+    results = record.results([run for run in found if run is not None])
+    return with_table(results, folder) if RunTable.is_in(folder) else results
 
 
 def ended_runs(folder: Path) -> dict[str, Path]:

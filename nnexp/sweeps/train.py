@@ -16,6 +16,7 @@ from typing import Self
 
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import HALVING
+from nnexp.sweeps.batch import recipes_of
 from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.workers import Pool
@@ -203,11 +204,11 @@ def _halve(
 
 def beginning(runs: Sequence[Ready], stack: Places) -> Begin:
     """Return a function that makes the training of a stack; it is sent to a worker."""
-    first, recipes = runs[stack[0]], [runs[place].recipe for place in stack]
+    first = runs[stack[0]]
     experiment = first.experiment
     return partial(
         Training,
-        recipes,
+        recipes_of(runs, stack),
         first.data,
         experiment.trainer,
         experiment.dtype,

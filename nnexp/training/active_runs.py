@@ -81,9 +81,8 @@ class ActiveRuns:
                     stack, index, diverged_step=diverged_step(losses[index], stack.steps - this.steps, this.steps)
                 )
             staying = staying[finite]
+            row = {name: values[staying] for name, values in row.items()}
         if this.evaluated and len(staying):
-            if len(staying) < len(self._runs):
-                row = {name: values[staying] for name, values in row.items()}
             self._histories.record(self._runs[staying], row)
             self._observe(this.time, self._runs[staying].tolist(), row)
         if this.snapshot:
@@ -184,4 +183,6 @@ class ActiveRuns:
         run, learned = self._runs.item(index), stack.learned(index)
         if self._patience is not None and diverged_step is None:
             learned = self._patience.best(run) or learned
+        for array in (learned.theta, learned.statistics) if diverged_step is not None else ():
+            array[np.isnan(array)] = np.nan  # of several kinds, it depends on the processor which is left
         self._histories.end(run, learned, diverged_step=diverged_step, stopped=stopped)

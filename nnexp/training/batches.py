@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeVar, cast
+from typing import Literal, NamedTuple, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,47 @@ Copy = tuple[npt.NDArray[np.number], npt.NDArray[np.number]]
 """A source array, and the array that some of its rows are copied to."""
 
 
+class Joined(NamedTuple):
+    """Batches in succession.
+
+    Attributes:
+        batches: The rows of each.
+        rows: The numbers of all rows, shape (examples,) or (runs, examples).
+        ends: Where each batch ends in them.
+    """
+
+    batches: Sequence[Rows]
+    rows: npt.NDArray[np.intp]
+    ends: npt.NDArray[np.intp]
+
+    @classmethod
+    def of(cls, batches: Sequence[Rows]) -> "Joined":
+        """Return batches in succession; all are slices, or none is."""
+        slices = [rows for rows in batches if isinstance(rows, slice)]
+        if not slices:
+            arrays = [rows for rows in batches if not isinstance(rows, slice)]
+            return cls(batches, np.concatenate(arrays, axis=-1), np.cumsum([rows.shape[-1] for rows in arrays]))
+        begins, ends = (np.array([getattr(rows, name) for rows in slices]) for name in ("start", "stop"))
+        counts = ends - begins
+        ends = np.cumsum(counts)
+        return cls(batches, np.arange(ends[-1]) + np.repeat(begins - ends + counts, counts), ends)
+
+    def steps(self, first: int, most: int) -> npt.NDArray[np.intp]:
+        """Return the rows of some batches, shape (steps, ...), of as many as have the size of the first one.
+
+        Args:
+            first: The number of the first one.
+            most: The most of them.
+        """
+        ends = self.ends[first : first + most]
+        begin = self.ends[first - 1] if first else 0
+        size = ends[0] - begin
+        others = np.flatnonzero(ends - begin != size * np.arange(1, len(ends) + 1))
+        count = others[0] if len(others) else len(ends)
+        rows = self.rows[..., begin : begin + count * size]
+        return np.moveaxis(rows.reshape(*rows.shape[:-1], count, size), -2, 0)
+
+
 class RunStreams:
     """One random stream of every run of a stack.
 
@@ -44,7 +85,7 @@ class RunStreams:
 
     def __init__(self, seeds: Sequence[int], name: StreamName) -> None:
         self._seeds = list(seeds)
-        self._generators = {seed: stream(seed, name) for seed in seeds}
+        self._generators = {seed: stream(seed, name) for seed in dict.fromkeys(seeds)}
 
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs."""
@@ -98,6 +139,11 @@ class DropoutNoise:
         self._streams = streams
         self._arrays: list[Array] = []
         self._asked = 0
+
+    @property
+    def used(self) -> bool:
+        """Tell whether a layer has asked for numbers."""
+        return bool(self._arrays)
 
     def renew(self) -> None:
         """Fill all arrays that were returned so far with new numbers."""
@@ -160,7 +206,7 @@ class BatchBuffers:
     """
 
     def __init__(self, whole: Examples) -> None:
-        self._whole = whole
+        self._whole, self._last = whole, cast("Joined | None", None)
         self._buffers: dict[tuple[str, tuple[int, ...]], tuple[Examples, list[Copy]]] = {}
 
     def __reduce__(self) -> tuple[type["BatchBuffers"], tuple[Examples]]:
@@ -173,13 +219,24 @@ class BatchBuffers:
             return self._whole
         return self._gathered("inputs", rows)
 
+    def copies(self, rows: Rows) -> tuple[tuple[int, ...], list[Copy]]:
+        """Return the shape of the rows of a batch, and the arrays that its examples are copied from and to."""
+        shape = (count_of(rows),) if isinstance(rows, slice) else rows.shape
+        return shape, self._buffers.get(("inputs", shape), (None, list[Copy]()))[1]
+
     def targets(self, batches: Sequence[Rows]) -> Examples:
         """Return the examples of several batches, one after another, without their features."""
-        slices = [rows for rows in batches if isinstance(rows, slice)]
-        if slices and slices[0].start == 0 and sum(map(count_of, slices)) == len(self._whole):
+        known = self.joined(batches)
+        first = batches[0]
+        if isinstance(first, slice) and first.start == 0 and len(known.rows) == len(self._whole):
             return self._whole
-        arrays = [np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows for rows in batches]
-        return self._gathered("targets", arrays[0] if len(arrays) == 1 else np.concatenate(arrays, axis=-1))
+        return self._gathered("targets", known.rows)
+
+    def joined(self, batches: Sequence[Rows]) -> Joined:
+        """Return batches in succession; those of the last call are remembered."""
+        if self._last is None or self._last.batches is not batches:
+            self._last = Joined.of(batches)
+        return self._last
 
     def _gathered(self, purpose: Literal["inputs", "targets"], rows: Rows) -> Examples:
         shape = (count_of(rows),) if isinstance(rows, slice) else rows.shape
@@ -224,6 +281,7 @@ class Sampler:
         self._examples, size = count, trainer.examples_per_step(count)
         self._cuts = [slice(begin, min(begin + size, count)) for begin in range(0, count, size)]
         self._sampling = trainer.sampling
+        self._every: list[Rows] = [*self._cuts]
         self._in_order = self._sampling == "order" or (size >= count and self._sampling != "replacement")
         self._streams = RunStreams(seeds, "batches")
         self._order, self._next = np.empty(0, np.intp), len(self._cuts)
@@ -235,8 +293,10 @@ class Sampler:
             self._order = self._order[runs[0] if self._streams.shared else runs]
 
     def batches(self, steps: int) -> list[Rows]:
-        """Return the rows of the next batches."""
+        """Return the rows of the next batches; those of an epoch in its order are the same list each time."""
         batches: list[Rows] = []
+        if self._in_order and self._next == steps == len(self._cuts):
+            return self._every
         while len(batches) < steps:
             if self._next == len(self._cuts):
                 self._order, self._next = self._order if self._in_order else self._drawn(), 0

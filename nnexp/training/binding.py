@@ -6,7 +6,7 @@ Formulas know nothing of this: they get arrays. Every array whose numbers differ
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from nnexp.nn.network import Layout, Network
 from nnexp.optim.optimizers import Optimizer, State
 from nnexp.optim.regularization import Regularization
 from nnexp.training.batches import DropoutNoise, Examples
+from nnexp.training.compiled.runs import Belongings, Pair
 from nnexp.training.stacking import taken
 from nnexp.training.step import BoundStep, ThetaBlock, descend
-from nnexp.training.tape import Results, View
+from nnexp.training.tape import N, OfOneRun, Results, View
 
 BLOCK_BYTES = 256 * 1024
 """Bytes of theta that are updated at a time, so that an optimizer's state and temporaries stay in the cache."""
@@ -55,10 +56,65 @@ class StackArrays:
     step_number: Array
 
 
+class OneRun(StackArrays):
+    """The arrays of one run, into which those of every run of a stack are moved, one after another.
+
+    Args:
+        stack: The stack; its runs have the same numbers, but for the learning rate.
+    """
+
+    def __init__(self, stack: StackArrays) -> None:
+        one, self._runs = slice(0, 1), len(stack.theta)
+        self.layers, self.layout = [taken(layer, one) for layer in stack.layers], stack.layout
+        self.loss, self.optimizer = taken(stack.loss, one), taken(stack.optimizer, one)
+        self.regularization = taken(stack.regularization, one)
+        self.theta, self.statistics = stack.theta[one].copy(), stack.statistics[one].copy()
+        self.optimizer_state = {name: array[one].copy() for name, array in stack.optimizer_state.items()}
+        self.learning_rate, self.step_number = stack.learning_rate[one].copy(), stack.step_number
+        self.factors, self.penalised = stack.factors, stack.penalised
+        self._settings = [(stack.learning_rate, self.learning_rate)]
+        state = [(stack.theta, self.theta), (stack.statistics, self.statistics)]
+        state += [(array, self.optimizer_state[name]) for name, array in stack.optimizer_state.items()]
+        self._state = [pair for pair in state if pair[0].size]
+
+    def step(self, batch: Examples, noise: DropoutNoise) -> OfOneRun:
+        """Return a step with its part of a batch."""
+        own, pairs = one_of(batch)
+        belongings = Belongings(runs=self._runs, examples=pairs, settings=self._settings, state=self._state)
+        return OfOneRun(partial(bound_step, stack=self, batch=own, noise=noise), belongings)
+
+    def evaluation(
+        self, evaluate: "Evaluate", z: Array, training: Examples, parts: Mapping[str, Examples] | None
+    ) -> OfOneRun:
+        """Return an evaluation of its part of the logits."""
+        own, pairs = one_of(training)
+        first = z[:1].copy()
+        bind = partial(bound_evaluation, evaluate=evaluate, stack=self, z=first, training=own, parts=parts)
+        return OfOneRun(bind, Belongings(runs=self._runs, examples=[*pairs, (z, first)], settings=self._state))
+
+
+def one_of(examples: Examples) -> tuple[Examples, list[Pair]]:
+    """Return examples of one run, and the arrays of all runs that belong to it, each with that of one."""
+    if examples.y.ndim == 2:
+        return examples, []
+    pairs = list[Pair]()
+
+    def one(array: N) -> N:
+        pairs.append((array, array[0].copy()))
+        return cast("N", pairs[-1][1])
+
+    x = one(examples.x) if len(examples.x) == len(examples.y) else examples.x
+    weights = None if examples.weights is None else one(examples.weights)
+    targets = one(examples.targets) if len(examples.targets) else examples.targets
+    return Examples(x, one(examples.y), targets=targets, weights=weights, views=examples.views), pairs
+
+
 class Evaluate(Protocol):
     """Returns the metrics of a stack by their names."""
 
-    def __call__(self, network: Network, z: Array, training: Examples, parts: Mapping[str, Examples] | None) -> Results:
+    def __call__(
+        self, loss: Loss, network: Network, z: Array, training: Examples, parts: Mapping[str, Examples] | None
+    ) -> Results:
         """Return the metrics, given the logits of the training examples and the examples of the other parts."""
 
 
@@ -123,6 +179,7 @@ def bound_evaluation(
     """Return a function without arguments that evaluates a stack."""
     return partial(
         evaluate,
+        stack.loss,
         network=Network(stack.layers, stack.layout, read(stack.theta), read(stack.statistics)),
         z=read(z),
         training=bound_examples(training, read),

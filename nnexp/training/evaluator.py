@@ -1,7 +1,6 @@
 """Evaluates a stack: the losses and metrics of all its runs, on every part of the data."""
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,6 @@ from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Network
 from nnexp.training.batches import Examples
-from nnexp.training.binding import bound_evaluation
 from nnexp.training.history import Row
 from nnexp.training.metrics import MetricName, evaluate, metrics_for
 from nnexp.training.stack import Stack
@@ -50,9 +48,7 @@ class Evaluator:
             fully: Whether to take all metrics of all parts, or `train/loss` alone.
         """
         parts = self._parts if fully else None
-        row_of = partial(self._row, stack.loss)
-        bind = partial(bound_evaluation, evaluate=row_of, stack=stack, z=z, training=seen, parts=parts)
-        row = dict(stack.repeated((seen, fully), bind))
+        row = dict(stack.evaluate(self._row, z, seen, parts))
         return row.pop("losses"), row
 
     def start(self, stack: Stack, training: Examples) -> Row:

@@ -6,6 +6,7 @@ alone is a stack of one, and its numbers are the same bits in either. The step i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 from typing import cast
 
 import numpy as np
@@ -23,10 +24,13 @@ from nnexp.training.history import History, Outcome
 from nnexp.training.layer_watch import LayerWatch
 from nnexp.training.pruning import Pruning
 from nnexp.training.stack import Recipe, Stack
+from nnexp.training.stacking import parts
 from nnexp.training.trainer import Round, Trainer
 
 Pause = Callable[[int], bool]
 """Returns whether to pause, given the number of steps done."""
+SECONDS_OF_A_CALL = 0.2
+"""About the longest time of a call of compiled code, which hears no signal."""
 WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 """No warnings of overflow: a run that diverges is recognized by its loss."""
 
@@ -71,11 +75,11 @@ class RoundUnderWay:
     done: int = 0
     rows: int = 0
 
-    def add(self, z: Array) -> None:
-        """Keep the logits of the next step."""
+    def add(self, z: Array, steps: int = 1) -> None:
+        """Keep the logits of the next steps."""
         self.logits[:, self.rows : self.rows + z.shape[1]] = z
         self.rows += z.shape[1]
-        self.done += 1
+        self.done += steps
 
 
 class Training:
@@ -106,21 +110,23 @@ class Training:
         self._to_prune = None if trainer.pruning is None else (recipes, data, trainer, trainer.pruning)
         self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
-        self._sampler = Sampler([recipe.seed for recipe in recipes], len(self._examples), trainer)
+        self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
         self._active = ActiveRuns(len(recipes), trainer, self._evaluator.names, observe)
         self._rounds = trainer.rounds(len(self._examples))
         self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
         self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
+        self._together, self._longest = 2, max(this.steps for this in self._rounds)
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
 
     @WITHOUT_WARNINGS
-    def advance(self, time: int | None = None, pause: Pause | None = None) -> bool:
+    def advance(self, time: int | None = None, pause: Pause | None = None, *, every: int | None = 1) -> bool:
         """Train until a time, in epochs or iterations, or to the end; return whether it paused before.
 
         Args:
             time: The time; None is the end.
-            pause: Called before every step; returns whether to pause there.
+            pause: Returns whether to pause before the next step.
+            every: It is called at least after every multiple of so many steps, and several times in a second.
         """
         if not self.steps and not self._active.begun:
             if self._to_prune is not None:
@@ -133,7 +139,7 @@ class Training:
             if self._under_way is None:
                 self._under_way = self._begin(this, pausing=pause is not None)
                 self._watch.begin(this, self._stack)
-            if not self._train(self._under_way, pause):
+            if not self._train(self._under_way, pause, every):
                 return True
             self._evaluate(this, self._under_way)
             self._number, self._under_way = self._number + 1, None
@@ -174,16 +180,42 @@ class Training:
             self._logits[rows] = np.empty((len(self._stack), rows, self._stack.outputs), self._stack.theta.dtype)
         return RoundUnderWay(before, batches, seen, self._logits[rows])
 
-    def _train(self, this: RoundUnderWay, pause: Pause | None) -> bool:
+    def _train(self, this: RoundUnderWay, pause: Pause | None, every: int | None) -> bool:
         """Make the steps of a round that are left, and return whether all are done."""
-        stack, total = self._stack, self._rounds[-1].steps_by_then
-        for index, rows in enumerate(this.batches[this.done :]):
+        stack, begun = self._stack, this.done
+        while this.done < len(this.batches):
             if pause is not None and pause(stack.steps):
                 return False
-            if index == 0 or stack.schedule.per == "step":
-                stack.set_learning_rate(Time(stack.steps, self._number, total, len(self._rounds)))
-            this.add(stack.step(self._buffers.batch(rows)))
+            if this.done == begun or stack.schedule.per == "step":
+                stack.set_learning_rate(self._now())
+            together = min(self._together, len(this.batches) - this.done)
+            if pause is not None and every is not None:
+                together = min(together, every - stack.steps % every)
+            batch = self._buffers.batch(this.batches[this.done])
+            if together == 1 or not stack.settled(batch) or not self._make(this, batch, together):
+                this.add(stack.step(batch))
         return True
+
+    def _make(self, this: RoundUnderWay, batch: Examples, most: int) -> bool:
+        """Make several of the next steps in one call, and return whether that was possible."""
+        shape, copies = self._buffers.copies(this.batches[this.done])
+        several = self._stack.several(batch, copies, shape, self._longest)
+        if several is None:
+            self._together = 1
+            return False
+        ahead = self._buffers.joined(this.batches).steps(this.done, min(most, several.most))
+        began = monotonic()
+        this.add(self._stack.make(several, ahead, self._now()), len(ahead))
+        seconds = monotonic() - began
+        if seconds < SECONDS_OF_A_CALL / 2:
+            self._together *= 2
+        elif seconds > SECONDS_OF_A_CALL:
+            self._together = max(1, self._together // 2)
+        return True
+
+    def _now(self) -> Time:
+        """Return how far the training is."""
+        return Time(self._stack.steps, self._number, self._rounds[-1].steps_by_then, len(self._rounds))
 
     def _evaluate(self, this: Round, trained: RoundUnderWay) -> None:
         """Evaluate the stack after a round, and go on with the runs that neither diverged nor stopped."""

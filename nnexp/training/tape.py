@@ -8,6 +8,8 @@ An array that the function no longer holds gives its memory to the next result: 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Protocol, TypeAlias, TypeVar, cast
 from weakref import finalize
@@ -16,7 +18,10 @@ import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
-from nnexp.training.compiled.translate import Call, compiled
+from nnexp.training.compiled.loops import Scratch, UnknownError
+from nnexp.training.compiled.program import Program
+from nnexp.training.compiled.runs import Belongings, Playable
+from nnexp.training.compiled.translate import Call, Translator, player_for, worth_fusing
 
 Bits: TypeAlias = npt.NDArray[np.generic]
 """An array of anything."""
@@ -34,6 +39,15 @@ class View(Protocol):
 
 Bind: TypeAlias = Callable[[View, View], Callable[[], Results]]
 """Returns the function to repeat, given `read` and `change`, see `Repeated`."""
+
+
+@dataclass(frozen=True)
+class OfOneRun:
+    """The same function for the arrays of one run, and what has to be moved into them."""
+
+    bind: Bind
+    belongings: Belongings
+
 
 OUT_BY_NAME = (np.maximum, np.minimum)
 """Functions of NumPy that take the array for their result by the name `out` alone."""
@@ -213,7 +227,7 @@ class Tape:
     def _new(self, result: Bits) -> Recorded:
         """Return an array with the numbers of a result, in a free buffer of its size or else in a new one."""
         free = self._free.setdefault(result.nbytes, [])
-        buffer = free.pop() if free else np.empty(result.nbytes, np.uint8)
+        buffer = free.pop() if free else Scratch(result.nbytes, np.uint8)
         array: Bits = np.ndarray(result.shape, result.dtype, buffer, strides=np.empty_like(result).strides)
         array[...] = result
         recorded = self.watch(array)
@@ -241,38 +255,47 @@ class Repeated:
             numbers differ from call to call must be passed through `read` or, if it is changed, through `change`.
         worth: Whether a tape is worth its making: recording and checking take as long as a few calls.
         times: How often it will be called, as far as that is known: often enough, and the tape is compiled.
+        of_one_run: Returns the function that is played for one run after another where it is compiled, if there is one.
+
+    Attributes:
+        calls: The calls of the tape; none where it is called without one.
+        played: What is called instead.
+        playable: What is compiled, if all of it is.
     """
 
-    def __init__(self, bind: Bind, *, worth: bool = True, times: int = 0) -> None:
-        self._bind, self._times = bind, times
+    def __init__(
+        self,
+        bind: Bind,
+        *,
+        worth: bool = True,
+        times: int = 0,
+        of_one_run: Callable[[], OfOneRun | None] = lambda: None,
+    ) -> None:
+        self._bind, self._times, self._of_one_run = bind, times, of_one_run
         self.calls: Sequence[Call] = ()
         self.played: Sequence[Call] = ()
-        self._results: Results = {}
+        self.playable: Playable | None = None
+        self._results = self._of_tape = dict[str, Array]()
         # The way of the next call: recorded, then checked, then played; or from some call on without a tape.
         self._way: Callable[[], Results] = self._record if worth else self._call_without_tape
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether all ways were tried, so that later calls go the way of the last one."""
+        return self._way not in (self._record, self._check)
 
     def __call__(self) -> Results:
         """Return the results, in arrays that the next call may overwrite."""
         return self._way()
 
     def _record(self) -> Results:
-        tape, before = Tape(), list[tuple[Bits, Bits]]()
-
-        def read(array: N) -> N:
-            return cast("N", tape.watch(array))
-
-        def change(array: N) -> N:
-            before.append((array, array.copy()))
-            return read(array)
-
+        before = list[tuple[Bits, Bits]]()
         try:
-            results = self._bind(read, change)()
-            self._results = {name: cast("Array", tape.known(array)) for name, array in results.items()}
+            self.calls, self._results = recorded(self._bind, lambda array: before.append((array, array.copy())))
         except Exception:  # noqa: BLE001 - whatever is really wrong is raised again without a tape
-            tape.take_calls()
             _copy_back(before)
             return self._call_without_tape()
-        self.calls, self._way = tape.take_calls(), self._check
+        self._way, self._of_tape = self._check, self._results
         return self._results
 
     def _check(self) -> Results:
@@ -289,15 +312,36 @@ class Repeated:
         pairs = [*after, *((results[name], array) for name, array in expected.items())]
         if all(np.array_equal(_bytes(one), _bytes(other)) for one, other in pairs):
             known = self.played
-            self.played = compiled(self.calls, self._times) if known is self.calls else known
+            if known is self.calls:
+                self._compile()
             self._way = self._play if self.played is known else self._check
             return results
         _copy_back(after)
         if self.played is self.calls:
             self._give_up()
         else:
-            self.played, self._way = self.calls, self._play
+            self.played, self._results, self.playable, self._way = self.calls, self._of_tape, None, self._play
         return expected
+
+    def _compile(self) -> None:
+        """Have the tape played by compiled code where that is worth it, for one run after another if possible."""
+        player = player_for(len(self.calls), self._times)
+        if player is None:
+            return
+        one = self._of_one_run()
+        runs = 1 if one is None else one.belongings.runs
+        translator = Translator(player, fusing=worth_fusing(len(self.calls) * self._times * runs))
+        if one is not None:
+            with suppress(UnrecordableError, UnknownError):
+                calls, results = recorded(one.bind)
+                playable = Playable(translator.rows(calls, results.values()), results, one.belongings, player)
+                program, self._results = playable.for_all_runs()
+                self.played, self.playable = [(program, ())], playable
+                return
+        self.played = translator.translated(self.calls, self._results.values())
+        match self.played:
+            case [(Program() as program, _)]:
+                self.playable = Playable(program.rows, self._results, Belongings(), player)
 
     def _play(self) -> Results:
         for function, arguments in self.played:
@@ -312,6 +356,27 @@ class Repeated:
         return self._way()
 
 
+def recorded(bind: Bind, changed: Callable[[Bits], None] = lambda _: None) -> tuple[Sequence[Call], dict[str, Array]]:
+    """Return the calls that a function makes, and its results; `changed` is told of an array before it is changed.
+
+    Raises UnrecordableError, or any other exception, if it cannot be recorded.
+    """
+    tape = Tape()
+
+    def read(array: N) -> N:
+        return cast("N", tape.watch(array))
+
+    def change(array: N) -> N:
+        changed(array)
+        return read(array)
+
+    try:
+        results = bind(read, change)()
+        return list(tape.calls), {name: cast("Array", tape.known(array)) for name, array in results.items()}
+    finally:
+        tape.take_calls()
+
+
 def unrecorded(array: N) -> N:
     """Return the plain array, whose use is not recorded."""
     return cast("N", array.view(np.ndarray))
@@ -322,7 +387,9 @@ def _itself(array: N) -> N:
 
 
 def _bytes(array: Bits) -> npt.NDArray[np.uint8]:
-    """Return an array as bytes, so that NaN equals NaN."""
+    """Return an array as bytes, so that NaN equals NaN, whatever its sign."""
+    if array.dtype.kind == "f":
+        array = np.where(np.isnan(array), array.dtype.type(np.nan), array)
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 

@@ -135,7 +135,7 @@ MISTAKES = [
     (["-m", "seed=range(1000000000)"], r"seed=range\(1000000000\): must have at most 100000 values"),
     (["-m", "seed=zip(range(1000000000))"], r"seed=zip\(range\(1000000000\)\): must have at most 100000 values"),
     (
-        ["-m", "seed=range(1000)", "dtype=float32,float64", "dataset.split_seed=range(1000)"],
+        ["-m", "seed=range(1000)", "dtype=float32,float64", "dataset.split_seed=range(1000)", "sweep.record=runs"],
         r"-m: must make at most 100,000",
     ),
     (["-m", "sweep.repeats=1000000000"], r"sweep\.repeats=1000000000: must be a whole number of at least 1 and of at"),

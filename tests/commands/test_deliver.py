@@ -347,7 +347,7 @@ def test_a_run_that_was_killed_is_closed(deliver: Deliver, nnexp: CommandLine) -
 
 def test_a_sweep_whose_process_was_killed_is_concluded_from_its_folder(deliver: Deliver, nnexp: CommandLine) -> None:
     """With the report that its runs give so far."""
-    command = ("-m", "architecture.hidden=[4],[300,300]", "trainer.epochs=20000", "hydra.launcher.jobs=1")
+    command = ("-m", "architecture.hidden=[4],[800,800]", "trainer.epochs=20000", "hydra.launcher.jobs=1")
     kill_once_there(nnexp, "runs/*/tracked.json", *command, "figures=false")
     outputs = nnexp.folder / "outputs"
     (folder,) = (outputs / "sweeps").iterdir()

@@ -40,7 +40,7 @@ def same_every_time(runs: int) -> Callable[[tuple[int, ...]], Array]:
 
 def make(layers: tuple[Layer, ...], generator: np.random.Generator, runs: int = 2) -> tuple[Layout, Array, Array]:
     layout = Layout.of(layers, FAN_IN)
-    theta = np.stack([layout.initial_theta(Normal(0.7), generator, layers) for _ in range(runs)])
+    theta = np.stack([layout.initial_theta(Normal(0.7), generator) for _ in range(runs)])
     theta += 0.2 * generator.standard_normal(theta.shape)  # biases, gains and shifts too
     statistics = layout.initial_statistics(theta)
     return layout, theta, statistics + 0.1 * generator.random(statistics.shape)

@@ -28,7 +28,7 @@ def test_gradient_of_the_composed_network(activation: Activation, loss: Loss, ta
         6, loss.outputs(task)
     )
     layout = Layout.of(layers, 6)
-    theta = np.stack([layout.initial_theta(Normal(0.7, bias=Normal(0.1)), generator, layers) for _ in range(2)])
+    theta = np.stack([layout.initial_theta(Normal(0.7, bias=Normal(0.1)), generator) for _ in range(2)])
     x = generator.standard_normal((9 * loss.views, 6))
     y = loss.encode(make_targets(task, 9, generator), task)
 
@@ -91,7 +91,7 @@ def test_an_untrained_softmax_network_knows_nothing() -> None:
     """Reference R3: 2-3-3 on points near the origin starts at a third for every class."""
     layers = MLP(hidden=(3,), activation=ReLU(), output=Softmax()).layers(2, 3)
     layout = Layout.of(layers, 2)
-    theta = layout.initial_theta(Normal(0.01), np.random.default_rng(0), layers)[None]
+    theta = layout.initial_theta(Normal(0.01), np.random.default_rng(0))[None]
     p = Network(layers, layout, theta, NOTHING).forward(np.array([[0.0, 0.0], [0.1, 0.2]]))
     np.testing.assert_allclose(p, 1 / 3, atol=1e-4)
 
@@ -121,12 +121,12 @@ def test_architectures_have_their_layers(
 def test_biases_start_at_zero_unless_they_are_given_a_start() -> None:
     layers = MLP(hidden=(3,), normalization="batch").layers(2, 1)
     layout = Layout.of(layers, 2)
-    theta = layout.initial_theta(Normal(bias=Constant(value=0.5)), np.random.default_rng(0), layers)
+    theta = layout.initial_theta(Normal(bias=Constant(value=0.5)), np.random.default_rng(0))
     starts = {slot.title: theta[slot.begin : slot.end] for slot in layout.parameters}
     assert set(starts["0.bias"]) == {0.5}
     assert set(starts["1.gain"]) == {1.0}
     assert set(starts["1.shift"]) == {0.0}
-    theta = layout.initial_theta(Normal(), np.random.default_rng(0), layers)
+    theta = layout.initial_theta(Normal(), np.random.default_rng(0))
     assert not theta[layout.parameters[1].begin : layout.parameters[1].end].any()
 
 

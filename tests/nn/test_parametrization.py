@@ -55,7 +55,7 @@ def test_learning_rates_of_table_8(
 ) -> None:
     layers = recipe(4 * BASE, Adam() if adaptive else SGD(), BASE).layers
     layout = Layout.of(layers, FEATURES)
-    factors = layout.learning_rates(layers)
+    (factors,) = layout.learning_rates(layers, np.empty((1, layout.parameters[-1].end)))
     by_title = {slot.title: set(factors[slot.begin : slot.end]) for slot in layout.parameters}
     assert by_title == {
         "0.weight": {inputs},
@@ -71,7 +71,8 @@ def test_learning_rates_of_table_8(
 def test_initial_variances_of_table_8() -> None:
     layers = recipe(8 * BASE, SGD(), BASE).layers
     layout = Layout.of(layers, FEATURES)
-    theta = layout.initial_theta(VarianceScaling(), np.random.default_rng(0), layers)
+    theta = layout.initial_theta(VarianceScaling(), np.random.default_rng(0))
+    layout.scale(theta[None], layers)
     variances = {slot.title: theta[slot.begin : slot.end].var() for slot in layout.parameters}
     np.testing.assert_allclose(variances["0.weight"], 1 / FEATURES, rtol=0.1)
     np.testing.assert_allclose(variances["2.weight"], 1 / (8 * BASE), rtol=0.1)

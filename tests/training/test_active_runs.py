@@ -10,7 +10,7 @@ import pytest
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data
-from nnexp.nn.activations import Tanh
+from nnexp.nn.activations import ReLU, Tanh
 from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import SparseCategoricalCrossEntropy
@@ -208,3 +208,11 @@ def test_a_stop_and_times_that_say_nothing_are_refused() -> None:
 def test_evaluations_are_spread_over_orders_of_magnitude(trainer: Trainer, times: list[int]) -> None:
     assert trainer.evaluations() == times
     assert solo(trainer).history.times.tolist() == [0, *times]
+
+
+@pytest.mark.parametrize("ends", [{"early_stopping": EarlyStopping()}, {"stop": Stop("test/loss", below=0.0)}])
+def test_all_runs_diverge_at_once(ends: dict[str, EarlyStopping] | dict[str, Stop]) -> None:
+    trainer = replace(Trainer(epochs=3), **ends)
+    bad = replace(recipe(), layers=MLP(hidden=(4,), activation=ReLU()).layers(5, 3), initializer=Normal(1e300))
+    outcomes = train([bad, bad], DATA, trainer, "float64")
+    assert [outcome.diverged_step is not None for outcome in outcomes] == [True, True]

@@ -68,18 +68,18 @@ class NNexpLauncher(Launcher):
         """Train jobs, and return the lowest selection loss of each."""
         from nnexp.config.compose import options_of
         from nnexp.core.build import build
-        from nnexp.sweeps.configs import experiments_of
+        from nnexp.sweeps.configs import groups_of
         from nnexp.sweeps.session import Session, running
         from nnexp.sweeps.workers import Workers
 
         jobs = [list(job) for job in job_overrides]
-        experiments = experiments_of(jobs, self._loader, self._config)
+        groups = groups_of(jobs, self._loader, self._config)
         workers = build(self._fields, Workers, "hydra.launcher", options_of)
         if self.session is not None:
-            runs = self.session.launch(jobs, experiments, workers)
+            runs = self.session.launch(jobs, groups, workers)
         else:
             with running(Session(self._config, len(jobs))) as session:
-                runs = session.launch(jobs, experiments, workers)
+                runs = session.launch(jobs, groups, workers)
             exit_unless_well(session)
         return [returned(run) for run in runs]
 

@@ -30,16 +30,22 @@ class Loop(NamedTuple):
     """A loop, and what it expects.
 
     Attributes:
-        function, data: Its address, and that of the data it is given.
+        function, data: Its address, and that of the data it is given; None for the pointers to its arrays themselves.
         sizes: The bytes of a number of each array: of those it reads, then of the one it writes.
         core: The names of the axes at the end of each array that it works on itself: `(n, k), (k, m), (n, m)` for
             products of matrices, none for most.
+        name: What it does: the name of a function of NumPy, or the first word of one of our own, see `player`.
     """
 
     function: int
-    data: int
+    data: int | None
     sizes: tuple[int, ...]
     core: tuple[tuple[str, ...], ...]
+    name: str = ""
+
+
+class Scratch(np.ndarray[tuple[int, ...], np.dtype[np.uint8]]):
+    """Memory of a tape for numbers that nobody reads after it, but for its results."""
 
 
 class _UFunc(ctypes.Structure):
@@ -75,7 +81,7 @@ def inner_loop(ufunc: np.ufunc, dtypes: Sequence[np.dtype[np.generic]]) -> Loop:
     if function is None:
         raise UnknownError(f"{ufunc.__name__} without a table of loops")
     data = seen.data[place] if seen.data else None
-    return Loop(function, data or 0, tuple(dtype.itemsize for dtype in dtypes), _core(ufunc))
+    return Loop(function, data or 0, tuple(dtype.itemsize for dtype in dtypes), core=_core(ufunc), name=ufunc.__name__)
 
 
 def _core(ufunc: np.ufunc) -> tuple[tuple[str, ...], ...]:

@@ -6,7 +6,8 @@ them or change their type, so that their bits are NumPy's by definition; they ha
 """
 
 import ctypes
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -17,28 +18,56 @@ WORTH_A_PLAYER = 150_000
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""
 PLAY = """
-; Plays the rows of a table: loop, data, lengths, strides, pointers.
-define void @play(ptr %table, i64 %count) {
+define void @play(ptr %facts) {
+  call void @repeat(ptr null, ptr null, ptr null, ptr %facts)
+  ret void
+}
+
+; Plays the rows of a table several times; a loop as all others. Data: the table and the number of its rows, how often,
+; and what is added to which pointers each time, and taken back at the end. Rows: loop, data, lengths, strides, and
+; pointers.
+define void @repeat(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
   %copies = alloca [4 x ptr]
+  %table = ptr of %data from 0
+  %count, %times = i64 of %data from 1
+  %moves = ptr of %data from 3
+  %moving = i64 of %data from 4
+  %back.less = sub i64 1, %times
+  %none = icmp eq i64 %moving, 0
+  br label %turn
+turn:
+  %t = phi i64 [0, %entry], [%t.following, %move.end]
   br label %next
 next:
-  %i = phi i64 [0, %entry], [%following, %next]
-  %row = getelementptr [8 x ptr], ptr %table, i64 %i
-  %loop = load ptr, ptr %row
-  %data.at = getelementptr ptr, ptr %row, i64 1
-  %data = load ptr, ptr %data.at
-  %lengths.at = getelementptr ptr, ptr %row, i64 2
-  %lengths = load ptr, ptr %lengths.at
-  %strides.at = getelementptr ptr, ptr %row, i64 3
-  %strides = load ptr, ptr %strides.at
-  %pointers = getelementptr ptr, ptr %row, i64 4
-  %four = load <4 x i64>, ptr %pointers, align 8
+  %i = phi i64 [0, %turn], [%following, %next]
+  %row = getelementptr [5 x ptr], ptr %table, i64 %i
+  %loop, %loop.data, %loop.lengths, %loop.strides, %loop.pointers = ptr of %row from 0
+  %four = load <4 x i64>, ptr %loop.pointers, align 8
   store <4 x i64> %four, ptr %copies, align 8
-  call void %loop(ptr %copies, ptr %lengths, ptr %strides, ptr %data)
+  call void %loop(ptr %copies, ptr %loop.lengths, ptr %loop.strides, ptr %loop.data)
   %following = add nuw nsw i64 %i, 1
   %more = icmp slt i64 %following, %count
-  br i1 %more, label %next, label %end
+  br i1 %more, label %next, label %played
+played:
+  %t.following = add nuw nsw i64 %t, 1
+  %t.more = icmp slt i64 %t.following, %times
+  %factor = select i1 %t.more, i64 1, i64 %back.less
+  br i1 %none, label %move.end, label %move
+move:
+  %m = phi i64 [0, %played], [%m.following, %move]
+  %pair = getelementptr [2 x i64], ptr %moves, i64 %m
+  %cell = ptr of %pair from 0
+  %by = i64 of %pair from 1
+  %step = mul i64 %by, %factor
+  %old = load i64, ptr %cell
+  %new = add i64 %old, %step
+  store i64 %new, ptr %cell
+  %m.following = add nuw nsw i64 %m, 1
+  %m.more = icmp slt i64 %m.following, %moving
+  br i1 %m.more, label %move, label %move.end
+move.end:
+  br i1 %t.more, label %turn, label %end
 end:
   ret void
 }
@@ -48,12 +77,10 @@ end:
 define void @each(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
   %copies = alloca [4 x ptr]
-  %count = load i64, ptr %lengths
+  %count = i64 of %lengths from 0
+  %loop, %loop.data = ptr of %data from 0
   %steps = load <4 x i64>, ptr %strides, align 8
   %first = load <4 x i64>, ptr %pointers, align 8
-  %loop = load ptr, ptr %data
-  %data.at = getelementptr ptr, ptr %data, i64 1
-  %loop.data = load ptr, ptr %data.at
   %loop.lengths = getelementptr i64, ptr %lengths, i64 1
   %loop.strides = getelementptr i64, ptr %strides, i64 4
   br label %next
@@ -86,7 +113,7 @@ end:
   ret void
 }}
 define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
-  %count = load i64, ptr %lengths
+  %count = i64 of %lengths from 0
 {operands}
   br i1 %dense{last}, label %dense, label %strided
 dense:
@@ -101,17 +128,9 @@ ARGMAX = """
 ; The place of the first largest number of every row; a first NaN is larger than all.
 define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
 entry:
-  %from.first = load ptr, ptr %pointers
-  %to.at = getelementptr ptr, ptr %pointers, i64 1
-  %to.first = load ptr, ptr %to.at
-  %rows = load i64, ptr %lengths
-  %count.at = getelementptr i64, ptr %lengths, i64 1
-  %count = load i64, ptr %count.at
-  %from.step = load i64, ptr %strides
-  %to.step.at = getelementptr i64, ptr %strides, i64 1
-  %to.step = load i64, ptr %to.step.at
-  %step.at = getelementptr i64, ptr %strides, i64 2
-  %step = load i64, ptr %step.at
+  %from.first, %to.first = ptr of %pointers from 0
+  %rows, %count = i64 of %lengths from 0
+  %from.step, %to.step, %step = i64 of %strides from 0
   br label %row
 row:
   %r = phi i64 [0, %entry], [%r.following, %write]
@@ -145,8 +164,67 @@ end:
   ret void
 }}
 """
+TAKE = """
+; Copies rows by their numbers; one that there is not is the first or the last, as with NumPy's mode "clip".
+define void @"take rows"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
+entry:
+  %numbers.first, %from, %to.first = ptr of %pointers from 0
+  %times, %count, %rows, %size = i64 of %lengths from 0
+  %numbers.turn, %from.turn, %to.turn, %numbers.step, %from.step, %from.byte, %to.step = i64 of %strides from 0
+  %last = sub i64 %rows, 1
+  br label %turn
+turn:
+  %t = phi i64 [0, %entry], [%t.following, %turn.end]
+  %numbers.begin = phi ptr [%numbers.first, %entry], [%numbers.following, %turn.end]
+  %to.begin = phi ptr [%to.first, %entry], [%to.following, %turn.end]
+  br label %next
+next:
+  %i = phi i64 [0, %turn], [%following, %next]
+  %number.at = phi ptr [%numbers.begin, %turn], [%number.following, %next]
+  %target = phi ptr [%to.begin, %turn], [%target.following, %next]
+  %number = load i64, ptr %number.at
+  %below = call i64 @llvm.smin.i64(i64 %number, i64 %last)
+  %known = call i64 @llvm.smax.i64(i64 %below, i64 0)
+  %offset = mul i64 %known, %from.step
+  %source = getelementptr i8, ptr %from, i64 %offset
+  call void @llvm.memcpy.p0.p0.i64(ptr %target, ptr %source, i64 %size, i1 false)
+  %number.following = getelementptr i8, ptr %number.at, i64 %numbers.step
+  %target.following = getelementptr i8, ptr %target, i64 %to.step
+  %following = add nuw nsw i64 %i, 1
+  %more = icmp slt i64 %following, %count
+  br i1 %more, label %next, label %turn.end
+turn.end:
+  %numbers.following = getelementptr i8, ptr %numbers.begin, i64 %numbers.turn
+  %to.following = getelementptr i8, ptr %to.begin, i64 %to.turn
+  %t.following = add nuw nsw i64 %t, 1
+  %t.more = icmp slt i64 %t.following, %times
+  br i1 %t.more, label %turn, label %end
+end:
+  ret void
+}
+declare i64 @llvm.smin.i64(i64, i64)
+declare i64 @llvm.smax.i64(i64, i64)
+declare void @llvm.memcpy.p0.p0.i64(ptr, ptr, i64, i1)
+"""
+INTRINSICS = {"sqrt": "sqrt", "absolute": "fabs"}
+"""What processors have an instruction for, as LLVM calls it."""
+DECLARED = "".join(
+    f"declare {kind} @llvm.{name}.{bits}({kind})\n"
+    for name in INTRINSICS.values()
+    for kind, bits in (("double", "f64"), ("float", "f32"))
+)
+PARALLEL = """
+!{0} = distinct !{{}}
+!{1} = distinct !{{!{1}, !{2}}}
+!{2} = !{{!"llvm.loop.parallel_accesses", !{0}}}
+"""
+"""Says of a loop that its steps do not depend on each other."""
+SEVERAL = re.compile(r"  (%.*) = (\w+) of (%\S+) from (\d+)")
+"""Short for reading numbers from an array, from a place on: `%a, %b = i64 of %array from 0`."""
 KINDS = {"?": "i8", "l": "i64", "f": "float", "d": "double"}
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "float": 4, "double": 8}
+CORES = {"argmax": (("n",), ()), "take": (("n",), ("m", "b"), ("n", "b"))}
+"""The axes that some of our loops work on themselves, see `Loop`."""
 CASTS = {
     "?l": "zext",
     "?f": "uitofp",
@@ -163,8 +241,10 @@ class Player:
     """Compiles loops and plays programs.
 
     Attributes:
-        play: Plays the rows of a table, given its address and their number.
+        play: Plays what `repeat` does, given its data.
+        play_long: Does the same, and lets other threads have Python meanwhile.
         each: The address of the loop that calls another one for each step along an axis.
+        repeat: The address of the loop that plays rows several times.
     """
 
     def __init__(self) -> None:
@@ -173,20 +253,34 @@ class Player:
         llvm.initialize_native_target()
         llvm.initialize_native_asmprinter()
         self._llvm, self._engines = llvm, list[object]()  # the engines hold the code
-        play, each = self._compiled(PLAY, "play", "each")
-        self.each = each
-        self._loops = dict[str, Loop]()
+        play, self.each, self.repeat = self._compiled(PLAY, "play", "each", "repeat")
+        self._loops, self._kernels = dict[str, Loop](), dict[str, int]()
         # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
-        self.play: Callable[[int, int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)(play)
+        self.play: Callable[[int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(play)
+        self.play_long: Callable[[int], None] = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(play)
 
     def loop(self, name: str) -> Loop:
         """Return one of our own loops, see `own_loop`; it is compiled where it is first asked for."""
         if name not in self._loops:
             text, kinds = own_loop(name)
-            core = (("n",), ()) if name.startswith("argmax") else ((),) * len(kinds)
+            core = CORES.get(name.split(maxsplit=1)[0], ((),) * len(kinds))
             (function,) = self._compiled(text, name)
-            self._loops[name] = Loop(function, 0, tuple(BYTES[kind] for kind in kinds), core)
+            sizes = tuple(BYTES[kind] for kind in kinds)
+            self._loops[name] = Loop(function, 0, sizes, core=core, name=name.split(maxsplit=1)[0])
         return self._loops[name]
+
+    def kernels(self, texts: Sequence[str]) -> Mapping[str, int]:
+        """Return the addresses of generated loops by their texts; each is compiled once in a process."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._kernels))
+        if new:
+            parts, notes = list[str](), list[str]()
+            for n, text in enumerate(new):
+                parts.append(text.replace("@name", f"@kernel{n}").replace("!GROUP", f"!{3 * n}"))
+                parts[-1] = parts[-1].replace("!LOOP", f"!{3 * n + 1}")
+                notes.append(PARALLEL.format(3 * n, 3 * n + 1, 3 * n + 2))
+            addresses = self._compiled("".join([*parts, DECLARED, *notes]), *(f"kernel{n}" for n in range(len(new))))
+            self._kernels.update(zip(new, addresses, strict=True))
+        return self._kernels
 
     def _compiled(self, text: str, *names: str) -> list[int]:
         """Return the addresses of functions."""
@@ -196,7 +290,7 @@ class Player:
         options = llvm.create_pipeline_tuning_options(speed_level=2)
         options.loop_vectorization = True
         options.loop_unrolling = options.loop_interleaving = False  # which take as long to compile as all the rest
-        module, passes = llvm.parse_assembly(text), llvm.create_pass_builder(machine, options)
+        module, passes = llvm.parse_assembly(SEVERAL.sub(_loads, text)), llvm.create_pass_builder(machine, options)
         passes.getModulePassManager().run(module, passes)
         engine = llvm.create_mcjit_compiler(module, machine)  # which owns both from now on
         engine.finalize_object()
@@ -204,17 +298,29 @@ class Player:
         return [engine.get_function_address(name) for name in names]
 
 
+def _loads(short: re.Match[str]) -> str:
+    """Return the lines that read several numbers from an array."""
+    names, kind, array, first = short.groups()
+    return "\n".join(
+        f"  {name}.at = getelementptr {kind}, ptr {array}, i64 {place}\n  {name} = load {kind}, ptr {name}.at"
+        for place, name in enumerate(names.split(", "), int(first))
+    )
+
+
 def own_loop(name: str) -> tuple[str, list[str]]:
     """Return the text of one of our own loops, and the types of its arrays.
 
     They are `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy; `select SIZE`, which
-    copies numbers of 1, 4 or 8 bytes where a mask is true; and `copy 1`, as NumPy has no loop for truth values.
+    copies numbers of 1, 4 or 8 bytes where a mask is true; `copy 1`, as NumPy has no loop for truth values; and
+    `take rows`, which copies rows of bytes without gaps.
 
     Raises UnknownError if there is none.
     """
     what, which = name.split()
     if what == "argmax" and which in "fd":
         return ARGMAX.format(name=name, kind=KINDS[which]), [KINDS[which], "i64"]
+    if name == "take rows":
+        return TAKE, ["i64", "i8", "i8"]
     if what == "cast" and which in CASTS:
         kinds = [KINDS[letter] for letter in which]
         body = f"%new = {CASTS[which]} {kinds[0]} %v0 to {kinds[1]}"
@@ -242,10 +348,8 @@ def _elementwise(name: str, kinds: list[str], body: str) -> str:
             f"  %v{n} = load {kind}, ptr %p{n}",
         ]
         operands += [
-            f"  %a{n}.at = getelementptr ptr, ptr %pointers, i64 {n}",
-            f"  %a{n} = load ptr, ptr %a{n}.at",
-            f"  %s{n}.at = getelementptr i64, ptr %strides, i64 {n}",
-            f"  %s{n} = load i64, ptr %s{n}.at",
+            f"  %a{n} = ptr of %pointers from {n}",
+            f"  %s{n} = i64 of %strides from {n}",
             f"  %is{n} = icmp eq i64 %s{n}, {BYTES[kind]}",
             f"  %dense{n} = and i1 %is{n}, %dense{n - 1 if n else '.before'}",
         ]

@@ -3,13 +3,18 @@
 A row is one call of a loop on arrays of several axes. NumPy visits such arrays by one call of the loop for each step
 along the outer axes; so does the loop `each`, one axis at a time, in the order in which NumPy does it.
 
+Rows can be played several times in turn, `Times`, as for all steps of a round and for all runs of a stack. What a row
+works on may be another part of its arrays each time: its first axes, `repeated`, are then those of the turns.
+
 Compiled code checks nothing. So it is checked here that no row leaves its arrays, which the program keeps alive.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.array_utils import byte_bounds
 
 from nnexp.training.compiled.loops import Bits, Loop, UnknownError
@@ -34,9 +39,10 @@ class Row:
     Args:
         loop: The loop.
         arrays: What it reads, then what it writes; all of one shape, but for the axes that belong to the loop.
+        repeated: How many of the first axes belong to the turns in which the row is played, the outermost first.
     """
 
-    def __init__(self, loop: Loop, *arrays: Bits) -> None:
+    def __init__(self, loop: Loop, *arrays: Bits, repeated: int = 0) -> None:
         if tuple(array.itemsize for array in arrays) != loop.sizes or len(arrays) > MOST_OPERANDS:
             raise UnknownError("arrays that are not those of the loop")
         if not all(array.size and array.flags.aligned for array in arrays):
@@ -45,7 +51,9 @@ class Row:
             raise UnknownError("an array that is written while it is read")
         self.loop, self.arrays = loop, arrays
         shape, self._inner = _shapes(loop, arrays)
-        axes = _axes(shape, [array.strides for array in arrays])
+        self.turns = shape[:repeated]
+        self.moves = [[array.strides[turn] for array in arrays] for turn in range(repeated)]
+        axes = axes_of(shape[repeated:], [array.strides[repeated:] for array in arrays])
         if len([axis for axis in axes if not axis.strides[-1]]) > 1:
             raise UnknownError("a sum along several axes, which NumPy takes in pieces that fit into a buffer")
         self.depth = len(axes) - 1
@@ -63,45 +71,123 @@ class Row:
         reaches = [(length - 1) * stride for length, stride in self._walk(place)]
         first = self.pointers[place] + sum(min(reach, 0) for reach in reaches)
         last = self.pointers[place] + sum(max(reach, 0) for reach in reaches)
-        low, high = byte_bounds(_owner(self.arrays[place]))
+        low, high = byte_bounds(owner_of(self.arrays[place]))
         return low <= first and last + self.arrays[place].itemsize <= high
 
     def _walk(self, place: int) -> Iterator[tuple[int, int]]:
         """Yield the length and the stride of every axis along which an array is visited."""
         for axis in range(self.depth + 1):
             yield self.lengths[axis], self.strides[MOST_OPERANDS * axis + place]
+        for times, moves in zip(self.turns, self.moves, strict=True):
+            yield times, moves[place]
         begin = MOST_OPERANDS * self.depth + len(self.arrays) + sum(map(len, self.loop.core[:place]))
         for axis, name in enumerate(self.loop.core[place]):
             yield self.lengths[self.depth + 1 + list(self._inner).index(name)], self.strides[begin + axis]
 
 
+class _Cells(NamedTuple):
+    """Where the pointers of a row are, and by how many bytes they move in each turn around it, the outermost first."""
+
+    addresses: Sequence[int]
+    moves: Sequence[Sequence[int]]
+
+
+@dataclass(frozen=True)
+class Times:
+    """Rows that are played several times in turn, for parts of their arrays that move on each time."""
+
+    count: int
+    rows: "Sequence[Row | Times]"
+
+
 class Program:
     """Plays rows, one after another.
+
+    Raises UnknownError if a row does not fit the turns around it.
 
     Args:
         rows: The rows.
         player: Plays them.
     """
 
-    def __init__(self, rows: Sequence[Row], player: Player) -> None:
-        self._rows, self._player = rows, player  # they keep the arrays and the code alive
-        self._numbers = np.zeros(sum(len(row.lengths) + len(row.strides) + 2 * row.depth for row in rows), np.int64)
-        self._table = np.zeros((len(rows), 4 + MOST_OPERANDS), np.int64)
-        begin = 0
-        for row, cells in zip(rows, self._table, strict=True):
-            lengths = self._numbers.ctypes.data + WORD * begin
-            strides = lengths + WORD * len(row.lengths)
-            others = strides + WORD * len(row.strides)  # for each outer axis, what is called at each of its steps
-            loops = [*((player.each, others + 2 * WORD * axis) for axis in range(row.depth)), row.loop[:2]]
-            numbers = [*row.lengths, *row.strides, *(number for loop in loops[1:] for number in loop)]
-            self._numbers[begin : begin + len(numbers)] = numbers
-            cells[: 4 + len(row.pointers)] = [*loops[0], lengths, strides, *row.pointers]
-            begin += len(numbers)
-        self._address, self._count = self._table.ctypes.data, len(rows)
+    def __init__(self, rows: Sequence[Row | Times], player: Player) -> None:
+        self.rows, self._player = rows, player  # they keep the arrays and the code alive
+        self._kept: list[npt.NDArray[np.int64]] = []
+        facts, _ = self._laid_out(Times(1, rows), ())
+        self._address, self._play, self._play_long = facts.ctypes.data, player.play, player.play_long
 
     def __call__(self) -> None:
         """Play all rows."""
-        self._player.play(self._address, self._count)
+        if self.rows:
+            self._play(self._address)
+
+    def play_part(self, count: int) -> None:
+        """Play all rows, but the innermost turns only so many times."""
+        facts, most = self._innermost
+        if not 0 < count <= most:
+            raise ValueError(f"{count} of {most} times")
+        facts[2] = count
+        self._play_long(self._address)
+
+    def _laid_out(self, times: Times, turns: tuple[int, ...]) -> tuple[npt.NDArray[np.int64], list[_Cells]]:
+        """Return the numbers by which the player finds rows, and the pointers of those that move with the turns around.
+
+        Args:
+            times: The rows.
+            turns: How often those around them are played, the outermost first.
+        """
+        table = self._new(len(times.rows), 5)
+        all_cells = list[_Cells]()
+        for row, entry in zip(times.rows, table, strict=True):
+            if isinstance(row, Times):
+                facts, cells = self._laid_out(row, (*turns, row.count))
+                entry[:] = self._player.repeat, *[facts.ctypes.data] * 4  # of which it reads the first alone
+                all_cells += cells
+                continue
+            if row.turns not in ((), turns):
+                raise UnknownError("a row that moves in other turns")
+            entry[:], cells_of_row = self._row(row)
+            all_cells.append(cells_of_row)
+        moves = [
+            (address, by)
+            for cells in all_cells
+            if len(cells.moves) >= len(turns) > 0
+            for address, by in zip(cells.addresses, cells.moves[len(turns) - 1], strict=True)
+            if by
+        ]
+        moving = self._new(len(moves), 2)
+        moving[:] = np.reshape(moves, (-1, 2))
+        facts = self._new(5)
+        if not any(isinstance(row, Times) for row in times.rows):
+            self._innermost = facts, times.count
+        facts[:] = table.ctypes.data, len(table), times.count, moving.ctypes.data, len(moving)
+        return facts, all_cells
+
+    def _row(self, row: Row) -> tuple[list[int], _Cells]:
+        """Return loop, data, lengths, strides and pointers of a row."""
+        numbers = self._new(max(len(row.pointers), MOST_OPERANDS) + len(row.lengths) + len(row.strides) + 2 * row.depth)
+        pointers = numbers.ctypes.data
+        lengths = pointers + WORD * max(len(row.pointers), MOST_OPERANDS)
+        strides = lengths + WORD * len(row.lengths)
+        others = strides + WORD * len(row.strides)  # for each outer axis, what is called at each of its steps
+        data = pointers if row.loop.data is None else row.loop.data
+        loops = [
+            *((self._player.each, others + 2 * WORD * axis) for axis in range(row.depth)),
+            (row.loop.function, data),
+        ]
+        numbers[: len(row.pointers)] = row.pointers
+        numbers[max(len(row.pointers), MOST_OPERANDS) :] = [
+            *row.lengths,
+            *row.strides,
+            *(number for loop in loops[1:] for number in loop),
+        ]
+        cells = _Cells([pointers + WORD * place for place in range(len(row.pointers))], row.moves)
+        return [*loops[0], lengths, strides, pointers], cells
+
+    def _new(self, *shape: int) -> npt.NDArray[np.int64]:
+        """Return numbers that live as long as the program."""
+        self._kept.append(np.zeros(shape, np.int64))
+        return self._kept[-1]
 
 
 def _shapes(loop: Loop, arrays: Sequence[Bits]) -> tuple[tuple[int, ...], dict[str, int]]:
@@ -119,7 +205,7 @@ def _shapes(loop: Loop, arrays: Sequence[Bits]) -> tuple[tuple[int, ...], dict[s
     return outer.pop(), inner
 
 
-def _axes(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> list[Axis]:
+def axes_of(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> list[Axis]:
     """Return axes of arrays as NumPy's iterator visits them, the innermost last.
 
     It lets those of length 1 away, sorts the others, small strides innermost, and joins those without a gap in between.
@@ -152,7 +238,7 @@ def _clash(one: Bits, out: Bits, *, elementwise: bool) -> bool:
     return np.shares_memory(one, out)
 
 
-def _owner(array: Bits) -> Bits:
+def owner_of(array: Bits) -> Bits:
     """Return the array that owns the memory of a view."""
     owner, base = array, array.base
     while base is not None:

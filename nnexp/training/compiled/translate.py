@@ -1,19 +1,21 @@
 """Translates the calls of a tape into rows of a program.
 
 A call becomes one row, and one more for every array whose type NumPy would change on the way. What is not known here is
-left to Python: a tape is then played in turns.
+left to Python: a tape is then played in turns, and by rows as they are, since Python may read what is between them.
 """
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from numpy.lib.array_utils import normalize_axis_tuple
 
-from nnexp.training.compiled.loops import Bits, UnknownError, inner_loop
+from nnexp.training.compiled.fuse import fused
+from nnexp.training.compiled.loops import Bits, Scratch, UnknownError, inner_loop
 from nnexp.training.compiled.player import Player, demand, the_player
 from nnexp.training.compiled.program import Program, Row
 
@@ -23,25 +25,26 @@ SWITCH = "NNEXP_COMPILED"
 """The environment variable: 0 never compiles, 1 always does; else it is done where it is worth the time."""
 WORTH_TRANSLATING = 200
 """Times that a call is made in Python until that has taken as long as its translation, some 50 us."""
+WORTH_FUSING = 500_000
+"""Calls by compiled code that last so much longer than generated loops as these take to compile, some 0.1 s."""
 MOST_BUFFERED = 2**20
 """Bytes of an array whose type is changed; a larger one NumPy takes in pieces, and its time is not lost in Python."""
 
 
-def compiled(calls: Sequence[Call], times: int) -> Sequence[Call]:
-    """Return fewer calls that do the same, or the same ones where that is not worth it or not possible.
-
-    Args:
-        calls: The calls of a tape.
-        times: How often they will be made.
-    """
+def player_for(calls: int, times: int) -> Player | None:
+    """Return the player if it is worth it, and possible, to play so many calls so often."""
     match os.environ.get(SWITCH), times >= WORTH_TRANSLATING:
         case ("1", _):
-            player = the_player()
+            return the_player()
         case ("0", _) | (_, False):
-            player = None
+            return None
         case _:
-            player = demand().player(len(calls) * times)
-    return calls if player is None else Translator(player).translated(calls)
+            return demand().player(calls * times)
+
+
+def worth_fusing(calls: int) -> bool:
+    """Tell whether it is worth it to generate loops for so many calls, by compiled code."""
+    return os.environ.get(SWITCH) == "1" or calls >= WORTH_FUSING
 
 
 class Translator:
@@ -49,13 +52,16 @@ class Translator:
 
     Args:
         player: Has our own loops.
+        fusing: Whether to generate loops.
     """
 
-    def __init__(self, player: Player) -> None:
-        self._player, self._buffers = player, dict[tuple[int, int], Bits]()
+    def __init__(self, player: Player, *, fusing: bool = False) -> None:
+        self._player, self._fusing, self._buffers = player, fusing, dict[tuple[int, int], Bits]()
 
-    def translated(self, calls: Sequence[Call]) -> Sequence[Call]:
-        """Return programs for what is known, and the calls between them that are not."""
+    def translated(self, calls: Sequence[Call], results: Iterable[Bits]) -> Sequence[Call]:
+        """Return programs for what is known, and the calls between them that are not; for `results` see `rows`."""
+        with suppress(UnknownError):
+            return self._program(self.rows(calls, results))
         result: list[Call] = []
         rows: list[Row] = []
         for call in calls:
@@ -65,6 +71,17 @@ class Translator:
                 result += [*self._program(rows), call]
                 rows = []
         return [*result, *self._program(rows)]
+
+    def rows(self, calls: Sequence[Call], results: Iterable[Bits]) -> list[Row]:
+        """Return the rows of calls, whose `results` are read after them.
+
+        Raises UnknownError if one of them is not known.
+        """
+        try:
+            rows = [row for call in calls for row in self._rows(*call)]
+        except (TypeError, ValueError) as error:
+            raise UnknownError(str(error)) from error
+        return fused(rows, results, self._player) if self._fusing else rows
 
     def _program(self, rows: Sequence[Row]) -> list[Call]:
         return [(Program(rows, self._player), ())] if rows else []
@@ -103,7 +120,7 @@ class Translator:
             array = value if isinstance(value, np.ndarray) else np.asarray(value, kind)
             if array.dtype != kind:
                 source, array = array, self._buffer(place, array.shape, kind)
-                yield self._copied(source, array)
+                yield self.copied(source, array)
             arrays.append(array)
         result = out if out.dtype == kinds[-1] else self._buffer(len(arrays), out.shape, kinds[-1])
         loop = inner_loop(ufunc, kinds)
@@ -112,7 +129,7 @@ class Translator:
             arrays[place] = np.broadcast_to(array, (*outer, *array.shape[array.ndim - len(names) :]))
         yield Row(loop, *arrays, result)
         if result is not out:
-            yield self._copied(result, out)
+            yield self.copied(result, out)
 
     def _reduce(
         self,
@@ -138,13 +155,13 @@ class Translator:
             raise UnknownError("a reduction that changes the type")
         if array.dtype != kind:  # zeros and ones: their sum is exact, in whatever pieces NumPy takes them
             source, array = array, self._buffer(0, array.shape, kind)
-            yield self._copied(source, array)
+            yield self.copied(source, array)
         if ufunc.identity is not None:
             start = np.add.reduce(np.full(1, -0.0)) if ufunc == np.add else ufunc.identity  # 0, not -0, says NumPy
-            yield self._copied(np.asarray(start, kind), result)
+            yield self.copied(np.asarray(start, kind), result)
         elif len(axes) == 1:
             first, rest = np.split(array, [1], axes[0])
-            yield self._copied(first, result)
+            yield self.copied(first, result)
             array = rest
         else:
             raise UnknownError("several axes without a number to start from")
@@ -165,7 +182,7 @@ class Translator:
         parts, begin = np.moveaxis(out, axis, 0), 0
         for array in arrays:
             part = array[None] if new_axis else np.moveaxis(array, axis, 0)
-            yield self._copied(part, parts[begin : begin + len(part)])
+            yield self.copied(part, parts[begin : begin + len(part)])
             begin += len(part)
 
     def _copy(self, target: Bits, source: object, **options: object) -> Iterator[Row]:
@@ -173,32 +190,32 @@ class Translator:
         _none_of({name: value for name, value in options.items() if name != "casting"})
         array = source if isinstance(source, np.ndarray) else np.asarray(source, target.dtype)
         if where is None:
-            yield self._copied(array, target)
+            yield self.copied(array, target)
             return
         if array.dtype != target.dtype:
             array = self._buffer(0, array.shape, target.dtype)
-            yield self._copied(np.asarray(source), array)
+            yield self.copied(np.asarray(source), array)
         if not isinstance(where, np.ndarray) or where.dtype != np.bool:
             raise UnknownError("a mask that is no array")
         chosen, array = np.broadcast_to(where, target.shape), np.broadcast_to(array, target.shape)
         yield Row(self._player.loop(f"select {target.itemsize}"), chosen, array, target)
 
-    def _copied(self, source: Bits, target: Bits) -> Row:
-        """Return the row that copies an array, and changes its type if need be."""
+    def copied(self, source: Bits, target: Bits, repeated: int = 0) -> Row:
+        """Return the row that copies an array, and changes its type if need be; for `repeated` see `Row`."""
         if source.dtype != target.dtype:
             loop = self._player.loop(f"cast {source.dtype.char}{target.dtype.char}")
         elif source.dtype == np.bool:
             loop = self._player.loop("copy 1")
         else:
             loop = inner_loop(np.positive, (source.dtype, target.dtype))
-        return Row(loop, np.broadcast_to(source, target.shape), target)
+        return Row(loop, np.broadcast_to(source, target.shape), target, repeated=repeated)
 
     def _buffer(self, place: int, shape: tuple[int, ...], kind: np.dtype[np.generic]) -> Bits:
         """Return an array for what one call needs in between; the next call may use it again."""
         size = math.prod(shape) * kind.itemsize
         if size > MOST_BUFFERED:
             raise UnknownError("a large array of another type")
-        buffer = self._buffers.setdefault((place, size), np.empty(size, np.uint8))
+        buffer = self._buffers.setdefault((place, size), Scratch(size, np.uint8))
         return np.ndarray(shape, kind, buffer)
 
 

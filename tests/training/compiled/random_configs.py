@@ -7,12 +7,14 @@ a hundred configs of seed 7, the same ones every time.
 import faulthandler
 import os
 import sys
+from copy import deepcopy
 from dataclasses import replace
 from unittest import mock
 
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
+from nnexp.core.state import Saved
 from nnexp.data.dataset import Data
 from nnexp.training import stack
 from nnexp.training.compiled.program import Program
@@ -37,6 +39,12 @@ def bits(training: Training) -> list[bytes]:
     ]
 
 
+def alternative(recipe: Recipe, number: int) -> Recipe:
+    """Return a recipe that differs in the seed and the learning rate; the first is the same."""
+    rate = recipe.optimizer.learning_rate / (number + 1)
+    return replace(recipe, seed=recipe.seed + number // 2, optimizer=replace(recipe.optimizer, learning_rate=rate))
+
+
 def repetitions(training: Training) -> list[Repeated]:
     """Return the steps and evaluations that a training has recorded."""
     kept = training._stack  # noqa: SLF001
@@ -49,15 +57,19 @@ def main(first: int, count: int) -> None:
 
     @seed(first)
     @settings(max_examples=count, deadline=None, database=None, phases=PHASES, suppress_health_check=[*HealthCheck])
-    @given(stacks(), st.booleans())
-    def same_bits(drawn: tuple[list[Recipe], Data, Trainer, str], alone: bool) -> None:  # noqa: FBT001
+    @given(stacks(), st.sampled_from([0, 1, 2, 3]), st.integers(1, 40))
+    def same_bits(drawn: tuple[list[Recipe], Data, Trainer, str], alike: int, paused: int) -> None:
         recipes, data, trainer, dtype = drawn
-        recipes = recipes[:1] if alone else recipes
+        recipes = [alternative(recipes[0], number) for number in range(alike)] or recipes
         longer = replace(trainer, epochs=trainer.epochs + 3)  # the first three calls are made in other ways, too
         fast = Training(recipes, data, longer, dtype)
         made = bits(fast)
         with mock.patch.object(stack, "MAX_RECORDED_SIZE", 0):
             assert made == bits(Training(recipes, data, longer, dtype))
+        begun, resumed = (Training(recipes, data, longer, dtype) for _ in range(2))
+        begun.advance(pause=lambda steps: steps >= paused, every=paused)
+        resumed.restore(Saved(deepcopy(begun.state())))
+        assert made == bits(begun) == bits(resumed)
         for repeated in repetitions(fast):
             assert not [str(function)[:80] for function, _ in repeated.played if not isinstance(function, Program)]
             programs.extend(repeated.played)

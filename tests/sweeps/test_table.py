@@ -1,0 +1,143 @@
+"""A sweep as one table, against the same sweep with a folder for each run."""
+
+import os
+import signal
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from nnexp.analysis.results import SweepResults
+from nnexp.analysis.run_table import RunTable
+from nnexp.python.swept import Sweep
+from nnexp.python.training import load, run, sweep
+from tests.conftest import CommandLine
+from tests.sweeps.test_session import group, wait_for
+
+SMALL = ("dataset=moons", "dataset.points=30", "architecture.hidden=[4]", "trainer.epochs=4", "tracking=none")
+KEYS = ("optimizer.learning_rate=0.01,0.1,1,1e9", "initializer.scale=logspace(0.1,10,4)", "seed=3,1")
+
+
+def swept(tmp_path: Path, *overrides: str) -> Sweep:
+    return sweep([*SMALL, *overrides, f"output_dir={tmp_path}", "verbose=false"])
+
+
+def rows_of(results: SweepResults) -> list[Mapping[str, object]]:
+    """Return what a sweep says of its runs, but for seconds."""
+    return [
+        {
+            "job": [one for one in run.job if not one.startswith(("output_dir", "sweep."))],
+            "name": run.name,
+            "diverged": run.diverged,
+            "best_time": None if run.summary is None else run.summary.best_time,
+            "final": None if run.summary is None else run.summary.final,
+            "baselines": None if run.summary is None else run.summary.baselines,
+            "stopped": None if run.summary is None else run.summary.stopped,
+            "mean": run.reading("mean/train/loss"),
+            **{
+                path: run.reading(path)
+                for path in run.readings
+                if path.startswith(("final/", "best/", "min/test/loss"))
+            },
+        }
+        for run in results.runs
+    ]
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        (),
+        ("optimizer=adam,sgd", "trainer.early_stopping={patience: 1}"),
+        ("dataset.split_seed=1,2", "architecture.hidden=[3],[5]"),
+        ("trainer.evaluate_every=4", "trainer.start=false")[:1],
+    ],
+)
+def test_a_sweep_in_a_table_has_the_numbers_of_one_in_folders(tmp_path: Path, more: tuple[str, ...]) -> None:
+    asked = ("sweep.metric=mean/train/loss", "sweep.confirm=0", *more)
+    folders = swept(tmp_path / "runs", *KEYS, *asked, "sweep.record=runs")
+    table = swept(tmp_path / "table", *KEYS, *asked, "sweep.record=table")
+    expected = rows_of(folders.results)
+    assert rows_of(table.results) == expected
+    assert any(row["diverged"] for row in expected)
+    assert table.folder is not None
+    again = load(table.folder)
+    assert isinstance(again, Sweep)
+    assert rows_of(again.results) == expected
+    assert [one.name for one in table.results.ranked] == [one.name for one in folders.results.ranked]
+    assert len([*(table.folder / "runs").iterdir()]) == 10
+    assert table.best.history.metrics["train/loss"].tolist() == folders.best.history.metrics["train/loss"].tolist()
+
+
+def test_any_row_trained_alone_has_the_same_bits(tmp_path: Path) -> None:
+    table = swept(tmp_path, *KEYS, "sweep.record=table", "sweep.confirm=0")
+    for one in table.results.runs[::7]:
+        alone = run([*one.job, f"output_dir={tmp_path / 'alone'}", "verbose=false"])
+        assert alone.summary.final == (one.summary.final if one.summary else None)
+        assert alone.history.metrics["train/loss"].max() >= (one.readings["min/train/loss"] or 0)
+
+
+def test_curves_are_in_the_table_where_they_are_asked_for(tmp_path: Path) -> None:
+    folders = swept(tmp_path / "runs", KEYS[0], "sweep.confirm=0", "sweep.record=runs")
+    table = swept(tmp_path / "table", KEYS[0], "sweep.confirm=0", "sweep.record=table", "sweep.curves=100")
+    for name in ("train/loss", "test/accuracy"):
+        pd.testing.assert_frame_equal(table.curves(name), folders.curves(name))
+
+
+def test_columns_are_read_by_key_and_reading(tmp_path: Path) -> None:
+    found = swept(tmp_path, *KEYS, "optimizer=adam,sgd", "sweep.record=table", "sweep.confirm=0").results
+    assert isinstance(found.table, RunTable)
+    rates = [rate for rate in (0.01, 0.1, 1.0, 1e9) for _ in range(16)]
+    assert found.table.column("optimizer.learning_rate").tolist() == rates
+    assert found.table.column("seed").dtype == np.int64
+    assert {*found.table.column("optimizer")} == {"adam", "sgd"}
+    losses = [np.nan if (loss := run.readings["final/test/loss"]) is None else loss for run in found.runs]
+    np.testing.assert_array_equal(found.table.reading("final/test/loss"), losses)
+
+
+def test_a_thousand_runs_have_folders_and_more_a_table(tmp_path: Path) -> None:
+    short = ("trainer.epochs=1", "sweep.confirm=0", "sweep.figures=[]")
+    found = swept(tmp_path, "seed=range(1001)", *short)
+    assert found.folder is not None
+    assert len(RunTable(found.folder)) == len(found.results.runs) == 1001
+    assert len([*(found.folder / "runs").iterdir()]) <= 10
+
+
+def more_parts(folder: Path, before: int) -> bool:
+    """Tell whether a sweep has written so many files with rows, and one more."""
+    return len([*folder.glob("outputs/sweeps/*/table/*.parquet")]) > before
+
+
+def killed_and_done(nnexp: CommandLine, kills: int, runs: int) -> None:
+    """Kill a sweep at random moments, and compare its table at the end with that of one that nobody disturbs."""
+    command: tuple[str, ...] = ("-m", *SMALL, f"optimizer.learning_rate=logspace(0.01,1,{runs // 8})", "seed=range(8)")
+    command = (*command, "trainer.epochs=40", "sweep.record=table", "sweep.confirm=0", "sweep.figures=[]")
+    generator = np.random.default_rng(kills)
+    for number in range(kills):
+        with group(nnexp, *command) as process:
+            wait_for(partial(more_parts, nnexp.folder, number), process)
+            time.sleep(generator.uniform(0, 1))
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    assert nnexp(*command).returncode == 0
+    assert nnexp(*command, "output_dir=undisturbed").returncode == 0
+    (one,), (other,) = (
+        [pd.read_parquet(path) for path in nnexp.folder.glob(f"{name}/sweeps/*/runs.parquet")]
+        for name in ("outputs", "undisturbed")
+    )
+    assert len(one) == runs
+    changing = ["seconds", "folder"]
+    pd.testing.assert_frame_equal(one.drop(columns=changing), other.drop(columns=changing), check_exact=True)
+
+
+def test_after_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
+    killed_and_done(nnexp, kills=2, runs=2400)
+
+
+@pytest.mark.slow
+def test_after_many_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
+    killed_and_done(nnexp, kills=20, runs=24_000)

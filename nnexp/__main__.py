@@ -10,7 +10,20 @@ from nnexp.core.errors import UserError
 from nnexp.core.exits import exits
 from nnexp.core.output import let_no_print_fail, meanwhile
 
-COMMANDS = ("train", "check", "runs", "compare", "replay", "predict", "export", "ui", "deliver", "zoom", "clean")
+COMMANDS = (
+    "train",
+    "check",
+    "runs",
+    "compare",
+    "replay",
+    "predict",
+    "export",
+    "ui",
+    "deliver",
+    "zoom",
+    "landscape",
+    "clean",
+)
 """A module of `nnexp.commands` each; `nnexp COMMAND --help` explains it."""
 
 

@@ -36,8 +36,9 @@ class StackArrays:
         theta, statistics: Parameters and running statistics, shape (runs, ...).
         optimizer_state: The arrays of the optimizer, of the shape of theta.
         learning_rate: Shape (runs, 1).
-        factors: A factor on the learning rate of each parameter; None where all are 1.
+        factors: A factor on the learning rate of each parameter, of the shape of theta; None where all are 1.
         penalised: 1 where a parameter is penalised, else 0.
+        mask: 1 where a parameter was not pruned, else 0, of the shape of theta; None where none was.
         step_number: The number of the step, as an array without axes.
     """
 
@@ -52,6 +53,7 @@ class StackArrays:
     learning_rate: Array
     factors: Array | None
     penalised: Array
+    mask: Array | None
     step_number: Array
 
 
@@ -70,8 +72,12 @@ class OneRun(StackArrays):
         self.theta, self.statistics = stack.theta[one].copy(), stack.statistics[one].copy()
         self.optimizer_state = {name: array[one].copy() for name, array in stack.optimizer_state.items()}
         self.learning_rate, self.step_number = stack.learning_rate[one].copy(), stack.step_number
-        self.factors, self.penalised = stack.factors, stack.penalised
+        self.factors, self.penalised = None if stack.factors is None else stack.factors[one].copy(), stack.penalised
         self._settings = [(stack.learning_rate, self.learning_rate)]
+        self.mask = None
+        if stack.mask is not None:
+            self.mask = stack.mask[one].copy()
+            self._settings.append((stack.mask, self.mask))
         state = [(stack.theta, self.theta), (stack.statistics, self.statistics)]
         state += [(array, self.optimizer_state[name]) for name, array in stack.optimizer_state.items()]
         self._state = [pair for pair in state if pair[0].size]
@@ -131,7 +137,7 @@ def bound_step(
             gradient=gradient[runs, columns],
             state={name: array[runs, columns] for name, array in state.items()},
             learning_rate=learning_rate[runs],
-            factors=None if stack.factors is None else stack.factors[columns],
+            factors=None if stack.factors is None else stack.factors[runs, columns],
             penalised=stack.penalised[columns],
             optimizer=taken(stack.optimizer, runs),
             regularization=taken(stack.regularization, runs),
@@ -152,6 +158,7 @@ def bound_step(
         theta=theta,
         gradient=gradient,
         penalised=stack.penalised,
+        mask=stack.mask,
         regularization=stack.regularization,
         blocks=blocks,
         number=number,

@@ -1,7 +1,7 @@
 """What a diagnostic is: a number of a network while it trains, or one for each of its layers."""
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
@@ -60,10 +60,3 @@ def diagnostic_names(diagnostics: Sequence[Diagnostic], task: Task, layers: Sequ
         if one.name in [other.name for other in diagnostics[:place]]:
             raise UserError(f"trainer.diagnostics={one.name}: must be in the list once")
     return [name for one in diagnostics for name in one.names(layers)]
-
-
-def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """Yield layers and the layers within them."""
-    for layer in layers:
-        yield layer
-        yield from every_layer(layer.children())

@@ -14,10 +14,10 @@ import numpy as np
 from nnexp.core.component import Array, Count, Labels, Positive
 from nnexp.core.task import Task
 from nnexp.nn.activations import ReLU
-from nnexp.nn.layers import Activate, Layer
+from nnexp.nn.layers import Activate, Layer, every_layer
 from nnexp.nn.network import Slot
 from nnexp.training.batches import Examples
-from nnexp.training.diagnostic import Diagnostic, LookedAt, every_layer
+from nnexp.training.diagnostic import Diagnostic, LookedAt
 from nnexp.training.view import View
 
 AT_A_TIME = 128

@@ -15,6 +15,7 @@ from nnexp.optim.schedules import Schedule
 from nnexp.training.diagnostic import Diagnostic
 from nnexp.training.history import Row, Unit
 from nnexp.training.metrics import MetricName
+from nnexp.training.pruning import Pruning
 
 LOGARITHMIC = re.compile("log:([2-9]|[1-9][0-9]+)", re.ASCII)
 """What `evaluate_at` looks like, and snapshots may."""
@@ -100,10 +101,11 @@ class Trainer(Component):
     evaluate_at: str | None = added(default=None)
     metrics: tuple[MetricName, ...] | None = None
     diagnostics: tuple[Diagnostic, ...] = added(default=())
-    diagnose_every: Count | None = added(default=None)  # noqa: RUF009 - it returns a field
+    diagnose_every: Count | None = added(default=None)
     snapshots: tuple[Moment, ...] | str = ()
     early_stopping: EarlyStopping | None = None
-    stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field
+    stop: Stop | None = added(default=None)
+    pruning: Pruning | None = added(default=None)
     checkpoint_every: Count | None = None
     report_every: Count | None = None
     max_seconds: Positive | None = None
@@ -116,6 +118,8 @@ class Trainer(Component):
             raise InvalidFieldError("snapshots", self.snapshots, "a list of times, or as log:40, a number of them")
         if self.evaluate_at is not None and LOGARITHMIC.fullmatch(self.evaluate_at) is None:
             raise InvalidFieldError("evaluate_at", self.evaluate_at, "as log:200, a number of times from 2 on, or null")
+        if self.pruning is not None and self.pruning.rewind > self.length:
+            raise InvalidFieldError("pruning.rewind", self.pruning.rewind, f"at most {self.length}, the {self.unit}s")
         if self.evaluate_at is not None and self.evaluate_every != 1:
             raise InvalidFieldError("evaluate_every", self.evaluate_every, f"1 beside evaluate_at={self.evaluate_at}")
 

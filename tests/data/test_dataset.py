@@ -24,6 +24,7 @@ from nnexp.data.mnist1d import MNIST1D
 from nnexp.data.noise import Noise
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
+from nnexp.data.synthetic import Modular, Polynomial, RandomLabels, Teacher
 from tests.conftest import CommandLine, needs
 
 CLASSIFICATIONS: list[TableDataset] = [
@@ -38,8 +39,17 @@ CLASSIFICATIONS: list[TableDataset] = [
     Spiral(),
     MNIST1D(examples=400),
     Heart(),
+    Modular(stratify=True, standardize=True),
+    RandomLabels(),
 ]
-REGRESSIONS: list[TableDataset] = [Diabetes(), Sine(), Sine(noise=0.1), Noise(standardize=True)]
+REGRESSIONS: list[TableDataset] = [
+    Diabetes(),
+    Sine(),
+    Sine(noise=0.1),
+    Teacher(standardize=True),
+    Polynomial(noise=0.1),
+    Noise(standardize=True),
+]
 """Every table, by kind; a new one adds an entry."""
 
 

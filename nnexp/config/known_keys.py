@@ -69,7 +69,8 @@ def unknown_key(path: str, siblings: Sequence[str]) -> str:
     """
     head, _, name = path.rpartition(".")
     siblings = sorted(one for one in siblings if one not in (TARGET, "hydra"))
-    if not (head and same_or_synonym(name, siblings)):  # at the root, there may be better ones elsewhere
+    here = same_or_synonym(name, siblings) or get_close_matches(name, siblings, n=1, cutoff=0.85)
+    if not (head and here):  # at the root, there may be better ones elsewhere
         known = known_keys()
         if path in known:
             which = " or ".join(known[path].options[:MOST]) or f"its value in {head}={{{name}: ...}}"

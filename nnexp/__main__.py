@@ -10,7 +10,20 @@ from nnexp.core.errors import UserError
 from nnexp.core.exits import exits
 from nnexp.core.output import let_no_print_fail, meanwhile
 
-COMMANDS = ("train", "check", "runs", "compare", "replay", "predict", "export", "ui", "deliver", "zoom", "clean")
+COMMANDS = (
+    "train",
+    "check",
+    "runs",
+    "compare",
+    "replay",
+    "predict",
+    "export",
+    "ui",
+    "deliver",
+    "zoom",
+    "landscape",
+    "clean",
+)
 """A module of `nnexp.commands` each; `nnexp COMMAND --help` explains it."""
 
 
@@ -22,7 +35,7 @@ def main() -> None:
         name, arguments = command_of(sys.argv[1:])
         meanwhile("Starting")
         if name == "train":
-            gc.disable()  # until a run ends or a sweep begins: start-up makes only what is kept, and is faster without
+            gc.disable()  # until a sweep begins: a run makes only what is kept, and is faster without
         import_module(f"nnexp.commands.{name}").main(arguments)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from nnexp import sweep
 from nnexp.config.compose import compose_experiment
 from tests.conftest import CommandLine, Finished
 
@@ -18,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 GUIDE = (ROOT / "experiments" / "guide.md").read_text()
 EXPERIMENTS = (ROOT / "experiments" / "README.md").read_text()
+STUDIES = (ROOT / "experiments" / "studies" / "README.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
@@ -26,7 +28,7 @@ def blocks(language: str) -> list[str]:
 
 LINES = [line for block in blocks("bash") for line in block.splitlines()]
 IN_README = [line for line in LINES if line.startswith("python -m nnexp")]
-IN_EXPERIMENTS = sorted({*re.findall(r"`(python -m nnexp[^`]*)`", EXPERIMENTS)} - {*IN_README})
+IN_EXPERIMENTS = sorted({*re.findall(r"`(python -m nnexp[^`]*)`", EXPERIMENTS + STUDIES)} - {*IN_README})
 LENGTH = ("trainer.epochs=", "trainer.iterations=", "seed=")
 
 
@@ -48,6 +50,16 @@ def test_what_to_try_next_makes_sense(row: str) -> None:
         compose_experiment([*shlex.split(experiment)[3:], *shlex.split(word)])
 
 
+@pytest.mark.parametrize("section", STUDIES.split("\n## ")[1:], ids=lambda text: text.partition("\n")[0])
+def test_what_to_try_next_with_a_study_makes_sense(section: str) -> None:
+    experiment = re.search(r"`python -m nnexp -m (experiment=\w+/\w+)`", section)
+    (to_try,) = re.findall(r"^To try: (.*)$", section, re.MULTILINE)
+    assert experiment is not None
+    for words in re.findall(r"`([^`]*=[^`]*)`", to_try):
+        fewer = re.sub(r",\d{3,}\)", ",3)", words)  # of a picture with as many pixels
+        sweep([experiment[1], *shlex.split(fewer), "sweep.plan=true"])
+
+
 def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
     """Run a command, shortened, beside the tables it may want."""
     (folder / "experiments").mkdir(exist_ok=True)
@@ -57,7 +69,12 @@ def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
     kept = [argument for argument in words if not argument.startswith(LENGTH)]
     length = "trainer.iterations=2" if "experiment=heart" in kept else "trainer.epochs=2"
     if "-m" in kept and any(argument.startswith("experiment=") for argument in kept):
-        kept += ["sweep.over=null", "sweep.figures=null", "seed=0,1"]  # all of its jobs are composed in tests/sweep
+        kept += [
+            "sweep.over=null",
+            "sweep.figures=null",
+            "sweep.repeats=null",
+            "seed=0,1",
+        ]  # all of its jobs are composed in tests/sweep
     result = nnexp(*kept, length, "tracking=none", "figures=false")
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
@@ -96,7 +113,9 @@ def test_the_model_loads_as_it_is_written(nnexp: CommandLine) -> None:
     assert (done.returncode, done.stdout) == (0, "['predicted', 'probability_0', 'probability_1']\n"), done.stderr
 
 
-@pytest.mark.parametrize("home", [ROOT, ROOT / "experiments"], ids=["", "experiments"])
+@pytest.mark.parametrize(
+    "home", [ROOT, ROOT / "experiments", ROOT / "experiments" / "studies"], ids=["", "experiments", "studies"]
+)
 def test_links_and_pictures_lead_somewhere(home: Path) -> None:
     text = "".join(page.read_text() for page in home.glob("*.md"))
     targets = [target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target]

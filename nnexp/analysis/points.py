@@ -203,7 +203,8 @@ def curve_of(run: SweepRun, metric: str) -> Curve | None:
     """Return a metric of a run over time; None if it was not evaluated."""
     if run.curves is None or not len(run.curves) or metric not in run.curves.metrics:
         return None
-    return run.curves.times.astype(np.float64), np.clip(run.curves.metrics[metric], -FARTHEST, FARTHEST)
+    known = run.curves.known(metric)
+    return known.times.astype(np.float64), np.clip(known.metrics[metric], -FARTHEST, FARTHEST)
 
 
 def by_value(swept: SweptKey | None, points: Sequence[Point], results: SweepResults) -> list[tuple[str, list[Point]]]:

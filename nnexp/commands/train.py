@@ -1,6 +1,5 @@
 """Trains one run, or with -m a sweep: the command of nnexp without a name."""
 
-import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -58,6 +57,5 @@ def _train(config: DictConfig) -> None:
             raise other_launcher(context.runtime.choices["hydra/launcher"])
         given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
         result = execute(check(config), given)
-        gc.enable()
     if result.diverged_step is not None or result.rescued:
         sys.exit(ExitStatus.UNSUCCESSFUL)

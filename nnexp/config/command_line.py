@@ -18,7 +18,11 @@ TEXTS = frozenset(
 )
 """Keys whose values are texts, which are taken as they are typed."""
 NAMES = frozenset(
-    f"dataset.{name}" for name in ("path", "test_path", "target", "positive", "categorical", "ignore", "missing_values")
+    {"initializer.run"}
+    | {
+        f"dataset.{one}"
+        for one in ("path", "test_path", "target", "positive", "categorical", "ignore", "missing_values")
+    }
 )
 """Keys whose values are names of files, columns or classes: texts likewise, or lists or choices of such."""
 SEVERAL = re.compile(r"(\[|choice\(|zip\()(.*)([])])", re.DOTALL)

@@ -30,6 +30,7 @@ from nnexp.data.dataset import Dataset
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Initializer
 from nnexp.nn.layers import Layer
+from nnexp.training.diagnostic import Diagnostic
 
 ONE_HYDRA = RLock()
 """Held by the thread that composes, for Hydra has one state for the whole process."""
@@ -40,6 +41,7 @@ GROUPS: dict[type[Component], str] = {
     Layer: "architecture/layer",
     Initializer: "initializer",
     Dataset: "dataset",
+    Diagnostic: "diagnostic",
 }
 """The config groups whose options may be given by name alone, by the kind of component that is expected."""
 

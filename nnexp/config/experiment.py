@@ -1,6 +1,6 @@
 """The root of every config: the components of one run, built and checked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -11,14 +11,16 @@ from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.activations import Sigmoid, Softmax
 from nnexp.nn.architectures import Architecture
-from nnexp.nn.initializers import Initializer, VarianceScaling
-from nnexp.nn.layers import BatchNorm, Dense, Layer
+from nnexp.nn.initializers import FromRun, Initializer, VarianceScaling
+from nnexp.nn.layers import BatchNorm, Dense, Layer, every_layer
 from nnexp.nn.losses import CrossEntropy, KullbackLeibler, Loss, snake_case
+from nnexp.nn.network import Layout
+from nnexp.nn.parametrization import maximal_update
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.schedules import Schedule
 from nnexp.tracking.tracker import Tracking
 from nnexp.training.early_stopping import watched_metric
-from nnexp.training.evaluator import metric_names
+from nnexp.training.evaluator import all_names, metric_names
 from nnexp.training.metrics import no_such_metric
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
@@ -65,12 +67,16 @@ class Experiment(Component):
         names = metric_names(data, self.trainer.metrics)
         if self.trainer.early_stopping is not None:
             watched_metric(self.trainer.early_stopping, names)
+        names = all_names(data, self.trainer, layers)
         if self.trainer.stop is not None and self.trainer.stop.metric not in names:
             raise UserError(no_such_metric("trainer.stop.metric", self.trainer.stop.metric, names))
         self._check_batches(layers, len(data.train))
-        base_width = self.architecture.base_width if self.architecture.parametrization == "maximal_update" else None
-        if base_width is not None:
+        if self.architecture.parametrization == "maximal_update":
             self._check_maximal_update(layers)
+            layers = maximal_update(layers, self.architecture.base_width, adaptive=self.optimizer.adaptive)
+        if isinstance(self.initializer, FromRun):  # whether it fits is known before anything trains
+            layout = Layout.of(layers, data.train.x.shape[-1])
+            self.initializer.parameters({slot.title: slot.shape for slot in layout.parameters})
         return Recipe(
             layers=layers,
             initializer=self.initializer,
@@ -79,7 +85,6 @@ class Experiment(Component):
             schedule=self.schedule,
             seed=self.seed,
             regularization=self.trainer.regularization,
-            base_width=base_width,
         )
 
     def _check_batches(self, layers: Sequence[Layer], examples: int) -> None:
@@ -111,10 +116,3 @@ class Experiment(Component):
                 "architecture.parametrization=maximal_update: must have weights of variance 1 / fan_in, "
                 "initializer=he_normal or lecun_normal or the like, or be standard"
             )
-
-
-def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
-    """Yield layers and the layers within them."""
-    for layer in layers:
-        yield layer
-        yield from every_layer(layer.children())

@@ -55,9 +55,11 @@ class FolderSource(FileConfigSource):
         # A file in a folder of this name would be put under the key `hydra` by its place alone.
         package = next((part for part in (*Path(config_path).parts, path.stem) if part == "hydra"), None)
         check_file(str(path), content, package or result.header.get("package"))
-        if isinstance(content, dict) and result.header.get("package") == "_global_":
-            named = {str(key): value for key, value in content.items()}
+        named = {str(key): value for key, value in content.items()} if isinstance(content, dict) else {}
+        if result.header.get("package") == "_global_":
             result.config = OmegaConf.create(_with_choices(str(path), named))
+        elif "_target_" in named:
+            result.config = OmegaConf.create(_with_defaults(str(path), named))
         return result
 
     def is_group(self, config_path: str) -> bool:
@@ -132,6 +134,18 @@ def _with_choices(name: str, content: Mapping[str, object]) -> dict[str, object]
     others = {key: value for key, value in content.items() if not (key in groups and isinstance(value, str))}
     defaults = others.get("defaults", [])
     return {**others, "defaults": [*defaults, *chosen]} if chosen and isinstance(defaults, list) else {**content}
+
+
+def _with_defaults(name: str, content: Mapping[str, object]) -> dict[str, object]:
+    """Return the content of a file that names a class, with the defaults of the fields that it does not list."""
+    from nnexp.core.build import locate
+    from nnexp.core.component import Component, default_fields  # questions about configs are answered without NumPy
+
+    component = locate(content, Component, name)
+    defaults = content.get("defaults", [])
+    chosen = [{*entry} for entry in defaults if isinstance(entry, dict)] if isinstance(defaults, list) else []
+    listed = {*content, *(str(key).split()[-1] for keys in chosen for key in keys)}
+    return {**{key: value for key, value in default_fields(component).items() if key not in listed}, **content}
 
 
 def _within(config_path: str) -> bool:

@@ -128,16 +128,26 @@ def resolved(component: Component, *, identity: bool = False) -> dict[str, objec
     With `identity`, fields that were added later and have their default are left out; it builds the same component.
     """
 
-    def plain_value(value: object) -> object:
-        if isinstance(value, Component):
-            return resolved(value, identity=identity)
-        return [plain_value(item) for item in value] if isinstance(value, tuple) else plain(value)
-
     def counts(one: Field[object]) -> bool:
         return not (identity and ADDED in one.metadata and getattr(component, one.name) == one.metadata[ADDED])
 
-    values = {one.name: plain_value(getattr(component, one.name)) for one in fields(component) if counts(one)}
+    values = {
+        one.name: _resolved(getattr(component, one.name), identity=identity) for one in fields(component) if counts(one)
+    }
     return {"_target_": f"{name_in_files(type(component).__module__)}.{type(component).__qualname__}", **values}
+
+
+def _resolved(value: object, *, identity: bool) -> object:
+    if isinstance(value, Component):
+        return resolved(value, identity=identity)
+    return [_resolved(item, identity=identity) for item in value] if isinstance(value, tuple) else plain(value)
+
+
+def default_fields(component: type[Component]) -> dict[str, object]:
+    """Return the fields of a class that have a default, with it, as a config has them."""
+    made = {one.name: one.default_factory() for one in fields(component) if one.default_factory is not MISSING}
+    made |= {one.name: one.default for one in fields(component) if one.default is not MISSING}
+    return {name: _resolved(value, identity=False) for name, value in made.items()}
 
 
 def flat(config: dict[str, object], path: str = "") -> dict[str, object]:

@@ -5,7 +5,7 @@ import math
 import operator
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from nnexp.core.errors import UserError
@@ -80,16 +80,30 @@ def _number(text: str, values: Mapping[str, object], path: Sequence[str]) -> flo
 
 def is_formula(text: str) -> bool:
     """Tell whether a text is arithmetic on at least one key, and no word with a hyphen or a slash in it."""
-    if not any(sign in text for sign in "+-*/"):
-        return False
+    return bool(_keys_in(text))
+
+
+def _keys_in(text: str) -> Mapping[str, float]:
+    """Return the keys of a formula; nothing where a text is none."""
     keys: dict[str, float] = {}
+    if not any(sign in text for sign in "+-*/"):
+        return keys
     try:
         parsed = _parsed(text)
         _value(parsed, lambda key: keys.setdefault(key, 1.0))
     except ValueError:
-        return False
+        return {}
     numbers = any(isinstance(node, ast.Constant) for node in ast.walk(parsed))
-    return bool(keys) and (numbers or any("." in key for key in keys))
+    return keys if numbers or any("." in key for key in keys) else {}
+
+
+def needed_keys(node: object) -> Iterator[str]:
+    """Yield the keys on which formulas in a part of a config depend, if they are formulas where they stand."""
+    if isinstance(node, str):
+        yield from _keys_in(node)
+    elif isinstance(node, (dict, list)):
+        for value in node.values() if isinstance(node, dict) else node:
+            yield from needed_keys(value)
 
 
 def with_formulas(node: object, values: Mapping[str, object]) -> object:

@@ -368,14 +368,15 @@ class Csv(Reading, Collection):
 
     def _filled(self, tables: Sequence[Table], *, gaps: bool) -> list[Table]:
         """Return tables without missing numbers, whose columns have the numbers for empty cells."""
-        from sklearn.impute import SimpleImputer
-
-        imputer = SimpleImputer(strategy=self.missing).fit(tables[0].x)
+        fills = _common(tables[0].x, self.missing)
         columns = tuple(
             replace(column, fill=float(fill)) if column.names is None else column
-            for column, fill in zip(tables[0].columns, imputer.statistics_, strict=False)  # numbers come first
+            for column, fill in zip(tables[0].columns, fills, strict=False)  # numbers come first
         )
-        return [replace(table, x=imputer.transform(table.x) if gaps else table.x, columns=columns) for table in tables]
+        return [
+            replace(table, x=np.where(np.isnan(table.x), fills, table.x) if gaps else table.x, columns=columns)
+            for table in tables
+        ]
 
 
 @dataclass(frozen=True)
@@ -394,6 +395,16 @@ class Heart(Csv):
     def file(self) -> Path:
         """Return `path`, or without one the path of the table that comes with nnexp."""
         return Path(__file__).with_name("tables") / "heart.csv" if self.path is None else super().file()
+
+
+def _common(x: Array, kind: Missing) -> Array:
+    """Return the mean or the median of every column, or its most frequent number, of several the smallest."""
+    there = np.ma.masked_invalid(x)
+    if kind == "most_frequent":
+        found = [np.unique(column.compressed(), return_counts=True) for column in there.T]
+        return np.array([numbers[counts.argmax()] for numbers, counts in found])
+    middle: Array = there.mean(axis=0) if kind == "mean" else np.ma.median(there, axis=0)  # type: ignore[no-untyped-call]
+    return np.ma.getdata(middle)
 
 
 def _are_different(cells: Array) -> bool:

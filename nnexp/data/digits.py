@@ -8,6 +8,7 @@ import numpy as np
 
 from nnexp.core.component import InvalidFieldError
 from nnexp.core.task import Task
+from nnexp.data.bundled import numbers_in
 from nnexp.data.dataset import Collection, Table
 
 Digit = Annotated[int, at.Interval(ge=0, le=9)]
@@ -36,9 +37,8 @@ class Digits(Collection):
 
     def examples(self) -> Table:
         """Return the images of the chosen digits as rows of 64 pixels; labels count in the order of `classes`."""
-        from sklearn.datasets import load_digits
-
-        pixels, digits = load_digits(return_X_y=True)
+        table = numbers_in("digits.csv.gz")
+        pixels, digits = table[:, :-1], table[:, -1].astype(np.intp)
         chosen = np.isin(digits, self.classes)
         label_of_digit = np.full(10, -1)
         label_of_digit[list(self.classes)] = np.arange(len(self.classes))

@@ -6,7 +6,7 @@ from typing import Annotated
 import annotated_types as at
 import numpy as np
 
-from nnexp.core.component import InvalidFieldError, Seed
+from nnexp.core.component import Array, InvalidFieldError, Seed
 from nnexp.core.task import Task
 from nnexp.data.dataset import MOST_EXAMPLES, Collection, Size, Spread, Table, TableDataset
 
@@ -63,11 +63,10 @@ class Moons(Collection):
     seed: Seed = 0
 
     def examples(self) -> Table:
-        """Return the points of both half circles."""
-        from sklearn.datasets import make_moons
-
-        x, labels = make_moons(self.points, noise=self.noise, random_state=self.seed)
-        return Table(x, labels, TWO_CLASSES, AXES)
+        """Return the points of both half circles, as `make_moons` of scikit-learn."""
+        outer, inner = (np.linspace(0, np.pi, count) for count in halves(self.points))
+        half, other = (np.cos(outer), np.sin(outer)), (1 - np.cos(inner), 1 - np.sin(inner) - 0.5)
+        return two_classes(half, other, self.noise, self.seed)
 
 
 @dataclass(frozen=True)
@@ -80,11 +79,10 @@ class Circles(Collection):
     seed: Seed = 0
 
     def examples(self) -> Table:
-        """Return the points of both circles; the inner one is class 1."""
-        from sklearn.datasets import make_circles
-
-        x, labels = make_circles(self.points, noise=self.noise, factor=self.inner, random_state=self.seed)
-        return Table(x, labels, TWO_CLASSES, AXES)
+        """Return the points of both circles, as `make_circles` of scikit-learn; the inner one is class 1."""
+        outer, inner = (np.linspace(0, 2 * np.pi, count, endpoint=False) for count in halves(self.points))
+        circle, smaller = (np.cos(outer), np.sin(outer)), (np.cos(inner) * self.inner, np.sin(inner) * self.inner)
+        return two_classes(circle, smaller, self.noise, self.seed)
 
 
 @dataclass(frozen=True)
@@ -104,3 +102,18 @@ class Xor(Collection):
         corners = np.array([(1, 1), (-1, -1), (1, -1), (-1, 1)]).repeat(self.points, axis=0)
         noise = np.random.default_rng(self.seed).normal(0, self.noise, corners.shape)
         return Table(corners + noise, np.array([0, 0, 1, 1]).repeat(self.points), TWO_CLASSES, AXES)
+
+
+def halves(points: int) -> tuple[int, int]:
+    """Return how many points each of two classes has, the second one more of an odd number."""
+    return points // 2, points - points // 2
+
+
+def two_classes(first: tuple[Array, Array], second: tuple[Array, Array], noise: float, seed: int) -> Table:
+    """Return the points of two classes, mixed and then moved by noise."""
+    x = np.column_stack([np.concatenate(axis) for axis in zip(first, second, strict=True)])
+    generator = np.random.RandomState(seed)
+    order = np.arange(len(x))
+    generator.shuffle(order)
+    labels = np.arange(2).repeat([len(first[0]), len(second[0])])
+    return Table(x[order] + generator.normal(scale=noise, size=x.shape), labels[order], TWO_CLASSES, AXES)

@@ -9,8 +9,9 @@ left is taken, as PyTorch does.
 from abc import abstractmethod
 from dataclasses import dataclass
 from math import pi, sqrt
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
+import annotated_types as at
 import numpy as np
 
 from nnexp.core.component import Array, Component, NonNegative, Positive
@@ -226,6 +227,81 @@ class SiLU(Activation):
     def backward(self, gradient: Array, z: Array, a: Array) -> Array:
         """Return gradient * (a + sigmoid(z) (1 - a))."""
         gradient *= a + Sigmoid().forward(z, np.empty_like(a)) * (1 - a)
+        return gradient
+
+
+@dataclass(frozen=True)
+class Square(Activation):
+    """The square: f(z) = z^2, f' = 2 z.
+
+    References:
+        Gromov, Grokking Modular Arithmetic, arXiv 2301.02679.
+    """
+
+    def forward(self, z: Array, a: Array) -> Array:
+        """Write z^2 into `a`."""
+        return np.multiply(z, z, out=a)
+
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
+        """Return gradient * 2 z."""
+        gradient *= 2 * z
+        return gradient
+
+
+@dataclass(frozen=True)
+class Power(Activation):
+    """A whole power: f(z) = z^n, f' = n z^(n - 1)."""
+
+    exponent: Annotated[int, at.Interval(ge=1, le=8)] = 3
+
+    def forward(self, z: Array, a: Array) -> Array:
+        """Write z^n into `a`."""
+        return np.power(z, self.exponent, out=a)
+
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
+        """Return gradient * n z^(n - 1)."""
+        gradient *= self.exponent * np.power(z, self.exponent - 1)
+        return gradient
+
+
+@dataclass(frozen=True)
+class Sine(Activation):
+    """A wave: f(z) = sin(frequency z), f' = frequency cos(frequency z).
+
+    References:
+        Sitzmann et al., Implicit Neural Representations with Periodic Activation Functions, arXiv 2006.09661.
+    """
+
+    frequency: Positive = 1.0
+
+    def forward(self, z: Array, a: Array) -> Array:
+        """Write sin(frequency z) into `a`."""
+        return np.sin(self.frequency * z, out=a)
+
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
+        """Return gradient * frequency cos(frequency z)."""
+        gradient *= self.frequency * np.cos(self.frequency * z)
+        return gradient
+
+
+@dataclass(frozen=True)
+class Erf(Activation):
+    """The error function, for which much of the theory of wide networks is exact: f' = 2 / sqrt(pi) exp(-z^2).
+
+    References:
+        Williams, Computing with Infinite Networks, NIPS 1996.
+    """
+
+    def forward(self, z: Array, a: Array) -> Array:
+        """Write erf(z) into `a`."""
+        from scipy.special import erf
+
+        written: Array = erf(z, out=a)
+        return written
+
+    def backward(self, gradient: Array, z: Array, a: Array) -> Array:
+        """Return gradient * 2 / sqrt(pi) exp(-z^2)."""
+        gradient *= 2 / sqrt(pi) * np.exp(-z * z)
         return gradient
 
 

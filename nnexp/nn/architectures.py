@@ -1,12 +1,12 @@
 """Architectures: descriptions from which the layers of a network follow."""
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 import annotated_types as at
 
-from nnexp.core.component import Component, Count, Fraction, added
+from nnexp.core.component import Component, Count, Fraction, NonNegative, Positive, added
 from nnexp.core.errors import UserError
 from nnexp.nn.activations import Activation, Sigmoid
 from nnexp.nn.centred import Centred
@@ -21,14 +21,19 @@ class Architecture(Component):
     """A description of a network; the output layer is added to it, with the number of units that data and loss need.
 
     Outputs are multiplied by `output_scale`; centred ones then have those of the start subtracted.
+    `learning_rates` and `scales` have a factor for each dense layer, the output layer last; `frozen` has the numbers of
+    those that stay as they start.
     """
 
     output: Activation | None = None
     outputs: Count | None = None
     parametrization: Literal["standard", "maximal_update"] = "standard"
     base_width: Count = 64
+    learning_rates: tuple[NonNegative, ...] = added(default=())
+    scales: tuple[NonNegative, ...] = added(default=())
+    frozen: tuple[int, ...] = added(default=())
     bias: bool = added(default=True)
-    output_scale: Annotated[float, at.Gt(0)] = added(default=1.0)
+    output_scale: Positive | None = added(default=None)
     centred: bool = added(default=False)
 
     @abstractmethod
@@ -53,10 +58,42 @@ class Architecture(Component):
         width = outputs_of(hidden, fan_in)
         maximal_update = self.parametrization == "maximal_update" and width != self.base_width
         scale = [Scale(self.base_width / width)] if maximal_update else []
-        output_scale = [Scale(self.output_scale)] if self.output_scale != 1 else []
+        output_scale = [Scale(self.output_scale)] if self.output_scale is not None else []
         layers = (*hidden, *scale, Dense(units, self.bias), *output_scale)
         activate = [Activate(self.output)] if self.output is not None else []
+        layers = self._with_numbers(layers)
         return (*((Centred(layers),) if self.centred else layers), *activate)
+
+    def _with_numbers(self, layers: tuple[Layer, ...]) -> tuple[Layer, ...]:
+        """Return layers with learning rates, scales and freezing of each dense one; those within blocks stay."""
+        count = sum(isinstance(layer, Dense) for layer in layers)
+        for key, values in (("learning_rates", self.learning_rates), ("scales", self.scales)):
+            if len(values) not in (0, count):
+                raise UserError(
+                    f"architecture.{key}={[*values]}: must be [], or have {count} numbers, one for each dense layer, "
+                    "the output layer last"
+                )
+        frozen = {number % count for number in self.frozen}
+        if not all(-count <= number < count for number in self.frozen) or len(frozen) == count:
+            raise UserError(
+                f"architecture.frozen={[*self.frozen]}: must be numbers of dense layers, from 0 to {count - 1}, but "
+                "not of all"
+            )
+        rates, scales = self.learning_rates or (1.0,) * count, self.scales or (1.0,) * count
+        numbers = iter(zip(rates, scales, range(count), strict=True))
+
+        def numbered(layer: Layer) -> Layer:
+            if not isinstance(layer, Dense):
+                return layer
+            rate, scale, number = next(numbers)
+            return replace(
+                layer,
+                learning_rate=layer.learning_rate * rate,
+                scale=layer.scale * scale,
+                frozen=layer.frozen or number in frozen,
+            )
+
+        return tuple(map(numbered, layers))
 
 
 @dataclass(frozen=True)

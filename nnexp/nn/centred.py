@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from nnexp.core.component import Array
-from nnexp.nn.layers import Cell, Layer, Parameter, backward, forward
+from nnexp.nn.layers import Cell, Layer, Parameter, backward, forward, learns
 from nnexp.nn.network import Layout, Network, outputs, size
 
 
@@ -34,7 +34,8 @@ class Centred(Layer):
     def differentiate(self, gradient: Array, cell: Cell) -> None:
         """Write the gradients of all layers, and save dL/doutput of the first."""
         gradient = backward(self.layers[1:], gradient.copy(), cell.children[1:])
-        self.layers[0].differentiate(gradient, cell.children[0])
+        if learns(self.layers[0]):
+            self.layers[0].differentiate(gradient, cell.children[0])
         cell.saved["inner"] = gradient
 
     def backward(self, gradient: Array, cell: Cell) -> Array:

@@ -4,14 +4,19 @@ In all of them `scale` is a factor on all weights, and so the field to sweep.
 """
 
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import sqrt
-from typing import Literal
+from pathlib import Path
+from typing import Annotated, Literal
 
+import annotated_types as at
 import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Component, NonNegative, Number, Positive
+from nnexp.core.errors import DamagedError, UserError
+from nnexp.core.npz import read_arrays
 
 Weights = npt.NDArray[np.float64]
 Shape = tuple[int, ...]
@@ -125,3 +130,51 @@ class Orthogonal(Initializer):
         q, r = np.linalg.qr(generator.standard_normal((max(shape), min(shape))))
         q *= np.sign(np.diag(r))
         return q if rows >= columns else q.T
+
+
+@dataclass(frozen=True)
+class FromRun(Initializer):
+    """The parameters that another run has learned, or had at one of its snapshots; the seed does not matter for them.
+
+    Attributes:
+        run: The folder of a run with the same layers.
+        snapshot: The epoch, or iteration, of one of its `trainer.snapshots`; None for the parameters that it left.
+    """
+
+    run: Annotated[str | None, "the folder of a run"] = None
+    snapshot: Annotated[int, at.Ge(0)] | None = None
+
+    def unit(self, generator: np.random.Generator, fan_in: int, fan_out: int, shape: Shape) -> Weights:
+        """Raise NotImplementedError: the whole network is read at once."""
+        raise NotImplementedError
+
+    def parameters(self, shapes: Mapping[str, Shape]) -> dict[str, Weights]:
+        """Return the parameters of given names and shapes, before they are scaled.
+
+        Raises UserError if there is no such run, or it has other layers.
+        """
+        if self.run is None:
+            raise UserError("initializer.run=null: must be the folder of a run")
+        names = (
+            ["parameters"]
+            if self.snapshot is None
+            else [f"parameters_{unit}_{self.snapshot}" for unit in ("epoch", "iteration")]
+        )
+        paths = [Path(self.run).expanduser() / f"{name}.npz" for name in names]
+        path = next((path for path in paths if path.is_file()), None)
+        if path is None:
+            what = "" if self.snapshot is None else f" with a snapshot at {self.snapshot}"
+            raise UserError(f"initializer.run={self.run}: must be the folder of a run{what}, with {paths[0].name}")
+        try:
+            arrays, _ = read_arrays(path)
+        except DamagedError as error:
+            raise UserError(f"initializer.run={self.run}: must have files that nobody has changed ({error})") from error
+        found = {name: array for name, array in arrays.items() if name in shapes}
+        for name, shape in shapes.items():
+            if name not in found or found[name].shape != shape:
+                there = found[name].shape if name in found else "missing"
+                raise UserError(
+                    f"initializer.run={self.run}: must be a run with the same layers; {name} is {there} there, and "
+                    f"{shape} here"
+                )
+        return {name: np.asarray(array, np.float64) for name, array in found.items()}

@@ -7,13 +7,13 @@ runs see the same data; nothing in a layer depends on the number of runs.
 """
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
-from nnexp.core.component import Array, Component, Count, Fraction, Positive
+from nnexp.core.component import Array, Component, Count, Fraction, NonNegative, Number, Positive, added
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Shape
 
@@ -85,15 +85,40 @@ class Layer(Component):
         """Return dL/dinput for `gradient` = dL/doutput, which may be overwritten; called after `differentiate`."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Learned(Layer):
+    """A layer with parameters.
+
+    Attributes:
+        learning_rate: A factor on the learning rate of its parameters.
+        frozen: Whether they stay as they start.
+    """
+
+    learning_rate: NonNegative = added(default=1.0)
+    frozen: bool = added(default=False)
+
+    def rate_of(self, name: str) -> Number:
+        """Return the factor on the learning rate of one of its parameters."""
+        return self.learning_rate
+
+
 @dataclass(frozen=True)
-class Dense(Layer):
+class Dense(Learned):
     """An affine map: output = x W + b, with W of shape (fan_in, units).
 
-    dL/dW = x^T g, dL/db = sum of g over the rows, dL/dx = g W^T, for g = dL/doutput.
+    dL/dW = x^T g, dL/db = sum of g over the rows, dL/dx = g W^T, for g = dL/doutput. Starting weights are multiplied by
+    `scale`. The biases have the learning rate of the weights, unless `bias_learning_rate` is another factor.
     """
 
     units: Count = 16
     bias: bool = True
+    scale: NonNegative = added(default=1.0)
+    bias_learning_rate: NonNegative | None = added(default=None)
+
+    def rate_of(self, name: str) -> Number:
+        """Return the factor on the learning rate of weight or bias."""
+        own = self.bias_learning_rate if name == "bias" else None
+        return self.learning_rate if own is None else own
 
     def fan_out(self, fan_in: int) -> int:
         """Return `units`."""
@@ -184,7 +209,7 @@ class Dropout(Layer):
 
 
 @dataclass(frozen=True)
-class Normalization(Layer):
+class Normalization(Learned):
     """A normalization: output = gain * (x - mean) / sqrt(variance + epsilon) + shift."""
 
     epsilon: Positive = 1e-5
@@ -291,6 +316,18 @@ class Residual(Layer):
         return gradient + cell.saved["inner"]
 
 
+def learns(layer: Layer) -> bool:
+    """Tell whether a layer is not frozen."""
+    return not (isinstance(layer, Learned) and layer.frozen)
+
+
+def every_layer(layers: Sequence[Layer]) -> Iterator[Layer]:
+    """Yield layers and the layers within them."""
+    for layer in layers:
+        yield layer
+        yield from every_layer(layer.children())
+
+
 def forward(layers: Sequence[Layer], x: Array, cells: Sequence[Cell]) -> Array:
     """Return the output of layers in succession."""
     for layer, cell in zip(layers, cells, strict=True):
@@ -301,6 +338,7 @@ def forward(layers: Sequence[Layer], x: Array, cells: Sequence[Cell]) -> Array:
 def backward(layers: Sequence[Layer], gradient: Array, cells: Sequence[Cell]) -> Array:
     """Go back through layers in succession, and return dL/dinput of the first."""
     for layer, cell in zip(reversed(layers), reversed(cells), strict=True):
-        layer.differentiate(gradient, cell)
+        if learns(layer):
+            layer.differentiate(gradient, cell)
         gradient = layer.backward(gradient, cell)
     return gradient

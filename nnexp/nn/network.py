@@ -14,8 +14,21 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
-from nnexp.nn.initializers import Initializer, Shape
-from nnexp.nn.layers import Activate, Cell, Layer, Mode, Parameter, Residual, Start, backward, forward
+from nnexp.nn.initializers import FromRun, Initializer, Shape
+from nnexp.nn.layers import (
+    Activate,
+    Cell,
+    Dense,
+    Layer,
+    Learned,
+    Mode,
+    Parameter,
+    Residual,
+    Start,
+    backward,
+    forward,
+    learns,
+)
 
 CHUNK = 1024
 """Rows that are predicted at a time. The same for any number of runs, because it may change the last bits."""
@@ -68,15 +81,37 @@ class Layout:
     def initial_theta(self, initializer: Initializer, generator: np.random.Generator) -> Array:
         """Return the starting parameters of one run, shape (parameters,), drawn in the order of the layers."""
         theta = np.zeros(size(self.parameters))
+        if isinstance(initializer, FromRun):
+            learned = initializer.parameters({slot.title: slot.shape for slot in self.parameters})
+            for slot in self.parameters:
+                scale = initializer.scale if slot.start == "weight" else 1.0
+                theta[slot.begin : slot.end] = learned[slot.title].ravel() * scale
+            return theta
         for slot in self.parameters:
             drawn = {"weight": initializer, "bias": initializer.bias}
-            source = drawn[slot.start] if isinstance(slot.start, str) else None
+            source = drawn.get(slot.start) if isinstance(slot.start, str) else None
             if source is not None:
                 values = source.draw(generator, slot.fan_in, slot.fan_out, slot.shape)
                 theta[slot.begin : slot.end] = values.ravel()
             elif isinstance(slot.start, float):
                 theta[slot.begin : slot.end] = slot.start
         return theta
+
+    def scale(self, theta: Array, layers: Sequence[Layer]) -> None:
+        """Multiply the weights in parameters of shape (runs, parameters) by the scales of their layers."""
+        for slot in self.parameters:
+            layer = layer_at(layers, slot.path)
+            if isinstance(layer, Dense) and slot.start == "weight":
+                theta[:, slot.begin : slot.end] *= np.reshape(layer.scale, (-1, 1))
+
+    def learning_rates(self, layers: Sequence[Layer], theta: Array) -> Array:
+        """Return the factor on the learning rate of every parameter, of the shape of theta."""
+        rates = np.ones_like(theta)
+        for slot in self.parameters:
+            layer = layer_at(layers, slot.path)
+            if isinstance(layer, Learned):
+                rates[:, slot.begin : slot.end] = np.reshape(layer.rate_of(slot.name), (-1, 1))
+        return rates
 
     def initial_statistics(self, theta: Array) -> Array:
         """Return the statistics of runs before the first step, shape (..., statistics), given their theta."""
@@ -92,6 +127,12 @@ class Layout:
 def size(slots: Sequence[Slot]) -> int:
     """Return the length of the flat array that holds these slots."""
     return slots[-1].end if slots else 0
+
+
+def layer_at(layers: Sequence[Layer], path: Sequence[int]) -> Layer:
+    """Return the layer of a slot."""
+    layer = layers[path[0]]
+    return layer_at(layer.children(), path[1:]) if path[1:] else layer
 
 
 def _slots(
@@ -161,7 +202,7 @@ class Network:
             self._cell_at(slot.path).parameters[slot.name] = _view(theta, slot)
         for slot in layout.statistics:
             self._cell_at(slot.path).statistics[slot.name] = _view(statistics, slot)
-        self._first = min(slot.path[0] for slot in layout.parameters)
+        self._first = min(slot.path[0] for slot in layout.parameters if learns(layer_at(layers, slot.path)))
         self._above = self.layers[self._first + 1 :], self._cells[self._first + 1 :]
 
     @cached_property

@@ -8,51 +8,47 @@ With m = width / base width, relative to the standard parametrization (Yang et a
     | learning rate of SGD  | eta m                 | eta            | eta m          |
     | learning rate of Adam | eta                   | eta / m        | eta            |
 
-The forward multiplier is a `Scale` layer that the architecture adds; the rest is here. The m of a weight is
-that of the side that is a width: fan_out for input weights and biases, fan_in for output weights. The output bias keeps
-its learning rate.
+The forward multiplier is a `Scale` layer that the architecture adds; the rest are numbers of the layers. The output
+bias keeps its learning rate.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
+from math import sqrt
 
-import numpy as np
-
-from nnexp.core.component import Array
-from nnexp.nn.network import Layout, Slot, size
-
-
-def with_base_width(layout: Layout, base_width: int) -> Layout:
-    """Return a layout whose output weights start as if they had `base_width` inputs."""
-    last = _weights(layout)[-1]
-    slots = [replace(slot, fan_in=base_width) if slot is last else slot for slot in layout.parameters]
-    return replace(layout, parameters=tuple(slots))
+from nnexp.nn.centred import Centred
+from nnexp.nn.layers import Dense, Layer, Learned, Residual, every_layer
 
 
-def learning_rate_factors(layout: Layout, base_width: int, *, adaptive: bool) -> Array:
-    """Return the factor on the learning rate of every parameter, shape (parameters,).
+def maximal_update(layers: Sequence[Layer], base_width: int, *, adaptive: bool) -> tuple[Layer, ...]:
+    """Return layers of one width with the learning rates and starting weights of the table.
 
     Args:
-        layout: The place of every parameter.
-        base_width: The width at which all factors are 1.
+        layers: All layers, the output layer included.
+        base_width: The width at which they stay as they are.
         adaptive: Whether the optimizer's direction does not depend on the size of the gradient, as Adam's.
     """
-    weights = _weights(layout)
-    factors = np.ones(size(layout.parameters))
-    for slot in layout.parameters:
-        factor = 1.0
-        if slot is weights[-1]:
-            factor = 1.0 if adaptive else slot.shape[0] / base_width
-        elif slot.path == weights[-1].path:
-            factor = 1.0
-        elif slot is weights[0] or slot not in weights:
-            factor = 1.0 if adaptive else slot.shape[-1] / base_width
-        elif adaptive:
-            factor = base_width / slot.fan_in
-        else:
-            factor = slot.fan_out / slot.fan_in
-        factors[slot.begin : slot.end] = factor
-    return factors
+    dense = [layer for layer in every_layer(layers) if isinstance(layer, Dense)]
+    m = dense[0].units / base_width
+    wide = 1.0 if adaptive else m
+
+    def changed(layer: Layer) -> Layer:
+        if isinstance(layer, (Residual, Centred)):
+            return replace(layer, layers=tuple(map(changed, layer.layers)))
+        if layer is dense[-1]:
+            return _times(layer, wide, bias=1.0, scale=sqrt(m))
+        if layer is dense[0] or not isinstance(layer, Dense):
+            return _times(layer, wide, bias=wide)
+        return _times(layer, 1 / m if adaptive else 1.0, bias=wide)
+
+    return tuple(map(changed, layers))
 
 
-def _weights(layout: Layout) -> list[Slot]:
-    return [slot for slot in layout.parameters if slot.start == "weight"]
+def _times(layer: Layer, rate: float, *, bias: float, scale: float = 1.0) -> Layer:
+    """Return a layer with factors on its numbers."""
+    if isinstance(layer, Dense):
+        biases = layer.rate_of("bias") * bias
+        return replace(
+            layer, learning_rate=layer.learning_rate * rate, bias_learning_rate=biases, scale=layer.scale * scale
+        )
+    return replace(layer, learning_rate=layer.learning_rate * rate) if isinstance(layer, Learned) else layer

@@ -6,12 +6,12 @@ Everything works element by element, so an optimizer can also be used for a part
 """
 
 from abc import abstractmethod
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from nnexp.core.component import Array, Component, Fraction, Number, Positive
+from nnexp.core.component import ADDED, Array, Component, Fraction, Number, Positive
 
 State = dict[str, Array]
 
@@ -23,12 +23,17 @@ def zeros(theta: Array, *names: str) -> State:
 
 @dataclass(frozen=True)
 class Optimizer(Component):
-    """A rule for the direction of a step: theta -= learning_rate * factor of the schedule * direction."""
+    """A rule for the direction of a step: theta -= learning_rate * factor of the schedule * direction.
+
+    With a unit of `sharpness`, learning rates are in units of 1 / s, for the sharpness s at the start: gradient descent
+    begins to be unstable at 2.
+    """
 
     adaptive: ClassVar[bool] = True
     """Whether the direction does not depend on the size of the gradient, apart from epsilon."""
 
     learning_rate: Positive = 0.01
+    unit: Literal["sharpness"] | None = field(default=None, kw_only=True, metadata={ADDED: None})
 
     def init(self, theta: Array) -> State:
         """Return the state before the first step."""

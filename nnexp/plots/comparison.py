@@ -27,10 +27,10 @@ def comparison(histories: Mapping[str, History]) -> "Figure":
     for axes, metric in zip(panels, metrics, strict=True):
         for number, history in enumerate(histories.values()):
             for part in parts:
-                values = history.metrics.get(f"{part}/{metric}")
-                if values is not None:
-                    marker = "o" if len(history) == 1 else ""
-                    axes.plot(history.times, values, LINE_STYLES[part], color=colours[number], marker=marker)
+                name = f"{part}/{metric}"
+                if name in history.metrics:
+                    known, marker = history.known(name), "o" if len(history) == 1 else ""
+                    axes.plot(known.times, known.metrics[name], LINE_STYLES[part], color=colours[number], marker=marker)
         title = metric.replace("_", " ")
         axes.set(title=title.capitalize(), xlabel=" or ".join(units), ylabel=f"{title} ({unit_of(metric)})")
     legend = [panels[0].plot([], [], color=colour)[0] for colour in colours]

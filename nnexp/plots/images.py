@@ -12,6 +12,7 @@ from nnexp.training.predictions import ClassPredictions
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.image import AxesImage
 
 MOST_IMAGES = 10
 MOST_UNITS = 32
@@ -54,33 +55,57 @@ def first_layer(trained: Trained) -> "Figure":
     """Draw the weights of the units of the first layer as images."""
     slot = next(slot for slot in trained.layout.parameters if slot.start == "weight")
     weight = trained.parameters()[slot.title].T[:MOST_UNITS]
-    columns = min(8, len(weight))
-    rows = -(-len(weight) // columns)
-    width, height = max(1.1 * columns, 4.5) + 1.2, 1.3 * rows + 0.8
-    figure = new_figure(width, height, (0.15, 0.1, 1.2, 0.75), (0.1, 0.25))
+    largest, columns = float(np.abs(weight).max()) or 1.0, min(8, len(weight))
+    width, height = max(1.1 * columns, 4.5) + 1.35, 1.3 * -(-len(weight) // columns) + 0.6
+    figure = new_figure(width, height, (0.15, 0.1, 1.2, 0.5))
     figure.suptitle(f"Weights of the first layer, {trained.data.name}", y=1 - 0.1 / height, va="top")
-    largest = float(np.abs(weight).max()) or 1.0
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for unit, (axes, image) in enumerate(zip(grid.flat, weight, strict=False), start=1):
-        shown = axes.imshow(image.reshape(trained.data.image_shape), cmap="RdBu_r", vmin=-largest, vmax=largest)
-        axes.set_title(f"unit {unit}", fontsize=10, pad=3)
-    scale = figure.add_axes((1 - 1.0 / width, 0.1 / height, 0.15 / width, 1 - 0.85 / height))
+    images = [row.reshape(trained.data.image_shape) for row in weight]
+    titles = [(f"unit {unit}", "black") for unit in range(1, len(images) + 1)]
+    shown = _tiles(figure, images, titles, columns, colours="RdBu_r", largest=largest)
+    scale = figure.add_axes((1 - 1.0 / width, 0.1 / height, 0.15 / width, 1 - 0.9 / height))
     figure.colorbar(shown, cax=scale, label="weight")
     return figure
 
 
 def _images(data: Data, pixels: Array, titles: list[tuple[str, str]], title: str) -> "Figure":
     columns = 5
-    rows = -(-len(titles) // columns)
-    lines = 1 + max(text.count("\n") for text, _ in titles)
-    figure = new_figure(11, 0.3 + (2.0 + 0.3 * lines) * rows, (0.1, 0.1, 0.1, 0.4 + 0.25 * lines), (0.05, 0.15 * lines))
-    figure.suptitle(title, y=1 - 0.1 / figure.get_figheight(), va="top")
-    grid = figure.subplots(rows, columns, squeeze=False)
-    for axes in grid.flat:
-        axes.set_axis_off()
-    for axes, image, (text, colour) in zip(grid.flat, pixels, titles, strict=False):
-        axes.imshow(image.reshape(data.image_shape), cmap="gray")
-        axes.set_title(text, color=colour, fontsize=11)
+    height = 0.5 + (2.0 + 0.3 * _lines(titles)) * -(-len(titles) // columns)
+    figure = new_figure(11, height, (0.1, 0.1, 0.1, 0.4))
+    figure.suptitle(title, y=1 - 0.1 / height, va="top")
+    _tiles(figure, [row.reshape(data.image_shape) for row in pixels], titles, columns, colours="gray")
     return figure
+
+
+def _tiles(
+    figure: "Figure",
+    images: list[Array],
+    titles: list[tuple[str, str]],
+    columns: int,
+    *,
+    colours: str,
+    largest: float | None = None,
+) -> "AxesImage":
+    """Draw images of one size with titles above, from minus to plus the largest value if it is given; return one.
+
+    All are in one pair of axes, whose unit is an inch: to make a pair for each takes most of the time.
+    """
+    axes = figure.subplots()
+    axes.set_axis_off()
+    wide, high = axes.get_position().size * figure.get_size_inches()
+    axes.set(xlim=(0, wide), ylim=(0, high))
+    cell_width, cell_height = wide / columns, high / -(-len(images) // columns)
+    above = 0.3 * _lines(titles)
+    least = None if largest is None else -largest
+    rows, pixels = images[0].shape
+    pixel = min((cell_width - 0.1) / pixels, (cell_height - above) / rows)
+    half, height = pixel * pixels / 2, pixel * rows
+    for place, (image, (title, colour)) in enumerate(zip(images, titles, strict=True)):
+        middle, bottom = (place % columns + 0.5) * cell_width, high - (place // columns + 1) * cell_height
+        extent = middle - half, middle + half, bottom, bottom + height
+        shown = axes.imshow(image, colours, extent=extent, aspect="auto", vmin=least, vmax=largest)
+        axes.text(middle, bottom + height + 0.05, title, color=colour, ha="center", va="bottom")
+    return shown
+
+
+def _lines(titles: list[tuple[str, str]]) -> int:
+    return 1 + max(text.count("\n") for text, _ in titles)

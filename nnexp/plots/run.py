@@ -103,13 +103,14 @@ def curves(history: History, name: str) -> "Figure":
         for part in parts:
             marker = "o" if len(history) == 1 else ""
             label = WHILE_TRAINING if part == "train" else part
-            axes.plot(history.times, history.metrics[f"{part}/{metric}"], LINE_STYLES[part], label=label, marker=marker)
+            known = history.known(f"{part}/{metric}")
+            axes.plot(known.times, known.metrics[f"{part}/{metric}"], LINE_STYLES[part], label=label, marker=marker)
         axes.axvline(best, color="0.6", linewidth=1, linestyle=":")
         title = metric.replace("_", " ")
         axes.set(title=f"{title.capitalize()} of {name}", xlabel=history.unit, ylabel=f"{title} ({unit_of(metric)})")
         axes.locator_params("x", integer=True)
         axes.legend(title=f"dotted: best {history.unit}, {best}")
-        values = np.concatenate([history.metrics[f"{part}/{metric}"] for part in parts])
+        values = np.concatenate([history.known(f"{part}/{metric}").metrics[f"{part}/{metric}"] for part in parts])
         if unit_of(metric) == SHARE:
             axes.set_ylim(-0.02, 1.02)
         elif values.min() >= 0:

@@ -73,16 +73,12 @@ def add_figures(figures: Mapping[str, Callable[[], "Figure"]], folder: Path) -> 
 
 
 def finish(figure: "Figure") -> None:
-    """Write numbers plainly, and names as they are, although matplotlib takes text between two $ for a formula."""
-    from matplotlib.text import Text
+    """Write numbers plainly."""
     from matplotlib.ticker import LogFormatter, ScalarFormatter
 
-    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+    for axis in (axis for axes in figure.axes if axes.axison for axis in (axes.xaxis, axes.yaxis)):
         if isinstance(axis.get_major_formatter(), (LogFormatter, ScalarFormatter)):
             plain_numbers(axis)
-    for text in figure.findobj(Text):
-        if isinstance(text, Text):
-            text.set_parse_math(False)
 
 
 def plain_numbers(axis: "XAxis | YAxis") -> None:

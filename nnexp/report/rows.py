@@ -3,6 +3,7 @@
 import math
 
 from nnexp.training.history import History
+from nnexp.training.metrics import DIAGNOSTIC, unit_of
 from nnexp.training.predictions import ClassPredictions, NumberPredictions, Predictions
 
 DECIMALS_MATTER = 10_000
@@ -27,7 +28,7 @@ def summary(history: History, diverged_step: int | None, final_time: int | None)
 def metric_rows(history: History, predictions: Predictions | None, final_time: int | None) -> list[tuple[str, ...]]:
     """Return a row for each metric of the parameters that are left, then at the end and the best time, and baselines.
 
-    There is a column for each part of the data.
+    There is a column for each part of the data. What the diagnostics saw stands among the first alone.
     """
     parts = history.parts()
     metrics = list(dict.fromkeys(name.partition("/")[2] for name in history.metrics))
@@ -44,10 +45,11 @@ def metric_rows(history: History, predictions: Predictions | None, final_time: i
     rows: list[tuple[str, ...]] = []
     for title, index in moments.items():
         values = history.at(index)
-        rows += [
-            (f"{metric.replace('_', ' ')}, {title}", *[number(values[f"{part}/{metric}"]) for part in parts])
-            for metric in metrics
-        ]
+        for metric in metrics if not rows else [metric for metric in metrics if unit_of(metric) != DIAGNOSTIC]:
+            names = [f"{part}/{metric}" for part in parts]
+            if any(name in values for name in names):
+                row = [number(values[name]) if name in values else "" for name in names]
+                rows.append((f"{metric.replace('_', ' ')}, {title}", *row))
     for metric, (title, value) in ({} if predictions is None else predictions.baselines()).items():
         if metric in metrics:
             row = [number(value) if part == "test" else "" for part in parts]

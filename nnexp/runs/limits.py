@@ -10,7 +10,7 @@ from nnexp.core.errors import UserError
 from nnexp.core.files import absolute, is_there
 from nnexp.data.dataset import Data
 from nnexp.nn.network import Layout, outputs, size
-from nnexp.training.evaluator import metric_names
+from nnexp.training.evaluator import all_names
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 
@@ -54,7 +54,7 @@ def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
     import psutil
 
     trainer, parameters = experiment.trainer, parameters_of(data, recipe)
-    numbers = evaluations(trainer) * len(metric_names(data, trainer.metrics))
+    numbers = evaluations(trainer) * len(all_names(data, trainer, recipe.layers))
     needed, free = step_bytes(experiment, data, recipe), psutil.virtual_memory().available
     if needed > free:
         batch = trainer.examples_per_step(len(data.train))

@@ -172,8 +172,9 @@ def _summary(ready: Ready, outcome: Outcome, predictions: Predictions | None, se
         length=ready.experiment.trainer.length,
         end=trained.at(-1) if len(trained) else {},
         best={
-            name: float(values.min() if lower_is_better(name) else values.max())
+            name: float(np.nanmin(values) if lower_is_better(name) else np.nanmax(values))
             for name, values in (trained.metrics.items() if len(trained) else ())
+            if not np.isnan(values).all()
         },
         best_time=int(trained.times[trained.best()]) if len(trained) else None,
         at_best=trained.at(trained.best()) if len(trained) else {},

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from math import isnan
 from pathlib import Path
 from shutil import rmtree
 
@@ -177,7 +178,7 @@ def train(
     with terminal.progress(ready.experiment.trainer, verbose=ready.experiment.verbose is not False) as show:
 
         def observe(moment: int, _runs: Sequence[int], row: Row) -> None:
-            metrics = {name: float(values[0]) for name, values in row.items()}
+            metrics = {name: float(values[0]) for name, values in row.items() if not isnan(values[0])}
             tracked.log(moment, metrics)
             show(moment, metrics)
 

@@ -14,7 +14,7 @@ import numpy as np
 from nnexp.core.component import Component
 from nnexp.core.errors import UserError, on_one_line
 from nnexp.core.files import write_text
-from nnexp.nn.activations import GELU, SELU, Activation, Softmax
+from nnexp.nn.activations import GELU, SELU, Activation, Erf, Softmax
 from nnexp.nn.centred import Centred
 from nnexp.nn.layers import Activate, Dense, Dropout, Layer, Residual
 from nnexp.nn.losses import BinaryCrossEntropy, CrossEntropy, ElementwiseLoss, KullbackLeibler, Loss
@@ -38,6 +38,9 @@ ACTIVATIONS = {
     "Softplus": "np.maximum(x, 0) + np.log1p(np.exp(-np.abs({beta} * x))) / {beta}",
     "GELU": f"x * (0.5 * (1 + {CUBIC}))",
     "SiLU": f"x * ({SIGMOID.format(x='x')})",
+    "Square": "x * x",
+    "Power": "np.power(x, {exponent})",
+    "Sine": "np.sin({frequency} * x)",
 }
 """What an activation does to x, by the name of its class, with its fields in braces."""
 NORMAL = "p['{path}.gain'] * ((x - {mean}) / np.sqrt({variance} + {epsilon})) + p['{path}.shift']"
@@ -144,6 +147,8 @@ def _activation(activation: Activation) -> Sequence[str]:
         return SOFTMAX
     if isinstance(activation, GELU) and activation.approximate == "none":
         return ["from scipy.special import ndtr", "x = x * ndtr(x)"]
+    if isinstance(activation, Erf):
+        return ["from scipy.special import erf", "x = erf(x)"]
     return [f"x = {_known(ACTIVATIONS, activation).format(**_values(activation))}"]
 
 

@@ -14,7 +14,7 @@ from nnexp.sweeps.batch import Batch
 from nnexp.sweeps.configs import Group
 from nnexp.sweeps.options import SweepOptions
 from nnexp.tracking.tracker import DatasetFacts
-from nnexp.training.evaluator import metric_names
+from nnexp.training.evaluator import all_names
 from nnexp.training.readings import TIME_TO, Reading, check_reading
 
 __all__ = ["Loaded", "asked", "check_halving", "checked", "shortened"]
@@ -48,7 +48,7 @@ def checked(jobs: Sequence[Job], groups: Sequence[Group], options: SweepOptions,
 def _metrics_of_each(runs: Sequence[Ready]) -> list[list[str]]:
     """Return the metrics of the runs of each data set."""
     of_each = {run.dataset.source: run for run in runs}.values()
-    return [metric_names(run.data, run.experiment.trainer.metrics) for run in of_each]
+    return [all_names(run.data, run.experiment.trainer, run.recipe.layers) for run in of_each]
 
 
 def asked(runs: Batch, drawn: Sequence[str]) -> Asked:

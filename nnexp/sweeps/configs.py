@@ -27,8 +27,9 @@ from nnexp.config.experiment import Experiment
 from nnexp.config.hydra_errors import one_line
 from nnexp.config.hydra_internals import set_values
 from nnexp.config.overrides import Job, key_of
-from nnexp.core.component import Component, Seed, annotations, bare, satisfies
+from nnexp.core.component import Component, Seed, annotations, bare, flat, satisfies
 from nnexp.core.errors import UserError
+from nnexp.core.expressions import needed_keys
 from nnexp.training.stacking import with_values
 
 NUMBER = re.compile(r"([A-Za-z_][\w.]*)=(-?(?:0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d+)?)")
@@ -112,7 +113,9 @@ class Composer:
 
     def interpolates(self, job: Job) -> bool:
         """Tell whether a value of the config of a job is made of others."""
-        return "${" in str(OmegaConf.to_container(self.config(job)))
+        content = cast("dict[str, object]", OmegaConf.to_container(self.config(job)))
+        known = flat(content)
+        return "${" in str(content) or any(key in known for key in needed_keys(content))
 
     def experiment(self, jobs: Sequence[Job], place: int) -> Experiment:
         """Return the checked experiment of one of the jobs.

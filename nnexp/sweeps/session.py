@@ -23,7 +23,7 @@ from uuid import uuid4
 from omegaconf import DictConfig
 
 from nnexp import __version__
-from nnexp.analysis.figures import check_figures
+from nnexp.analysis.figures import Image, check_figures
 from nnexp.analysis.findings import plateau
 from nnexp.analysis.report import report_files, write_report
 from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
@@ -437,7 +437,7 @@ def running(session: Session) -> Iterator[Session]:
 
 def asked_readings(options: SweepOptions) -> list[str]:
     """Return the readings that a table needs for its ranking and its figures."""
-    figures = [getattr(figure, name, None) for figure in options.figures or () for name in ("y", "value")]
+    figures = [getattr(one, "value" if isinstance(one, Image) else "y", None) for one in options.figures or ()]
     return [path for path in (options.metric, *figures) if isinstance(path, str)]
 
 

@@ -48,7 +48,6 @@ def stack_key(run: Ready) -> Hashable:
         run.dataset.digest,
         experiment.dtype,
         repr(trainer),
-        recipe.base_width,
         experiment.draws(alone=False),
         *[shape_of(layer) for layer in recipe.layers],
         *[shape_of(part) for part in parts],

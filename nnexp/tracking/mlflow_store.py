@@ -30,6 +30,8 @@ SERVER_SCHEMES = ("http", "https")
 SQLITE = "sqlite:///"
 DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """The default store in an output folder."""
+TABLES = Path(__file__).with_name("mlflow.sql")
+"""The tables of a new database, of which MLflow makes one after another as its versions did, which takes a second."""
 LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -123,7 +125,7 @@ def open_store(uri: str) -> "MlflowClient":
                 for left in path.parent.glob(f".{path.stem}.*{path.suffix}*"):
                     left.unlink()  # of a killed process, as we hold the lock
                 with atomically(path) as temporary:
-                    MlflowClient(f"{SQLITE}{temporary}").search_experiments(max_results=1)
+                    _make_tables(temporary)
             client = MlflowClient(uri)
             client.search_experiments(max_results=1)
             if path is not None and path.name == DATABASE:
@@ -135,6 +137,20 @@ def open_store(uri: str) -> "MlflowClient":
     except (TrackingError, ImportError) as error:
         raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({error})") from error
     return client
+
+
+def _make_tables(database: Path) -> None:
+    """Make the tables of a new database at once, or let MLflow do so if its version asks for others."""
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    with closing(sqlite3.connect(database)) as connection:
+        connection.executescript(TABLES.read_text(encoding="utf-8"))
+    try:
+        MlflowClient(f"{SQLITE}{database}").search_experiments(max_results=1)
+    except MlflowException:
+        database.unlink()
+        MlflowClient(f"{SQLITE}{database}").search_experiments(max_results=1)
 
 
 @contextmanager

@@ -80,9 +80,7 @@ class MLflowSweep(TrackedSweep):
         params = params_of(run.facts)
         history = run.history.thinned(SWEEP_POINTS_PER_CURVE)
         metrics = [
-            Metric(name, value, now, epoch)
-            for name, values in history.metrics.items()
-            for epoch, value in zip(history.times.tolist(), values.tolist(), strict=True)
+            Metric(name, value, now, epoch) for epoch, values in history.evaluations() for name, value in values.items()
         ]
         metrics += [Metric(name, value, now, 0) for name, value in run.metrics.items()]
         for start in range(0, max(len(metrics), len(params)), MAX_METRICS):

@@ -55,16 +55,17 @@ class ActiveRuns:
         """Tell whether the runs were evaluated before their first step."""
         return self._histories.begun
 
-    def begin(self, stack: Stack, row: Row) -> None:
+    def begin(self, stack: Stack, row: Row, seen: Row) -> None:
         """Record how the runs are before their first step; one whose metrics are not finite has no such record."""
-        self._histories.begin(row)
         finite = np.flatnonzero(all_finite(row))
+        row = {**row, **seen}
+        self._histories.begin(row, finite)
         if len(finite):
             self._observe(0, finite.tolist(), {name: values[finite] for name, values in row.items()})
         for run in self._runs.tolist() if self._from_start else ():
             self._histories.snapshot(run, 0, stack.learned(run))
 
-    def after_round(self, this: Round, stack: Stack, losses: Array, row: Row) -> Indices:
+    def after_round(self, this: Round, stack: Stack, *, losses: Array, row: Row, seen: Row) -> Indices:
         """Record a round, end the runs that are done, and return which runs of the stack stay, as indices into it.
 
         Args:
@@ -72,9 +73,11 @@ class ActiveRuns:
             stack: The stack after it.
             losses: The loss of every training example in it, shape (runs, examples).
             row: The metrics after it.
+            seen: What the diagnostics found; a run does not diverge by it.
         """
         staying = np.arange(len(self._runs))
         finite = all_finite(row)
+        row = {**row, **seen}
         if not finite.all():
             for index in staying[~finite].tolist():
                 self._end(

@@ -16,8 +16,8 @@ from nnexp.training.trainer import Trainer
 
 Rows = npt.NDArray[np.intp] | slice
 """Row numbers: shape (examples,), or a slice, where all runs see the same examples, else (runs, examples)."""
-StreamName = Literal["init", "batches", "dropout", "data"]
-STREAMS: tuple[StreamName, ...] = ("init", "batches", "dropout", "data")
+StreamName = Literal["init", "batches", "dropout", "data", "pruning"]
+STREAMS: tuple[StreamName, ...] = ("init", "batches", "dropout", "data", "pruning")
 
 
 def stream(seed: int, name: StreamName) -> np.random.Generator:

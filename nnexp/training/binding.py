@@ -18,8 +18,9 @@ from nnexp.optim.optimizers import Optimizer, State
 from nnexp.optim.regularization import Regularization
 from nnexp.training.batches import DropoutNoise, Examples
 from nnexp.training.compiled.runs import Belongings, Pair
+from nnexp.training.dual import Dual
 from nnexp.training.stacking import taken
-from nnexp.training.step import BoundStep, ThetaBlock, descend
+from nnexp.training.step import BoundStep, ThetaBlock, descend, mean_loss_gradient
 from nnexp.training.tape import N, OfOneRun, Results, View
 
 BLOCK_BYTES = 256 * 1024
@@ -35,8 +36,9 @@ class StackArrays:
         theta, statistics: Parameters and running statistics, shape (runs, ...).
         optimizer_state: The arrays of the optimizer, of the shape of theta.
         learning_rate: Shape (runs, 1).
-        factors: A factor on the learning rate of each parameter; None where all are 1.
+        factors: A factor on the learning rate of each parameter, of the shape of theta; None where all are 1.
         penalised: 1 where a parameter is penalised, else 0.
+        mask: 1 where a parameter was not pruned, else 0, of the shape of theta; None where none was.
         step_number: The number of the step, as an array without axes.
     """
 
@@ -51,6 +53,7 @@ class StackArrays:
     learning_rate: Array
     factors: Array | None
     penalised: Array
+    mask: Array | None
     step_number: Array
 
 
@@ -69,8 +72,12 @@ class OneRun(StackArrays):
         self.theta, self.statistics = stack.theta[one].copy(), stack.statistics[one].copy()
         self.optimizer_state = {name: array[one].copy() for name, array in stack.optimizer_state.items()}
         self.learning_rate, self.step_number = stack.learning_rate[one].copy(), stack.step_number
-        self.factors, self.penalised = stack.factors, stack.penalised
+        self.factors, self.penalised = None if stack.factors is None else stack.factors[one].copy(), stack.penalised
         self._settings = [(stack.learning_rate, self.learning_rate)]
+        self.mask = None
+        if stack.mask is not None:
+            self.mask = stack.mask[one].copy()
+            self._settings.append((stack.mask, self.mask))
         state = [(stack.theta, self.theta), (stack.statistics, self.statistics)]
         state += [(array, self.optimizer_state[name]) for name, array in stack.optimizer_state.items()]
         self._state = [pair for pair in state if pair[0].size]
@@ -130,7 +137,7 @@ def bound_step(
             gradient=gradient[runs, columns],
             state={name: array[runs, columns] for name, array in state.items()},
             learning_rate=learning_rate[runs],
-            factors=None if stack.factors is None else stack.factors[columns],
+            factors=None if stack.factors is None else stack.factors[runs, columns],
             penalised=stack.penalised[columns],
             optimizer=taken(stack.optimizer, runs),
             regularization=taken(stack.regularization, runs),
@@ -151,6 +158,7 @@ def bound_step(
         theta=theta,
         gradient=gradient,
         penalised=stack.penalised,
+        mask=stack.mask,
         regularization=stack.regularization,
         blocks=blocks,
         number=number,
@@ -226,6 +234,29 @@ def bound_optimizer(gradient: Array, read: View, change: View, *, stack: StackAr
     state = {name: change(array) for name, array in stack.optimizer_state.items()}
     gradient, number = read(gradient), read(np.array(1.0))
     return lambda: {"direction": stack.optimizer.update(gradient, state, number) * 1}
+
+
+def bound_curvature(
+    read: View, _: View, *, stack: StackArrays, examples: Examples, direction: Array
+) -> Callable[[], Results]:
+    """Return a function without arguments that multiplies the Hessian of the mean loss by a direction of every run."""
+    theta, along, statistics = read(stack.theta), read(direction), read(stack.statistics)
+    examples = bound_examples(examples, read)
+
+    def call() -> Results:
+        gradient = Dual(np.zeros_like(theta), np.zeros_like(theta))
+        network = Network(
+            stack.layers,
+            stack.layout,
+            cast("Array", Dual(theta, along)),
+            statistics=cast("Array", Dual(statistics.copy(), np.zeros_like(statistics))),
+            gradient=cast("Array", gradient),
+        )
+        z = network.forward(examples.rows(), training=True)
+        network.backward(mean_loss_gradient(stack.loss, z, examples))
+        return {"product": gradient.slope}
+
+    return call
 
 
 def bound_examples(examples: Examples, read: View) -> Examples:

@@ -1,19 +1,22 @@
 """Evaluates a stack: the losses and metrics of all its runs, on every part of the data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from nnexp.core.component import Array
 from nnexp.data.dataset import Data
+from nnexp.nn.layers import Layer
 from nnexp.nn.losses import Loss
 from nnexp.nn.network import Network
 from nnexp.training.batches import Examples
+from nnexp.training.diagnostic import diagnostic_names
 from nnexp.training.history import Row
 from nnexp.training.metrics import MetricName, evaluate, metrics_for
 from nnexp.training.stack import Stack
 from nnexp.training.tape import Results
+from nnexp.training.trainer import Trainer
 
 TRAIN = "train"
 CANDIDATES = 2000
@@ -84,6 +87,14 @@ class Evaluator:
             labelled = self._labelled[part]
             z, targets = network.predict(labelled.x[:CANDIDATES].astype(self._dtype)), labelled.targets[:CANDIDATES]
         return {f"{part}/{name}": evaluate(name, loss, z, targets, task=self._task) for name in self._metrics}
+
+
+def all_names(data: Data, trainer: Trainer, layers: Sequence[Layer]) -> list[str]:
+    """Return the names of everything that is evaluated: of all metrics, and of what the diagnostics see.
+
+    Raises UserError if a chosen metric or a diagnostic does not fit.
+    """
+    return [*metric_names(data, trainer.metrics), *diagnostic_names(trainer.diagnostics, data.task, layers)]
 
 
 def metric_names(data: Data, chosen: tuple[MetricName, ...] | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Literal
 
 import numpy as np
@@ -22,7 +23,7 @@ class History:
 
     Attributes:
         times: When it was evaluated: epochs, or iterations, done by then; 0 is before the first step.
-        metrics: For every name, such as `test/loss`, the value at each of these times.
+        metrics: For every name, such as `test/loss`, the value at each of these times; NaN where it is not known.
         unit: What `times` count: `epoch` or `iteration`.
     """
 
@@ -78,8 +79,14 @@ class History:
         yield from ((time, self.at(place)) for place, time in enumerate(self.times.tolist()))
 
     def at(self, index: int) -> dict[str, float]:
-        """Return the metrics of one evaluation."""
-        return {name: float(values[index]) for name, values in self.metrics.items()}
+        """Return the metrics of one evaluation, without those that are not known of it."""
+        found = {name: float(values[index]) for name, values in self.metrics.items()}
+        return {name: value for name, value in found.items() if not isnan(value)}
+
+    def known(self, name: str) -> "History":
+        """Return the evaluations at which a metric is known; a diagnostic may look at a few of them only."""
+        there = ~np.isnan(self.metrics[name])
+        return self if there.all() else self._at(np.flatnonzero(there).tolist())
 
 
 NOTHING = History(np.empty(0, np.intp), {})
@@ -187,9 +194,10 @@ class HistoryBuilder:
         """Tell whether the start was recorded."""
         return self._start is not None
 
-    def begin(self, row: Row) -> None:
-        """Add the evaluation of all runs at time 0."""
-        self._start = np.array([row[name] for name in self._names], np.float64)
+    def begin(self, row: Row, runs: npt.NDArray[np.intp]) -> None:
+        """Add the evaluation at time 0 of some of the runs."""
+        self._start = np.full((len(self._names), self._metrics.shape[-1]), np.nan)
+        self._start[:, runs] = [row[name][runs] for name in self._names]
 
     def record(self, runs: npt.NDArray[np.intp], row: Row) -> None:
         """Add the next evaluation of the runs that are still training."""
@@ -216,7 +224,7 @@ class HistoryBuilder:
         """Return the evaluations of a run, all of them or those so far."""
         length = self._lengths.get(run, self._evaluations)
         times, values = self._times[:length], self._metrics[:, :length, run].copy()
-        if self._start is not None and np.isfinite(self._start[:, run]).all():
+        if self._start is not None and np.isfinite(self._start[0, run]):
             times, values = np.append(0, times), np.column_stack([self._start[:, run], values])
         return History(times, dict(zip(self._names, np.ascontiguousarray(values), strict=True)), self._unit)
 

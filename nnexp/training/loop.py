@@ -5,7 +5,7 @@ alone is a stack of one, and its numbers are the same bits in either. The step i
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import cast
 
@@ -18,13 +18,16 @@ from nnexp.core.state import Saved, Tree
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
 from nnexp.training.active_runs import ActiveRuns, Observer, unobserved
-from nnexp.training.batches import BatchBuffers, Examples, Rows, Sampler, count_of
+from nnexp.training.batches import BatchBuffers, Examples, Rows, Sampler, count_of, stream
+from nnexp.training.diagnostics import Sharpness
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
-from nnexp.training.layer_watch import LayerWatch
+from nnexp.training.pruning import Pruning
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.stacking import parts
 from nnexp.training.trainer import Round, Trainer
+from nnexp.training.view import View
+from nnexp.training.watch import Watch
 
 Pause = Callable[[int], bool]
 """Returns whether to pause, given the number of steps done."""
@@ -106,13 +109,19 @@ class Training:
         *,
         watch_layers: bool = False,
     ) -> None:
+        self._to_prune = None if trainer.pruning is None else (recipes, data, trainer, trainer.pruning)
         self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
+        if recipes[0].optimizer.unit is not None:
+            sharpness = Sharpness().look(View(self._stack, self._examples, data.task))
+            self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(dtype)
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
-        self._active = ActiveRuns(len(recipes), trainer, self._evaluator.names, observe)
         self._rounds = trainer.rounds(len(self._examples))
-        self._watch = LayerWatch(len(recipes), self._rounds if watch_layers else [], self._examples)
+        times = [this.time for this in self._rounds] if watch_layers else []
+        self._watch = Watch(self._stack, trainer, self._examples, data.task, times=times)
+        names = [*self._evaluator.names, *self._watch.names]
+        self._active = ActiveRuns(len(recipes), trainer, names, observe)
         self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
         self._together, self._longest = 2, max(this.steps for this in self._rounds)
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
@@ -127,7 +136,10 @@ class Training:
             every: It is called at least after every multiple of so many steps, and several times in a second.
         """
         if not self.steps and not self._active.begun:
-            self._active.begin(self._stack, self._evaluator.start(self._stack, self._examples))
+            if self._to_prune is not None:
+                self._prune(*self._to_prune)
+            row = self._evaluator.start(self._stack, self._examples)
+            self._active.begin(self._stack, row, self._watch.row(self._stack))
         while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]
             if time is not None and this.time > time:
@@ -141,6 +153,30 @@ class Training:
             self._number, self._under_way = self._number + 1, None
         self._active.end_all(self._stack)
         return False
+
+    def _prune(self, recipes: Sequence[Recipe], data: Data, trainer: Trainer, pruning: Pruning) -> None:
+        """Go through the trainings before this one, each with fewer weights, and begin with those that are left."""
+        trainer = replace(trainer, pruning=None, snapshots=(pruning.rewind,))
+        generators = [stream(recipe.seed, "pruning") for recipe in recipes]
+        start, mask, weights = self._stack.theta.copy(), np.ones_like(self._stack.theta), self._stack.prunable
+        for number in range(pruning.rounds):
+            trained = start
+            if pruning.by == "magnitude" or (pruning.rewind and number == 0):
+                earlier = Training(recipes, data, trainer, start.dtype)
+                earlier.begin_with(mask, start)
+                earlier.advance()
+                outcomes = list(earlier.outcomes().values())
+                trained = np.array([outcome.theta for outcome in outcomes])
+                if number == 0:
+                    start = np.array([one.snapshots.get(pruning.rewind, one.learned).theta for one in outcomes])
+            each = zip(mask, trained, generators, strict=True)
+            mask = np.array([pruning.pruned(left, theta, weights, generator) for left, theta, generator in each])
+        self._to_prune = None
+        self.begin_with(mask, start)
+
+    def begin_with(self, mask: Array, theta: Array) -> None:
+        """Begin with some of the parameters, those where the mask is 1; the others are and stay 0."""
+        self._stack.prune(mask, theta)
 
     def _begin(self, this: Round, *, pausing: bool) -> RoundUnderWay:
         """Return a round with its batches drawn."""
@@ -193,7 +229,8 @@ class Training:
         """Evaluate the stack after a round, and go on with the runs that neither diverged nor stopped."""
         losses, row = self._evaluator.evaluate(self._stack, trained.logits, trained.seen, fully=this.evaluated)
         self._stack.observe(row)
-        staying = self._active.after_round(this, self._stack, losses, row)
+        seen = self._watch.row(self._stack, diagnosed=this.diagnosed) if this.evaluated else {}
+        staying = self._active.after_round(this, self._stack, losses=losses, row=row, seen=seen)
         self._watch.end(this, self._stack, staying)
         self._keep(staying)
 

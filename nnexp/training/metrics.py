@@ -17,8 +17,8 @@ from nnexp.core.words import one_of
 from nnexp.data.dataset import Data
 from nnexp.nn.losses import Loss
 
-SHARE, MEAN = "share of examples", "mean over examples"
-"""The units of metrics from 0 to 1, and of losses."""
+SHARE, MEAN, DIAGNOSTIC = "share of examples", "mean over examples", "diagnostic"
+"""The units of metrics from 0 to 1, of losses, and of what is no metric but a diagnostic."""
 NUMBERS = ("regression",)
 
 
@@ -257,5 +257,5 @@ def lower_is_better(name: str) -> bool:
 
 def unit_of(name: str) -> str:
     """Return the unit of a metric such as `test/accuracy`."""
-    metric = METRICS.get(name.rpartition("/")[2])
-    return MEAN if metric is None else metric.unit
+    metric = name.rpartition("/")[2]
+    return METRICS[metric].unit if metric in METRICS else MEAN if metric == "loss" else DIAGNOSTIC

@@ -51,10 +51,13 @@ class ClassPredictions:
 
     def roc(self) -> tuple[Array, Array, float]:
         """Return the shares of class 0 and class 1 that are predicted as 1, at every threshold, and the area."""
-        from sklearn.metrics import auc, roc_curve
-
-        wrong, right, _ = roc_curve(self.labels, self.probabilities[:, 1])
-        return wrong, right, float(auc(wrong, right))
+        order = np.argsort(self.probabilities[:, 1], kind="stable")[::-1]
+        ones, scores = self.labels[order] == 1, self.probabilities[order, 1]
+        last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)  # of those with the same probability
+        right = np.cumsum(ones)[last]
+        wrong = 1 + last - right
+        wrong, right = (np.append(0, counts) / counts[-1] for counts in (1 + last - right, right))
+        return wrong, right, float(np.trapezoid(right, wrong))
 
     def class_scores(self) -> list[ClassScore]:
         """Return the scores of every class; a class that is never predicted has precision 0."""

@@ -30,8 +30,8 @@ class Curve:
     Attributes:
         times, values: The evaluations after the start, and the metric at each of them.
         start: The metric at time 0, before the first step; None if it was not evaluated there.
-        final: The index of the evaluation whose parameters the run leaves: -1, or the one that early stopping restored.
-        best: The index of the evaluation with the lowest selection loss.
+        final: The index of the evaluation whose parameters the run leaves; None if the metric is not known there.
+        best: The index of the evaluation with the lowest selection loss; None likewise.
         lower: Whether a lower value of the metric is better.
         level: The level to reach, for the reading that asks for it.
         length: How long the run was to train.
@@ -41,8 +41,8 @@ class Curve:
     times: Array
     values: Array
     start: float | None
-    final: int
-    best: int
+    final: int | None
+    best: int | None
     lower: bool
     level: float
     length: int
@@ -52,6 +52,10 @@ class Curve:
     def spans(self) -> Array:
         """Return the time that each evaluation stands for, which is that since the one before it."""
         return np.diff(self.times, prepend=0.0)
+
+
+def _at(curve: Curve, place: int | None) -> float | None:
+    return None if place is None else float(curve.values[place])
 
 
 def _sum(curve: Curve) -> float:
@@ -115,10 +119,10 @@ class Kind:
 
 
 READINGS = {
-    FINAL: Kind(lambda curve: float(curve.values[curve.final])),
+    FINAL: Kind(lambda curve: _at(curve, curve.final)),
     "end": Kind(lambda curve: float(curve.values[-1])),
     "start": Kind(lambda curve: curve.start, of_diverged=True),
-    "best": Kind(lambda curve: float(curve.values[curve.best])),
+    "best": Kind(lambda curve: _at(curve, curve.best)),
     "min": Kind(lambda curve: float(curve.values.min())),
     "max": Kind(lambda curve: float(curve.values.max())),
     "mean": Kind(_mean),
@@ -225,13 +229,20 @@ def all_readings(
 
 
 def _curve(history: History, metric: str, length: int, *, final: int, diverged: bool) -> Curve:
-    first, values = history.first, history.metrics[metric]
+    known = history.known(metric)
+    first, values = known.first, known.metrics[metric]
+
+    def place(index: int) -> int | None:
+        there = np.flatnonzero(known.times[first:] == history.times[index]).tolist()
+        return next(iter(there), None)
+
+    some = len(history) > history.first
     return Curve(
-        times=history.times[first:].astype(np.float64),
+        times=known.times[first:].astype(np.float64),
         values=values[first:],
         start=float(values[0]) if first else None,
-        final=final if final < 0 else final - first,
-        best=history.best() - first if len(history) > first else -1,
+        final=place(final) if some else None,
+        best=place(history.best()) if some else None,
         lower=lower_is_better(metric),
         level=nan,
         length=length,

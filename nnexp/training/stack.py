@@ -11,10 +11,9 @@ import numpy.typing as npt
 from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 from nnexp.nn.initializers import Initializer
-from nnexp.nn.layers import Layer
+from nnexp.nn.layers import Layer, learns
 from nnexp.nn.losses import Loss
-from nnexp.nn.network import Layout, Network, outputs, size
-from nnexp.nn.parametrization import learning_rate_factors, with_base_width
+from nnexp.nn.network import Layout, Network, layer_at, outputs, size
 from nnexp.optim.optimizers import Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule, Time
@@ -35,10 +34,7 @@ VIEWS = ("network", "_steps", "_repeated", "_several", "_one")
 
 @dataclass(frozen=True)
 class Recipe:
-    """The components and the seed of a run; the runs of a stack differ in the seed and in numbers of the components.
-
-    `base_width` belongs to the maximal update parametrization; None stands for the standard one.
-    """
+    """The components and the seed of a run; the runs of a stack differ in the seed and in numbers of the components."""
 
     layers: tuple[Layer, ...]
     initializer: Initializer
@@ -47,7 +43,6 @@ class Recipe:
     schedule: Schedule
     seed: int
     regularization: Regularization = field(default_factory=Regularization)
-    base_width: int | None = None
 
 
 def initial_thetas(layout: Layout, initializers: Sequence[Initializer], seeds: Sequence[int]) -> Array:
@@ -86,15 +81,16 @@ class Stack(StackArrays):
 
     def __init__(self, recipes: Sequence[Recipe], fan_in: int, dtype: npt.DTypeLike) -> None:
         first = recipes[0]
-        layout = Layout.of(first.layers, fan_in)
-        self.layout = layout if first.base_width is None else with_base_width(layout, first.base_width)
+        self.layout = Layout.of(first.layers, fan_in)
         self.layers = [stacked(layers, 2, dtype) for layers in positions(parts(recipes, "layers"))]
         self.loss = stacked(parts(recipes, "loss"), 2, dtype)
         self.optimizer = stacked(parts(recipes, "optimizer"), 1, dtype)
         self.regularization = stacked(parts(recipes, "regularization"), 1, dtype)
         self.schedule = stacked(parts(recipes, "schedule"), 1, np.float64)
         seeds = parts(recipes, "seed")
-        self.theta = initial_thetas(self.layout, parts(recipes, "initializer"), seeds).astype(dtype, copy=False)
+        theta = initial_thetas(self.layout, parts(recipes, "initializer"), seeds)
+        self.layout.scale(theta, self.layers)
+        self.theta = theta.astype(dtype, copy=False)
         self.statistics = self.layout.initial_statistics(self.theta)
         self.optimizer_state = self.optimizer.init(self.theta)
         self.schedule_state = self.schedule.init(len(recipes))
@@ -104,13 +100,29 @@ class Stack(StackArrays):
         self._dropout = RunStreams(seeds, "dropout")
         self.penalised = np.ones(self.theta.shape[1], dtype)
         for slot in self.layout.parameters:
-            if slot.start != "weight" and not first.regularization.biases:
+            kept = slot.start != "weight" and not first.regularization.biases
+            if kept or not learns(layer_at(first.layers, slot.path)):
                 self.penalised[slot.begin : slot.end] = 0
-        self.factors = None
-        if first.base_width is not None:
-            factors = learning_rate_factors(self.layout, first.base_width, adaptive=first.optimizer.adaptive)
-            self.factors = factors.astype(dtype) if (factors != 1).any() else None
+        self.learning_rate_unit: Array | float = 1.0
+        rates = self.layout.learning_rates(self.layers, self.theta)
+        self.factors = rates if (rates != 1).any() else None
+        self.mask: Array | None = None
         self._bind()
+
+    def prune(self, mask: Array, theta: Array) -> None:
+        """Start from some of the parameters, those where a mask of their shape is 1; the others are and stay 0."""
+        self.mask = mask
+        np.multiply(theta, mask, out=self.theta)
+        self.statistics = self.layout.initial_statistics(self.theta)
+        self._bind()
+
+    @property
+    def prunable(self) -> npt.NDArray[np.bool_]:
+        """Return which parameters are weights that learn, shape (parameters,)."""
+        weights = np.zeros(self.theta.shape[1], bool)
+        for slot in self.layout.parameters:
+            weights[slot.begin : slot.end] = slot.start == "weight" and learns(layer_at(self.layers, slot.path))
+        return weights
 
     def _bind(self) -> None:
         """Make the objects that hold views of theta, and forget the tapes recorded with the old one."""
@@ -157,7 +169,7 @@ class Stack(StackArrays):
         """Set the learning rates of the next steps; with a schedule per step, it is called before each of them."""
         self._time = time
         factor = self.schedule.factor(time, self.schedule_state)
-        self.learning_rate[:] = np.multiply(self.optimizer.learning_rate, factor)
+        self.learning_rate[:] = np.multiply(self.optimizer.learning_rate, factor) * self.learning_rate_unit
 
     def step(self, batch: Examples) -> Array:
         """Make a step with a batch, see `descend`; return the logits from before the step.
@@ -239,6 +251,7 @@ class Stack(StackArrays):
             "optimizer": self.optimizer_state,
             "schedule": self.schedule_state,
             "dropout": self._dropout.state(),
+            "mask": self.mask,
         }
 
     def restore(self, saved: Saved) -> None:
@@ -249,6 +262,8 @@ class Stack(StackArrays):
         saved.fill_all("optimizer", self.optimizer_state)
         saved.fill_all("schedule", self.schedule_state)
         self._dropout.restore(saved.part("dropout"))
+        if saved.has("mask"):
+            self.mask = saved.like("mask", self.theta)
 
     def __len__(self) -> int:
         """Return the number of runs."""
@@ -257,10 +272,14 @@ class Stack(StackArrays):
     def keep(self, runs: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs; their numbers stay the same."""
         self.theta, self.statistics = self.theta[runs], self.statistics[runs]
+        self.mask = None if self.mask is None else self.mask[runs]
+        self.factors = None if self.factors is None else self.factors[runs]
         self.optimizer_state = {name: array[runs] for name, array in self.optimizer_state.items()}
         self.schedule_state = {name: array[runs] for name, array in self.schedule_state.items()}
         self.layers = [taken(layer, runs) for layer in self.layers]
         self.loss, self.optimizer = taken(self.loss, runs), taken(self.optimizer, runs)
         self.regularization, self.schedule = taken(self.regularization, runs), taken(self.schedule, runs)
+        if isinstance(self.learning_rate_unit, np.ndarray):
+            self.learning_rate_unit = self.learning_rate_unit[runs]
         self._dropout.keep(runs)
         self._bind()

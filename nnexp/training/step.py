@@ -24,9 +24,8 @@ class ThetaBlock:
         theta, gradient: Shape (runs, parameters of this part).
         state: The arrays of the optimizer, of the same shape.
         learning_rate: Shape (runs, 1).
-        factors: A factor on the learning rate of each parameter, shape (parameters of this part,); None where all are
-            1.
-        penalised: 1 where a parameter is penalised, else 0, of the same shape as `factors`.
+        factors: A factor on the learning rate of each parameter, of the same shape; None where all are 1.
+        penalised: 1 where a parameter is penalised, else 0, shape (parameters of this part,).
     """
 
     theta: Array
@@ -41,7 +40,10 @@ class ThetaBlock:
 
 @dataclass(frozen=True, kw_only=True)
 class BoundStep:
-    """The arrays and components of a step; `network.backward` writes into `gradient`, `blocks` are views of parts."""
+    """The arrays and components of a step; `network.backward` writes into `gradient`, `blocks` are views of parts.
+
+    `mask` is 0 where a parameter was pruned; None where none was.
+    """
 
     network: Network
     loss: Loss
@@ -49,6 +51,7 @@ class BoundStep:
     theta: Array
     gradient: Array
     penalised: Array
+    mask: Array | None
     regularization: Regularization
     blocks: Sequence[ThetaBlock]
     number: Array  # of steps, this one included
@@ -62,6 +65,8 @@ def descend(step: BoundStep) -> Array:
     """
     z = step.network.forward(step.batch.rows(), training=True)
     step.network.backward(mean_loss_gradient(step.loss, z, step.batch))
+    if step.mask is not None:
+        np.multiply(step.gradient, step.mask, out=step.gradient)
     step.regularization.add_penalty_and_clip(step.gradient, step.theta, step.penalised)
     for block in step.blocks:
         direction = block.optimizer.update(block.gradient, block.state, step.number)

@@ -74,16 +74,20 @@ class Recorded(np.ndarray[tuple[int, ...], np.dtype[np.generic]]):
 
     def __array_ufunc__(
         self, ufunc: np.ufunc, method: str, *inputs: object, out: Sequence[object] = (), **options: object
-    ) -> "Recorded":
-        """Call a universal function, and record it."""
+    ) -> object:
+        """Call a universal function, and record it; arrays of other kinds, such as dual numbers, come first."""
+        if any(hasattr(one, "__array_ufunc__") and not isinstance(one, np.ndarray) for one in inputs):
+            return NotImplemented
         return self.tape.call(ufunc, method, inputs, out=out, options=options)
 
     def __array_function__(
-        self, function: Callable[..., object], types: object, arguments: Iterable[object], options: CallOptions
+        self, function: Callable[..., object], types: Iterable[type], arguments: Iterable[object], options: CallOptions
     ) -> object:
         """Call another function of NumPy, and record it if that is possible."""
+        if not all(issubclass(kind, np.ndarray) for kind in types):
+            return NotImplemented
         if function in PASSED_ON:
-            return super().__array_function__(function, types, arguments, options)  # type: ignore[arg-type]
+            return super().__array_function__(function, types, arguments, options)
         if function not in self.tape.functions:
             raise UnrecordableError(f"np.{function.__name__}")
         return self.tape.functions[function](*arguments, **options)

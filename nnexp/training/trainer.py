@@ -12,8 +12,10 @@ import numpy.typing as npt
 from nnexp.core.component import Component, Count, InvalidFieldError, NonNegative, Number, Positive, added
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Schedule
+from nnexp.training.diagnostic import Diagnostic
 from nnexp.training.history import Row, Unit
 from nnexp.training.metrics import MetricName
+from nnexp.training.pruning import Pruning
 
 LOGARITHMIC = re.compile("log:([2-9]|[1-9][0-9]+)", re.ASCII)
 """What `evaluate_at` looks like, and snapshots may."""
@@ -32,6 +34,7 @@ class Round:
         steps, steps_by_then: The number of steps in it, and from the start to its end.
         evaluated: Whether metrics are computed at its end.
         snapshot: Whether the parameters are kept at its end.
+        diagnosed: Whether the diagnostics look at its end, too.
     """
 
     time: int
@@ -39,6 +42,7 @@ class Round:
     steps_by_then: int
     evaluated: bool
     snapshot: bool
+    diagnosed: bool
 
 
 @dataclass(frozen=True)
@@ -96,9 +100,12 @@ class Trainer(Component):
     evaluate_every: Count = 1
     evaluate_at: str | None = added(default=None)
     metrics: tuple[MetricName, ...] | None = None
+    diagnostics: tuple[Diagnostic, ...] = added(default=())
+    diagnose_every: Count | None = added(default=None)
     snapshots: tuple[Moment, ...] | str = ()
     early_stopping: EarlyStopping | None = None
-    stop: Stop | None = added(default=None)  # noqa: RUF009 - it returns a field
+    stop: Stop | None = added(default=None)
+    pruning: Pruning | None = added(default=None)
     checkpoint_every: Count | None = None
     report_every: Count | None = None
     max_seconds: Positive | None = None
@@ -111,6 +118,8 @@ class Trainer(Component):
             raise InvalidFieldError("snapshots", self.snapshots, "a list of times, or as log:40, a number of them")
         if self.evaluate_at is not None and LOGARITHMIC.fullmatch(self.evaluate_at) is None:
             raise InvalidFieldError("evaluate_at", self.evaluate_at, "as log:200, a number of times from 2 on, or null")
+        if self.pruning is not None and self.pruning.rewind > self.length:
+            raise InvalidFieldError("pruning.rewind", self.pruning.rewind, f"at most {self.length}, the {self.unit}s")
         if self.evaluate_at is not None and self.evaluate_every != 1:
             raise InvalidFieldError("evaluate_every", self.evaluate_every, f"1 beside evaluate_at={self.evaluate_at}")
 
@@ -137,12 +146,16 @@ class Trainer(Component):
         return replace(self, epochs=length) if self.iterations is None else replace(self, iterations=length)
 
     def evaluations(self) -> list[int]:
-        """Return the times of evaluations after the start: regular or log-spaced ones, snapshots, first and last."""
+        """Return the times of evaluations after the start.
+
+        They are regular or log-spaced, those of snapshots and of looks of the diagnostics, the first and the last.
+        """
         snapshots = [time for time in self.moments if 0 < time <= self.length]
         regular: Iterable[int] = range(self.evaluate_every, self.length, self.evaluate_every)
         if self.evaluate_at is not None:
             regular = self._evenly(self.evaluate_at)
-        return sorted({1, *regular, *snapshots, self.length})
+        looks = range(self.diagnose_every, self.length, self.diagnose_every) if self.diagnose_every else ()
+        return sorted({1, *regular, *looks, *snapshots, self.length})
 
     @property
     def moments(self) -> Sequence[int]:
@@ -180,10 +193,28 @@ class Trainer(Component):
         if self.iterations is not None:
             begins = [0, *evaluations]
             pairs = zip(begins, evaluations, strict=False)
-            return [Round(time, time - begin, time, evaluated=True, snapshot=time in moments) for begin, time in pairs]
+            return [
+                Round(
+                    time,
+                    time - begin,
+                    time,
+                    evaluated=True,
+                    snapshot=time in moments,
+                    diagnosed=time % (self.diagnose_every or 1) == 0,
+                )
+                for begin, time in pairs
+            ]
         steps = self.steps(1, examples)
         chosen = frozenset(evaluations)
         epochs = range(1, self.epochs + 1)
         return [
-            Round(epoch, steps, epoch * steps, evaluated=epoch in chosen, snapshot=epoch in moments) for epoch in epochs
+            Round(
+                epoch,
+                steps,
+                epoch * steps,
+                evaluated=epoch in chosen,
+                snapshot=epoch in moments,
+                diagnosed=epoch in chosen and epoch % (self.diagnose_every or 1) == 0,
+            )
+            for epoch in epochs
         ]

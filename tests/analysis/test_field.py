@@ -1,6 +1,7 @@
 """Fields, their borders and pictures, and the next window of one."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -141,3 +142,23 @@ def test_a_map_of_long_lists_has_a_picture_too(tmp_path: Path) -> None:
     results = results_of(jobs, [(summary(1.0 + place), falling(2, 1, 1)) for place in range(len(jobs))])
     names = save_figures(sweep_figures(results), tmp_path / "figures")
     assert {"map_learning_rate_scale", "map_learning_rate_scale_pixels"} <= {*names}
+
+
+def test_a_table_has_the_same_field(nnexp: CommandLine) -> None:
+    """Of all its rows, also where a report looks at some of its runs only."""
+    figure = "sweep.figures=[{image: {x: initializer.scale, y: optimizer.learning_rate}}]"
+    for record in ("runs", "table"):
+        result = nnexp("-m", *FIELD, figure, f"sweep.record={record}", f"output_dir={record}")
+        assert (result.returncode, result.stderr) == (0, "")
+    (runs,), (table,) = ((nnexp.folder / record / "sweeps").iterdir() for record in ("runs", "table"))
+    one, other = recorded(runs), recorded(table)
+    assert other.table is not None
+    assert not any("rate" in name or "scale" in name for name in other.table.names[3:]), "an axis is no reading"
+    few = replace(other, runs=other.runs[::5])
+    of_runs, of_table = field_of(one), field_of(few)
+    assert of_runs is not None
+    assert of_table is not None
+    assert of_table.x.numbers == of_runs.x.numbers
+    np.testing.assert_array_equal(of_table.values, of_runs.values)
+    (name,) = (path.name for path in (table / "figures").iterdir() if path.name.endswith("_pixels.png"))
+    assert (table / "figures" / name).read_bytes() == (runs / "figures" / name).read_bytes()

@@ -129,7 +129,7 @@ def test_a_large_grid_is_an_image() -> None:
     values = np.geomspace(0.01, 10, 20).tolist()
     jobs = grid(a=values, b=values)
     results = computed(jobs, lambda job: None if float(job["a"]) > 9 else float(job["a"]) + float(job["b"]))
-    (figure,) = drawn(results, Image(x="a", y="b", levels=(1.0,), colours="magma"))
+    figure, _ = drawn(results, Image(x="a", y="b", levels=(1.0,), colours="magma"))
     cells = np.ma.filled(np.ma.asarray(figure.axes[0].images[0].get_array()).astype(np.float64), np.nan)
     expected = np.add.outer(values, values)
     np.testing.assert_allclose(cells[:, :-1], expected[:, :-1])

@@ -12,7 +12,7 @@ from nnexp.commands.export import main
 from nnexp.storage.saved_model import predictor
 
 QUICK = ["trainer.epochs=3", "tracking=none", "verbose=false", "figures=false", "optimizer.learning_rate=0.05"]
-EVERY_ACTIVATION = "sigmoid,tanh,identity,relu,leaky_relu,elu,selu,softplus,silu"
+EVERY_ACTIVATION = "sigmoid,tanh,identity,relu,leaky_relu,elu,selu,softplus,silu,square,power,sine,erf"
 LAYERS = (
     "architecture.hidden=[{dense: {units: 8, bias: false}},layer_norm,{activate: {activation: relu}},"
     "{residual: {layers: [{dense: {units: 8}},batch_norm,{activate: {activation: tanh}},{dropout: {rate: 0.3}}]}}]"

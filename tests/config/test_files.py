@@ -25,11 +25,12 @@ SHORT = ["trainer.epochs=2", "tracking=none", "verbose=false"]
 PLAIN = [*SHORT, "figures=false"]
 
 HEART = Path(csv.__file__).with_name("tables") / "heart.csv"
+FINISHED = Path(__file__).parent.parent / "written_by_0_1" / "finished"
 CLASSES, NUMBERS = ["loss=sparse_categorical_cross_entropy"], ["loss=mean_squared_error"]
 EMBEDDING = ["architecture.outputs=2", "dataset.count=50"]
 NEEDS = {
-    **{f"dataset={name}": CLASSES for name in ("digits", "iris", "wine", "spiral", "mnist1d")},
-    **{f"dataset={name}": NUMBERS for name in ("sine", "diabetes", "noise")},
+    **{f"dataset={name}": CLASSES for name in ("digits", "iris", "wine", "spiral", "mnist1d", "modular")},
+    **{f"dataset={name}": NUMBERS for name in ("sine", "diabetes", "teacher", "polynomial", "noise")},
     "dataset=csv": [f"dataset.path={HEART}", "dataset.missing=median"],
     "dataset=pairs": ["loss=contrastive", *EMBEDDING],
     "dataset=triplets": ["loss=triplet", *EMBEDDING],
@@ -37,6 +38,13 @@ NEEDS = {
     "loss=contrastive": ["dataset=pairs", *EMBEDDING],
     "loss=triplet": ["dataset=triplets", *EMBEDDING],
     "architecture=layers": ["trainer.batch_size=32"],
+    "initializer=from_run": [
+        "dataset=iris",
+        *CLASSES,
+        "architecture.hidden=[4]",
+        "architecture.dropout=0.1",
+        f"initializer.run={FINISHED}",
+    ],
 }
 """What an option needs beside it."""
 
@@ -62,6 +70,11 @@ def use(option: Path) -> list[str]:
         return ["architecture=layers", f"architecture.hidden=[dense,{option.stem}]"]
     if option.parent.name == "figure":
         return [f"sweep.figures=[{option.stem}]"]
+    if option.parent.name == "diagnostic":
+        return [
+            f"trainer.diagnostics=[{option.stem}]",
+            *(["architecture.activation=relu"] * (option.stem == "dead_units")),
+        ]
     return [override(option), *NEEDS.get(override(option), [])]
 
 
@@ -73,6 +86,8 @@ def of_option(option: Path) -> object:
             (figure,) = sweep_options(compose("config", use(option))).figures or ()
         return figure
     experiment = compose_experiment(use(option))
+    if option.parent.name == "diagnostic":
+        return experiment.trainer.diagnostics[0]
     if option.parent.name == "layer":
         assert isinstance(experiment.architecture, Layers)
         return experiment.architecture.hidden[1]
@@ -104,7 +119,7 @@ def test_every_option_says_the_defaults_of_its_class(option: Path) -> None:
 
 
 VARIANTS = ("glorot", "he_", "lecun", "adamw")
-DIFFERENT = {"sgd", "momentum", "nesterov", "residual", "activate"}
+DIFFERENT = {"sgd", "momentum", "nesterov", "residual", "activate", "from_run"}
 DIFFERENT |= {path.stem for path in OPTIONS if path.stem.startswith(VARIANTS)}
 """Options that are variants of a class, and those whose learning rate suits the default run."""
 

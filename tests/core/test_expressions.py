@@ -120,3 +120,13 @@ def test_columns_of_a_sweep_may_be_arithmetic_in_a_file_and_on_the_command_line(
     )
     assert found == sorted((w, s, p) for w in (8, 16) for s in ((w + 0.5) / 64, 0.25) for p in (0, 0.003))
     assert all(one["optimizer"]["learning_rate"] == 0.2 / one["architecture"]["width"] for one in configs)
+
+
+def test_a_formula_follows_a_number_that_varies(nnexp: CommandLine) -> None:
+    """Its value is that of each run, also of numbers that differ within a stack."""
+    rates = "optimizer.learning_rate=0.1,0.2,0.4"
+    result = nnexp("-m", rates, "initializer.scale=2*optimizer.learning_rate", "trainer.epochs=1", "tracking=none")
+    assert (result.returncode, result.stderr) == (0, "")
+    configs = [yaml.safe_load(path.read_text()) for path in nnexp.folder.rglob("runs/*/config.yaml")]
+    found = {one["optimizer"]["learning_rate"]: one["initializer"]["scale"] for one in configs}
+    assert found == {rate: 2 * rate for rate in (0.1, 0.2, 0.4)}

@@ -24,6 +24,7 @@ from nnexp.data.mnist1d import MNIST1D
 from nnexp.data.noise import Noise
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
+from nnexp.data.synthetic import Modular, Polynomial, RandomLabels, Teacher
 from tests.conftest import CommandLine, needs
 
 CLASSIFICATIONS: list[TableDataset] = [
@@ -38,8 +39,17 @@ CLASSIFICATIONS: list[TableDataset] = [
     Spiral(),
     MNIST1D(examples=400),
     Heart(),
+    Modular(stratify=True, standardize=True),
+    RandomLabels(),
 ]
-REGRESSIONS: list[TableDataset] = [Diabetes(), Sine(), Sine(noise=0.1), Noise(standardize=True)]
+REGRESSIONS: list[TableDataset] = [
+    Diabetes(),
+    Sine(),
+    Sine(noise=0.1),
+    Teacher(standardize=True),
+    Polynomial(noise=0.1),
+    Noise(standardize=True),
+]
 """Every table, by kind; a new one adds an entry."""
 
 
@@ -401,14 +411,19 @@ def test_the_split_of_reference_r0() -> None:
     assert round(100 * np.bincount(data.test.targets.astype(int)).max() / 61, 2) == 52.46
 
 
-def test_a_table_of_many_chunks_is_scaled_as_a_whole() -> None:
-    x = 100 + np.random.default_rng(0).standard_normal((2 * ROWS_AT_A_TIME + 5, 2))
-    scaling = fit_scaling(x)
-    np.testing.assert_allclose(scaling.offset, x.mean(axis=0))
-    np.testing.assert_allclose(scaling.factor, x.std(axis=0))
+@pytest.mark.parametrize("kind", [float, np.float32, int])
+@pytest.mark.parametrize("columns", [1, 3])
+def test_a_table_of_many_chunks_is_scaled_as_a_whole(kind: type, columns: int) -> None:
+    x: Array = (100 + 9 * np.random.default_rng(0).standard_normal((2 * ROWS_AT_A_TIME + 5, columns))).astype(kind)
+    x[:, 2:] = 0.1
+    scaling, theirs = fit_scaling(x), StandardScaler()
+    for begin in range(0, len(x), ROWS_AT_A_TIME):
+        theirs.partial_fit(x[begin : begin + ROWS_AT_A_TIME])
+    np.testing.assert_array_equal(scaling.offset, theirs.mean_)
+    np.testing.assert_array_equal(scaling.factor, theirs.scale_)
+    np.testing.assert_allclose(scaling.offset, x.mean(axis=0, dtype=float))
     expected = (x - scaling.offset) / scaling.factor
-    scaling.apply(x)
-    np.testing.assert_array_equal(x, expected)
+    np.testing.assert_array_equal(scaling.apply(x), expected.astype(kind if kind is np.float32 else float))
 
 
 def one_of_a_class() -> Table:

@@ -9,13 +9,17 @@ from nnexp.nn.activations import (
     GELU,
     SELU,
     Activation,
+    Erf,
     Identity,
     LeakyReLU,
+    Power,
     ReLU,
     Sigmoid,
     SiLU,
+    Sine,
     Softmax,
     Softplus,
+    Square,
     Tanh,
 )
 from tests.gradients import TOLERANCE, relative_error
@@ -33,9 +37,15 @@ TORCH: list[tuple[Activation, str, dict[str, object]]] = [
     (GELU("tanh"), "GELU", {"approximate": "tanh"}),
     (SiLU(), "SiLU", {}),
     (Softmax(), "Softmax", {"dim": -1}),
+    (Square(), "square", {}),
+    (Power(3), "pow", {"exponent": 3}),
+    (Power(1), "pow", {"exponent": 1}),
+    (Sine(), "sin", {}),
+    (Erf(), "erf", {}),
 ]
 """Every activation with its counterpart in PyTorch; a new one adds a row."""
 ACTIVATIONS = [activation for activation, _, _ in TORCH]
+ACTIVATIONS.append(Sine(2.5))
 by_name = pytest.mark.parametrize("activation", ACTIVATIONS, ids=repr)
 
 VALUES = [
@@ -48,6 +58,9 @@ VALUES = [
     (ELU(), -np.log(2), -0.5),
     (Softplus(), 0.0, np.log(2)),
     (SiLU(), np.log(3), 0.75 * np.log(3)),
+    (Square(), -3.0, 9.0),
+    (Power(3), -2.0, -8.0),
+    (Sine(30.0), np.pi / 180, 0.5),
 ]
 AT_KINKS = [(ReLU(), 0.0), (LeakyReLU(0.1), 0.1), (ELU(0.5), 0.5), (SELU(), SELU.SCALE * SELU.ALPHA)]
 """The derivative at 0, which is the one from the left."""
@@ -74,7 +87,8 @@ def test_parity_with_pytorch(activation: Activation, name: str, settings: dict[s
     z = np.concatenate([np.linspace(-20, 20, 81), np.random.default_rng(1).standard_normal(19)]).reshape(10, 10)
     weight = np.random.default_rng(2).standard_normal(z.shape)
     theirs = torch.tensor(z, requires_grad=True)
-    value = getattr(torch.nn, name)(**settings)(theirs)
+    module = getattr(torch.nn, name, None)  # or a function
+    value = getattr(torch, name)(theirs, **settings) if module is None else module(**settings)(theirs)
     (value * torch.tensor(weight)).sum().backward()
     ours = forward(activation, z)
     # Values: relative to the inputs where the function itself is a difference of almost equal numbers.

@@ -119,7 +119,8 @@ def test_architectures_have_their_layers(
 
 
 def test_biases_start_at_zero_unless_they_are_given_a_start() -> None:
-    layout = Layout.of(MLP(hidden=(3,), normalization="batch").layers(2, 1), 2)
+    layers = MLP(hidden=(3,), normalization="batch").layers(2, 1)
+    layout = Layout.of(layers, 2)
     theta = layout.initial_theta(Normal(bias=Constant(value=0.5)), np.random.default_rng(0))
     starts = {slot.title: theta[slot.begin : slot.end] for slot in layout.parameters}
     assert set(starts["0.bias"]) == {0.5}

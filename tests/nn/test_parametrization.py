@@ -12,7 +12,7 @@ from nnexp.nn.initializers import VarianceScaling
 from nnexp.nn.layers import Scale
 from nnexp.nn.losses import SparseCategoricalCrossEntropy
 from nnexp.nn.network import Layout
-from nnexp.nn.parametrization import learning_rate_factors, with_base_width
+from nnexp.nn.parametrization import maximal_update
 from nnexp.optim.optimizers import SGD, Adam, Optimizer
 from nnexp.optim.schedules import Constant, Time
 from nnexp.training.batches import Examples
@@ -35,8 +35,10 @@ def recipe(width: int, optimizer: Optimizer, base_width: int | None) -> Recipe:
     )
     initializer = VarianceScaling(gain=2.0)
     layers = architecture.layers(FEATURES, CLASSES)
+    if base_width is not None:
+        layers = maximal_update(layers, base_width, adaptive=optimizer.adaptive)
     loss = SparseCategoricalCrossEntropy()
-    return Recipe(layers, initializer, loss, optimizer, Constant(), 0, base_width=base_width)
+    return Recipe(layers, initializer, loss, optimizer, Constant(), 0)
 
 
 @pytest.mark.parametrize("optimizer", [SGD(0.1), Adam(0.01)])
@@ -51,9 +53,9 @@ def test_at_the_base_width_it_is_the_standard_one(optimizer: Optimizer) -> None:
 def test_learning_rates_of_table_8(
     *, adaptive: bool, inputs: float, hidden: float, outputs: float, bias: float
 ) -> None:
-    layers = recipe(4 * BASE, SGD(), BASE).layers
+    layers = recipe(4 * BASE, Adam() if adaptive else SGD(), BASE).layers
     layout = Layout.of(layers, FEATURES)
-    factors = learning_rate_factors(layout, BASE, adaptive=adaptive)
+    (factors,) = layout.learning_rates(layers, np.empty((1, layout.parameters[-1].end)))
     by_title = {slot.title: set(factors[slot.begin : slot.end]) for slot in layout.parameters}
     assert by_title == {
         "0.weight": {inputs},
@@ -67,8 +69,10 @@ def test_learning_rates_of_table_8(
 
 
 def test_initial_variances_of_table_8() -> None:
-    layout = with_base_width(Layout.of(recipe(8 * BASE, SGD(), BASE).layers, FEATURES), BASE)
+    layers = recipe(8 * BASE, SGD(), BASE).layers
+    layout = Layout.of(layers, FEATURES)
     theta = layout.initial_theta(VarianceScaling(), np.random.default_rng(0))
+    layout.scale(theta[None], layers)
     variances = {slot.title: theta[slot.begin : slot.end].var() for slot in layout.parameters}
     np.testing.assert_allclose(variances["0.weight"], 1 / FEATURES, rtol=0.1)
     np.testing.assert_allclose(variances["2.weight"], 1 / (8 * BASE), rtol=0.1)

@@ -65,7 +65,7 @@ GRIDS: list[tuple[list[Job], int]] = [
             ["initializer.bias.scale=1", "initializer.bias.scale=2"],
             SEEDS,
         ),
-        6,
+        2,
     ),
     (grid(["question='why ${seed}'"], SEEDS), 3),
     (grid(RATES, ["++optimizer.learning_rate=4", "seed=3"]), 5),

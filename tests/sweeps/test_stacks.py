@@ -189,10 +189,12 @@ def test_numbers_of_every_part_may_differ(one: tuple[str, ...], other: tuple[str
     assert stack_key(ready(*one)) == stack_key(ready(*other))
 
 
-def test_the_layers_of_one_maximal_update_are_not_those_of_another() -> None:
-    wide = ("architecture.parametrization=maximal_update", "initializer=he_normal")
-    one, other = (ready(*wide, f"architecture.base_width={width}") for width in (16, 32))
-    assert stack_key(one) != stack_key(other)
+def test_numbers_of_layers_may_differ_and_what_is_frozen_may_not() -> None:
+    wide = ("architecture.parametrization=maximal_update", "initializer=he_normal", "architecture.hidden=[16,16]")
+    one, other = (ready(*wide, f"architecture.base_width={width}") for width in (8, 32))
+    assert stack_key(one) == stack_key(other)
+    rates, frozen = (ready(f"architecture.{words}") for words in ("learning_rates=[1,2]", "frozen=[0]"))
+    assert stack_key(rates) == stack_key(ready()) != stack_key(frozen)
 
 
 def test_memory_is_counted_by_hand() -> None:

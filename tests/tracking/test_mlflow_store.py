@@ -1,9 +1,12 @@
 """The default store where users have changed something: the place of its folder, and what MLflow's page deletes."""
 
+import re
 import shutil
+import sqlite3
 import ssl
 import subprocess
 from collections.abc import Callable
+from contextlib import closing
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 from threading import Thread
@@ -15,8 +18,10 @@ from mlflow.entities import Run, ViewType
 from nnexp.core.errors import UserError
 from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import TRACKED
-from nnexp.tracking.mlflow_store import check_store, restore
+from nnexp.tracking import mlflow_store
+from nnexp.tracking.mlflow_store import DATABASE, TABLES, check_store, open_store, restore
 from tests.conftest import CommandLine, Finished
+from tests.programs.mlflow_tables import tables_of_mlflow
 from tests.tracking.server import serving
 
 SMALL = ("trainer.epochs=2", "figures=false", "verbose=false")
@@ -161,3 +166,27 @@ def test_a_certificate_is_trusted_as_mlflow_trusts_it(tmp_path: Path, monkeypatc
                 variables.setenv(f"MLFLOW_TRACKING_{name}", text)
                 check_store(uri)
         server.shutdown()
+
+
+def tables_in(database: Path) -> list[tuple[str, list[str]]]:
+    """Return what a database is made of, and its version; MLflow does not always write constraints in one order."""
+    with closing(sqlite3.connect(database)) as connection:
+        (version,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        made = connection.execute("SELECT name, coalesce(sql, '') FROM sqlite_master")
+        return sorted([(version, []), *((name, sorted(re.split(r",?\s*\n\s*", sql))) for name, sql in made)])
+
+
+def test_the_tables_of_a_new_database_are_those_of_mlflow(tmp_path: Path) -> None:
+    """If not, `python -m tests.programs.mlflow_tables` makes them anew."""
+    tables_of_mlflow(tmp_path)
+    open_store(f"sqlite:///{tmp_path / DATABASE}")
+    assert tables_in(tmp_path / DATABASE) == tables_in(tmp_path / "new.db")
+
+
+def test_another_version_of_mlflow_makes_its_own_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = tmp_path / "old.sql"
+    old.write_text(re.sub(r"(alembic_version. VALUES\()'\w+'", r"\1'of 2021'", TABLES.read_text(encoding="utf-8")))
+    monkeypatch.setattr(mlflow_store, "TABLES", old)
+    open_store(f"sqlite:///{tmp_path / DATABASE}")
+    tables_of_mlflow(tmp_path)
+    assert tables_in(tmp_path / DATABASE) == tables_in(tmp_path / "new.db")

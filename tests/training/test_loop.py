@@ -17,6 +17,7 @@ from nnexp.nn.architectures import MLP
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import BinaryCrossEntropy, SparseCategoricalCrossEntropy
 from nnexp.nn.network import Layout
+from nnexp.nn.parametrization import maximal_update
 from nnexp.optim.optimizers import SGD, Adam
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Constant, Plateau, Schedule
@@ -192,6 +193,12 @@ def varied(component: C, factors: Sequence[float]) -> list[C]:
     ]
 
 
+def same_layers(architectures: Sequence[MLP]) -> list[MLP]:
+    """Return architectures of which all scale their outputs, or none, which is another layer."""
+    none = any(one.output_scale == 1 for one in architectures)
+    return [replace(one, output_scale=1.0) if none else one for one in architectures]
+
+
 @st.composite
 def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
     """Draw runs of one shape that differ in the numbers of all their components and in seeds, one of them hopeless."""
@@ -230,20 +237,27 @@ def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
         evaluate_every=draw(st.integers(1, 3)),
         early_stopping=draw(st.sampled_from([None, EarlyStopping(patience=1)])),
     )
-    base_width = 8 if architecture.parametrization == "maximal_update" else None
+    numbers = draw(st.sampled_from([None, 0.5, 2.0]))
+    if numbers is not None:
+        each = tuple(numbers**place for place in range(len(architecture.hidden) + 1))
+        architecture = replace(architecture, learning_rates=each, scales=each)
+    if architecture.hidden:
+        architecture = replace(architecture, frozen=draw(st.sampled_from([(), (0,), (-1,)])))
+    adaptive = draw(st.booleans())
     recipes = [
         Recipe(
-            own.layers(features, loss.outputs(task)),
+            maximal_update(own.layers(features, loss.outputs(task)), 8, adaptive=adaptive)
+            if architecture.parametrization == "maximal_update"
+            else own.layers(features, loss.outputs(task)),
             start,
             own_loss,
             optimizer,
             schedule,
             seed,
             regularized,
-            base_width,
         )
         for own, start, own_loss, optimizer, schedule, seed, regularized in zip(
-            varied(architecture, factors),
+            same_layers(varied(architecture, factors)),
             varied(draw(st.sampled_from(INITIALIZER)), factors),
             varied(loss, factors),
             varied(draw(st.sampled_from(OPTIMIZER)), factors),

@@ -15,6 +15,8 @@ from nnexp.training.compiled.loops import Loop, UnknownError
 
 WORTH_A_PLAYER = 150_000
 """Calls whose way through Python takes as long as to import llvmlite and to compile, somewhat below 0.1 s."""
+WORTH_KERNELS = 500_000
+"""Calls that take so much longer than generated loops as these take to compile, some 0.1 s."""
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""
 PLAY = """
@@ -368,18 +370,24 @@ def _elementwise(name: str, kinds: list[str], body: str) -> str:
 
 @dataclass
 class Demand:
-    """Has the player of this process made once so many calls have asked for it that it pays.
+    """Has code compiled in this process once so many calls have asked for it that it pays.
 
     Attributes:
-        calls: The number of calls that were to be made.
+        calls, played: The numbers of calls that Python was to make, and compiled code.
     """
 
     calls: int = 0
+    played: int = 0
 
     def player(self, calls: int) -> Player | None:
         """Return the player for so many calls more, or None where it does not pay yet or cannot be had."""
         self.calls += calls
         return the_player() if self.calls >= WORTH_A_PLAYER else None
+
+    def kernels(self, calls: int) -> bool:
+        """Tell whether generated loops pay for so many calls more; tapes of one shape share theirs."""
+        self.played += calls
+        return self.played >= WORTH_KERNELS and calls >= WORTH_KERNELS // 5
 
 
 @cache

@@ -25,8 +25,6 @@ SWITCH = "NNEXP_COMPILED"
 """The environment variable: 0 never compiles, 1 always does; else it is done where it is worth the time."""
 WORTH_TRANSLATING = 200
 """Times that a call is made in Python until that has taken as long as its translation, some 50 us."""
-WORTH_FUSING = 500_000
-"""Calls by compiled code that last so much longer than generated loops as these take to compile, some 0.1 s."""
 MOST_BUFFERED = 2**20
 """Bytes of an array whose type is changed; a larger one NumPy takes in pieces, and its time is not lost in Python."""
 
@@ -43,8 +41,8 @@ def player_for(calls: int, times: int) -> Player | None:
 
 
 def worth_fusing(calls: int) -> bool:
-    """Tell whether it is worth it to generate loops for so many calls, by compiled code."""
-    return os.environ.get(SWITCH) == "1" or calls >= WORTH_FUSING
+    """Tell whether it is worth it to generate loops for a tape, of which compiled code will make so many calls."""
+    return os.environ.get(SWITCH) == "1" or demand().kernels(calls)
 
 
 class Translator:

@@ -31,7 +31,7 @@ SWEEPS = {
 """The sweeps of the works of these names, as a user would type them."""
 BARE, TRACKED, JAX = "nnexp, with report", "nnexp, with report and MLflow", "JAX, training alone"
 IMPORTS = (
-    "import hydra, numpy, sklearn.datasets, sklearn.model_selection, sklearn.metrics, mlflow, sqlalchemy, alembic;"
+    "import hydra, numpy, mlflow, sqlalchemy, alembic;"
     "import rich.progress, rich.table, matplotlib.figure, matplotlib.backends.backend_agg, filelock;"
     "import nnexp.runs.prepare, nnexp.plots.run; from mlflow import MlflowClient"
 )

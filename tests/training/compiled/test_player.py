@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nnexp.training.compiled.loops import Bits, UnknownError
-from nnexp.training.compiled.player import CASTS, WORTH_A_PLAYER, Demand, Player
+from nnexp.training.compiled.player import CASTS, WORTH_A_PLAYER, WORTH_KERNELS, Demand, Player
 from nnexp.training.compiled.program import Program, Row
 from tests.conftest import needs
 
@@ -77,3 +77,10 @@ def test_a_player_is_made_when_enough_calls_have_asked_for_it() -> None:
     assert demand.player(WORTH_A_PLAYER // 2) is None
     assert demand.player(WORTH_A_PLAYER // 3) is None
     assert demand.player(WORTH_A_PLAYER // 3) is not None
+
+
+def test_loops_are_generated_for_many_tapes_or_a_long_one_but_for_none_that_is_short() -> None:
+    demand = Demand()
+    assert [demand.kernels(WORTH_KERNELS // 4) for _ in range(5)] == [False, False, False, True, True]
+    assert not demand.kernels(WORTH_KERNELS // 10)
+    assert Demand().kernels(WORTH_KERNELS)

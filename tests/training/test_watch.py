@@ -18,13 +18,14 @@ from nnexp.nn.layers import Activate, Dense
 from nnexp.nn.losses import MeanSquaredError, SparseCategoricalCrossEntropy
 from nnexp.optim.optimizers import SGD, Adam
 from nnexp.optim.schedules import Constant
+from nnexp.training.diagnostics import root_mean_square
 from nnexp.training.history import LayerHistory, Outcome
-from nnexp.training.layer_watch import WATCHED_EXAMPLES, WATCHED_TIMES, root_mean_square
-from nnexp.training.layer_watch import watched as times_watched
 from nnexp.training.loop import train
 from nnexp.training.model import Trained
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import EarlyStopping, Trainer
+from nnexp.training.watch import WATCHED_EXAMPLES, WATCHED_TIMES
+from nnexp.training.watch import watched as times_watched
 from tests.conftest import make_data, make_data_for
 from tests.training.test_loop import assert_same_bits, stacks
 

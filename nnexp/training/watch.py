@@ -1,4 +1,4 @@
-"""Watches the layers while they train: how large their activations, gradients, weights and updates are."""
+"""Watches a stack while it trains: what its diagnostics find, and how large things are in its layers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,13 +8,14 @@ import numpy.typing as npt
 
 from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
-from nnexp.nn.activations import ReLU
-from nnexp.nn.network import Slot
+from nnexp.core.task import Task
 from nnexp.training.batches import Examples
-from nnexp.training.history import LayerHistory, Outcome
+from nnexp.training.diagnostic import diagnostic_names
+from nnexp.training.diagnostics import activation_sizes, by_weight, dead_units
+from nnexp.training.history import LayerHistory, Outcome, Row
 from nnexp.training.stack import Stack
-from nnexp.training.step import mean_loss_gradient
-from nnexp.training.trainer import Round
+from nnexp.training.trainer import Round, Trainer
+from nnexp.training.view import View
 
 WATCHED_TIMES = 50
 """How many times of a training are watched at most, beside the first and the last."""
@@ -33,39 +34,60 @@ class Look:
     values: dict[str, Array]
 
 
-class LayerWatch:
-    """Takes the sizes in a stack after some of the rounds; the training stays the same.
+class Watch:
+    """Looks at a stack after some of the rounds; the training stays the same.
 
     Args:
-        runs: How many runs the stack begins with.
-        rounds: The rounds of the training; empty to watch nothing.
-        inputs: The training examples.
+        stack: The stack before its first step.
+        trainer: Says which diagnostics look at it.
+        examples, task: The training examples, and the task of the data.
+        times: The times at which the sizes in the layers may be taken; empty to take none.
     """
 
-    def __init__(self, runs: int, rounds: Sequence[Round], inputs: Examples) -> None:
-        self._times = watched([this.time for this in rounds])
-        self._runs = np.arange(runs)
-        rows = np.linspace(0, len(inputs) - 1, min(WATCHED_EXAMPLES, len(inputs))).round().astype(np.intp)
-        self._examples = inputs.take(rows) if rounds else inputs
+    def __init__(
+        self, stack: Stack, trainer: Trainer, examples: Examples, task: Task, *, times: Sequence[int] = ()
+    ) -> None:
+        self._diagnostics = trainer.diagnostics
+        self.names = diagnostic_names(trainer.diagnostics, task, stack.layers)
+        self._times = watched(times)
+        self._runs = np.arange(len(stack))
+        self._examples, self._task = examples, task
+        self._start = stack.theta.copy() if trainer.diagnostics else None
         self._before: Array | None = None
+        self._view: View | None = None
         self._looks: list[Look] = []
         self._layers: tuple[str, ...] = ()
 
+    def __getstate__(self) -> dict[str, object]:
+        """Return all attributes but the view of the stack, which is made again."""
+        return {**vars(self), "_view": None}
+
     def begin(self, this: Round, stack: Stack) -> None:
-        """Remember the parameters before a round that is watched."""
-        if this.time in self._times:
+        """Remember the parameters before a round after which it looks at the stack."""
+        if this.time in self._times or (this.diagnosed and self._diagnostics):
             self._before = stack.theta.copy()
 
+    def row(self, stack: Stack, *, diagnosed: bool = True) -> Row:
+        """Return what the diagnostics find in all runs; what they do not, or do not look for, is NaN."""
+        if not self._diagnostics:
+            return {}
+        values = np.full((len(self.names), len(stack)), np.nan)
+        if diagnosed:
+            view = self._seen(stack)
+            np.concatenate([one.look(view).T.reshape(-1, len(stack)) for one in self._diagnostics], out=values)
+        return dict(zip(self.names, np.where(np.isfinite(values), values, np.nan), strict=True))
+
     def end(self, this: Round, stack: Stack, staying: npt.NDArray[np.intp]) -> None:
-        """Take the sizes in the runs that go on after the round, if it is watched."""
+        """Take the sizes in the layers of the runs that go on after the round, if it is watched."""
         if self._before is not None and this.time in self._times and len(staying):
-            values = {name: array[staying] for name, array in self._look(stack, self._before).items()}
+            values = {name: array[staying] for name, array in self._sizes(stack).items()}
             self._looks.append(Look(this.time, self._runs[staying], values))
         self._before = None
         self.keep(staying)
 
     def keep(self, staying: npt.NDArray[np.intp]) -> None:
         """Go on with a part of the runs."""
+        self._view = self._view if len(staying) == len(self._runs) else None
         self._runs = self._runs[staying]
 
     def state(self) -> Tree:
@@ -101,30 +123,24 @@ class LayerWatch:
         sizes = {name: np.array([look.values[name][index] for look, index in looks]) for name in looks[0][0].values}
         return LayerHistory(times, self._layers, **sizes)
 
-    def _look(self, stack: Stack, before: Array) -> dict[str, Array]:
-        """Return the sizes, root mean squares over a layer; `before` are the parameters before the round."""
-        runs = len(stack)
-        slots = [slot for slot in stack.layout.parameters if slot.start == "weight"]
-        self._layers = tuple(f"{slot.shape[0]} → {slot.shape[1]}" for slot in slots)
-        z = stack.network.forward(self._examples.rows())
-        activations = [(layer.activation, cell.saved["a"]) for layer, cell in stack.network.activations()]
-        sizes = [np.broadcast_to(root_mean_square(a, (-2, -1)), runs) for _, a in activations]
-        dead = [
-            np.broadcast_to((a == 0).all(axis=-2).mean(axis=-1), runs)
-            for activation, a in activations
-            if isinstance(activation, ReLU)
-        ]
-        gradient = stack.network.backward(mean_loss_gradient(stack.loss, z, self._examples))
+    def _seen(self, stack: Stack) -> View:
+        """Return a view of the stack as it is now."""
+        self._view = self._view or View(stack, self._examples, self._task)
+        self._view.start = stack.theta if self._start is None else self._start[self._runs]
+        self._view.before = stack.theta if self._before is None else self._before
+        return self._view
 
-        def by_layer(flat: Array) -> Array:
-            return _columns([root_mean_square(flat[:, _place(slot)], -1) for slot in slots], runs)
-
+    def _sizes(self, stack: Stack) -> dict[str, Array]:
+        """Return the sizes, root mean squares over a layer."""
+        view = self._seen(stack)
+        examples, weights = view.examples(WATCHED_EXAMPLES), view.weights
+        self._layers = tuple(f"{slot.shape[0]} → {slot.shape[1]}" for slot in weights)
         return {
-            "activations": _columns(sizes, runs),
-            "dead": _columns(dead, runs),
-            "gradients": by_layer(gradient),
-            "weights": by_layer(stack.theta),
-            "updates": by_layer(stack.theta - before),
+            "activations": activation_sizes(view, examples),
+            "dead": dead_units(view, examples),
+            "gradients": by_weight(view.gradient(examples), weights),
+            "weights": by_weight(view.theta, weights),
+            "updates": by_weight(view.theta - view.before, weights),
         }
 
 
@@ -137,19 +153,3 @@ def watched(times: Sequence[int]) -> set[int]:
     while len(times) > WATCHED_TIMES * apart:
         apart *= 2
     return {*times[:1], *times[apart - 1 :: apart], *times[-1:]}
-
-
-def root_mean_square(array: Array, axes: int | tuple[int, ...]) -> Array:
-    """Return sqrt(mean(x^2)) over some axes, computed relative to the largest |x|, so that no square overflows."""
-    largest = np.abs(array).max(axis=axes, keepdims=True)
-    relative = array / np.where(largest > 0, largest, 1)
-    size: Array = np.sqrt((relative * relative).mean(axis=axes)) * largest.squeeze(axes)
-    return size
-
-
-def _columns(values: Sequence[Array], runs: int) -> Array:
-    return np.stack(values, axis=-1) if values else np.empty((runs, 0))
-
-
-def _place(slot: Slot) -> slice:
-    return slice(slot.begin, slot.end)

@@ -1,0 +1,67 @@
+"""The numbers of the studies that look at networks while they train; all of them take minutes."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from nnexp import sweep
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def study(in_folder: Callable[[], Path]) -> Callable[..., pd.DataFrame]:
+    """Return a function that trains a study and returns the means over seeds of its numbers, by the keys that vary."""
+
+    def trained(name: str, *keys: str) -> pd.DataFrame:
+        in_folder()
+        table = sweep([f"experiment=studies/{name}", "tracking=none", "verbose=false"]).table
+        assert table["error"].isna().all()
+        return table.groupby([*keys]).mean(numeric_only=True)
+
+    return trained
+
+
+def test_edge_of_stability(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 b: 12.1 for 2 / learning rate = 12."""
+    sharpness = study("edge_of_stability", "optimizer.learning_rate")["final/train/sharpness"]
+    for edge in (10, 12, 16):
+        assert sharpness.iloc[(sharpness.index - 2 / edge).to_series().abs().argmin()] == pytest.approx(edge, rel=0.04)
+
+
+def test_depth_and_initialization(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 h: 0.75 to 1.7 against 2.303."""
+    runs = study("depth_and_initialization", "initializer")
+    assert runs["min/train/loss"]["he_normal"] < 1.5
+    assert runs["min/train/loss"]["glorot_normal"] == pytest.approx(2.303, abs=0.003)
+    sizes = runs["max/train/activation_size_30"]
+    assert sizes["glorot_normal"] < 0.01
+    assert sizes["he_normal"] > 1
+
+
+def test_lazy_and_rich(study: Callable[..., pd.DataFrame]) -> None:
+    runs = study("lazy_and_rich", "initializer.scale")
+    alignment, accuracy = runs["final/train/kernel_target_alignment"], runs["final/test/accuracy"]
+    assert alignment.is_monotonic_decreasing
+    assert alignment[0.25] > 0.75
+    assert accuracy[0.25] > accuracy[2.0] + 0.3
+
+
+def test_phases(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 d: c_loss from 9.2 at width 8 to 4.6 at 128."""
+    highest = study("phases", "architecture.width", "optimizer.learning_rate")["max/train/loss"]
+
+    def rises(width: int) -> float:
+        losses = highest[width]
+        return float(losses.index[losses > 1.001 * losses.iloc[0]][0])
+
+    assert 6 < rises(8) < 13
+    assert 3.5 < rises(128) < 5.5
+
+
+def test_noise_grows(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 i: by more than an order of magnitude."""
+    runs = study("batch_size_and_noise", "trainer.batch_size", "optimizer.learning_rate")
+    assert runs["max/train/gradient_noise"][32, 0.1] > 1000

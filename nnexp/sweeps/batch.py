@@ -89,7 +89,7 @@ class Batch(Sequence[Ready]):
 
     def group_numbers(self, places: npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
         """Return the numbers of the groups of some runs."""
-        return np.array(self._group)[places]
+        return np.asarray(self._group)[places]
 
     @cached_property
     def _varied(self) -> set[str]:
@@ -149,8 +149,8 @@ class Batch(Sequence[Ready]):
         if len(numbers) > 1:
             return [self[place].recipe for place in places]
         (number,) = numbers
-        index = np.array(self._index)[places]
-        columns = {_in_recipe(key): np.array(column)[index] for key, column in self.groups[number].columns.items()}
+        index = np.asarray(self._index)[places]
+        columns = {_in_recipe(key): np.asarray(column)[index] for key, column in self.groups[number].columns.items()}
         return Varied(self.firsts[number].recipe, columns, len(places))
 
 

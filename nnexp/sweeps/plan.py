@@ -3,6 +3,8 @@
 import time
 from collections import Counter
 from collections.abc import Hashable, Sequence
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 
 from nnexp.analysis.results import SweptKey, swept_keys_of
@@ -17,6 +19,8 @@ from nnexp.sweeps.workers import MEGABYTE, Workers
 
 TRIAL_SECONDS = 0.2
 """How long a stack of each shape is trained to measure its speed; the result is thrown away."""
+ENOUGH_ROUNDS, LONGEST_TRIAL = 30, 1.0
+"""With fewer rounds a trial may take longer, up to so many seconds, so that one slow round counts little."""
 PROCESS_MEGABYTES = 110
 """The memory of a worker before it trains (measured: Python with NumPy and the training loop, on Linux)."""
 SECONDS_OF_A_ROW, SECONDS_OF_A_FOLDER, SECONDS_OF_MLFLOW = 0.0001, 0.006, 0.03
@@ -88,19 +92,23 @@ def _seconds(runs: Batch, stacks: Sequence[Places]) -> float:
 
 
 def _trial(runs: Batch, stack: Places) -> float:
-    """Return how long a stack takes, estimated from its first rounds but the very first, which is slower."""
+    """Return how long a stack takes, estimated from its first rounds.
+
+    The very first is slower, and so are those in which tapes are recorded and code is compiled: the slowest ones.
+    """
     with one_thread():
         training = beginning(runs, stack)()
         first, *times = training.times
         training.advance(first)
-        started, done = time.monotonic(), 0
+        ends = [time.monotonic()]
         for moment in times:
             training.advance(moment)
-            done += 1
-            if time.monotonic() - started > TRIAL_SECONDS:
+            ends.append(time.monotonic())
+            if ends[-1] - ends[0] > (TRIAL_SECONDS if len(ends) > ENOUGH_ROUNDS else LONGEST_TRIAL):
                 break
-        seconds = time.monotonic() - started
-    return seconds / max(done, 1) * len(training.times)
+    rounds = sorted(end - begin for begin, end in pairwise(ends)) or [0.0]
+    kept = rounds[: -ceil(len(rounds) / 10)] or rounds
+    return sum(kept) / len(kept) * len(training.times)
 
 
 def _megabytes(runs: Batch, stacks: Sequence[Places]) -> float:

@@ -160,7 +160,7 @@ def _values(column: KeyColumn, places: npt.NDArray[np.intp]) -> "pa.Array":
     """Return the values of a key as numbers where they are such, else as texts."""
     import pyarrow as pa
 
-    codes = np.array(column.codes)[places]
+    codes = np.asarray(column.codes)[places]
     unset = codes < 0
     if column.numbers is not None:
         return pa.array(column.numbers[codes], mask=unset)

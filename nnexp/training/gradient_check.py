@@ -1,7 +1,7 @@
 """Compares the gradient of a network with finite differences, layer by layer, so that a wrong one shows where it is."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from math import sqrt
 from typing import NamedTuple
@@ -11,6 +11,7 @@ import numpy as np
 from nnexp.core.component import Array
 from nnexp.core.errors import UserError
 from nnexp.data.dataset import Data
+from nnexp.nn.layers import Layer, Learned
 from nnexp.nn.network import Network, Slot
 from nnexp.training.binding import same_uniform
 from nnexp.training.checks import EXAMPLES, few, names_of, slots_of
@@ -89,6 +90,7 @@ def gradients(recipe: Recipe, data: Data, *, every: bool = False) -> list[Gradie
         data: The data set, of which a few training examples are taken.
         every: Whether to compare every single number, and not some.
     """
+    recipe = replace(recipe, layers=tuple(map(_thawed, recipe.layers)))
     generator, examples = np.random.default_rng(0), few(recipe, data, EXAMPLES)
     stack = Stack([recipe], data.train.x.shape[-1], np.float64)
     for slot in stack.layout.parameters:
@@ -130,6 +132,17 @@ def gradients(recipe: Recipe, data: Data, *, every: bool = False) -> list[Gradie
     forward = partial(network.forward, examples.rows(), training=True)
     claimed = network.backward(mean_loss_gradient(stack.loss, forward(), examples))[0].copy()
     return [*found, Gradient("network", [*compare(partial(loss_of, forward), theta, claimed, [])])]
+
+
+def _thawed(layer: Layer) -> Layer:
+    """Return a layer of which nothing is frozen, for of frozen parameters no gradient is computed."""
+    inner = {one.name: getattr(layer, one.name) for one in fields(layer)}
+    changes: dict[str, object] = {
+        name: tuple(map(_thawed, value))
+        for name, value in inner.items()
+        if isinstance(value, tuple) and all(isinstance(one, Layer) for one in value)
+    }
+    return replace(layer, **changes, **({"frozen": False} if isinstance(layer, Learned) else {}))
 
 
 def _input(x: Array) -> Slot:

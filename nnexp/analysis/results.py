@@ -439,13 +439,12 @@ class SweepResults:
             if not run.config_hash or (*values, run.config_hash) not in known:  # jobs may say the same in two ways
                 groups.setdefault(values, []).append(run)
             known.add((*values, run.config_hash))
-        return [
-            Setting(
-                run_name([f"{key}={value}" for key, value in zip(keys, values, strict=True) if value], self.titles),
-                tuple(runs),
-            )
-            for values, runs in groups.items()
-        ]
+        names = {
+            values: run_name([f"{key}={value}" for key, value in zip(keys, values, strict=True) if value], self.titles)
+            for values in groups
+        }
+        nameless = DEFAULT if len(groups) > 1 else ""
+        return [Setting(names[values] or nameless, tuple(runs)) for values, runs in groups.items()]
 
     @cached_property
     def ranked(self) -> list[Setting]:

@@ -45,6 +45,19 @@ def main(arguments: Sequence[str]) -> None:
         raise mistake from None
 
 
+def _say_what_was_not_swept(config: DictConfig, given: Sequence[str]) -> None:
+    """Say that a file describes a sweep, of which a run alone is but one: without what it varies."""
+    sweep = cast("dict[str, dict[str, object] | list[dict[str, object]] | None]", OmegaConf.to_container(config.sweep))
+    over = sweep["over"]
+    if over and config.verbose is not False:
+        from nnexp.config.overrides import command
+        from nnexp.core.words import some
+        from nnexp.report.terminal import show_lines
+
+        keys = [str(key) for part in (over if isinstance(over, list) else [over]) for key in part]
+        show_lines([f"This run alone varies nothing. The sweep over {some(keys)}: {command('-m', *given)}"])
+
+
 def _train(config: DictConfig) -> None:
     """Train the run that a composed config describes; sweeps are trained by nnexp's own launcher."""
     from nnexp.config.compose import check
@@ -57,5 +70,6 @@ def _train(config: DictConfig) -> None:
             raise other_launcher(context.runtime.choices["hydra/launcher"])
         given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
         result = execute(check(config), given)
+        _say_what_was_not_swept(config, given)
     if result.diverged_step is not None or result.rescued:
         sys.exit(ExitStatus.UNSUCCESSFUL)

@@ -27,7 +27,7 @@ NAMES = frozenset(
 """Keys whose values are names of files, columns or classes: texts likewise, or lists or choices of such."""
 SEVERAL = re.compile(r"(\[|choice\(|zip\()(.*)([])])", re.DOTALL)
 """A list of names, or a choice between some."""
-UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)/?[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
+UNQUOTED = re.compile(r"(?!(true|false|null|nan|inf)$)(\.{0,2}/)*[a-z_][\w./+-]*", re.ASCII | re.IGNORECASE)
 """Text that needs no quotes on the command line, and is not taken for a number or the like."""
 OVERRIDE = re.compile(r"[~+]*[\w./@:]+=|~")
 """The beginning of an override, as distinct from a flag: Hydra needs all flags first, users may mix them."""

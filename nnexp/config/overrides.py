@@ -31,7 +31,12 @@ def without(overrides: Sequence[str], keys: Collection[str]) -> list[str]:
 
 def command(*words: str) -> str:
     """Return the command that calls nnexp with these arguments, quoted for a shell, without passwords of addresses."""
-    return shlex.join(["python", "-m", "nnexp", *map(without_passwords, words)])
+    return " ".join(["python -m nnexp", *(_quoted(without_passwords(word)) for word in words)])
+
+
+def _quoted(word: str) -> str:
+    """Return a word with quotes for a shell, around quotes of its own the double ones, which can be read."""
+    return f'"{word}"' if "'" in word and not re.search(r'["$`\\!]', word) else shlex.quote(word)
 
 
 def titles_of(keys: Sequence[str]) -> dict[str, str]:

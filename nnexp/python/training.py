@@ -1,6 +1,7 @@
 """Trains from Python as the command line does: one network with `run`, many with `sweep`."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -27,6 +28,16 @@ from nnexp.sweeps.sweep_folder import SweepRecord, results_in
 from nnexp.sweeps.workers import Workers
 
 
+@contextmanager
+def _mistakes_alone() -> Iterator[None]:
+    """Raise a UserError of the block without the errors behind it, whose tracebacks say nothing to the user."""
+    try:
+        yield
+    except UserError as error:
+        raise error from None
+
+
+@_mistakes_alone()
 def run(
     overrides: Given = (),
     config_dir: str | Path | None = None,
@@ -59,6 +70,7 @@ def run(
     return replace(result, notes=[*result.notes, note])
 
 
+@_mistakes_alone()
 def sweep(
     overrides: Given = (),
     config_dir: str | Path | None = None,

@@ -92,7 +92,7 @@ def layer_rows(start: Start, found: Sequence[Gradient]) -> tuple[tuple[str, ...]
         for layer in start.layers
     ]
     rows += [("loss", *[""] * 4), ("network", "", f"{sum(layer.parameters for layer in start.layers):,}", "", "")]
-    header = ("layer", "shape", "parameters", "weights", "outputs", "gradient")
+    header = ("layer", "shape", "parameters", "weights", "outputs", "error of gradient")
     return header, [(*row, deviation) for row, deviation in zip(rows, deviations, strict=True)]
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress as Bars
     from rich.table import Table
 
+COMMAND = "python -m nnexp"
 NAME, LEAST_NAME = "name", 20
 """The column of a list that is cut where a terminal is narrow, and what it keeps while another one can be left out."""
 LINKING_VARIABLES = ("WT_SESSION", "KITTY_WINDOW_ID", "KONSOLE_VERSION", "WEZTERM_PANE")
@@ -238,9 +239,15 @@ def knows_links(environment: Mapping[str, str]) -> bool:
 
 
 def show_sentences(lines: Sequence[str]) -> None:
-    """Print sentences, on a terminal wrapped between words."""
+    """Print sentences, on a terminal wrapped between words; a command at their end has a line that stays whole."""
+    out = console()
     for line in lines:
-        console().print(printable(line), markup=False)
+        said, words, rest = printable(line).partition(f" {COMMAND} ")
+        if words and sys.stdout.isatty():
+            out.print(said, markup=False)
+            out.print(f"{words.lstrip()}{rest}", soft_wrap=True, markup=False)
+        else:
+            out.print(printable(line), markup=False)
 
 
 def show_named(rows: Sequence[tuple[str, str]]) -> None:

@@ -69,15 +69,9 @@ def _others_like(
 
 
 def _differences(now: Mapping[str, object], before: Mapping[str, object]) -> dict[str, tuple[str, str]]:
-    """Return the keys with another value, and both; the fields of a component that is another one go without saying."""
-    keys = dict.fromkeys([*now, *before])
-    different = {key: (_said(now, key), _said(before, key)) for key in keys if _said(now, key) != _said(before, key)}
-    return {
-        key: both
-        for key, both in different.items()
-        if (key in now and key in before) or key.rpartition(".")[0] not in different
-    }
+    """Return the keys with another value, and both.
 
-
-def _said(config: Mapping[str, object], key: str) -> str:
-    return str(config[key]) if key in config else "-"
+    The fields of a component that is another one go without saying, and so do those that an older version had not.
+    """
+    both = {key: (str(now[key]), str(before[key])) for key in now if key in before}
+    return {key: values for key, values in both.items() if values[0] != values[1]}

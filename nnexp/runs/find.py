@@ -59,7 +59,8 @@ def find(name: str, output_dir: Path, *, key: str = "run", sweeps: bool = False)
     if ROW.fullmatch(name) and int(name) <= len(rows):
         row = rows[int(name) - 1]
         if is_sweep(row) and not sweeps:
-            raise UserError(f"{key}={name}: must be a run, and row {name} of `nnexp runs` is the sweep {relative(row)}")
+            sweep = f"row {name} of `nnexp runs` is the sweep {relative(row)}"
+            raise UserError(f"{key}={name}: must be a run, and {sweep}; its report names the command of its best")
         return row
     if name.isdecimal() and len(name) < FEWEST_LETTERS:
         raise UserError(f"{key}={name}: must be a row of `nnexp runs`, and {relative(output_dir)} has {len(rows)}")

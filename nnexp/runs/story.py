@@ -1,9 +1,13 @@
 """What became of a run, in sentences, and what to try next, as a command."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nnexp.config.overrides import command, key_of, without
 from nnexp.core.component import Array
+from nnexp.nn.initializers import VarianceScaling
+from nnexp.nn.layers import Dense, every_layer
 from nnexp.report.rows import figures
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import RunSummary
@@ -11,6 +15,8 @@ from nnexp.training.history import LayerHistory, Outcome, chosen_by
 from nnexp.training.story import TRAINING_LOSS, story_of
 
 LEAST_PATIENCE = 20
+DEEP, LARGE = 4, 5.0
+"""From so many dense layers on, or from so large a learning rate, the starting weights are the likelier cause."""
 DEAD_SHARE = 0.5
 """The share of dead units of a layer that is worth a word."""
 
@@ -33,8 +39,7 @@ def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
             stays = (
                 f"It stays where it began, {TRAINING_LOSS} {figures(summary.final[TRAINING_LOSS])}, and only guesses."
             )
-            changes = (faster, longer) if outcome.stopped is None else (faster,)
-            told = [f"{stays} Try larger steps, larger starting weights, or longer: {_with(ready, *changes)}"]
+            told = [f"{stays} {_way_out(ready, faster, [longer] if outcome.stopped is None else [])}"]
         case "guessing":
             told = ["It learned something of the training part, but is no better on the test part than its baseline."]
         case "overfitted":
@@ -48,6 +53,20 @@ def sentences(ready: Ready, outcome: Outcome, summary: RunSummary) -> list[str]:
         case _:
             told = []
     return [*told, *_dead(outcome.layers)]
+
+
+def _way_out(ready: Ready, faster: str, longer: Sequence[str]) -> str:
+    """Return what to try where nothing was learned: less of a penalty, other starting weights, or larger steps."""
+    regularization, start = ready.experiment.trainer.regularization, ready.experiment.initializer
+    penalties = [name for name in ("l1", "l2", "weight_decay") if getattr(regularization, name)]
+    if penalties:
+        without_any = [f"trainer.regularization.{name}=null" for name in penalties]
+        return f"Its penalty may hold it there. Try without: {_with(ready, *without_any)}"
+    dense = sum(isinstance(layer, Dense) for layer in every_layer(ready.recipe.layers))
+    small_start = dense >= DEEP or ready.experiment.optimizer.learning_rate >= LARGE
+    if small_start and not isinstance(start, VarianceScaling):
+        return f"Try starting weights of a size that fits each layer: {_with(ready, 'initializer=glorot_uniform')}"
+    return f"Try larger steps, larger starting weights, or longer: {_with(ready, faster, *longer)}"
 
 
 def _patience(losses: Array) -> int:

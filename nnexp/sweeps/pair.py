@@ -12,7 +12,8 @@ from nnexp.config.compose import compose_experiment, sweep_config
 from nnexp.config.identity import config_hash, without_effect
 from nnexp.config.overrides import Job, command, key_of, without
 from nnexp.core.errors import UserError
-from nnexp.core.files import is_there
+from nnexp.core.files import is_there, relative
+from nnexp.runs.change import DEFAULT_OUTPUT_DIR
 from nnexp.runs.recorded_run import recorded_run
 from nnexp.sweeps.configs import groups_of
 from nnexp.sweeps.session import Session, running
@@ -34,7 +35,8 @@ def train_pair(texts: Sequence[str], seeds: int, output_dir: Path, options: Sequ
     """
     settings = [setting_of(text, output_dir) for text in texts]
     said = [one for one in settings[0] + settings[1] if without_effect(key_of(one)) and key_of(one) != OUTPUT_DIR]
-    shared = [*said, f"{OUTPUT_DIR}={output_dir}"]
+    elsewhere = relative(output_dir) != DEFAULT_OUTPUT_DIR
+    shared = [*said, *([f"{OUTPUT_DIR}={output_dir}"] if elsewhere else [])]
     own = [[one for one in setting if not without_effect(key_of(one))] for setting in settings]
     jobs = [[*setting, f"{SEED}={seed}", *dict.fromkeys(shared)] for setting in own for seed in range(seeds)]
     with sweep_config(options) as (loader, config):

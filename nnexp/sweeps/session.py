@@ -156,6 +156,9 @@ class Session:
         folder = self._folder
         if self._in_table and not self._confirming:
             return self._launch_table(runs, workers, folder)
+        if self._confirming:
+            asks = f"The first settings are asked again with {self._fresh_seeds} fresh seeds, which chose nothing"
+            terminal.show_lines([f"{asks}: {len(jobs)} runs (sweep.confirm=0 leaves them out)."])
         places = places_by_hash(runs.hashes)
         firsts = [same[0] for same in places.values()]
         reused = self._trained_before(runs, firsts, folder.runs)

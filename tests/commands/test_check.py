@@ -95,12 +95,17 @@ def test_a_component_that_is_wrong_on_purpose(
     assert abs(float(found[1]) - float(found[2])) > 1e-3 * abs(float(found[2]))
 
 
+TOO_DEEP = ("studies/depth_and_initialization",)
+"""Experiments whose network, as it starts, learns nothing by heart: that is what they show."""
+
+
 def test_every_experiment(typed: Callable[..., Finished]) -> None:
     for name in NAMES:
         result = typed("check", f"experiment={name}")
         assert (result.returncode, result.stderr) == (0, ""), name
         assert "Tape      every component is recorded" in result.stdout, name
-        assert re.search(r"^By heart  (\d+) of \1 examples", result.stdout, re.MULTILINE), name
+        by_heart = re.search(r"^By heart  (\d+) of \1 examples", result.stdout, re.MULTILINE)
+        assert bool(by_heart) == (name not in TOO_DEEP), name
 
 
 @pytest.mark.parametrize(

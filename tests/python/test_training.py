@@ -218,4 +218,4 @@ def test_a_folder_of_configs_must_be_there(tmp_path: Path) -> None:
     own.mkdir(parents=True)
     (own / "slow.yaml").write_text("_target_: nnexp.optim.optimizers.SGD\nlearning_rate: 0.001\n")
     slow = run([*QUICK[1:], "optimizer=slow"], own.parent, output_dir=tmp_path)
-    assert slow.config["optimizer"] == {"_target_": "nnexp.optim.optimizers.SGD", "learning_rate": 0.001}
+    assert slow.config["optimizer"] == {"_target_": "nnexp.optim.optimizers.SGD", "learning_rate": 0.001, "unit": None}

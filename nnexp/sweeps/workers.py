@@ -4,6 +4,7 @@ A worker gets all that it needs, data included, and returns what was learned: it
 launched it, and no tracker.
 """
 
+import gc
 import logging
 import pickle
 import socket
@@ -220,6 +221,7 @@ class DaskPool(Pool):
                 "distributed.scheduler.allowed-failures": RETRIES,
             },
         )
+        gc.collect()  # a client that did not connect, let go of while another one begins, would wait for that one
         try:
             if workers.address is None:
                 with unheard_by_new_processes():

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 from unittest import mock
 
 import numpy as np
@@ -23,6 +23,9 @@ from hypothesis import settings
 from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Part, Scaling
 from tests.nn.test_losses import make_targets
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Finished = subprocess.CompletedProcess[str]
 
@@ -183,3 +186,18 @@ def typed(in_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -> 
         return Finished(["nnexp", *arguments], status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def study(in_folder: Callable[[], Path]) -> Callable[..., "pd.DataFrame"]:
+    """Return a function that trains a study and returns the means over seeds of its numbers, by the keys that vary."""
+
+    def trained(name: str, *keys: str) -> "pd.DataFrame":
+        from nnexp import sweep
+
+        in_folder()
+        table = sweep([f"experiment=studies/{name}", "tracking=none", "verbose=false"]).table
+        assert table["error"].isna().all()
+        return table.groupby([*keys]).mean(numeric_only=True)
+
+    return trained

@@ -8,24 +8,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from nnexp import run, sweep
+from nnexp import run
 from nnexp.training.landscape import way_between
 
 RATE = "optimizer.learning_rate"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
-
-
-@pytest.fixture
-def study(in_folder: Callable[[], Path]) -> Callable[..., pd.DataFrame]:
-    """Return a function that trains a study and returns the means over seeds of its numbers, by the keys that vary."""
-
-    def trained(name: str, *keys: str) -> pd.DataFrame:
-        in_folder()
-        table = sweep([f"experiment=studies/{name}", "tracking=none", "verbose=false"]).table
-        assert table["error"].isna().all()
-        return table.groupby([*keys]).mean(numeric_only=True)
-
-    return trained
 
 
 def test_grokking(study: Callable[..., pd.DataFrame]) -> None:

@@ -1,27 +1,11 @@
 """The numbers of the studies that look at networks while they train; all of them take minutes."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from nnexp import sweep
-
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def study(in_folder: Callable[[], Path]) -> Callable[..., pd.DataFrame]:
-    """Return a function that trains a study and returns the means over seeds of its numbers, by the keys that vary."""
-
-    def trained(name: str, *keys: str) -> pd.DataFrame:
-        in_folder()
-        table = sweep([f"experiment=studies/{name}", "tracking=none", "verbose=false"]).table
-        assert table["error"].isna().all()
-        return table.groupby([*keys]).mean(numeric_only=True)
-
-    return trained
 
 
 def test_edge_of_stability(study: Callable[..., pd.DataFrame]) -> None:

@@ -33,7 +33,6 @@ SIGNS: dict[str, Callable[[float, float], bool]] = {
     ">=": lambda one, other: one >= other,
 }
 NO_RUNS = "There are no runs in {} yet; to train one: python -m nnexp"
-NONE_IS_LIKE_THAT = "No run in {} is like that."
 WHEN = "when"
 SORTED_BY = (WHEN, "name", "data", "status", "seconds")
 

@@ -193,12 +193,6 @@ def varied(component: C, factors: Sequence[float]) -> list[C]:
     ]
 
 
-def same_layers(architectures: Sequence[MLP]) -> list[MLP]:
-    """Return architectures of which all scale their outputs, or none, which is another layer."""
-    none = any(one.output_scale == 1 for one in architectures)
-    return [replace(one, output_scale=1.0) if none else one for one in architectures]
-
-
 @st.composite
 def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
     """Draw runs of one shape that differ in the numbers of all their components and in seeds, one of them hopeless."""
@@ -257,7 +251,7 @@ def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
             regularized,
         )
         for own, start, own_loss, optimizer, schedule, seed, regularized in zip(
-            same_layers(varied(architecture, factors)),
+            varied(architecture, factors),
             varied(draw(st.sampled_from(INITIALIZER)), factors),
             varied(loss, factors),
             varied(draw(st.sampled_from(OPTIMIZER)), factors),

@@ -17,6 +17,7 @@ from nnexp.optim.optimizers import SGD, Adam, Lion, Optimizer
 from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Constant
 from nnexp.training.batches import Examples
+from nnexp.training.compiled.translate import SWITCH
 from nnexp.training.loop import Training, train
 from nnexp.training.pruning import Pruning
 from nnexp.training.stack import Recipe
@@ -82,8 +83,13 @@ def test_what_is_pruned_stays_zero_under_every_penalty(optimizer: Optimizer) -> 
     assert run.theta[~gone].all()
 
 
+@pytest.mark.parametrize("compiled", ["0", "1"])
 @pytest.mark.parametrize("pruning", [Pruning(2, 0.4), Pruning(2, 0.4, by="random"), Pruning(1, 0.4, rewind=3)])
-def test_bits_are_the_same_alone_in_a_stack_and_after_a_pause(pruning: Pruning, tmp_path: Path) -> None:
+def test_bits_are_the_same_alone_in_a_stack_and_after_a_pause(
+    pruning: Pruning, compiled: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compiled code plays a stack run by run, each with a mask of its own."""
+    monkeypatch.setenv(SWITCH, compiled)
     together = trained(pruning, 1, 2, 3)
     (alone,) = trained(pruning, 2)
     assert all(alone[time].tobytes() == together[1][time].tobytes() for time in alone)

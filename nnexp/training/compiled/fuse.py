@@ -12,14 +12,11 @@ import platform
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from nnexp.training.compiled.loops import Bits, Loop, Scratch
 from nnexp.training.compiled.player import BYTES, CASTS, INTRINSICS, KINDS, Player
-from nnexp.training.compiled.program import Axis, Row, axes_of, check_that_it_stays_within, owner_of
+from nnexp.training.compiled.program import Axis, Key, Row, View, axes_of
 
-Key = tuple[int, tuple[int, ...], str]
-"""Where a view begins, its strides and its type: for arrays of one shape, whether they are the same numbers."""
 ARITHMETIC = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv"}
 ORDERS = {
     "equal": "oeq",
@@ -36,30 +33,17 @@ LARGER = {"maximum": "ogt", "minimum": "olt"} if platform.machine() in ("x86_64"
 FUSED = {*ARITHMETIC, *ORDERS, *INTRINSICS, *FLOATS, *MOVES, *LARGER}
 
 
-class View:
-    """An array, and the memory that it covers."""
-
-    def __init__(self, array: Bits) -> None:
-        wide = [(n, step) for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
-        self.array, self.shape, self.strides = array, tuple(n for n, _ in wide), tuple(step for _, step in wide)
-        self.key: Key = array.ctypes.data, self.strides, array.dtype.char
-        self.low, self.high = byte_bounds(array)
-
-    def overlaps(self, other: "View") -> bool:
-        """Tell whether two arrays may have memory in common."""
-        return self.low < other.high and other.low < self.high
-
-
 class Operation:
     """A row as fusion sees it."""
 
     def __init__(self, row: Row) -> None:
         self.row, self.name = row, row.loop.name
-        arrays: Sequence[Bits] = row.arrays
-        if self.name == "matmul" and arrays[0].shape[-1] == 1 and not row.turns:  # a sum of one product has its bits
+        *inputs, out = row.views
+        if (
+            self.name == "matmul" and row.arrays[0].shape[-1] == 1 and not row.turns
+        ):  # a sum of one product has its bits
             self.name = "outer"
-            arrays = [*(np.broadcast_to(array, arrays[-1].shape) for array in arrays[:-1]), arrays[-1]]
-        *inputs, out = [View(array) for array in arrays]
+            inputs = [View(np.broadcast_to(view.array, out.array.shape)) for view in inputs]
         self.inputs, self.out = [*inputs, out] if self.name == "select" else inputs, out
         known: Collection[str] = () if row.turns else KINDS if self.name in MOVES else {"f", "d"}
         letters = [view.key[2] for view in (inputs if self.name in ORDERS else (*inputs, out))]
@@ -74,6 +58,7 @@ class Group:
         self.operations: list[Operation] = []
         self.reads: dict[Key, View] = {}
         self.writes: dict[Key, View] = {}
+        self.owners = set[int]()
         self.add(first)
 
     def add(self, operation: Operation) -> None:
@@ -83,6 +68,7 @@ class Group:
             if view.key not in self.writes or not operation.fusible:
                 self.reads.setdefault(view.key, view)
         self.writes[operation.out.key] = operation.out
+        self.owners |= {id(view.owner) for view in (*operation.inputs, operation.out)}
 
     def fits(self, operation: Operation) -> bool:
         """Tell whether one loop can make an operation, too: all arrays that it shares are shared number by number."""
@@ -154,9 +140,11 @@ def _place(operation: Operation, groups: list[Group]) -> None:
 
 def _is_read(view: View, later: Sequence[Group], results: Sequence[View]) -> bool:
     """Tell whether what a group has written is read later; who else works on its arrays may read all of them."""
-    if not isinstance(owner_of(view.array), Scratch):
+    if not isinstance(view.owner, Scratch):
         return True
     for group in later:
+        if id(view.owner) not in group.owners:
+            continue
         if any(view.overlaps(other) for other in group.reads.values()):
             return True
         if any(
@@ -173,7 +161,7 @@ def _chain(group: Group, stores: Sequence[View]) -> tuple[str, list[Bits]]:
     places = {key: place for place, key in enumerate(views)}
     axes = axes_of(group.operations[0].out.shape, [view.strides for view in views.values()])
     for place, view in enumerate(views.values()):
-        check_that_it_stays_within(view.array, [(axis.length, axis.strides[place]) for axis in axes])
+        view.check([(axis.length, axis.strides[place]) for axis in axes])
     lines = _Lines()
     bases = [lines.new(f"ptr of %data from {place}") for place in places.values()]
     still = [key for key in group.reads if key not in group.writes and not any(views[key].strides)]

@@ -121,10 +121,12 @@ class Translator:
                 yield self.copied(source, array)
             arrays.append(array)
         result = out if out.dtype == kinds[-1] else self._buffer(len(arrays), out.shape, kinds[-1])
-        loop = inner_loop(ufunc, kinds)
+        loop = inner_loop(ufunc, *kinds)
         outer = out.shape[: out.ndim - len(loop.core[-1])]
         for place, (array, names) in enumerate(zip(arrays, loop.core, strict=False)):
-            arrays[place] = np.broadcast_to(array, (*outer, *array.shape[array.ndim - len(names) :]))
+            shape = (*outer, *array.shape[array.ndim - len(names) :]) if names else outer
+            if array.shape != shape:
+                arrays[place] = np.broadcast_to(array, shape)
         yield Row(loop, *arrays, result)
         if result is not out:
             yield self.copied(result, out)
@@ -165,7 +167,7 @@ class Translator:
             raise UnknownError("several axes without a number to start from")
         if array.size:
             whole = np.broadcast_to(result, array.shape)
-            yield Row(inner_loop(ufunc, (kind, kind, kind)), whole, array, whole)
+            yield Row(inner_loop(ufunc, kind, kind, kind), whole, array, whole)
 
     def _argmax(self, array: Bits, axis: int, out: Bits, **options: object) -> Iterator[Row]:
         _none_of(options)
@@ -205,7 +207,7 @@ class Translator:
         elif source.dtype == np.bool:
             loop = self._player.loop("copy 1")
         else:
-            loop = inner_loop(np.positive, (source.dtype, target.dtype))
+            loop = inner_loop(np.positive, source.dtype, target.dtype)
         return Row(loop, np.broadcast_to(source, target.shape), target, repeated=repeated)
 
     def _buffer(self, place: int, shape: tuple[int, ...], kind: np.dtype[np.generic]) -> Bits:

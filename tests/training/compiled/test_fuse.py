@@ -33,7 +33,7 @@ def scratch(*shape: int, dtype: str = "d") -> Bits:
 
 
 def row(name: str, *arrays: Bits) -> Row:
-    return Row(inner_loop(getattr(np, name), [array.dtype for array in arrays]), *arrays)
+    return Row(inner_loop(getattr(np, name), *[array.dtype for array in arrays]), *arrays)
 
 
 def play(rows: list[Row], result: Bits, player: Player) -> Sequence[Row]:
@@ -59,7 +59,7 @@ def test_operations(name: str, letter: str, player: Player) -> None:
     with np.errstate(all="ignore"):
         expected = getattr(np, name)(*inputs)
         made, copied = scratch(*expected.shape, dtype=expected.dtype.char), np.zeros_like(expected)
-        loop = player.loop("copy 1") if made.dtype == np.bool else inner_loop(np.positive, [made.dtype] * 2)
+        loop = player.loop("copy 1") if made.dtype == np.bool else inner_loop(np.positive, *[made.dtype] * 2)
         (only,) = play([row(name, *inputs, made), Row(loop, made, copied)], copied, player)
     assert isinstance(only, Generated)
     assert_same_bits(copied, expected)
@@ -108,7 +108,7 @@ CHAINS: dict[str, Callable[[Array, Array, Bits], list[Row]]] = {
     "a sum between": lambda x, out, t: [
         row("multiply", x, x, t),
         Row(
-            inner_loop(np.add, [x.dtype] * 3),
+            inner_loop(np.add, *[x.dtype] * 3),
             *[np.broadcast_to(out[:, :1], x.shape), t, np.broadcast_to(out[:, :1], x.shape)],
         ),
         row("multiply", t, wide(out), t),

@@ -22,8 +22,8 @@ ORDERS = {
     "equal": "oeq",
     "not_equal": "une",
     "greater": "ogt",
-    "greater_equal": "oge",
     "less": "olt",
+    "greater_equal": "oge",
     "less_equal": "ole",
 }
 FLOATS = {"negative", "square", "reciprocal", "sign", "outer"}

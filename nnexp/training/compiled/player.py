@@ -102,13 +102,17 @@ end:
 }
 """
 ELEMENTWISE = """
-define internal void @"{name}.loop"({parameters}, i64 %count) alwaysinline {{
+; Makes a new number of those of its operands, and writes it into the last of them.
+define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
 entry:
+  %count = i64 of %lengths from 0
+  {addresses} = ptr of %pointers from 0
+  {steps} = i64 of %strides from 0
   br label %next
 next:
   %i = phi i64 [0, %entry], [%following, %next]
 {loads}
-{body}
+  {body}
   store {kind} %new, ptr %p{last}
   %following = add nuw nsw i64 %i, 1
   %more = icmp slt i64 %following, %count
@@ -116,18 +120,11 @@ next:
 end:
   ret void
 }}
-define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
-  %count = i64 of %lengths from 0
-{operands}
-  br i1 %dense{last}, label %dense, label %strided
-dense:
-  call void @"{name}.loop"({dense}, i64 %count)
-  ret void
-strided:
-  call void @"{name}.loop"({strided}, i64 %count)
-  ret void
-}}
 """
+LOAD = """
+  %o{n} = mul nsw i64 %i, %s{n}
+  %p{n} = getelementptr i8, ptr %a{n}, i64 %o{n}
+  %v{n} = load {kind}, ptr %p{n}"""
 ARGMAX = """
 ; The place of the first largest number of every row; a first NaN is larger than all.
 define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
@@ -172,20 +169,15 @@ TAKE = """
 ; Copies rows by their numbers; one that there is not is the first or the last, as with NumPy's mode "clip".
 define void @"take rows"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
-  %numbers.first, %from, %to.first = ptr of %pointers from 0
-  %times, %count, %rows, %size = i64 of %lengths from 0
-  %numbers.turn, %from.turn, %to.turn, %numbers.step, %from.step, %from.byte, %to.step = i64 of %strides from 0
+  %numbers, %from, %to = ptr of %pointers from 0
+  %count, %rows, %size = i64 of %lengths from 0
+  %numbers.step, %same, %to.step, %from.step = i64 of %strides from 0
   %last = sub i64 %rows, 1
-  br label %turn
-turn:
-  %t = phi i64 [0, %entry], [%t.following, %turn.end]
-  %numbers.begin = phi ptr [%numbers.first, %entry], [%numbers.following, %turn.end]
-  %to.begin = phi ptr [%to.first, %entry], [%to.following, %turn.end]
   br label %next
 next:
-  %i = phi i64 [0, %turn], [%following, %next]
-  %number.at = phi ptr [%numbers.begin, %turn], [%number.following, %next]
-  %target = phi ptr [%to.begin, %turn], [%target.following, %next]
+  %i = phi i64 [0, %entry], [%following, %next]
+  %number.at = phi ptr [%numbers, %entry], [%number.following, %next]
+  %target = phi ptr [%to, %entry], [%target.following, %next]
   %number = load i64, ptr %number.at
   %below = call i64 @llvm.smin.i64(i64 %number, i64 %last)
   %known = call i64 @llvm.smax.i64(i64 %below, i64 0)
@@ -196,13 +188,7 @@ next:
   %target.following = getelementptr i8, ptr %target, i64 %to.step
   %following = add nuw nsw i64 %i, 1
   %more = icmp slt i64 %following, %count
-  br i1 %more, label %next, label %turn.end
-turn.end:
-  %numbers.following = getelementptr i8, ptr %numbers.begin, i64 %numbers.turn
-  %to.following = getelementptr i8, ptr %to.begin, i64 %to.turn
-  %t.following = add nuw nsw i64 %t, 1
-  %t.more = icmp slt i64 %t.following, %times
-  br i1 %t.more, label %turn, label %end
+  br i1 %more, label %next, label %end
 end:
   ret void
 }
@@ -227,17 +213,9 @@ SEVERAL = re.compile(r"  (%.*) = (\w+) of (%\S+) from (\d+)")
 """Short for reading numbers from an array, from a place on: `%a, %b = i64 of %array from 0`."""
 KINDS = {"?": "i8", "l": "i64", "f": "float", "d": "double"}
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "float": 4, "double": 8}
-CORES = {"argmax": (("n",), ()), "take": (("n",), ("m", "b"), ("n", "b"))}
+CORES = {"argmax": (("n",), ()), "take": ((), ("m", "b"), ("b",))}
 """The axes that some of our loops work on themselves, see `Loop`."""
-CASTS = {
-    "?l": "zext",
-    "?f": "uitofp",
-    "?d": "uitofp",
-    "lf": "sitofp",
-    "ld": "sitofp",
-    "fd": "fpext",
-    "df": "fptrunc",
-}
+CASTS = {"?l": "zext", "?f": "uitofp", "?d": "uitofp", "lf": "sitofp", "ld": "sitofp", "fd": "fpext", "df": "fptrunc"}
 """Instructions that change a type, by the letters of both types."""
 
 
@@ -263,10 +241,9 @@ class Player:
         """Return one of our own loops, see `own_loop`; it is compiled where it is first asked for."""
         if name not in self._loops:
             text, kinds = own_loop(name)
-            core = CORES.get(name.split(maxsplit=1)[0], ((),) * len(kinds))
+            what, sizes = name.split(maxsplit=1)[0], tuple(BYTES[kind] for kind in kinds)
             (function,) = self._compiler.functions(_whole(text), [name])
-            sizes = tuple(BYTES[kind] for kind in kinds)
-            self._loops[name] = Loop(function, 0, sizes, core=core, name=name.split(maxsplit=1)[0])
+            self._loops[name] = Loop(function, 0, sizes, core=CORES.get(what, ((),) * len(kinds)), name=what)
         return self._loops[name]
 
     def kernels(self, texts: Sequence[str], *, anew: bool = True) -> Mapping[str, int]:
@@ -299,7 +276,7 @@ def _loads(short: re.Match[str]) -> str:
 
 
 def own_loop(name: str) -> tuple[str, list[str]]:
-    """Return the text of one of our own loops, and the types of its arrays.
+    """Return the text of an own loop, and the types of its arrays.
 
     They are `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy; `select SIZE`, which
     copies numbers of 1, 4 or 8 bytes where a mask is true; `copy 1`, as NumPy has no loop for truth values; and
@@ -323,38 +300,10 @@ def own_loop(name: str) -> tuple[str, list[str]]:
         body = f"%chosen = icmp ne i8 %v0, 0\n  %new = select i1 %chosen, {kinds[1]} %v1, {kinds[1]} %v2"
     else:
         raise UnknownError(name)
-    return _elementwise(name, kinds, body), kinds
-
-
-def _elementwise(name: str, kinds: list[str], body: str) -> str:
-    """Return a loop that makes a new number of those of its operands and writes it into the last of them.
-
-    It is written twice, the first time for operands without gaps, which the processor then takes several at a time.
-    """
-    places, loads, operands = range(len(kinds)), list[str](), ["  %dense.before = add i1 0, 1"]
-    for n, kind in enumerate(kinds):
-        loads += [
-            f"  %o{n} = mul nsw i64 %i, %s{n}",
-            f"  %p{n} = getelementptr i8, ptr %a{n}, i64 %o{n}",
-            f"  %v{n} = load {kind}, ptr %p{n}",
-        ]
-        operands += [
-            f"  %a{n} = ptr of %pointers from {n}",
-            f"  %s{n} = i64 of %strides from {n}",
-            f"  %is{n} = icmp eq i64 %s{n}, {BYTES[kind]}",
-            f"  %dense{n} = and i1 %is{n}, %dense{n - 1 if n else '.before'}",
-        ]
-    return ELEMENTWISE.format(
-        name=name,
-        kind=kinds[-1],
-        last=len(kinds) - 1,
-        body=f"  {body}",
-        loads="\n".join(loads),
-        operands="\n".join(operands),
-        parameters=", ".join(f"ptr %a{n}, i64 %s{n}" for n in places),
-        dense=", ".join(f"ptr %a{n}, i64 {BYTES[kind]}" for n, kind in enumerate(kinds)),
-        strided=", ".join(f"ptr %a{n}, i64 %s{n}" for n in places),
-    )
+    addresses, steps = (", ".join(f"%{letter}{n}" for n in range(len(kinds))) for letter in "as")
+    loads = "\n".join(LOAD.format(n=n, kind=kind) for n, kind in enumerate(kinds))
+    numbers = {"addresses": addresses, "steps": steps, "loads": loads, "kind": kinds[-1], "last": len(kinds) - 1}
+    return ELEMENTWISE.format(name=name, body=body, **numbers), kinds
 
 
 @dataclass

@@ -45,14 +45,10 @@ class View:
 
     def __init__(self, array: Bits) -> None:
         self.array, self.owner = array, owner_of(array)
-        self.low = self.high = pointer = array.ctypes.data
         wide = [(n, step) for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
-        for n, step in wide:
-            if step < 0:
-                self.low += (n - 1) * step
-            else:
-                self.high += (n - 1) * step
-        self.high += array.itemsize
+        pointer = array.ctypes.data
+        self.low, last = _reach(pointer, wide)
+        self.high = last + array.itemsize
         self.shape, self.strides = tuple(n for n, _ in wide), tuple(step for _, step in wide)
         self.key: Key = pointer, self.strides, array.dtype.char
 
@@ -62,12 +58,7 @@ class View:
 
     def check(self, walk: Iterable[tuple[int, int]]) -> None:
         """Raise UnknownError if the memory would be left, given all lengths and strides that code will use."""
-        first = last = self.key[0]
-        for length, stride in walk:
-            if stride < 0:
-                first += (length - 1) * stride
-            else:
-                last += (length - 1) * stride
+        first, last = _reach(self.key[0], walk)
         low, high = byte_bounds(self.owner)
         if not (low <= first and last + self.array.itemsize <= high):
             raise UnknownError("an array that would be left")
@@ -206,22 +197,16 @@ class Program:
 
     def _row(self, row: Row) -> tuple[list[int], _Cells]:
         """Return loop, data, lengths, strides and pointers of a row."""
-        numbers = self._new(max(len(row.pointers), MOST_OPERANDS) + len(row.lengths) + len(row.strides) + 2 * row.depth)
+        places, axes = max(len(row.pointers), MOST_OPERANDS), range(row.depth)
+        numbers = self._new(places + len(row.lengths) + len(row.strides) + 2 * row.depth)
         pointers = numbers.ctypes.data
-        lengths = pointers + WORD * max(len(row.pointers), MOST_OPERANDS)
+        lengths = pointers + WORD * places
         strides = lengths + WORD * len(row.lengths)
         others = strides + WORD * len(row.strides)  # for each outer axis, what is called at each of its steps
         data = pointers if row.loop.data is None else row.loop.data
-        loops = [
-            *((self._player.each, others + 2 * WORD * axis) for axis in range(row.depth)),
-            (row.loop.function, data),
-        ]
+        loops = [*((self._player.each, others + 2 * WORD * axis) for axis in axes), (row.loop.function, data)]
         numbers[: len(row.pointers)] = row.pointers
-        numbers[max(len(row.pointers), MOST_OPERANDS) :] = [
-            *row.lengths,
-            *row.strides,
-            *(number for loop in loops[1:] for number in loop),
-        ]
+        numbers[places:] = [*row.lengths, *row.strides, *(number for loop in loops[1:] for number in loop)]
         cells = _Cells([pointers + WORD * place for place in range(len(row.pointers))], row.moves)
         return [*loops[0], lengths, strides, pointers], cells
 
@@ -229,6 +214,13 @@ class Program:
         """Return numbers that live as long as the program."""
         self._kept.append(np.zeros(shape, np.int64))
         return self._kept[-1]
+
+
+def _reach(pointer: int, walk: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Return the first and the last place that is visited from a pointer, given the lengths and strides of all axes."""
+    reaches = [(length - 1) * stride for length, stride in walk]
+    back = sum([reach for reach in reaches if reach < 0])
+    return pointer + back, pointer + sum(reaches) - back
 
 
 def _shapes(loop: Loop, arrays: Sequence[Bits]) -> tuple[tuple[int, ...], dict[str, int]]:

@@ -100,7 +100,7 @@ def test_a_call_does_not_last_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_are_taken_by_their_numbers() -> None:
     player, source, out = Player(), np.arange(12, dtype=np.uint8).reshape(4, 3), np.zeros((2, 3, 3), np.uint8)
     numbers = np.array([[0, 3, 1], [2, 4, -7]])
-    arrays = numbers, np.broadcast_to(source, (2, 4, 3)), out
+    arrays = numbers, np.broadcast_to(source, (2, 3, 4, 3)), out
     Program([Row(player.loop("take rows"), *arrays)], player)()
     np.testing.assert_array_equal(out, source.take(numbers, axis=0, mode="clip"))
 

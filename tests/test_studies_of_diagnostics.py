@@ -1,5 +1,6 @@
 """The numbers of the studies that look at networks while they train; all of them take minutes."""
 
+import math
 from collections.abc import Callable
 
 import pandas as pd
@@ -49,3 +50,14 @@ def test_noise_grows(study: Callable[..., pd.DataFrame]) -> None:
     """R7 i: by more than an order of magnitude."""
     runs = study("batch_size_and_noise", "trainer.batch_size", "optimizer.learning_rate")
     assert runs["max/train/gradient_noise"][32, 0.1] > 1000
+
+
+def test_staged_learning(study: Callable[..., pd.DataFrame]) -> None:
+    """Saxe et al.: a mode of singular value s is half learned after ln(s / a) / (2 s rate), a = width scale^2 / 2."""
+    runs = study("staged_learning", "initializer.scale")
+    for scale in (1e-6, 1e-4):
+        for square, level in ((15, 10.375), (7, 5.875), (3, 2.75), (1, 0.5)):
+            s, begin = math.sqrt(square), 256 * scale**2 / 2
+            expected = math.log(s / begin) / (2 * s * 0.01)
+            assert runs[f"time_to/train/loss/{level}"][scale] == pytest.approx(expected, rel=0.04)
+    assert runs["max/train/effective_rank"][0.1] > 7.9

@@ -15,6 +15,7 @@ from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.figures import Curves, Image, Lines
 from nnexp.analysis.figures import Figure as Asked
 from nnexp.analysis.results import SweepResults
+from nnexp.analysis.runs_table import runs_csv
 from nnexp.core.component import resolved
 from nnexp.plots.style import finish, plain, styled
 from nnexp.sweeps.sweep_folder import SweepRecord, results_in
@@ -86,6 +87,18 @@ def test_of_what_cannot_be_compared_none_is_called_best() -> None:
     outs = [replace(summary({"test/accuracy": value}), baselines={"test/accuracy": value / 2}) for value in (0.5, 0.9)]
     (figure,) = drawn(results_of(grid(**{"dataset.classes": [2, 3]}), outs), Lines(y="test/accuracy"))
     assert figure.get_suptitle() == "Test accuracy by classes"
+
+
+def test_of_what_has_no_better_end_none_is_called_best() -> None:
+    outs = [summary({"test/loss": 0.1, "train/effective_rank": rank}) for rank in (2.0, 8.0)]
+    (figure,) = drawn(results_of(grid(a=[1, 2]), outs), Lines(y="train/effective_rank"))
+    assert figure.get_suptitle() == "Train effective rank by a"
+
+
+def test_the_readings_that_are_drawn_are_in_the_table() -> None:
+    results = computed(grid(a=[1, 2]), lambda job: float(job["a"]))
+    table = runs_csv(asked(results, Lines(y="mean/train/loss"), Image(value="start/train/loss"), Curves(y="test/loss")))
+    assert {"mean/train/loss", "start/train/loss"} < {*table.splitlines()[0].split(",")}
 
 
 def test_a_figure_and_the_text_name_the_same_setting() -> None:

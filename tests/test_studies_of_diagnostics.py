@@ -61,3 +61,11 @@ def test_staged_learning(study: Callable[..., pd.DataFrame]) -> None:
             expected = math.log(s / begin) / (2 * s * 0.01)
             assert runs[f"time_to/train/loss/{level}"][scale] == pytest.approx(expected, rel=0.04)
     assert runs["max/train/effective_rank"][0.1] > 7.9
+
+
+def test_coordinate_check(study: Callable[..., pd.DataFrame]) -> None:
+    """Outputs grow with the width under the standard parametrization, and stay under the maximal update one."""
+    runs = study("coordinate_check", "architecture.parametrization", "architecture.width")
+    size = runs["final/train/activation_size_3"]
+    assert size["standard", 1024] > 5 * size["standard", 32]
+    assert size["maximal_update"].max() < 1.3 * size["maximal_update"].min()

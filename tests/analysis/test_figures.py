@@ -117,12 +117,13 @@ def test_a_figure_and_the_text_name_the_same_setting() -> None:
 
 
 def test_many_listed_values_are_means_and_draws_are_points() -> None:
-    jobs = grid(width=range(2, 28, 2), seed=[0, 1, 2])
+    widths = range(1024, 14 * 1024, 1024)
+    jobs = grid(width=widths, seed=[0, 1, 2])
     results = computed(jobs, lambda job: 1 / float(job["width"]) + int(job["seed"]) / 100)
     (figure,) = drawn(results, Lines())
-    means = [[width, pytest.approx(1 / width + 0.01)] for width in range(2, 28, 2)]
+    means = [[width, pytest.approx(1 / width + 0.01)] for width in widths]
     assert line(figure.axes[0], "mean ") == means
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [str(width) for width in range(2, 28, 2)]
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [f"{width:,}" for width in widths]
 
 
 def test_four_keys_pool_only_where_the_title_says_so() -> None:

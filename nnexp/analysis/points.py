@@ -171,10 +171,10 @@ def axis_of_numbers(swept: SweptKey, title: str) -> Axis:
 
 
 def _written_briefly(numbers: Sequence[float]) -> tuple[str, ...]:
-    """Return numbers with three digits, or more where two would be alike; whole ones below a million as they are."""
+    """Return numbers with three digits, or more where two would be alike; whole ones as they are."""
     found: tuple[str, ...] = ()
     for digits in (3, 4, 6, 12):
-        found = tuple(plain(n if n.is_integer() and abs(n) < 1e6 else float(f"{n:.{digits}g}")) for n in numbers)
+        found = tuple(plain(n if n.is_integer() else float(f"{n:.{digits}g}")) for n in numbers)
         if len(set(found)) == len(set(numbers)):
             break
     return found

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import compose
 
-from nnexp import sweep
-from nnexp.config.compose import compose_experiment
+from nnexp.config.compose import check as checked
+from nnexp.config.compose import compose_experiment, sweep_config
+from nnexp.sweeps.jobs import search_of
 from tests.conftest import CommandLine, Finished
 
 ROOT = Path(__file__).parent.parent
@@ -55,9 +57,11 @@ def test_what_to_try_next_with_a_study_makes_sense(section: str) -> None:
     experiment = re.search(r"`python -m nnexp -m (experiment=\w+/\w+)`", section)
     (to_try,) = re.findall(r"^To try: (.*)$", section, re.MULTILINE)
     assert experiment is not None
-    for words in re.findall(r"`([^`]*=[^`]*)`", to_try):
-        fewer = re.sub(r",\d{3,}\)", ",3)", words)  # of a picture with as many pixels
-        sweep([experiment[1], *shlex.split(fewer), "sweep.plan=true"])
+    with sweep_config([]) as (loader, _):
+        for words in re.findall(r"`([^`]*=[^`]*)`", to_try):
+            fewer = re.sub(r",\d{3,}\)", ",3)", words)  # of a picture with as many pixels
+            first, *_, last = search_of([experiment[1], *shlex.split(fewer)], loader).ask()
+            assert all(checked(compose("config", job)).question for job in (first, last))
 
 
 def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:

@@ -10,7 +10,7 @@ from nnexp.nn.layers import Dense, Dropout
 from nnexp.optim.optimizers import Adam, Momentum
 from nnexp.optim.schedules import Exponential
 from nnexp.training import loop, stack
-from nnexp.training.compiled.player import Player
+from nnexp.training.compiled.player import Player, demand
 from nnexp.training.compiled.program import Program, Row, Times
 from nnexp.training.compiled.translate import SWITCH, Translator
 from nnexp.training.loop import Training
@@ -63,6 +63,16 @@ def test_steps_in_one_call(runs: str, trainer: str, monkeypatch: pytest.MonkeyPa
     assert one_by_one == (runs not in ("alone", "other numbers"))
     monkeypatch.setattr(stack, "MAX_RECORDED_SIZE", 0)
     assert made == bits(Training(STACKS[runs], DATA, TRAINERS[trainer], "float64"))
+
+
+@pytest.mark.parametrize("runs", [1, 4])
+def test_a_stack_is_worth_it_sooner_than_a_run_alone(runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "")
+    demand.cache_clear()
+    stack = [recipe(seed=seed) for seed in range(runs)]
+    training = Training(stack, DATA, Trainer(iterations=300, evaluate_every=100), "float64")
+    training.advance()
+    assert steps_together(training) == (runs == 4)
 
 
 def test_dropout_draws_in_every_step() -> None:

@@ -18,6 +18,7 @@ from tests.conftest import CommandLine, Finished
 
 Typed = Callable[..., Finished]
 SHORT = ("trainer.epochs=20", "architecture.hidden=[4]", "verbose=false")
+QUIET = ("figures=false", "tracking=none")
 OWN = """
 from dataclasses import dataclass
 from nnexp.optim.optimizers import SGD
@@ -179,14 +180,13 @@ def test_a_note_or_a_lock_that_cannot_be_made_is_one_line(typed: Typed, tmp_path
     assert [*folder.parent.iterdir()] == [folder]
 
 
-def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path) -> None:
+def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run is resumed from another working folder, too, into the store that has it."""
     assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
     (tmp_path / "outputs").rename(tmp_path / "moved")
     (tmp_path / "elsewhere").mkdir()
-    again = CommandLine(tmp_path / "elsewhere")(
-        f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false"
-    )
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    again = typed(f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false")
     assert (again.returncode, again.stderr) == (0, "")
     assert statuses(tmp_path / "moved") == ["FINISHED"]
     assert [path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("mlflow.db")] == ["moved"]
@@ -220,7 +220,7 @@ def test_runs_of_a_component_that_was_edited_are_trained_again(nnexp: CommandLin
     (folder / "mine.py").write_text(OWN)
     (folder / "configs" / "optimizer").mkdir(parents=True)
     (folder / "configs" / "optimizer" / "mine.yaml").write_text("_target_: mine.Mine\nlearning_rate: 0.1\n")
-    words = ("--config-dir", "configs", "optimizer=mine", *SHORT, "figures=false", "trainer.checkpoint_every=5")
+    words = ("--config-dir", "configs", "optimizer=mine", *SHORT, *QUIET, "trainer.checkpoint_every=5")
 
     def run(*more: str, words: tuple[str, ...] = words) -> Finished:
         return nnexp(*words, *more, PYTHONPATH=paths, NNEXP_PACKAGES="mine", PYTHONDONTWRITEBYTECODE="1")
@@ -229,7 +229,7 @@ def test_runs_of_a_component_that_was_edited_are_trained_again(nnexp: CommandLin
     assert "Reused: 1 of 2 runs" in run("-m", "seed=0,1").stdout
     (folder / "mine.py").write_text(OWN.replace("pass", "other = 1"))
     assert "Reused" not in run("-m", "seed=0,1").stdout
-    again = run(f"resume={the_run(folder / 'outputs')}", "figures=false", words=())
+    again = run(f"resume={the_run(folder / 'outputs')}", *QUIET, words=())
     assert (again.returncode, again.stderr.count("the code that began the run has changed")) == (0, 1)
     shutil.rmtree(folder / "outputs" / "sweeps")
     assert "Reused" not in run("-m", "seed=0,1").stdout, "it is neither of the old code nor of the new one alone"

@@ -63,7 +63,7 @@ def test_a_run_without_checkpoints_says_that_it_has_ended(typed: Typed, tmp_path
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume: bool) -> None:
+def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, typed: Typed, *, resume: bool) -> None:
     process = nnexp.start(*LONG)
     assert process.stdout is not None
     next(line for line in process.stdout if line.startswith("epoch"))
@@ -74,7 +74,7 @@ def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume:
     assert {"run.json", "config.yaml", "tracked.json"} <= {path.name for path in folder.iterdir()}
     assert statuses(outputs) == ["RUNNING"]
     if resume:
-        done = nnexp(f"resume={folder}", "verbose=false", "figures=false")
+        done = typed(f"resume={folder}", "verbose=false", "figures=false")
         assert (done.returncode, done.stdout.splitlines()[0].rpartition(" in ")[0]) == (
             0,
             "Going on after epoch 0 of 30000",
@@ -82,12 +82,12 @@ def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume:
         assert statuses(outputs) == ["FINISHED"]
         assert the_run(outputs) == folder
     else:
-        assert nnexp("deliver", "outputs").returncode == 0
+        assert typed("deliver", "outputs").returncode == 0
         assert statuses(outputs) == ["KILLED"]
-        assert "Nothing is left" in nnexp("deliver", "outputs").stdout
+        assert "Nothing is left" in typed("deliver", "outputs").stdout
 
 
-def test_a_run_that_is_interrupted_while_it_is_recorded_has_ended(nnexp: CommandLine) -> None:
+def test_a_run_that_is_interrupted_while_it_is_recorded_has_ended(nnexp: CommandLine, typed: Typed) -> None:
     """What is left of it is delivered: it is neither lost nor killed."""
     process = nnexp.start("trainer.epochs=3000", *LONG[1:])
     assert process.stdout is not None
@@ -100,7 +100,7 @@ def test_a_run_that_is_interrupted_while_it_is_recorded_has_ended(nnexp: Command
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.count("to go on: python -m nnexp resume=outputs/digits_binary/")) == (130, 1)
     assert statuses(outputs) == ["RUNNING"]
-    assert nnexp("deliver", "outputs").stdout.startswith("Delivered outputs/digits_binary/")
+    assert typed("deliver", "outputs").stdout.startswith("Delivered outputs/digits_binary/")
     assert statuses(outputs) == ["FINISHED"]
 
 
@@ -180,13 +180,13 @@ def test_a_note_or_a_lock_that_cannot_be_made_is_one_line(typed: Typed, tmp_path
     assert [*folder.parent.iterdir()] == [folder]
 
 
-def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path) -> None:
     """A run is resumed from another working folder, too, into the store that has it."""
     assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
     (tmp_path / "outputs").rename(tmp_path / "moved")
     (tmp_path / "elsewhere").mkdir()
-    monkeypatch.chdir(tmp_path / "elsewhere")
-    again = typed(f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false")
+    words = (f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false")
+    again = CommandLine(tmp_path / "elsewhere")(*words)  # MLflow remembers for a process where files are
     assert (again.returncode, again.stderr) == (0, "")
     assert statuses(tmp_path / "moved") == ["FINISHED"]
     assert [path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("mlflow.db")] == ["moved"]

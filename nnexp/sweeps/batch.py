@@ -18,7 +18,7 @@ from nnexp.config.identity import config_hash, config_hashes
 from nnexp.config.overrides import Job, run_name
 from nnexp.runs.prepare import Ready, folder_name
 from nnexp.sweeps.configs import Group
-from nnexp.sweeps.stacks import Places, stack_key, stacks_of_groups
+from nnexp.sweeps.stacks import Places, stack_key, stacks_of
 from nnexp.training.stack import Recipe
 from nnexp.training.stacking import Varied
 
@@ -141,7 +141,7 @@ class Batch(Sequence[Ready]):
         for place in places:
             number = self._group[place]
             found.setdefault(keys[number], ([], sizes[number]))[0].append(place)
-        return stacks_of_groups([*found.values()], stack_bytes, workers)
+        return stacks_of([*found.values()], stack_bytes, workers)
 
     def recipes(self, places: Places) -> Sequence[Recipe]:
         """Return the recipes of the runs of a stack: one and columns, where all are of one group."""

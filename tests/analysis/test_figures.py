@@ -15,6 +15,7 @@ from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.figures import Curves, Image, Lines
 from nnexp.analysis.figures import Figure as Asked
 from nnexp.analysis.results import SweepResults
+from nnexp.analysis.runs_table import runs_csv
 from nnexp.core.component import resolved
 from nnexp.plots.style import finish, plain, styled
 from nnexp.sweeps.sweep_folder import SweepRecord, results_in
@@ -88,6 +89,18 @@ def test_of_what_cannot_be_compared_none_is_called_best() -> None:
     assert figure.get_suptitle() == "Test accuracy by classes"
 
 
+def test_of_what_has_no_better_end_none_is_called_best() -> None:
+    outs = [summary({"test/loss": 0.1, "train/effective_rank": rank}) for rank in (2.0, 8.0)]
+    (figure,) = drawn(results_of(grid(a=[1, 2]), outs), Lines(y="train/effective_rank"))
+    assert figure.get_suptitle() == "Train effective rank by a"
+
+
+def test_the_readings_that_are_drawn_are_in_the_table() -> None:
+    results = computed(grid(a=[1, 2]), lambda job: float(job["a"]))
+    table = runs_csv(asked(results, Lines(y="mean/train/loss"), Image(value="start/train/loss"), Curves(y="test/loss")))
+    assert {"mean/train/loss", "start/train/loss"} < {*table.splitlines()[0].split(",")}
+
+
 def test_a_figure_and_the_text_name_the_same_setting() -> None:
     """One of three seeds of the largest rate is the best of all, and its mean is not."""
     losses = {"1": [0.2, 0.2, 0.2], "2": [0.1, 0.1, 0.1], "3": [0.01, 0.4, 0.4]}
@@ -104,12 +117,13 @@ def test_a_figure_and_the_text_name_the_same_setting() -> None:
 
 
 def test_many_listed_values_are_means_and_draws_are_points() -> None:
-    jobs = grid(width=range(2, 28, 2), seed=[0, 1, 2])
+    widths = range(1024, 14 * 1024, 1024)
+    jobs = grid(width=widths, seed=[0, 1, 2])
     results = computed(jobs, lambda job: 1 / float(job["width"]) + int(job["seed"]) / 100)
     (figure,) = drawn(results, Lines())
-    means = [[width, pytest.approx(1 / width + 0.01)] for width in range(2, 28, 2)]
+    means = [[width, pytest.approx(1 / width + 0.01)] for width in widths]
     assert line(figure.axes[0], "mean ") == means
-    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [str(width) for width in range(2, 28, 2)]
+    assert [tick.get_text() for tick in figure.axes[0].get_xticklabels()] == [f"{width:,}" for width in widths]
 
 
 def test_four_keys_pool_only_where_the_title_says_so() -> None:

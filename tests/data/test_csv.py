@@ -5,6 +5,8 @@ import tempfile
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +141,14 @@ def zip_with(place: int, value: int) -> bytes:
     for begin in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):
         content[begin + place] = value
     return bytes(content)
+
+
+def test_a_table_that_came_with_nnexp_is_found_from_any_folder(in_folder: Callable[[], Path]) -> None:
+    flats = Csv(path="experiments/flats.csv", target="price", kind="regression", categorical="auto")
+    assert len(flats.load().train.x) > 20
+    (in_folder() / "experiments").mkdir()
+    save(in_folder() / "experiments", "a,b\n" + "1,2\n" * 30, "flats.csv")
+    assert replace(flats, target="b").load().features == ("a",)  # one's own comes first
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:

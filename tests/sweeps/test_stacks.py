@@ -18,7 +18,7 @@ from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, LayerNorm, Resi
 from nnexp.nn.losses import MeanSquaredError
 from nnexp.optim.regularization import Regularization
 from nnexp.runs.prepare import Ready, load, prepare
-from nnexp.sweeps.stacks import stack_key, stacks_of
+from nnexp.sweeps.stacks import stack_key
 from nnexp.training.loop import train
 from nnexp.training.stack import Recipe
 from nnexp.training.stacking import shape_of, stacked
@@ -26,6 +26,7 @@ from tests.conftest import tries
 from tests.nn.test_activations import ACTIVATIONS
 from tests.nn.test_losses import LOSSES
 from tests.optim.test_optimizers import OPTIMIZERS
+from tests.sweeps.batches import stacks_of
 from tests.training.test_loop import INITIALIZER, SCHEDULE, assert_same_bits
 
 COMPONENTS: list[Component] = [

@@ -5,7 +5,7 @@ moves numbers. Nothing is contracted or put into another order, so the bits are 
 own loops. Only of two NaN it may leave the other one, as another processor may. What is written into memory of a tape
 and read by nobody after the chain is not written.
 
-A generated loop visits exactly what the rows visited that it stands for, and these were checked, see `program`.
+A generated loop visits what the rows visited that it stands for; that it leaves no array is checked again.
 """
 
 import platform
@@ -16,7 +16,7 @@ from numpy.lib.array_utils import byte_bounds
 
 from nnexp.training.compiled.loops import Bits, Loop, Scratch
 from nnexp.training.compiled.player import BYTES, CASTS, INTRINSICS, KINDS, Player
-from nnexp.training.compiled.program import Axis, Row, axes_of, owner_of
+from nnexp.training.compiled.program import Axis, Row, axes_of, check_that_it_stays_within, owner_of
 
 Key = tuple[int, tuple[int, ...], str]
 """Where a view begins, its strides and its type: for arrays of one shape, whether they are the same numbers."""
@@ -102,13 +102,14 @@ class Group:
         )
 
 
-def fused(rows: Sequence[Row], results: Iterable[Bits], player: Player) -> list[Row]:
+def fused(rows: Sequence[Row], results: Iterable[Bits], player: Player, *, anew: bool = True) -> Sequence[Row]:
     """Return rows that do the same, with generated loops.
 
     Args:
         rows: The rows of a tape.
         results: What is read after it.
         player: Compiles the loops.
+        anew: Whether to do so if they are in no file; the rows stay as they are otherwise.
     """
     groups = list[Group]()
     for operation in map(Operation, rows):
@@ -122,7 +123,10 @@ def fused(rows: Sequence[Row], results: Iterable[Bits], player: Player) -> list[
         else:
             stores = [view for view in group.writes.values() if _is_read(view, groups[number + 1 :], wanted)]
             plan.append(_chain(group, stores))
-    kernels = player.kernels([what[0] for what in plan if not isinstance(what, Row)])
+    texts = [what[0] for what in plan if not isinstance(what, Row)]
+    kernels = player.kernels(texts, anew=anew)
+    if not kernels.keys() >= {*texts}:
+        return rows
     return [what if isinstance(what, Row) else Generated(kernels[what[0]], what[1]) for what in plan]
 
 
@@ -168,6 +172,8 @@ def _chain(group: Group, stores: Sequence[View]) -> tuple[str, list[Bits]]:
     views = {**group.reads, **{view.key: view for view in stores}}
     places = {key: place for place, key in enumerate(views)}
     axes = axes_of(group.operations[0].out.shape, [view.strides for view in views.values()])
+    for place, view in enumerate(views.values()):
+        check_that_it_stays_within(view.array, [(axis.length, axis.strides[place]) for axis in axes])
     lines = _Lines()
     bases = [lines.new(f"ptr of %data from {place}") for place in places.values()]
     still = [key for key in group.reads if key not in group.writes and not any(views[key].strides)]

@@ -10,11 +10,13 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 
+from nnexp.training.compiled.compiler import Compiler, cache_folder
 from nnexp.training.compiled.loops import Loop, UnknownError
 
-WORTH_A_PLAYER = 150_000
-"""Calls whose way through Python takes as long as to import llvmlite and to compile, somewhat below 0.1 s."""
+WORTH_A_PLAYER = 30_000
+"""Calls whose way through Python takes as long as to import llvmlite and to load what was compiled, some 40 ms."""
 WORTH_KERNELS = 500_000
 """Calls that take so much longer than generated loops as these take to compile, some 0.1 s."""
 MOST_OPERANDS = 4
@@ -250,12 +252,8 @@ class Player:
     """
 
     def __init__(self) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self._llvm, self._engines = llvm, list[object]()  # the engines hold the code
-        play, self.each, self.repeat = self._compiled(PLAY, "play", "each", "repeat")
+        self._compiler = Compiler(cache_folder())
+        play, self.each, self.repeat = self._compiler.functions(_whole(PLAY), ("play", "each", "repeat"))
         self._loops, self._kernels = dict[str, Loop](), dict[str, int]()
         # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
         self.play: Callable[[int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(play)
@@ -266,38 +264,29 @@ class Player:
         if name not in self._loops:
             text, kinds = own_loop(name)
             core = CORES.get(name.split(maxsplit=1)[0], ((),) * len(kinds))
-            (function,) = self._compiled(text, name)
+            (function,) = self._compiler.functions(_whole(text), [name])
             sizes = tuple(BYTES[kind] for kind in kinds)
             self._loops[name] = Loop(function, 0, sizes, core=core, name=name.split(maxsplit=1)[0])
         return self._loops[name]
 
-    def kernels(self, texts: Sequence[str]) -> Mapping[str, int]:
-        """Return the addresses of generated loops by their texts; each is compiled once in a process."""
-        new = list(dict.fromkeys(text for text in texts if text not in self._kernels))
+    def kernels(self, texts: Sequence[str], *, anew: bool = True) -> Mapping[str, int]:
+        """Return the addresses of generated loops by their texts; without those to be compiled, if not `anew`."""
+        new = {text: f"kernel {sha256(text.encode()).hexdigest()}" for text in texts if text not in self._kernels}
         if new:
             parts, notes = list[str](), list[str]()
-            for n, text in enumerate(new):
-                parts.append(text.replace("@name", f"@kernel{n}").replace("!GROUP", f"!{3 * n}"))
+            for n, (text, name) in enumerate(new.items()):
+                parts.append(text.replace("@name", f'@"{name}"').replace("!GROUP", f"!{3 * n}"))
                 parts[-1] = parts[-1].replace("!LOOP", f"!{3 * n + 1}")
                 notes.append(PARALLEL.format(3 * n, 3 * n + 1, 3 * n + 2))
-            addresses = self._compiled("".join([*parts, DECLARED, *notes]), *(f"kernel{n}" for n in range(len(new))))
-            self._kernels.update(zip(new, addresses, strict=True))
+            text = _whole("".join([*parts, DECLARED, *notes]))
+            addresses = self._compiler.functions(text, [*new.values()], anew=anew)
+            self._kernels.update(zip(new, addresses, strict=False))
         return self._kernels
 
-    def _compiled(self, text: str, *names: str) -> list[int]:
-        """Return the addresses of functions."""
-        llvm = self._llvm
-        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-        machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = True
-        options.loop_unrolling = options.loop_interleaving = False  # which take as long to compile as all the rest
-        module, passes = llvm.parse_assembly(SEVERAL.sub(_loads, text)), llvm.create_pass_builder(machine, options)
-        passes.getModulePassManager().run(module, passes)
-        engine = llvm.create_mcjit_compiler(module, machine)  # which owns both from now on
-        engine.finalize_object()
-        self._engines.append(engine)
-        return [engine.get_function_address(name) for name in names]
+
+def _whole(text: str) -> str:
+    """Return a text with what is written short in it."""
+    return SEVERAL.sub(_loads, text)
 
 
 def _loads(short: re.Match[str]) -> str:

@@ -9,7 +9,7 @@ works on may be another part of its arrays each time: its first axes, `repeated`
 Compiled code checks nothing. So it is checked here that no row leaves its arrays, which the program keeps alive.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -63,16 +63,8 @@ class Row:
         for array, names in zip(arrays, loop.core, strict=True):
             self.strides += array.strides[array.ndim - len(names) :]
         self.pointers = [array.ctypes.data for array in arrays]
-        if not all(self._stays_within(place) for place in range(len(arrays))):
-            raise UnknownError("an array that would be left")
-
-    def _stays_within(self, place: int) -> bool:
-        """Tell whether the memory of an array is not left, given the numbers that the compiled code will read."""
-        reaches = [(length - 1) * stride for length, stride in self._walk(place)]
-        first = self.pointers[place] + sum(min(reach, 0) for reach in reaches)
-        last = self.pointers[place] + sum(max(reach, 0) for reach in reaches)
-        low, high = byte_bounds(owner_of(self.arrays[place]))
-        return low <= first and last + self.arrays[place].itemsize <= high
+        for place, array in enumerate(arrays):
+            check_that_it_stays_within(array, self._walk(place))
 
     def _walk(self, place: int) -> Iterator[tuple[int, int]]:
         """Yield the length and the stride of every axis along which an array is visited."""
@@ -236,6 +228,17 @@ def _clash(one: Bits, out: Bits, *, elementwise: bool) -> bool:
     if elementwise and one.ctypes.data == out.ctypes.data and one.shape == out.shape and steps[0] == steps[1]:
         return False
     return np.shares_memory(one, out)
+
+
+def check_that_it_stays_within(array: Bits, walk: Iterable[tuple[int, int]]) -> None:
+    """Raise UnknownError if the memory of an array would be left, given all lengths and strides that code will use."""
+    first = last = array.ctypes.data
+    for length, stride in walk:
+        first += min((length - 1) * stride, 0)
+        last += max((length - 1) * stride, 0)
+    low, high = byte_bounds(owner_of(array))
+    if not (low <= first and last + array.itemsize <= high):
+        raise UnknownError("an array that would be left")
 
 
 def owner_of(array: Bits) -> Bits:

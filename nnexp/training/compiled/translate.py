@@ -40,8 +40,8 @@ def player_for(calls: int, times: int) -> Player | None:
             return demand().player(calls * times)
 
 
-def worth_fusing(calls: int) -> bool:
-    """Tell whether it is worth it to generate loops for a tape, of which compiled code will make so many calls."""
+def worth_kernels(calls: int) -> bool:
+    """Tell whether it is worth it to compile loops for a tape, of which compiled code will make so many calls."""
     return os.environ.get(SWITCH) == "1" or demand().kernels(calls)
 
 
@@ -50,11 +50,11 @@ class Translator:
 
     Args:
         player: Has our own loops.
-        fusing: Whether to generate loops.
+        anew: Whether to compile the loops that are generated, if they are in no file.
     """
 
-    def __init__(self, player: Player, *, fusing: bool = False) -> None:
-        self._player, self._fusing, self._buffers = player, fusing, dict[tuple[int, int], Bits]()
+    def __init__(self, player: Player, *, anew: bool = False) -> None:
+        self._player, self._anew, self._buffers = player, anew, dict[tuple[int, int], Bits]()
 
     def translated(self, calls: Sequence[Call], results: Iterable[Bits]) -> Sequence[Call]:
         """Return programs for what is known, and the calls between them that are not; for `results` see `rows`."""
@@ -70,7 +70,7 @@ class Translator:
                 rows = []
         return [*result, *self._program(rows)]
 
-    def rows(self, calls: Sequence[Call], results: Iterable[Bits]) -> list[Row]:
+    def rows(self, calls: Sequence[Call], results: Iterable[Bits]) -> Sequence[Row]:
         """Return the rows of calls, whose `results` are read after them.
 
         Raises UnknownError if one of them is not known.
@@ -79,7 +79,7 @@ class Translator:
             rows = [row for call in calls for row in self._rows(*call)]
         except (TypeError, ValueError) as error:
             raise UnknownError(str(error)) from error
-        return fused(rows, results, self._player) if self._fusing else rows
+        return fused(rows, results, self._player, anew=self._anew)
 
     def _program(self, rows: Sequence[Row]) -> list[Call]:
         return [(Program(rows, self._player), ())] if rows else []

@@ -170,7 +170,7 @@ def killed_and_done(nnexp: CommandLine, kills: int, runs: int) -> None:
 
 
 def test_after_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
-    killed_and_done(nnexp, kills=1, runs=1600)
+    killed_and_done(nnexp, kills=1, runs=800)
 
 
 @pytest.mark.slow

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nnexp.core.component import Array
@@ -44,7 +45,7 @@ from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import EarlyStopping, Trainer
 from nnexp.training.view import View
-from tests.conftest import CommandLine, make_data, make_data_for
+from tests.conftest import Typed, make_data, make_data_for, tries
 from tests.nn.test_activations import ACTIVATIONS
 from tests.nn.test_losses import LOSSES
 from tests.training.test_checkpoint import at
@@ -262,7 +263,7 @@ def diagnosed(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, npt.DTypeLi
     return recipes, data, replace(trainer, diagnostics=fitting, diagnose_every=draw(st.sampled_from([None, 2]))), dtype
 
 
-@settings(max_examples=30, deadline=None)
+@tries(30)
 @given(diagnosed(), st.integers(0, 20))
 def test_diagnosing_changes_no_bit_and_sees_the_same_alone_in_a_stack_and_after_a_pause(
     stack: tuple[list[Recipe], Data, Trainer, npt.DTypeLike], pause: int
@@ -337,9 +338,9 @@ def test_a_linear_network_has_the_curvature_of_its_data() -> None:
     assert Sharpness(tolerance=1e-6).look(view)[0] == pytest.approx(np.linalg.eigvalsh(2 * x.T @ x / len(x))[-1])
 
 
-def test_a_sweep_ranks_and_records_what_is_seen(nnexp: CommandLine) -> None:
+def test_a_sweep_ranks_and_records_what_is_seen(typed: Typed, tmp_path: Path) -> None:
     """With MLflow: no point where there was no look, all that there were."""
-    done = nnexp(
+    done = typed(
         *(
             "-m",
             "optimizer.learning_rate=0.1,0.3",
@@ -356,7 +357,7 @@ def test_a_sweep_ranks_and_records_what_is_seen(nnexp: CommandLine) -> None:
     assert done.returncode == 0, done.stderr
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{nnexp.folder}/outputs/mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     runs = [run for one in client.search_experiments() for run in client.search_runs([one.experiment_id])]
     points = [client.get_metric_history(run.info.run_id, "train/sharpness") for run in runs]
     assert [[point.step for point in curve] for curve in points if curve] == [[0, 2, 4], [0, 2, 4]]

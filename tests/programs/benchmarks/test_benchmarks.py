@@ -34,6 +34,7 @@ def test_contenders_do_the_same_work(name: str) -> None:
     assert [float(line) for line in result.stdout.split()] == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_the_page_is_made_and_what_was_written_by_hand_stays(tmp_path: Path) -> None:
     main(["--works", "C", "--rounds", "1", "--parts", "alone", "--to", str(tmp_path)])
     page = tmp_path / "benchmarks.md"

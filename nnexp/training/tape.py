@@ -329,12 +329,12 @@ class Repeated:
 
     def _compile(self) -> None:
         """Have the tape played by compiled code where that is worth it, for one run after another if possible."""
-        player = player_for(len(self.calls), self._times)
+        one = self._of_one_run()
+        times = self._times * (1 if one is None else one.belongings.runs)
+        player = player_for(len(self.calls), times)
         if player is None:
             return
-        one = self._of_one_run()
-        runs = 1 if one is None else one.belongings.runs
-        translator = Translator(player, anew=worth_kernels(len(self.calls) * self._times * runs))
+        translator = Translator(player, anew=worth_kernels(len(self.calls) * times))
         if one is not None:
             with suppress(UnrecordableError, UnknownError):
                 calls, results = recorded(one.bind)

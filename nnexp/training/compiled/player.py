@@ -17,8 +17,8 @@ from nnexp.training.compiled.loops import Loop, UnknownError
 
 WORTH_A_PLAYER = 30_000
 """Calls whose way through Python takes as long as to import llvmlite and to load what was compiled, some 40 ms."""
-WORTH_KERNELS = 500_000
-"""Calls that take so much longer than generated loops as these take to compile, some 0.1 s."""
+WORTH_KERNELS = 250_000
+"""Calls that take longer than generated loops by half of what these take to compile, which later processes save."""
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""
 PLAY = """

@@ -44,9 +44,8 @@ class View:
     """
 
     def __init__(self, array: Bits) -> None:
-        self.array, self.owner = array, owner_of(array)
+        self.array, self.owner, pointer = array, owner_of(array), array.ctypes.data
         wide = [(n, step) for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
-        pointer = array.ctypes.data
         self.low, last = _reach(pointer, wide)
         self.high = last + array.itemsize
         self.shape, self.strides = tuple(n for n, _ in wide), tuple(step for _, step in wide)

@@ -31,6 +31,8 @@ def blocks(language: str) -> list[str]:
 LINES = [line for block in blocks("bash") for line in block.splitlines()]
 IN_README = [line for line in LINES if line.startswith("python -m nnexp")]
 IN_EXPERIMENTS = sorted({*re.findall(r"`(python -m nnexp[^`]*)`", EXPERIMENTS + STUDIES)} - {*IN_README})
+PLAIN = re.compile(r"python -m nnexp (-m )?experiment=\S+")
+"""An experiment as it is, which tests/config/test_files.py trains and tests/sweeps/test_jobs.py composes as a sweep."""
 LENGTH = ("trainer.epochs=", "trainer.iterations=", "seed=")
 
 
@@ -39,7 +41,13 @@ def test_command(nnexp: CommandLine, command: str) -> None:
     check(command, nnexp, nnexp.folder)
 
 
-@pytest.mark.parametrize("command", sorted({*IN_README, *IN_EXPERIMENTS} - {*IN_README[::10]}))
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=pytest.mark.slow if PLAIN.fullmatch(command) else ())
+        for command in sorted({*IN_README, *IN_EXPERIMENTS} - {*IN_README[::10]})
+    ],
+)
 def test_command_within_this_process(typed: Callable[..., Finished], tmp_path: Path, command: str) -> None:
     check(command, typed, tmp_path)
 

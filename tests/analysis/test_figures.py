@@ -204,7 +204,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("figures", "said"), MISTAKES)
 def test_a_mistake_is_one_line_before_training(figures: str, said: str, typed: Typed) -> None:
-    for plan in ("true", "false"):
+    for plan in ("true", "false") if said == MISTAKES[0][1] else ("false",):
         done = typed("-m", *SHORT, "optimizer.learning_rate=0.1,1", f"sweep.figures={figures}", f"sweep.plan={plan}")
         assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
         assert said in done.stderr

@@ -118,9 +118,8 @@ class Training:
             self._of = recipes, data, replace(trainer, pruning=None, snapshots=(trainer.pruning.rewind,))
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
-        if recipes[0].optimizer.unit is not None:
-            sharpness = Sharpness().look(View(self._stack, self._examples, data.task))
-            self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(dtype)
+        self._measured = data.task if recipes[0].optimizer.unit is not None else None
+        self._measure()
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
         self._rounds = trainer.rounds(len(self._examples))
         times = [this.time for this in self._rounds] if watch_layers else []
@@ -191,6 +190,13 @@ class Training:
     def begin_with(self, mask: Array, theta: Array) -> None:
         """Begin with some of the parameters, those where the mask is 1; the others are and stay 0."""
         self._stack.prune(mask, theta)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Measure the unit of the learning rates, if they have one."""
+        if self._measured is not None:
+            sharpness = Sharpness().look(View(self._stack, self._examples, self._measured))
+            self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(self._stack.theta.dtype)
 
     def _begin(self, this: Round, *, pausing: bool) -> RoundUnderWay:
         """Return a round with its batches drawn."""
@@ -261,6 +267,7 @@ class Training:
             "watch": self._watch.state(),
             "pruning": None if self._pruning is None else self._pruning.state(),
             "earlier": None if self._earlier is None else self._earlier.state(),
+            "unit": None if self._measured is None else self._stack.learning_rate_unit,
         }
 
     def restore(self, saved: Saved) -> None:
@@ -308,6 +315,9 @@ class Training:
         self._watch.keep(in_stack)
         self._keep(in_stack)
         self._stack.restore(saved.part("stack"))
+        if self._measured is not None and saved.has("unit"):
+            unit = saved.array("unit", (len(self._stack), 1), self._stack.theta.dtype)
+            self._stack.learning_rate_unit = cast("Array", unit)
         self._sampler.restore(saved.part("sampler"))
         done = saved.whole("done", self._rounds[self._number].steps if self._number < len(self._rounds) else 1)
         if done:

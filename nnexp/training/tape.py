@@ -51,8 +51,6 @@ class OfOneRun:
 
 OUT_BY_NAME = (np.maximum, np.minimum)
 """Functions of NumPy that take the array for their result by the name `out` alone."""
-MOST_COUNTED = 4
-"""How many times as much is won, at least, where a stack is played run by run, as long as it has so many runs."""
 PASSED_ON = frozenset(
     {np.sum, np.mean, np.var, np.max, np.min, np.any, np.all, np.clip}
     | {np.reshape, np.squeeze, np.expand_dims, np.swapaxes, np.moveaxis, np.transpose, np.shape, np.ndim, np.size}
@@ -332,11 +330,11 @@ class Repeated:
     def _compile(self) -> None:
         """Have the tape played by compiled code where that is worth it, for one run after another if possible."""
         one = self._of_one_run()
-        runs = 1 if one is None else one.belongings.runs
-        player = player_for(len(self.calls), self._times * min(runs, MOST_COUNTED))
+        times = self._times * (1 if one is None else one.belongings.runs)
+        player = player_for(len(self.calls), times)
         if player is None:
             return
-        translator = Translator(player, anew=worth_kernels(len(self.calls) * self._times * runs))
+        translator = Translator(player, anew=worth_kernels(len(self.calls) * times))
         if one is not None:
             with suppress(UnrecordableError, UnknownError):
                 calls, results = recorded(one.bind)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 
@@ -22,6 +22,7 @@ from nnexp.core.errors import UserError
 from nnexp.data import reading
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.dataset import Data
+from tests.conftest import tries
 
 Fields = dict[str, Any]
 HEAD = "x,y,label\n"
@@ -502,7 +503,7 @@ rubbish = st.one_of(
     missing=st.sampled_from(["refuse", "mean", "most_frequent"]),
     dtype=st.sampled_from(["float64", "float32"]),
 )
-@settings(max_examples=200, deadline=None)
+@tries(200)
 def test_any_file_is_data_or_a_sentence(content: bytes, kind: Any, missing: Any, dtype: Any) -> None:  # noqa: ANN401
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="error"):
         try:

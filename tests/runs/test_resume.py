@@ -226,7 +226,9 @@ def statuses(folder: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_says_how_to_go_on(nnexp: CommandLine, number: signal.Signals, status: int) -> None:
+def test_an_interrupted_run_says_how_to_go_on(
+    nnexp: CommandLine, typed: Typed, number: signal.Signals, status: int
+) -> None:
     process = nnexp.start("seed=1", "trainer.epochs=20000", "figures=false")
     assert process.stdout is not None
     next(line for line in process.stdout if line.startswith("epoch"))
@@ -244,7 +246,7 @@ def test_an_interrupted_run_says_how_to_go_on(nnexp: CommandLine, number: signal
     if number is signal.SIGTERM:
         shutil.rmtree(folder)  # MLflow has the checkpoint, too
 
-    result = nnexp(f"resume={run_id}", "figures=false", "verbose=false")
+    result = typed(f"resume={run_id}", "figures=false", "verbose=false")
     assert (result.returncode, result.stderr) == (0, "")
     assert statuses(nnexp.folder) == [(run_id, "FINISHED")], "it is the same run"
     (folder,) = (path for path in (nnexp.folder / "outputs" / "digits_binary").iterdir() if path.is_dir())

@@ -9,7 +9,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import ConfigCompositionException
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -18,7 +18,7 @@ from nnexp.config.overrides import Job
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.sweeps.jobs import search_of
-from tests.conftest import needs
+from tests.conftest import needs, tries
 
 EXPERIMENTS = folder("experiments")
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
@@ -261,7 +261,7 @@ values = st.recursive(
 KEYS = ("question", "trainer.early_stopping")
 
 
-@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tries(20)
 @given(
     over=st.dictionaries(st.sampled_from(KEYS), st.lists(values, min_size=1, max_size=2, unique_by=repr), min_size=1)
 )

@@ -150,9 +150,8 @@ def same_bits(seed: int, count: int) -> None:
     assert int(child.stdout) > count
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_random_configs_have_the_bits_of_plain_numpy(seed: int) -> None:
-    same_bits(seed, 50)
+def test_random_configs_have_the_bits_of_plain_numpy() -> None:
+    same_bits(seed=0, count=20)
 
 
 @pytest.mark.slow

@@ -358,12 +358,12 @@ def test_a_config_folder_of_ones_own(typed: Typed, tmp_path: Path) -> None:
 
 
 def test_runs_started_together_share_a_fresh_store(nnexp: CommandLine) -> None:
-    processes = [nnexp.start("trainer.epochs=2", "verbose=false", "figures=false", f"seed={seed}") for seed in range(3)]
+    processes = [nnexp.start("trainer.epochs=2", "verbose=false", "figures=false", f"seed={seed}") for seed in range(2)]
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
     with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
-        assert store.execute("select status from runs").fetchall() == [("FINISHED",)] * 3
+        assert store.execute("select status from runs").fetchall() == [("FINISHED",)] * 2
 
 
 def test_the_version_is_that_of_nnexp(typed: Typed) -> None:

@@ -647,10 +647,6 @@ def check_kills(nnexp: CommandLine, sweep: Sweep, runs: int, kills: int) -> None
         assert_same_numbers(found[key], one)
 
 
-def test_a_sweep_that_is_killed_loses_nothing_that_is_done(nnexp: CommandLine, sweep: Sweep) -> None:
-    check_kills(nnexp, sweep, runs=6, kills=1)
-
-
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_ten_times_loses_nothing_that_is_done(nnexp: CommandLine, sweep: Sweep) -> None:
     check_kills(nnexp, sweep, runs=64, kills=10)

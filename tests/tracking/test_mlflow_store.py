@@ -67,8 +67,10 @@ def experiment_and_runs(folder: Path) -> tuple[MlflowClient, str, dict[str, Run]
     return client, experiment.experiment_id, {run.info.run_id: run for run in runs}
 
 
-def test_an_experiment_that_was_deleted_is_restored_by_one_of_two_processes(nnexp: CommandLine, tmp_path: Path) -> None:
-    assert nnexp(*SMALL).returncode == 0
+def test_an_experiment_that_was_deleted_is_restored_by_one_of_two_processes(
+    nnexp: CommandLine, typed: Typed, tmp_path: Path
+) -> None:
+    assert typed(*SMALL).returncode == 0
     client, experiment, _ = experiment_and_runs(tmp_path)
     client.delete_experiment(experiment)
     as_both_see_it = client.get_experiment(experiment)

@@ -136,11 +136,11 @@ class Batch(Sequence[Ready]):
 
     def stacks(self, places: Sequence[int], stack_bytes: int, workers: int) -> list[Places]:
         """Return some of the runs as stacks."""
-        found: dict[Hashable, tuple[Places, int]] = {}
+        found: dict[Hashable, tuple[array[int], int]] = {}
         keys, sizes = [*map(stack_key, self.firsts)], [first.step_bytes for first in self.firsts]
         for place in places:
             number = self._group[place]
-            found.setdefault(keys[number], ([], sizes[number]))[0].append(place)
+            found.setdefault(keys[number], (array("q"), sizes[number]))[0].append(place)
         return stacks_of([*found.values()], stack_bytes, workers)
 
     def recipes(self, places: Places) -> Sequence[Recipe]:

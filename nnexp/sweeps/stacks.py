@@ -13,7 +13,7 @@ Places = list[int]
 """The places of the runs of a stack in a sequence of runs."""
 
 
-def stacks_of(groups: Sequence[tuple[Places, int]], stack_bytes: int, workers: int) -> list[Places]:
+def stacks_of(groups: Sequence[tuple[Sequence[int], int]], stack_bytes: int, workers: int) -> list[Places]:
     """Return groups of runs that can share a stack as stacks, no fewer than there are workers.
 
     Each group has the bytes that one of its runs works on in a step. A stack works on `stack_bytes` at most.

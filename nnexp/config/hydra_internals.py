@@ -6,16 +6,19 @@ from collections.abc import Callable, Mapping, Sequence
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.file_config_source import FileConfigSource
 from hydra._internal.grammar.functions import Functions
+from hydra._internal.hydra import Hydra
 from hydra._internal.sources_registry import SourcesRegistry
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser import overrides_parser
 from hydra.core.override_parser.types import Override
 from hydra.plugins.config_source import ConfigSource
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
 __all__ = ["FileConfigSource", "extend", "flag_parser", "known_functions", "set_values"]
 
 _functions_of_hydra = overrides_parser.create_functions
+_mode_of_hydra = Hydra.get_mode
 
 
 def flag_parser() -> ArgumentParser:
@@ -26,6 +29,9 @@ def flag_parser() -> ArgumentParser:
 
 def extend(source: type[ConfigSource], functions: Mapping[str, Callable[..., object]]) -> Callable[[], None]:
     """Let Hydra read configs with a class of its own, and overrides call further functions; return what undoes that.
+
+    Hydra composes the whole config once more to learn whether it says `hydra.mode`, as no file may: only what is typed
+    is asked for.
 
     Args:
         source: Reads the configs of its scheme.
@@ -40,10 +46,17 @@ def extend(source: type[ConfigSource], functions: Mapping[str, Callable[..., obj
             known.register(name, function)
         return known
 
+    def get_mode(hydra: Hydra, config_name: str | None, overrides: list[str]) -> RunMode | None:
+        said = any("hydra.mode" in override for override in overrides)
+        mode: RunMode | None = _mode_of_hydra(hydra, config_name, overrides) if said else None
+        return mode
+
     def undo() -> None:
         types[source.scheme()], overrides_parser.create_functions = before
+        Hydra.get_mode = _mode_of_hydra  # type: ignore[method-assign]
 
     types[source.scheme()], overrides_parser.create_functions = source, create_functions
+    Hydra.get_mode = get_mode  # type: ignore[assignment, method-assign]
     return undo
 
 

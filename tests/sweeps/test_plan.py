@@ -39,6 +39,10 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(typed: Typed, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_hydra_s_own_word_for_a_sweep_is_heard(typed: Typed) -> None:
+    assert planned(typed("hydra.mode=MULTIRUN", *QUICK[1:], "seed=0,1", PLAN))["Runs"].startswith("2: ")
+
+
 def test_stacks_of_several_sizes_are_counted(typed: Typed) -> None:
     lines = planned(typed(*QUICK, "seed=0,1,2,3,4", "architecture.activation=relu", PLAN))
     assert lines["Stacks"] == "2: 1 of 3, 1 of 2 runs, on 2 workers"

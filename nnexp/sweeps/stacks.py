@@ -1,4 +1,4 @@
-"""Which runs of a sweep are trained together: those of one shape, as many as fit into the cache."""
+"""Which runs of a sweep are trained together: those of one shape, as many as a stack may have."""
 
 from collections.abc import Hashable, Sequence
 from math import ceil
@@ -16,8 +16,7 @@ Places = list[int]
 def stacks_of(groups: Sequence[tuple[Sequence[int], int]], stack_bytes: int, workers: int) -> list[Places]:
     """Return groups of runs that can share a stack as stacks, no fewer than there are workers.
 
-    Each group has the bytes that one of its runs works on in a step. A stack works on `stack_bytes` at most; more than
-    the processor's cache slows it down.
+    Each group has the bytes that one of its runs works on in a step. A stack works on `stack_bytes` at most.
     """
     share = ceil(sum(len(places) for places, _ in groups) / workers)
     stacks = []

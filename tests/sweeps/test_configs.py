@@ -100,12 +100,7 @@ JOBS: list[Job] = [
 ]
 
 
-@pytest.mark.parametrize("job", JOBS, ids=" ".join)
-def test_a_job_is_what_hydra_composes(job: Job) -> None:
-    assert composed([job]) == one_by_one([job])
-
-
-def test_jobs_do_not_know_of_each_other() -> None:
+def test_jobs_are_what_hydra_composes_and_do_not_know_of_each_other() -> None:
     """All at once, in either order: what is shared between them stays as it was."""
     expected = one_by_one(JOBS)
     assert composed(JOBS) == expected

@@ -40,7 +40,7 @@ class LauncherConfig:
     backend: str = "loky"
     jobs: int | None = None
     address: str | None = None
-    stack_megabytes: float = 3.0
+    stack_megabytes: float = 10.0
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="nnexp", node=SweeperConfig, provider="nnexp")

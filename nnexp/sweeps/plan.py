@@ -8,12 +8,15 @@ from math import ceil
 from pathlib import Path
 
 from nnexp.analysis.results import SweptKey, swept_keys_of
+from nnexp.analysis.run_table import MOST_RUNS
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs.limits import amount
+from nnexp.runs.prepare import Ready
 from nnexp.sweeps.batch import Batch
 from nnexp.sweeps.search import BYTES_OF_A_ROW, BYTES_ON_DISK
 from nnexp.sweeps.stacks import Places, stack_key
+from nnexp.sweeps.table import KEPT, metrics_of
 from nnexp.sweeps.train import beginning
 from nnexp.sweeps.workers import MEGABYTE, Workers
 
@@ -23,9 +26,12 @@ ENOUGH_ROUNDS, LONGEST_TRIAL = 30, 1.0
 """With fewer rounds a trial may take longer, up to so many seconds, so that one slow round counts little."""
 PROCESS_MEGABYTES = 110
 """The memory of a worker before it trains (measured: Python with NumPy and the training loop, on Linux)."""
-SECONDS_OF_A_ROW, SECONDS_OF_A_FOLDER, SECONDS_OF_MLFLOW = 0.0001, 0.006, 0.03
+SECONDS_OF_A_ROW, SECONDS_OF_A_FOLDER, SECONDS_OF_MLFLOW = 0.0001, 0.005, 0.03
 """What a run takes to be composed and written, as a row or with a folder, and to be recorded (measured on Linux)."""
-BYTES_OF_A_FOLDER = 25_000
+SECONDS_BESIDE, MEGABYTES_BESIDE, BYTES_BESIDE = 3, 200, 500_000
+"""What the start and the report of a sweep take, whatever is trained: time, memory and room on the disk."""
+BYTES_OF_A_FOLDER, BYTES_OF_A_NUMBER, BYTES_OF_A_RUN = 28_000, 20, 20_000
+"""What a run takes on the disk, and each number of its history there; and with a folder in memory until the report."""
 LISTED_VALUES = 8
 """How many values of a key are listed."""
 
@@ -53,8 +59,14 @@ def show_plan(
         described = ", ".join(f"{number} of {size}" for size, number in sorted(sizes.items(), reverse=True))
         lines += [
             f"Stacks    {len(stacks)}: {described} {'run' if set(sizes) == {1} else 'runs'}, on {count} workers",
-            f"Time      about {_duration(seconds / min(count, len(stacks)))} of training, and the start and the report",
-            f"Memory    about {_megabytes(runs, stacks):.0f} MB in each worker",
+            (
+                f"Time      about {_duration(seconds / min(count, len(stacks)))} of training, "
+                f"{SECONDS_BESIDE} seconds of start and report"
+            ),
+            (
+                f"Memory    about {_megabytes_here(len(new), in_table=in_table):.0f} MB, "
+                f"{_megabytes(runs, stacks):.0f} MB in each worker"
+            ),
             *_records(runs, len(new), in_table=in_table),
         ]
     if fresh:
@@ -68,13 +80,24 @@ def _records(runs: Batch, count: int, *, in_table: bool) -> list[str]:
     """Return how runs are recorded, and about how much time and room that takes beside their training."""
     tracked = bool(runs.firsts[0].experiment.tracking.address(Path()))
     if in_table:
-        seconds, size, how = SECONDS_OF_A_ROW, BYTES_ON_DISK, "one table, runs.parquet, and folders for the ten best"
-        begin = f", {count * BYTES_OF_A_ROW / MEGABYTE:.0f} MB of memory"
+        seconds, how = SECONDS_OF_A_ROW, "one table, runs.parquet, and folders for the ten best"
+        size = count * BYTES_ON_DISK + KEPT * _bytes_of_a_folder(runs.firsts[0])
     else:
-        seconds, size, how, begin = SECONDS_OF_A_FOLDER, BYTES_OF_A_FOLDER, "a folder for each run", ""
-        seconds += SECONDS_OF_MLFLOW * tracked
+        seconds, how = SECONDS_OF_A_FOLDER + SECONDS_OF_MLFLOW * tracked, "a folder for each run"
         how += ", and a run of MLflow" if tracked else ""
-    return [f"Records   {how}: about {_duration(count * seconds)}{begin}, {amount(count * size)} on the disk"]
+        size = count * _bytes_of_a_folder(runs.firsts[0])
+    return [f"Records   {how}: about {_duration(count * seconds)}, {amount(size + BYTES_BESIDE)} on the disk"]
+
+
+def _bytes_of_a_folder(run: Ready) -> int:
+    numbers = len(run.experiment.trainer.evaluations()) * (1 + len(metrics_of(run)))
+    return BYTES_OF_A_FOLDER + BYTES_OF_A_NUMBER * numbers
+
+
+def _megabytes_here(count: int, *, in_table: bool) -> float:
+    """Return about how much memory the process of the sweep takes; of a table, its report looks at some runs alone."""
+    looked_at, rows = (min(count, MOST_RUNS), count) if in_table else (count, 0)
+    return MEGABYTES_BESIDE + (rows * BYTES_OF_A_ROW + looked_at * BYTES_OF_A_RUN) / MEGABYTE
 
 
 def _values(swept: SweptKey) -> str:
@@ -88,14 +111,16 @@ def _seconds(runs: Batch, stacks: Sequence[Places]) -> float:
     alike: dict[tuple[Hashable, int], list[Places]] = {}
     for stack in stacks:
         alike.setdefault((stack_key(runs.first(stack[0])), len(stack)), []).append(stack)
-    return sum(len(same) * _trial(runs, same[0]) for same in alike.values())
+    return sum(_trial(runs, same[0], len(same)) for same in alike.values())
 
 
-def _trial(runs: Batch, stack: Places) -> float:
-    """Return how long a stack takes, estimated from its first rounds.
+def _trial(runs: Batch, stack: Places, count: int) -> float:
+    """Return how long some stacks like this one take, estimated from its first rounds.
 
-    The very first is slower, and so are those in which tapes are recorded and code is compiled: the slowest ones.
+    The very first is slower, and so are those in which tapes are recorded and code is compiled: the slowest ones. They
+    come once, and count once.
     """
+    begin = time.monotonic()
     with one_thread():
         training = beginning(runs, stack)()
         first, *times = training.times
@@ -108,7 +133,8 @@ def _trial(runs: Batch, stack: Places) -> float:
                 break
     rounds = sorted(end - begin for begin, end in pairwise(ends)) or [0.0]
     kept = rounds[: -ceil(len(rounds) / 10)] or rounds
-    return sum(kept) / len(kept) * len(training.times)
+    usual = sum(kept) / len(kept)
+    return ends[-1] - begin + usual * (count * len(training.times) - len(ends))
 
 
 def _megabytes(runs: Batch, stacks: Sequence[Places]) -> float:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 Scores = Mapping[tuple[str, ...], float | None]
 """The scores of jobs, lower is better; None if a job failed or diverged."""
-BYTES_OF_A_ROW, BYTES_ON_DISK = 1000, 150
+BYTES_OF_A_ROW, BYTES_ON_DISK = 1000, 80
 """About how much memory a run of a table takes before and while it is trained, and how much its row on the disk."""
 STARTUP = 8
 """How many points are drawn at random before Optuna's model is asked."""

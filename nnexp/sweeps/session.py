@@ -60,7 +60,7 @@ from nnexp.sweeps.recording import Recorder, RecordingThread
 from nnexp.sweeps.reuse import trained_before
 from nnexp.sweeps.search import Search
 from nnexp.sweeps.sweep_folder import SweepFolder, SweepRecord
-from nnexp.sweeps.table import TableWriter, train_table
+from nnexp.sweeps.table import KEPT, TableWriter, train_table
 from nnexp.sweeps.train import Halving, TrainedRuns, train_halving, train_stacks
 from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.environment import environment
@@ -69,8 +69,6 @@ from nnexp.training.evaluator import metric_names
 from nnexp.training.history import Outcome, chosen_by
 
 KEY_LENGTH = 8
-KEPT = 10
-"""How many of the best runs of a table have their files."""
 SECONDS_TO_END = 0.5
 """How long an interrupted sweep may go on to record."""
 

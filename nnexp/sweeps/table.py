@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
+KEPT = 10
+"""How many of the best runs of a table have their files."""
 SECONDS_BETWEEN_FILES = 2.0
 """How often rows are written; so much training a death costs at most."""
 

@@ -30,10 +30,10 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(typed: Typed, tmp_path:
     assert lines["Varied"] == "seed: 0, 1, 2 (3 values)"
     assert lines[""] == "optimizer: sgd, adam"
     assert lines["Stacks"] == "2: 2 of 3 runs, on 2 workers"
-    time = re.fullmatch(r"about (\S+) seconds of training, and the start and the report", lines["Time"])
+    time = re.fullmatch(r"about (\S+) seconds of training, 3 seconds of start and report", lines["Time"])
     assert time is not None
     assert 0 < float(time[1]) < 60
-    memory = re.fullmatch(r"about (\d+) MB in each worker", lines["Memory"])
+    memory = re.fullmatch(r"about 200 MB, (\d+) MB in each worker", lines["Memory"])
     assert memory is not None
     assert 50 < int(memory[1]) < 1000
     assert list(tmp_path.iterdir()) == []

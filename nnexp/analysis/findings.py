@@ -11,9 +11,8 @@ import numpy as np
 from nnexp.analysis.confirmation import DEFAULT as ASKED_DEFAULT
 from nnexp.analysis.confirmation import Confirmation
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
-from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
+from nnexp.analysis.verdict import MOST_REPEATS, SIGNIFICANT, Measured, Verdict, wins
 from nnexp.config.overrides import command, without
-from nnexp.core.component import Array
 from nnexp.report.rows import figures, number, with_spread
 from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
@@ -120,8 +119,11 @@ def importance(results: SweepResults) -> dict[str, float]:
     References:
         Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, ICML 2014.
     """
+    from scipy.stats import rankdata
+
     runs = _measured(results)
-    ranks = _ranks(_scores(results, runs))
+    scores = [run.reading(str(results.metric)) for run in runs]
+    ranks = rankdata([math.inf if score is None else results.sign * score for score in scores])
     total = float(((ranks - ranks.mean()) ** 2).sum()) if len(runs) > 1 else 0.0
     if not results.complete or total == 0:
         return {}
@@ -134,12 +136,19 @@ def importance(results: SweepResults) -> dict[str, float]:
 
 
 def chance(results: SweepResults) -> dict[str, float]:
-    """Return the share that `importance` gives on average to a swept key without any effect.
+    """Return the share that `importance` has to exceed for a swept key to be told from one without any effect.
 
-    Of n runs with k values it is (k - 1) / (n - 1): the fewer runs there are for a value, the more it explains by luck.
+    Where no key has an effect, one of them exceeds it in a sweep of twenty: the share times n - 1, of n runs, is the
+    statistic of Kruskal and Wallis, which then has the chi-squared distribution of k - 1 degrees, for k values.
     """
-    runs = _measured(results)
-    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.judged}
+    from scipy.stats import chi2
+
+    runs, quantile = _measured(results), 1 - SIGNIFICANT / max(1, len(results.judged))
+    groups = {one.key: len(levels(one, runs)) for one in results.judged}
+    return {
+        key: min(1.0, float(chi2.ppf(quantile, count - 1)) / max(1, len(runs) - 1)) if count > 1 else 0.0
+        for key, count in groups.items()
+    }
 
 
 def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
@@ -419,19 +428,6 @@ def _measured(results: SweepResults) -> list[SweepRun]:
     if results.metric is None or not results.comparable:
         return []
     return [run for run in results.runs if run.summary is not None]
-
-
-def _scores(results: SweepResults, runs: Sequence[SweepRun]) -> Array:
-    """Return scores of which lower ones are better; a run without the reading is infinitely bad."""
-    scores = [None if results.metric is None else run.reading(results.metric) for run in runs]
-    return np.array([math.inf if score is None else results.sign * score for score in scores])
-
-
-def _ranks(scores: Array) -> Array:
-    """Return the rank of every score, from 1 for the lowest; equal scores share the mean of theirs."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    mean_ranks: Array = np.cumsum(counts) - (counts - 1) / 2
-    return mean_ranks[inverse]
 
 
 def _flags_of_divergence(results: SweepResults) -> list[str]:

@@ -45,9 +45,7 @@ CAPTIONS = {
     "curves": "Runs over time, each at its own evaluations: thin lines are repeats, thick ones their means, others lie "
     "behind them.",
     "learning": "The learning rates by the size of the network; a star is the best.",
-    "importance": "How much of the differences between runs each parameter explains on its own (functional ANOVA on "
-    "ranks). Where a bar does not pass its black line, chance explains as much. What is missing from 100 % is what "
-    "parameters do together, and chance.",
+    "importance": "A bar that does not pass its black line may be chance.",
 }
 """By the names of figures, or their first words."""
 CAPTIONS_WITHOUT_REPEATS = {
@@ -132,7 +130,11 @@ def _importance(results: SweepResults) -> list[str]:
         return []
     names = {key: ", ".join(f"`{one.key}`" for one in group) for key, group in results.together.items()}
     rows = [(names[key], f"{100 * share:.0f} %") for key, share in shares.items()]
-    return ["## Importance", table(("parameter", "explains alone"), rows)]
+    what = (
+        "How much of the differences between the ranks of the runs each parameter explains on its own (functional "
+        "ANOVA on ranks); what is missing from 100 % is what parameters do together, and chance."
+    )
+    return ["## Importance", what, table(("parameter", "explains alone"), rows)]
 
 
 def _divergence(results: SweepResults) -> list[str]:

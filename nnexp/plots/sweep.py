@@ -570,7 +570,7 @@ def _curves(axes: "Axes", panel: CurvePanel, colours: Mapping[str, str]) -> None
 
 
 def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) -> "Figure":
-    """Draw the share of the variance of ranks that each parameter explains alone, and the share expected by chance."""
+    """Draw the share of the variance of ranks that each parameter explains alone, and how far chance reaches."""
     names = list(shares)[::-1]
     first = names[-1]
     left = 0.65 + 0.09 * max(len(name) for name in names)
@@ -581,13 +581,17 @@ def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) ->
     for row, name in enumerate(names):
         axes.text(102, row, f"{100 * shares[name]:.0f} %", va="center", fontsize=10)
     places = [100 * chance[name] for name in names]
-    axes.vlines(places, rows - 0.42, rows + 0.42, color="black", label="what chance alone would give")
+    axes.vlines(places, rows - 0.42, rows + 0.42, color="black", label="within chance, 19 times of 20")
     axes.set_yticks(rows, names)
     axes.set(xlim=(0, 100), xlabel="share of the variance of the ranks (%)", ylabel="parameter")
     verb = "explain" if " and " in first else "explains"
-    found = f"{first} {verb} {100 * shares[first]:.0f} % alone" if shares[first] > chance[first] else "chance"
-    title = f"Importance: {found}" if found != "chance" else "Importance: none explains more than chance"
-    figure.suptitle(title, y=1 - 0.15 / figure.get_figheight(), va="top")
+    found = f"{first} {verb} {100 * shares[first]:.0f} % alone"
+    shown = shares[first] > chance[first]
+    figure.suptitle(
+        f"Importance: {found if shown else 'none is shown to explain more than chance'}",
+        y=1 - 0.15 / figure.get_figheight(),
+        va="top",
+    )
     axes.grid(visible=False, axis="y")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=10, borderaxespad=0.1)
     return figure

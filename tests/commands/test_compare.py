@@ -147,6 +147,19 @@ def test_a_run_is_compared_with_an_edit_of_it(typed: Callable[..., Finished], tm
     assert "must be what its overrides make" in refused.stderr
 
 
+def test_settings_are_compared_with_configs_of_ones_own(typed: Callable[..., Finished], tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text("# @package _global_\ntrainer: {epochs: 3}\n")
+    own = ("--config-dir", "own")
+    mine = ("experiment=mine", "tracking=none", "figures=false")
+    assert typed(*own, *mine).returncode == 0
+    result = typed("compare", "last", " ".join([*mine, "seed=3", "initializer.scale=1"]), "--seeds", "3", *own)
+    assert result.returncode in (0, 10, 11), result.stderr
+    assert "Reused: 1 of 6 runs" in result.stdout
+    refused = typed("compare", "last", "last", *own)
+    assert (refused.returncode, refused.stderr) == (2, "nnexp: --config-dir own: must stand beside --seeds\n")
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from nnexp import UserError, run
 from nnexp.commands.export import main
 from nnexp.storage.saved_model import predictor
+from tests.conftest import Finished
 
 QUICK = ["trainer.epochs=3", "tracking=none", "verbose=false", "figures=false", "optimizer.learning_rate=0.05"]
 EVERY_ACTIVATION = "sigmoid,tanh,identity,relu,leaky_relu,elu,selu,softplus,silu,square,power,sine,erf"
@@ -36,6 +38,16 @@ NETWORKS = {
     "tanh form": ["architecture/activation=gelu", "architecture.activation.approximate=tanh"],
     **{name: [f"architecture.activation={name}"] for name in EVERY_ACTIVATION.split(",")},
 }
+
+
+def test_a_short_name_says_which_run_it_means(typed: Callable[..., Finished]) -> None:
+    """As `last` does for every command that takes one run."""
+    assert typed(*QUICK).returncode == 0
+    (folder,) = Path("outputs/digits_binary").iterdir()
+    for command in (["export"], ["predict", "--model", "model"], ["landscape", "--points", "3"]):
+        assert f"nnexp: last is {folder}\n" in typed(command[0], "last", *command[1:]).stderr
+    assert "nnexp: 1 is epochs=3 " in typed("replay", "1").stderr
+    assert typed("export", str(folder)).stderr == ""
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,13 +28,15 @@ class Growth:
         axis: Its name and unit.
         what: What is trained.
         sizes: The sizes.
-        work: Returns the training of a size; None where a whole sweep is run from the command line.
+        work: Returns the training of a size; None where a whole sweep over seeds is run from the command line.
+        words: What else is typed for that.
     """
 
     axis: str
     what: str
     sizes: tuple[int, ...]
-    work: Callable[[int], Work] | None
+    work: Callable[[int], Work] | None = None
+    words: tuple[str, ...] = ()
 
 
 def narrow(hidden: tuple[int, ...]) -> Work:
@@ -52,7 +54,22 @@ def tall(rows: int) -> Work:
 
 GROWTHS = {
     "runs": Growth(
-        "runs", "a sweep over seeds, default network, 20 epochs, report included", (1, 4, 16, 64, 256, 1024, 4096), None
+        "runs",
+        "a sweep over seeds, default network, 20 epochs, report included",
+        (1, 16, 256, 4096),
+        words=("trainer.epochs=20",),
+    ),
+    "rows": Growth(
+        "runs in a table",
+        "a sweep over seeds, a sine, 1-4-1, 2 epochs, `sweep.record=table`, report included",
+        (1, 16, 256, 4096, 65_536),
+        words=(
+            "dataset=sine",
+            "loss=mean_squared_error",
+            "architecture.hidden=[4]",
+            "trainer.epochs=2",
+            "sweep.record=table",
+        ),
     ),
     "width": Growth(
         "units in each hidden layer",
@@ -109,13 +126,17 @@ def own_peak() -> float:
 
 def peak(whose: int) -> float:
     """Return the peak memory in megabytes of this process, or of the largest of those that it ran."""
-    unit = 1 if sys.platform == "darwin" else KIBIBYTE
-    return resource.getrusage(whose).ru_maxrss * unit / MEGABYTE
+    return largest(resource.getrusage(whose))
 
 
-def whole_sweep(runs: int) -> tuple[float, float]:
+def largest(usage: resource.struct_rusage) -> float:
+    """Return the peak memory in megabytes of the largest process."""
+    return usage.ru_maxrss * (1 if sys.platform == "darwin" else KIBIBYTE) / MEGABYTE
+
+
+def whole_sweep(runs: int, words: Sequence[str]) -> tuple[float, float]:
     """Return the seconds of a sweep from prompt to prompt, and the peak memory of its largest process."""
-    words = [f"seed=range({runs})", "trainer.epochs=20", "tracking=none"]
+    words = [f"seed=range({runs})", *words, "tracking=none"]
     with tempfile.TemporaryDirectory() as folder:
         begin = time.perf_counter()
         command = [sys.executable, "-m", "nnexp", "-m", *words, f"output_dir={folder}"]
@@ -126,4 +147,5 @@ def whole_sweep(runs: int) -> tuple[float, float]:
 
 if __name__ == "__main__":
     grown, number = GROWTHS[sys.argv[1]], int(sys.argv[2])
-    print(json.dumps(whole_sweep(number) if grown.work is None else training(grown.work(number))))  # noqa: T201
+    measured = whole_sweep(number, grown.words) if grown.work is None else training(grown.work(number))
+    print(json.dumps(measured))  # noqa: T201

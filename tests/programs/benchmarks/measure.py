@@ -5,23 +5,28 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
 from importlib import import_module
+from tempfile import TemporaryDirectory
 from typing import Any, Literal
 
-from tests.programs.benchmarks.work import WORKS, Work
+from tests.programs.benchmarks.work import Work, named
 
 Mode = Literal["alone", "sweep"]
 OURS = "ours"
 PEERS = {"plain": "plain loop", "scikit": "scikit-learn", "eager": "PyTorch", "compiled": "JAX", "floor": "floor"}
 """The modules of the other contenders, and what they are called."""
-POOLED, ONE_WORKER = "pooled", "one_worker"
-"""The plain loop in a pool of processes, and our own stacks in a single process."""
+POOLED, ONE_WORKER, BATCHED, COMPILED = "pooled", "one_worker", "batched", "batched_compiled"
+"""The plain loop in a pool of processes, our own stacks in a single one, and all runs as one network of PyTorch."""
+WARM = "warm"
+"""Our first call in a new process that finds the compiled code of an earlier one."""
 THREADS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 ONE_CORE = {**THREADS, "XLA_FLAGS": "--xla_cpu_multi_thread_eigen=false"}
+LONGEST, FEWEST = 60.0, 3
+"""Seconds after which a work gets no more rounds than so many."""
 
 
 @dataclass(frozen=True)
@@ -38,23 +43,31 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def alone(work: Work) -> dict[str, tuple[Callable[[], float], int]]:
-    """Return a call for every contender that is installed, and how many runs it trains."""
+def pin() -> None:
+    """Stay on one core, where that can be said."""
+    if hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+
+
+def alone(work: Work, peers: Collection[str]) -> dict[str, tuple[Callable[[], float], int]]:
+    """Return our call and that of every peer that is installed, and how many runs it trains."""
     calls = {}
-    for name in (OURS, *PEERS):
+    for name in (OURS, *peers):
         with left_out():
             calls[name] = import_module(f"tests.programs.benchmarks.{name}").alone(work, work.setting), 1
     return calls
 
 
-def sweep(work: Work, resources: ExitStack) -> dict[str, tuple[Callable[[], float], int]]:
+def sweep(work: Work, peers: Collection[str], resources: ExitStack) -> dict[str, tuple[Callable[[], float], int]]:
     """Return the same for a sweep: our stacks, JAX's vmap, scikit-learn in a pool of processes, loops one by one."""
     from nnexp.sweeps.workers import LocalPool
     from tests.programs.benchmarks import ours
 
     calls: dict[str, tuple[Callable[[], float], int]] = {}
-    for name, count in ((OURS, cores()), (ONE_WORKER, 1)):
+    for name, count in ((OURS, cores()), (ONE_WORKER, 1)) if peers else ((OURS, cores()),):
         calls[name] = ours.sweep(work, resources.enter_context(LocalPool(count))), len(work.settings)
+    if not peers:
+        return calls
     for name in ("plain", "eager"):
         with left_out():
             train = [
@@ -66,6 +79,11 @@ def sweep(work: Work, resources: ExitStack) -> dict[str, tuple[Callable[[], floa
     calls["scikit"] = partial(pooled, "scikit", work), work.sample
     with left_out():
         calls["compiled"] = import_module("tests.programs.benchmarks.compiled").sweep(work), len(work.settings)
+    with left_out():
+        from tests.programs.benchmarks import batched
+
+        calls[BATCHED] = batched.sweep(work, cores()), len(work.settings)
+        calls[COMPILED] = batched.sweep(work, cores(), batched.compiler()), len(work.settings)
     return calls
 
 
@@ -94,7 +112,7 @@ def pooled(name: str, work: Work) -> float:
 
 def trained(name: str, work: str, place: int) -> float:
     """Train one run of a sweep in a worker."""
-    chosen = WORKS[work]
+    chosen = named(work)
     value: float = import_module(f"tests.programs.benchmarks.{name}").alone(chosen, chosen.settings[place])()
     return value
 
@@ -102,7 +120,10 @@ def trained(name: str, work: str, place: int) -> float:
 def alternating(calls: Mapping[str, tuple[Callable[[], float], int]], rounds: int) -> dict[str, Timing]:
     """Time all calls in turn, so that whatever else the machine does hits all of them."""
     timings: dict[str, Timing] = {}
-    for _ in range(rounds + 1):
+    begun = time.monotonic()
+    for number in range(rounds + 1):
+        if number > FEWEST and time.monotonic() - begun > LONGEST:
+            break
         for name, (call, runs) in calls.items():
             begin = time.perf_counter()
             value = call()
@@ -115,9 +136,15 @@ def alternating(calls: Mapping[str, tuple[Callable[[], float], int]], rounds: in
 
 
 def in_a_process(work: str, mode: Mode, rounds: int) -> dict[str, Timing]:
-    """Measure one work in a process of its own, with one thread for each process that computes."""
-    settings = ONE_CORE if mode == "alone" else THREADS
-    timings: dict[str, dict[str, Any]] = told_by("measure", (work, mode, str(rounds)), settings)
+    """Measure one work in a process of its own, with one thread for each process that computes.
+
+    It finds no code that others compiled earlier; another process finds ours.
+    """
+    with TemporaryDirectory() as folder:
+        caches = {"XDG_CACHE_HOME": folder, "TORCHINDUCTOR_CACHE_DIR": folder}
+        settings = {**(ONE_CORE if mode == "alone" else THREADS), **caches}
+        timings: dict[str, dict[str, Any]] = told_by("measure", (work, mode, str(rounds)), settings)
+        timings[WARM] = told_by("measure", (work, mode, "0"), settings)[OURS]
     return {name: Timing(**timing) for name, timing in timings.items()}
 
 
@@ -131,11 +158,12 @@ def told_by(module: str, words: Sequence[str], settings: Mapping[str, str]) -> A
 
 
 def main(work: str, mode: Mode, rounds: int) -> None:
-    """Measure and print."""
-    if mode == "alone" and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    """Measure and print; in no rounds our first call alone."""
+    if mode == "alone":
+        pin()
     with ExitStack() as resources:
-        calls = alone(WORKS[work]) if mode == "alone" else sweep(WORKS[work], resources)
+        peers = PEERS if rounds else ()
+        calls = alone(named(work), peers) if mode == "alone" else sweep(named(work), peers, resources)
         print(json.dumps({name: asdict(timing) for name, timing in alternating(calls, rounds).items()}))  # noqa: T201
 
 

@@ -1,8 +1,10 @@
-"""What every contender has to do: five trainings, alone and as sweeps, described without a word of how."""
+"""What every contender has to do: five trainings and some that a seed draws, alone and as sweeps; not a word of how."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -242,7 +244,7 @@ D = Work(
         dtype="float32",
     ),
     Setting(0.001),
-    grid(spaced(1e-4, 1e-3, 4), [0.5, 1.0]),
+    grid(spaced(1e-4, 1e-3, 2), [0.5, 1.0]),
     sample=2,
 )
 E = Work(
@@ -258,3 +260,40 @@ E = Work(
     Setting(0.01),
 )
 WORKS = {work.name: work for work in (A, B, C, D, E)}
+DRAWN = 3
+"""How many works a seed draws."""
+BRIEF = 0.1
+"""About how many seconds a drawn work takes a plain loop."""
+
+
+def named(name: str) -> Work:
+    """Return one of the works, or one that no goal names: `7-2` is the second that seed 7 draws."""
+    return WORKS[name] if name in WORKS else drawn(*map(int, name.split("-")))
+
+
+def drawn(seed: int, number: int) -> Work:
+    """Return a work of a shape, data and optimizer that are drawn."""
+    draw = np.random.default_rng([seed, number])
+    features, *hidden = (int(2 ** draw.uniform(3, 8)) for _ in range(draw.integers(2, 7)))
+    batch = int(draw.choice([8, 32, 128, 512]))
+    rows = batch * math.ceil(2 ** draw.uniform(8, 12) / batch)
+    relu, adam = (bool(one) for one in draw.integers(2, size=2))
+    products = 3 * batch * sum(a * b for a, b in pairwise([features, *hidden, 10]))
+    seconds = (rows // batch) * (products / 2e10 + 1e-4)
+    epochs = max(1, round(BRIEF / seconds))
+    shape = f"{'-'.join(map(str, (features, *hidden, 10)))} {'ReLU' if relu else 'sigmoid'}"
+    return Work(
+        f"{seed}-{number}",
+        f"noise, {shape}, {rows} examples, {batch} at a time, {'Adam' if adam else 'SGD'}, {epochs} epochs",
+        replace(
+            B.base,
+            dataset=RandomImages(examples=rows, features=features),
+            architecture=MLP(hidden=tuple(hidden), activation=ReLU() if relu else Sigmoid()),
+            initializer=VarianceScaling(),
+            optimizer=Adam() if adam else SGD(),
+            trainer=Trainer(epochs=epochs, batch_size=batch),
+        ),
+        Setting(0.001),
+        grid(spaced(1e-4, 1e-2, 4), [0.3, 1.0, 2.0, 3.0]),
+        sample=4,
+    )

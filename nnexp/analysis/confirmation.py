@@ -34,11 +34,6 @@ class Confirmation:
     complete: bool = True
 
     @property
-    def by_name(self) -> dict[str, Measured]:
-        """Return every setting that was asked again."""
-        return {one.name: one for one in (self.leader, *self.others)}
-
-    @property
     def first(self) -> Measured:
         """Return the setting that is first by the fresh seeds, the default apart: mostly the one that was chosen."""
         rivals = [one for one in self._compared if one.name != DEFAULT and one not in self.alike]

@@ -13,6 +13,7 @@ from nnexp.analysis.confirmation import Confirmation
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
 from nnexp.analysis.verdict import MOST_REPEATS, SIGNIFICANT, Measured, Verdict, wins
 from nnexp.config.overrides import command, without
+from nnexp.core.words import enumerated
 from nnexp.report.rows import figures, number, with_spread
 from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
@@ -181,7 +182,7 @@ def incompleteness(results: SweepResults) -> str | None:
     if failed:
         which = "" if results.missing else f" of {results.total} runs"
         parts.append(f"{failed}{which} failed")
-    return f"Incomplete: {' and '.join(parts)}; what follows is about the others, and may change."
+    return f"Incomplete: {enumerated(parts)}; what follows is about the others, and may change."
 
 
 def verdict(results: SweepResults) -> list[str]:
@@ -203,7 +204,7 @@ def verdict(results: SweepResults) -> list[str]:
 def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[str]:
     """Return what fresh repeats say of the setting that the first ones chose."""
     chosen, gone = again.leader, results.gone
-    fresh = _counted(len(chosen.values), f"fresh {results.fresh_name}")
+    fresh = counted(len(chosen.values), f"fresh {results.fresh_name}")
     value = f"{short(chosen.name)}, {read_as(results, chosen)} over {fresh}"
     lost = f" ({chosen.diverged} more {gone})" if chosen.diverged else ""
     asked = [one for one in again.others if one.name != ASKED_DEFAULT]
@@ -211,7 +212,7 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
     others = [f"the next {len(asked)}" if len(asked) > 1 else "the next one"] if asked else []
     lines = [f"Chosen{so_far}: {value}{lost}."]
     if again.best:
-        whom = " and ".join([*others, *(["the default"] if default is not None else [])])
+        whom = enumerated([*others, *(["the default"] if default is not None else [])])
         each = " for each" if len(again.others) > 1 else ""
         lines = [f"Best{so_far}: {value}{lost}, better than {whom} (p < .05{each})."]
     elif not again.thin:
@@ -238,7 +239,7 @@ def _no_difference(alike: Sequence[Measured], leader: Measured, results: SweepRe
 
 def _with_values(settings: Sequence[Measured], gone: str) -> str:
     """Return the names of settings, each with what its repeats gave."""
-    return _some([Measured(f"{short(one.name)} ({one.told(gone)})", one.values) for one in settings])
+    return enumerated([f"{short(one.name)} ({one.told(gone)})" for one in settings], MOST_NAMED)
 
 
 def capitalized(name: str) -> str:
@@ -254,7 +255,7 @@ def read_as(results: SweepResults, setting: Measured) -> str:
     return f"{called(results)}: {setting.written} {unit}s"
 
 
-def _counted(count: int, name: str) -> str:
+def counted(count: int, name: str) -> str:
     """Return so many repeats in words."""
     return f"{count} {name if count > 1 else name.removesuffix('s')}"
 
@@ -316,7 +317,7 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
 
 
 def _with_value(setting: Measured, results: SweepResults) -> str:
-    over = f" over {_counted(len(setting.values), results.repeats_name)}" if len(setting.values) > 1 else ""
+    over = f" over {counted(len(setting.values), results.repeats_name)}" if len(setting.values) > 1 else ""
     return f"{short(setting.name)}, {read_as(results, setting)}{over}"
 
 
@@ -327,25 +328,15 @@ def called(results: SweepResults) -> str:
 
 def _some(settings: Sequence[Measured]) -> str:
     """Return the names of settings, the first few of many."""
-    names = [short(setting.name) for setting in settings]
-    if len(names) > MOST_NAMED + 1:
-        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-
-
-def _flags_of_number(results: SweepResults) -> list[str]:
-    """Return that a report looks at a part of very many runs."""
-    if not results.beyond:
-        return []
-    total = results.beyond + len(results.runs)
-    return [
-        f"This looks at {len(results.runs):,} of {total:,} runs, the best and others evenly spread; the table has all."
-    ]
+    return enumerated([short(setting.name) for setting in settings], MOST_NAMED)
 
 
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
-    lines = [*_flags_of_number(results), *_flags_of_divergence(results)]
+    lines = _flags_of_divergence(results)
+    if results.beyond:
+        these = f"{len(results.runs):,} of {results.beyond + len(results.runs):,} runs"
+        lines.insert(0, f"This looks at {these}, the best and others evenly spread; the table has all.")
     order, stuck, found = by_rank(results), plateau(results), results.verdict
     if stuck is not None:
         where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"
@@ -532,7 +523,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
         count = len(found.thin.values)
         whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"
         verb = "claims" if count == 1 else "claim"
-        seeds = _counted(count, results.repeats_name)
+        seeds = counted(count, results.repeats_name)
         lines.append(f"{seeds} {whose} {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")
     return lines
 

@@ -53,7 +53,6 @@ def window_of(name: str, output_dir: str, window: Sequence[str], count: str | No
     field = None if folder is None or record is None else field_of(results_in(folder, record))
     if folder is None or field is None or record is None:
         raise UserError(f"zoom: must have a sweep over two lists of at least {LEAST} numbers each, and {name} is none")
-    say_which(name, folder)
     values = [_number(text) for text in window]
     _, *words = shlex.split(record.command.partition(" -m nnexp")[2])
     words = ["-m", *without(words, {field.x.key, field.y.key, "sweep.plan"})]
@@ -64,6 +63,7 @@ def window_of(name: str, output_dir: str, window: Sequence[str], count: str | No
             raise UserError(f"zoom: must have a window {below}with its lower end first, not {' to '.join(shown)}")
         space, number = "logspace" if logarithmic else "linspace", count or len(swept.values)
         words.append(f"{swept.key}={space}({shown[0]},{shown[1]},{number})")
+    say_which(name, folder)
     return words
 
 

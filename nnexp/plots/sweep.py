@@ -324,11 +324,12 @@ def _line_legend(
     several, hidden = any(line.repeated for line in lines), any(line.hidden for line in lines)
     named = {said.mean if several or hidden else "value": grey} if alone else colours
     shade = Line2D([], [], color=grey, alpha=0.25, linewidth=7)
+    dot = Line2D([], [], color=grey, marker="o", markersize=4, alpha=0.5, linestyle="")
     star = Line2D([], [], color=grey, marker="*", mec="black", markersize=12, linestyle="")
     shown: list[tuple[bool, Artist, str]] = [
         *((True, Line2D([], [], color=colour, marker="o", markersize=5), cut(name)) for name, colour in named.items()),
         (several and not alone, Line2D([], [], color=grey, marker="o", markersize=5), said.mean),
-        (several or hidden, _dot(grey), "a run"),
+        (several or hidden, dot, "a run"),
         (any((line.high > line.low).any() for line in lines), shade, f"range of {said.repeats}"),
         (any(line.best is not None for line in lines), star, f"{said.extreme} mean" if several else said.extreme),
         (any(line.fit is not None for line in lines), Line2D([], [], color=grey, linestyle="--"), "power law"),
@@ -337,12 +338,6 @@ def _line_legend(
         (any(len(panel.lost) for panel in panels), Line2D([], [], color=BAD, marker="x", linestyle=""), "diverged"),
     ]
     return [(artist, text) for wanted, artist, text in shown if wanted]
-
-
-def _dot(colour: str) -> "Artist":
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, marker="o", markersize=4, alpha=0.5, linestyle="")
 
 
 def _line(axes: "Axes", line: Line, colour: str, *, joined: bool) -> None:

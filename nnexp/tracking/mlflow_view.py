@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from nnexp.core.errors import PASSWORD, without_passwords
-from nnexp.core.files import is_usual, relative
+from nnexp.core.files import relative
 from nnexp.tracking.mlflow_entities import cut
 from nnexp.tracking.mlflow_store import DATABASE, database_file, is_server
 from nnexp.training.readings import Reading
@@ -95,7 +95,7 @@ def _command(uri: str) -> str:
     if file is None or file.name != DATABASE:
         where = ["--tracking-uri", without_passwords(uri)]
     else:
-        where = [] if is_usual(file.parent) else ["--output-dir", relative(file.parent)]
+        where = [] if relative(file.parent) == "outputs" else ["--output-dir", relative(file.parent)]
     return shlex.join(["python", "-m", "nnexp", "ui", *where])
 
 

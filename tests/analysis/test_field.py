@@ -117,15 +117,16 @@ def test_a_field_is_a_picture_a_pixel_a_run_and_its_next_window_is_a_command(typ
     assert np.array_equal(picture[..., 2] > 0.6, trains), "what trains is blue, the first row at the bottom"
 
     second = typed("zoom", "last", "0.5", "3", "1", "10", "16")
-    assert (second.returncode, second.stderr) == (0, "")
+    assert (second.returncode, second.stderr) == (0, f"nnexp: last is {folder.relative_to(tmp_path)}\n")
     said = second.stdout.splitlines()[0]
     assert said.startswith("python -m nnexp -m dataset=noise")
     assert said.endswith("'initializer.scale=logspace(0.5,3,16)' 'optimizer.learning_rate=logspace(1,10,16)'")
-    zoomed = field_of(recorded(max((tmp_path / "outputs" / "sweeps").iterdir())))
+    newest = max((tmp_path / "outputs" / "sweeps").iterdir())
+    zoomed = field_of(recorded(newest))
     assert zoomed is not None
     assert zoomed.values.shape == (16, 16)
     assert (zoomed.x.numbers or ())[0] == 0.5
-    again = window_of("last", str(tmp_path / "outputs"), ["1", "2", "1", "2"], None)
+    again = window_of(str(newest), str(tmp_path / "outputs"), ["1", "2", "1", "2"], None)
     assert again[-2:] == ["initializer.scale=logspace(1,2,16)", "optimizer.learning_rate=logspace(1,2,16)"]
     for window, answer in (
         ("5 0.5 1 10", "must have a window above 0 and with its lower end first, not 5 to 0.5"),

@@ -145,7 +145,7 @@ def test_a_run_is_compared_with_an_edit_of_it(typed: Typed, tmp_path: Path) -> N
     assert "must be what its overrides make" in refused.stderr
 
 
-def test_settings_are_compared_with_configs_of_ones_own(typed: Callable[..., Finished], tmp_path: Path) -> None:
+def test_settings_are_compared_with_configs_of_ones_own(typed: Typed, tmp_path: Path) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text("# @package _global_\ntrainer: {epochs: 3}\n")
     own = ("--config-dir", "own")

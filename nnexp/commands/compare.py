@@ -140,7 +140,7 @@ def _cell(value: float | None, first: float | None, place: int) -> str:
         return "-"
     if place == 0 or first is None:
         return number(value)
-    return f"{number(value)} ({value - first:+.4f})"
+    return f"{number(value)} ({'+' if value >= first else ''}{number(value - first)})"
 
 
 def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], folder: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from nnexp.commands.arguments import parser, say_which
+from nnexp.commands.arguments import parser
 from nnexp.core.files import writable_folder, write_text
 from nnexp.report import terminal
 from nnexp.runs.load import load_run
@@ -24,10 +24,7 @@ def main(words: Sequence[str]) -> None:
     arguments.add_argument("--reach", type=float, default=1.0, help="how far it reaches, 1 for as long as the weights")
     arguments.add_argument("--seed", type=int, default=0, help="of the directions (default: 0)")
     chosen = arguments.parse_args(words)
-    names = [run for run in (chosen.run, chosen.other) if run is not None]
-    results = [load_run(run, Path(chosen.output_dir)) for run in names]
-    for name, result in zip(names, results, strict=True):
-        say_which(name, result.folder)
+    results = [load_run(run, Path(chosen.output_dir)) for run in (chosen.run, chosen.other) if run is not None]
 
     from nnexp.plots.landscape import slice_figure, spectra_figure, way_figure
     from nnexp.plots.style import add_figures

@@ -76,7 +76,7 @@ def test_a_short_name_says_which_run_it_means(typed: Callable[..., Finished]) ->
     """As `last` does for every command that takes one run."""
     assert typed(*QUICK).returncode == 0
     (folder,) = Path("outputs/digits_binary").iterdir()
-    for command in (["export"], ["predict", "--model", "model"], ["landscape", "--points", "3"]):
+    for command in (["export"], ["predict", "--model", "model"]):
         assert f"nnexp: last is {folder}\n" in typed(command[0], "last", *command[1:]).stderr
     assert "nnexp: 1 is epochs=3 " in typed("replay", "1").stderr
     assert typed("export", str(folder)).stderr == ""

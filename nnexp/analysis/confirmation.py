@@ -7,7 +7,9 @@ nothing. They test and measure the one that was chosen; where another one comes 
 
 from dataclasses import dataclass
 
-from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, diverges_oftener, farthest, seems_worse
+import numpy as np
+
+from nnexp.analysis.verdict import FEWEST, SIGNIFICANT, Measured, diverges_oftener, farthest, ruled_out, seems_worse
 
 DEFAULT = "the default"
 """The name of the setting without any override of the sweep."""
@@ -30,11 +32,6 @@ class Confirmation:
     sign: int
     matters: float | None = None
     complete: bool = True
-
-    @property
-    def by_name(self) -> dict[str, Measured]:
-        """Return every setting that was asked again."""
-        return {one.name: one for one in (self.leader, *self.others)}
 
     @property
     def first(self) -> Measured:
@@ -61,8 +58,11 @@ class Confirmation:
 
     @property
     def better(self) -> list[Measured]:
-        """Return the settings that are shown to be better than the one that was chosen."""
-        return [] if self.thin else [one for one in self._compared if self._is_worse(self.leader, one)]
+        """Return the settings that are shown to be better than the one that was chosen, at 5 % for all of them."""
+        if self.thin:
+            return []
+        p = np.array([seems_worse(self.leader, one, self.sign) for one in self._compared])
+        return [one for one, better in zip(self._compared, ruled_out(p), strict=True) if better]
 
     @property
     def not_told(self) -> list[Measured]:
@@ -77,11 +77,8 @@ class Confirmation:
         ahead = one.values and self.sign * one.mean <= self.sign * self.leader.mean
         if diverges_oftener(one, self.leader) and not ahead:
             return True
-        return not one.lost and bool(one.values) and not self.thin and self._is_worse(one, self.leader)
-
-    def _is_worse(self, one: Measured, other: Measured) -> bool:
-        """Tell whether a setting is worse than another, by a test with both sides."""
-        return 2 * seems_worse(one, other, self.sign) < SIGNIFICANT
+        tested = one in self._compared and not self.thin
+        return tested and 2 * seems_worse(one, self.leader, self.sign) < SIGNIFICANT
 
     @property
     def best(self) -> bool:

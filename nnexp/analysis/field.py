@@ -75,10 +75,9 @@ def _with_values(swept: SweptKey, numbers: Array) -> SweptKey:
 
 
 def border(values: Array, level: float) -> npt.NDArray[np.bool_]:
-    """Return whether the four values around each corner between cells lie on both sides of a level."""
-    below = values < level
-    around = np.stack([below[1:, 1:], below[:-1, 1:], below[1:, :-1], below[:-1, :-1]])
-    return np.not_equal(around.any(axis=0), around.all(axis=0))
+    """Return whether the four values around each corner between cells lie on both sides of a level; NaN on neither."""
+    around = np.stack([values[1:, 1:], values[:-1, 1:], values[1:, :-1], values[:-1, :-1]])
+    return np.logical_and((around < level).any(axis=0), (around >= level).any(axis=0))
 
 
 def box_dimension(values: Array, level: float = 0.0) -> BoxDimension | None:
@@ -109,7 +108,7 @@ def about_border(results: SweepResults) -> list[str]:
     field = field_of(results) if is_border(results.metric) else None
     if field is None:
         return []
-    share = f"{100 * (field.values < 0).mean():.1f} % of the runs train"
+    share = f"{100 * (field.values[np.isfinite(field.values)] < 0).mean():.1f} % of the runs train"
     found = box_dimension(field.values)
     if found is None:
         return [f"{share}; there is no border to measure."]

@@ -149,6 +149,12 @@ class Figure(Component):
         """Return the fields that name keys."""
         return [one.name for one in fields(self) if one.name in ("x", "line", "panel")]
 
+    def named(self, keys: Sequence[SweptKey], *names: str) -> Roles:
+        """Return the varied keys that these fields name."""
+        known = {dotted(one.key): one for one in keys}
+        written = {name: dotted(getattr(self, name) or "") for name in names}
+        return {name: known[key] for name, key in written.items() if key in known}
+
     @abstractmethod
     def check_more(self, path: str, asked: Asked) -> None:
         """Check what is of this kind of figure alone."""
@@ -182,8 +188,8 @@ class Lines(Figure):
 
     def roles(self, keys: Sequence[SweptKey]) -> Roles:
         """Return the keys of x, line and panel; x is the first of numbers that is not named otherwise."""
-        roles = {name: one for name in ("line", "panel") if (one := _named(getattr(self, name), keys)) is not None}
-        x = _named(self.x, keys) if self.x is not None else _first_numbers(keys, roles.values())
+        roles = self.named(keys, "line", "panel")
+        x = self.named(keys, "x").get("x") if self.x is not None else _first_numbers(keys, roles.values())
         return roles if x is None else {"x": x, **roles}
 
     def check_more(self, path: str, asked: Asked) -> None:
@@ -312,7 +318,7 @@ class Image(Figure):
 
     def roles(self, keys: Sequence[SweptKey]) -> Roles:
         """Return the keys of x and y, the first of numbers where they are not named."""
-        roles = {name: one for name in ("x", "y") if (one := _named(getattr(self, name), keys)) is not None}
+        roles = self.named(keys, "x", "y")
         for name in ("x", "y"):
             first = _first_numbers(keys, roles.values())
             if name not in roles and first is not None:
@@ -391,7 +397,7 @@ class Curves(Figure):
 
     def roles(self, keys: Sequence[SweptKey]) -> Roles:
         """Return the keys of line and panel."""
-        return {name: one for name in ("line", "panel") if (one := _named(getattr(self, name), keys)) is not None}
+        return self.named(keys, "line", "panel")
 
     def check_more(self, path: str, asked: Asked) -> None:
         """Check the metric and the reference."""
@@ -545,10 +551,6 @@ def _written(run: SweepRun, swept: SweptKey) -> str:
     """Return the value of a key with a few digits."""
     value = value_of(run, swept)
     return value if swept.numbers is None or value == DEFAULT else f"{float(value):.3g}"
-
-
-def _named(key: str | None, keys: Sequence[SweptKey]) -> SweptKey | None:
-    return next((one for one in keys if key is not None and dotted(one.key) == dotted(key)), None)
 
 
 def _first_numbers(keys: Sequence[SweptKey], taken: Iterable[SweptKey]) -> SweptKey | None:

@@ -11,9 +11,9 @@ import numpy as np
 from nnexp.analysis.confirmation import DEFAULT as ASKED_DEFAULT
 from nnexp.analysis.confirmation import Confirmation
 from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
-from nnexp.analysis.verdict import MOST_REPEATS, Measured, Verdict, wins
+from nnexp.analysis.verdict import MOST_REPEATS, SIGNIFICANT, Measured, Verdict, wins
 from nnexp.config.overrides import command, without
-from nnexp.core.component import Array
+from nnexp.core.words import enumerated
 from nnexp.report.rows import figures, number, with_spread
 from nnexp.training.history import chosen_by
 from nnexp.training.metrics import lower_is_better
@@ -120,8 +120,11 @@ def importance(results: SweepResults) -> dict[str, float]:
     References:
         Hutter, Hoos and Leyton-Brown, An Efficient Approach for Assessing Hyperparameter Importance, ICML 2014.
     """
+    from scipy.stats import rankdata
+
     runs = _measured(results)
-    ranks = _ranks(_scores(results, runs))
+    scores = [run.reading(str(results.metric)) for run in runs]
+    ranks = rankdata([math.inf if score is None else results.sign * score for score in scores])
     total = float(((ranks - ranks.mean()) ** 2).sum()) if len(runs) > 1 else 0.0
     if not results.complete or total == 0:
         return {}
@@ -134,12 +137,19 @@ def importance(results: SweepResults) -> dict[str, float]:
 
 
 def chance(results: SweepResults) -> dict[str, float]:
-    """Return the share that `importance` gives on average to a swept key without any effect.
+    """Return the share that `importance` has to exceed for a swept key to be told from one without any effect.
 
-    Of n runs with k values it is (k - 1) / (n - 1): the fewer runs there are for a value, the more it explains by luck.
+    Where no key has an effect, one of them exceeds it in a sweep of twenty: the share times n - 1, of n runs, is the
+    statistic of Kruskal and Wallis, which then has the chi-squared distribution of k - 1 degrees, for k values.
     """
-    runs = _measured(results)
-    return {one.key: (len(levels(one, runs)) - 1) / max(1, len(runs) - 1) for one in results.judged}
+    from scipy.stats import chi2
+
+    runs, quantile = _measured(results), 1 - SIGNIFICANT / max(1, len(results.judged))
+    groups = {one.key: len(levels(one, runs)) for one in results.judged}
+    return {
+        key: min(1.0, float(chi2.ppf(quantile, count - 1)) / max(1, len(runs) - 1)) if count > 1 else 0.0
+        for key, count in groups.items()
+    }
 
 
 def levels(swept: SweptKey, runs: Sequence[SweepRun], bins: int = 4) -> dict[str, list[int]]:
@@ -172,7 +182,7 @@ def incompleteness(results: SweepResults) -> str | None:
     if failed:
         which = "" if results.missing else f" of {results.total} runs"
         parts.append(f"{failed}{which} failed")
-    return f"Incomplete: {' and '.join(parts)}; what follows is about the others, and may change."
+    return f"Incomplete: {enumerated(parts)}; what follows is about the others, and may change."
 
 
 def verdict(results: SweepResults) -> list[str]:
@@ -194,7 +204,7 @@ def verdict(results: SweepResults) -> list[str]:
 def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[str]:
     """Return what fresh repeats say of the setting that the first ones chose."""
     chosen, gone = again.leader, results.gone
-    fresh = _counted(len(chosen.values), f"fresh {results.fresh_name}")
+    fresh = counted(len(chosen.values), f"fresh {results.fresh_name}")
     value = f"{short(chosen.name)}, {read_as(results, chosen)} over {fresh}"
     lost = f" ({chosen.diverged} more {gone})" if chosen.diverged else ""
     asked = [one for one in again.others if one.name != ASKED_DEFAULT]
@@ -202,7 +212,7 @@ def _confirmed(again: Confirmation, results: SweepResults, so_far: str) -> list[
     others = [f"the next {len(asked)}" if len(asked) > 1 else "the next one"] if asked else []
     lines = [f"Chosen{so_far}: {value}{lost}."]
     if again.best:
-        whom = " and ".join([*others, *(["the default"] if default is not None else [])])
+        whom = enumerated([*others, *(["the default"] if default is not None else [])])
         each = " for each" if len(again.others) > 1 else ""
         lines = [f"Best{so_far}: {value}{lost}, better than {whom} (p < .05{each})."]
     elif not again.thin:
@@ -229,7 +239,7 @@ def _no_difference(alike: Sequence[Measured], leader: Measured, results: SweepRe
 
 def _with_values(settings: Sequence[Measured], gone: str) -> str:
     """Return the names of settings, each with what its repeats gave."""
-    return _some([Measured(f"{short(one.name)} ({one.told(gone)})", one.values) for one in settings])
+    return enumerated([f"{short(one.name)} ({one.told(gone)})" for one in settings], MOST_NAMED)
 
 
 def capitalized(name: str) -> str:
@@ -245,7 +255,7 @@ def read_as(results: SweepResults, setting: Measured) -> str:
     return f"{called(results)}: {setting.written} {unit}s"
 
 
-def _counted(count: int, name: str) -> str:
+def counted(count: int, name: str) -> str:
     """Return so many repeats in words."""
     return f"{count} {name if count > 1 else name.removesuffix('s')}"
 
@@ -307,7 +317,7 @@ def _telling(found: Verdict, results: SweepResults) -> list[str]:
 
 
 def _with_value(setting: Measured, results: SweepResults) -> str:
-    over = f" over {_counted(len(setting.values), results.repeats_name)}" if len(setting.values) > 1 else ""
+    over = f" over {counted(len(setting.values), results.repeats_name)}" if len(setting.values) > 1 else ""
     return f"{short(setting.name)}, {read_as(results, setting)}{over}"
 
 
@@ -318,25 +328,15 @@ def called(results: SweepResults) -> str:
 
 def _some(settings: Sequence[Measured]) -> str:
     """Return the names of settings, the first few of many."""
-    names = [short(setting.name) for setting in settings]
-    if len(names) > MOST_NAMED + 1:
-        return f"{', '.join(names[:MOST_NAMED])} and {len(names) - MOST_NAMED} more"
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
-
-
-def _flags_of_number(results: SweepResults) -> list[str]:
-    """Return that a report looks at a part of very many runs."""
-    if not results.beyond:
-        return []
-    total = results.beyond + len(results.runs)
-    return [
-        f"This looks at {len(results.runs):,} of {total:,} runs, the best and others evenly spread; the table has all."
-    ]
+    return enumerated([short(setting.name) for setting in settings], MOST_NAMED)
 
 
 def flags(results: SweepResults) -> list[str]:
     """Return warnings that concern how far the results can be trusted, a sentence each."""
-    lines = [*_flags_of_number(results), *_flags_of_divergence(results)]
+    lines = _flags_of_divergence(results)
+    if results.beyond:
+        these = f"{len(results.runs):,} of {results.beyond + len(results.runs):,} runs"
+        lines.insert(0, f"This looks at {these}, the best and others evenly spread; the table has all.")
     order, stuck, found = by_rank(results), plateau(results), results.verdict
     if stuck is not None:
         where = f"No run left the plateau on which it began, train/loss {figures(stuck)} and no better than guessing"
@@ -419,19 +419,6 @@ def _measured(results: SweepResults) -> list[SweepRun]:
     if results.metric is None or not results.comparable:
         return []
     return [run for run in results.runs if run.summary is not None]
-
-
-def _scores(results: SweepResults, runs: Sequence[SweepRun]) -> Array:
-    """Return scores of which lower ones are better; a run without the reading is infinitely bad."""
-    scores = [None if results.metric is None else run.reading(results.metric) for run in runs]
-    return np.array([math.inf if score is None else results.sign * score for score in scores])
-
-
-def _ranks(scores: Array) -> Array:
-    """Return the rank of every score, from 1 for the lowest; equal scores share the mean of theirs."""
-    _, inverse, counts = np.unique(scores, return_inverse=True, return_counts=True)
-    mean_ranks: Array = np.cumsum(counts) - (counts - 1) / 2
-    return mean_ranks[inverse]
 
 
 def _flags_of_divergence(results: SweepResults) -> list[str]:
@@ -536,7 +523,7 @@ def _flags_of_seeds(results: SweepResults, order: Sequence[Setting], found: Verd
         count = len(found.thin.values)
         whose = "each" if all(len(one.values) == count for one in found.possible) else f"of {short(found.thin.name)}"
         verb = "claims" if count == 1 else "claim"
-        seeds = _counted(count, results.repeats_name)
+        seeds = counted(count, results.repeats_name)
         lines.append(f"{seeds} {whose} {verb} nothing: repeat the first ones, with sweep.repeats=5 or more.")
     return lines
 

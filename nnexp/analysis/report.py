@@ -22,6 +22,7 @@ from nnexp.analysis.runs_table import runs_csv
 from nnexp.analysis.summary import baseline, failures, settings_table, title
 from nnexp.config.overrides import split
 from nnexp.core.files import write_text
+from nnexp.core.words import enumerated
 from nnexp.plots.style import save_figures
 from nnexp.report.html import page
 from nnexp.report.markdown import block, code, escaped, table
@@ -32,32 +33,26 @@ REPORT_FILES = ("report.html", "report.md", "runs.csv", TABLE, "figures")
 """The files and the folder of a report."""
 MAX_ROWS = 50
 """The most rows of a table; `runs.csv` has all."""
+WIDER = "A line that still falls (or, of an accuracy, rises) where it ends asks for a wider range."
+FRAME = "the frame, star or ring is the best of all, a cross or the colour of the legend where all diverged."
 CAPTIONS = {
     "lines": "Lines join means over the repeats, the shade reaches from the lowest to the highest of them, a dot is "
-    "a run. A line that still falls (or, of an accuracy, rises) where it ends asks for a wider range.",
+    f"a run. {WIDER}",
     "parameters": "A panel for each parameter. The line joins, for each of its values, the mean over the repeats of "
-    "its best setting; a dot is a run. A line that still falls (or, of an accuracy, rises) where it ends asks for a "
-    "wider range.",
-    "image": "Means over the repeats for two parameters; the frame, star or ring is the best of all, a cross or the "
-    "colour of the legend where all diverged.",
-    "map": "Means over the repeats for two parameters, the best over all others; the frame, star or ring is the best "
-    "of all, a cross or the colour of the legend where all diverged.",
+    f"its best setting; a dot is a run. {WIDER}",
+    "image": f"Means over the repeats for two parameters; {FRAME}",
+    "map": f"Means over the repeats for two parameters, the best over all others; {FRAME}",
     "curves": "Runs over time, each at its own evaluations: thin lines are repeats, thick ones their means, others lie "
     "behind them.",
     "learning": "The learning rates by the size of the network; a star is the best.",
-    "importance": "How much of the differences between runs each parameter explains on its own (functional ANOVA on "
-    "ranks). Where a bar does not pass its black line, chance explains as much. What is missing from 100 % is what "
-    "parameters do together, and chance.",
+    "importance": "A bar that does not pass its black line may be chance.",
 }
 """By the names of figures, or their first words."""
 CAPTIONS_WITHOUT_REPEATS = {
-    "lines": "A dot is a run. A line that still falls (or, of an accuracy, rises) at its end asks for a wider range.",
-    "parameters": "A panel for each parameter; a dot is a run, and the line joins the best of them. A line that still "
-    "falls (or, of an accuracy, rises) where it ends asks for a wider range.",
-    "image": "A run for each pair of values; the frame, star or ring is the best of all, a cross or the colour of the "
-    "legend where it diverged.",
-    "map": "The best run for each pair of values; the frame, star or ring is the best of all, a cross or the colour of "
-    "the legend where all diverged.",
+    "lines": f"A dot is a run. {WIDER}",
+    "parameters": f"A panel for each parameter; a dot is a run, and the line joins the best of them. {WIDER}",
+    "image": f"A run for each pair of values; {FRAME.replace('all diverged', 'it diverged')}",
+    "map": f"The best run for each pair of values; {FRAME}",
     "curves": "Runs over time, each at its own evaluations; those without a name lie behind the others.",
 }
 """Those that are others where no setting has a second run."""
@@ -88,13 +83,13 @@ def sweep_report(results: SweepResults, figures: Sequence[str]) -> str:
 
 def _title(results: SweepResults) -> str:
     names = [name for key, name in results.titles.items() if key not in REPEATS] or list(results.titles.values())
-    return f"Sweep over {_listed(names)}" if names else "Sweep of one run"
+    return f"Sweep over {enumerated(names)}" if names else "Sweep of one run"
 
 
 def _usual_question(results: SweepResults) -> str:
     names = [name for key, name in results.titles.items() if key not in REPEATS]
     if names:
-        return f"Which {_listed(names)} {'is' if len(names) == 1 else 'are'} best?"
+        return f"Which {enumerated(names)} {'is' if len(names) == 1 else 'are'} best?"
     return "How much do results depend on the seed?" if results.titles else "What does this run learn?"
 
 
@@ -132,7 +127,11 @@ def _importance(results: SweepResults) -> list[str]:
         return []
     names = {key: ", ".join(f"`{one.key}`" for one in group) for key, group in results.together.items()}
     rows = [(names[key], f"{100 * share:.0f} %") for key, share in shares.items()]
-    return ["## Importance", table(("parameter", "explains alone"), rows)]
+    what = (
+        "How much of the differences between the ranks of the runs each parameter explains on its own (functional "
+        "ANOVA on ranks); what is missing from 100 % is what parameters do together, and chance."
+    )
+    return ["## Importance", what, table(("parameter", "explains alone"), rows)]
 
 
 def _divergence(results: SweepResults) -> list[str]:
@@ -238,7 +237,3 @@ def _values(swept: SweptKey) -> str:
 
 def _cell(value: float | None) -> str:
     return "" if value is None else number(value)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -78,8 +78,9 @@ def settings_table(results: SweepResults, settings: Sequence[Setting]) -> Header
     """Return a row for every setting: the metrics of what its runs leave, and the reading that ranks them."""
     names = results.shown
     several = any(len(setting.runs) > 1 for setting in results.settings)
-    asked = {} if results.confirmation is None else results.confirmation.by_name
-    again = {name: one.told(results.gone) for name, one in asked.items()}
+    confirmed = results.confirmation
+    asked = [] if confirmed is None else [confirmed.leader, *confirmed.others]
+    again = {one.name: one.told(results.gone) for one in asked}
     differing = _differing(results)
     header = ["setting", *(["runs"] if several else []), *[title(Reading.of(name).name) for name in names]]
     header += [f"baseline {title(name.partition('/')[2])}" for name in differing]
@@ -115,7 +116,8 @@ def baseline(results: SweepResults) -> list[str]:
     if not results.comparable:
         return ["The settings differ in their data: compare each with its baseline."]
     differing = _differing(results)
-    known = {name: values for name in results.baselines if name not in differing and (values := _of_all(results, name))}
+    same = [name for name in results.baselines if name not in differing]
+    known = {name: [value for one in results.settings for value in one.baselines(name)] for name in same}
     several = any(len({*values}) > 1 for values in known.values())
     words = ", ".join(f"{name} {number(fmean(values))}" for name, values in known.items())
     return [f"Baseline: {words}{f', means over {results.repeats_name}' if several else ''}."] if known else []
@@ -136,10 +138,6 @@ def failures(results: SweepResults) -> list[str]:
 def _differing(results: SweepResults) -> list[str]:
     """Return the metrics whose baselines differ between settings, not only between their repeats."""
     return [name for name in results.baselines if not results.has_one_baseline(name)]
-
-
-def _of_all(results: SweepResults, metric: str) -> list[float]:
-    return [value for setting in results.settings for value in setting.baselines(metric)]
 
 
 def _ended(setting: Setting, cell: str) -> str:

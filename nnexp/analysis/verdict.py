@@ -216,8 +216,8 @@ def verdict_on(settings: Sequence[Measured], sign: int, matters: float | None = 
 def worse(leader: Moments, others: Moments) -> Array:
     """Return for each of the others how likely it would seem so much worse than the leader if it were not: Welch's p.
 
-    It is one-sided, and 1/2 for equal ones. Values that do not vary are told apart: of three and three that are drawn
-    alike, all of the first are one number and all of the others another one in at most one case of 32.
+    It is one-sided, and 1/2 for equal ones. Where no value varies, a half to the number of all values: so rarely at the
+    most are all of the first one number and all of the others a larger one, of values that are drawn alike.
     """
     from scipy.stats import ttest_ind_from_stats
 
@@ -232,7 +232,7 @@ def worse(leader: Moments, others: Moments) -> Array:
             equal_var=False,
             alternative="greater",
         ).pvalue
-    exact = np.where(others.mean > leader.mean, 0.0, 0.5)  # none of them varies
+    exact = np.where(others.mean > leader.mean, 0.5 ** (others.count + leader.count), 0.5)
     return np.where((others.deviation == 0) & (leader.deviation == 0), exact, p)
 
 
@@ -240,6 +240,7 @@ def seems_worse(one: Measured, than: Measured, sign: int) -> float:
     """Return how likely a setting would seem so much worse than another if it were not, one-sided.
 
     It is Welch's p; of matched repeats that of the paired test, for what the data of a repeat do to both is no scatter.
+    Where all differences are the same it is that of the test of signs, since a difference by chance has either sign.
     """
     from scipy.stats import ttest_rel
 
@@ -247,8 +248,8 @@ def seems_worse(one: Measured, than: Measured, sign: int) -> float:
     differences = sign * (pairs[0] - pairs[1])
     if len(differences) < FEWEST:
         return float(worse(Moments.of([than], sign), Moments.of([one], sign))[0])
-    if np.ptp(differences) == 0:
-        return 0.0 if differences[0] > 0 else 0.5
+    if np.ptp(differences) <= ROUNDING * np.abs(pairs).max():
+        return 0.5 ** len(differences) if differences.mean() > 0 else 0.5
     return float(ttest_rel(*(sign * pairs), alternative="greater").pvalue)
 
 

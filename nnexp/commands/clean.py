@@ -3,7 +3,7 @@
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,29 +63,17 @@ def main(words: Sequence[str]) -> None:
     if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"--output-dir={chosen.output_dir}: must be a folder in which runs are")
     before = time.time() - (days or 0.0) * SECONDS_OF_A_DAY
-    pieces = {"--checkpoints": [*checkpoints(output_dir)], "--failed": [*failed(output_dir)]}
+    runs = [folder for folder in folders(output_dir) if not is_sweep(folder) and not folder.is_symlink()]
+    pieces = {
+        "--checkpoints": [piece for run in runs if can_go(piece := Piece(run / FOLDER, run))],
+        "--failed": [piece for run in runs if can_go(piece := Piece(run, run, _note(run)))],
+    }
     if not asked:
         show(output_dir, pieces)
         return
     wanted = [*(pieces["--checkpoints"] if chosen.checkpoints else ()), *(pieces["--failed"] if chosen.failed else ())]
     if not remove([piece for piece in wanted if age_of(piece) <= before], really=chosen.yes):
         sys.exit(ExitStatus.UNSUCCESSFUL)
-
-
-def checkpoints(output_dir: Path) -> Iterator[Piece]:
-    """Yield the checkpoints of all runs that have ended."""
-    for run in _runs(output_dir):
-        piece = Piece(run / FOLDER, run)
-        if can_go(piece):
-            yield piece
-
-
-def failed(output_dir: Path) -> Iterator[Piece]:
-    """Yield all runs that ended in an error."""
-    for run in _runs(output_dir):
-        piece = Piece(run, run, _note(run))
-        if can_go(piece):
-            yield piece
 
 
 def can_go(piece: Piece) -> bool:
@@ -100,10 +88,6 @@ def _note(run: Path) -> str:
     if run.parent.name == RUNS and is_there(run.parent.parent / BATCHES):
         return f"in the record of {run.parent.parent.name}, whose command would train it again"
     return "" if all(there.complete for there in read_tracked(run).values()) else "which MLflow does not have in full"
-
-
-def _runs(output_dir: Path) -> Iterator[Path]:
-    return (folder for folder in folders(output_dir) if not is_sweep(folder) and not folder.is_symlink())
 
 
 def age_of(piece: Piece) -> float:

@@ -44,17 +44,27 @@ def main(words: Sequence[str]) -> None:
     arguments.add_argument(
         "--json", action="store_true", help="with --seeds: print the verdict as JSON and nothing else"
     )
+    arguments.add_argument("--config-dir", metavar="DIR", help="with --seeds: configs of your own")
     chosen = arguments.parse_args(words)
     if chosen.seeds is not None:
         options = [f"sweep.{key}={value}" for key in ("metric", "matters") if (value := vars(chosen)[key]) is not None]
-        sys.exit(referee(chosen.runs, chosen.seeds, writable_folder(chosen.output_dir), options, as_json=chosen.json))
+        folder, own = writable_folder(chosen.output_dir), chosen.config_dir
+        sys.exit(referee(chosen.runs, chosen.seeds, folder, options, config_dir=own, as_json=chosen.json))
+    if chosen.config_dir is not None:
+        raise UserError(f"--config-dir {chosen.config_dir}: must stand beside --seeds")
     show(chosen.runs, writable_folder(chosen.output_dir))
     if not is_all_printed():
         sys.exit(ExitStatus.UNSUCCESSFUL)
 
 
 def referee(
-    texts: Sequence[str], seeds: int, output_dir: Path, options: Sequence[str], *, as_json: bool
+    texts: Sequence[str],
+    seeds: int,
+    output_dir: Path,
+    options: Sequence[str],
+    *,
+    config_dir: str | None = None,
+    as_json: bool = False,
 ) -> ExitStatus | int:
     """Print which of two settings is better, and return the exit status that says so.
 
@@ -67,7 +77,7 @@ def referee(
     if len(texts) != len(STATUSES) - 1 or seeds < FEWEST:
         raise UserError(f"--seeds {seeds}: must be {FEWEST} or more, and stand beside two runs or texts of overrides")
     with redirect_stdout(sys.stderr) if as_json else nullcontext():
-        results = train_pair(texts, seeds, output_dir, options)
+        results = train_pair(texts, seeds, output_dir, options, config_dir=config_dir)
         pair = Pair.of(results)
     terminal.show_lines([json.dumps(pair.as_json()) if as_json else pair.line])
     return STATUSES[pair.better] if results.complete else ExitStatus.UNSUCCESSFUL
@@ -130,7 +140,7 @@ def _cell(value: float | None, first: float | None, place: int) -> str:
         return "-"
     if place == 0 or first is None:
         return number(value)
-    return f"{number(value)} ({value - first:+.4f})"
+    return f"{number(value)} ({'+' if value >= first else ''}{number(value - first)})"
 
 
 def draw(runs: Mapping[str, RecordedRun], different: Sequence[tuple[str, ...]], folder: Path) -> None:

@@ -110,15 +110,14 @@ def _left_in(output_dir: Path, stores: Stores) -> Iterator[tuple[Path, Callable[
     """Yield the folders with something left to deliver, each with a function that delivers it."""
     sweeps = sorted(path.parent for path in output_dir.glob(f"{SWEEPS}/*/{TRACKED}"))
     runs = sorted(path.parent for path in output_dir.glob(f"*/*/{TRACKED}") if path.parent.parent.name != SWEEPS)
-    ways = [*((folder, _deliver_sweep) for folder in sweeps), *((folder, _deliver_run) for folder in runs)]
-    for folder, hand_over in ways:
+    for folder in (*sweeps, *runs):
         for uri, there in read_tracked(folder).items():
             if not there.complete:
+                hand_over = _deliver_sweep if folder.parent.name == SWEEPS else _deliver_run
                 yield folder, partial(hand_over, folder, uri, stores)
 
 
 def _deliver_run(folder: Path, uri: str, stores: Stores) -> None:
-    """Record the rest of a run that was trained alone."""
     deliver_run(folder, stores.at(uri), uri)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from nnexp.commands.arguments import parser
+from nnexp.commands.arguments import parser, say_which
 from nnexp.core.files import writable_folder
 from nnexp.report import terminal
 from nnexp.runs.recorded_run import files_of
@@ -23,6 +23,7 @@ def main(words: Sequence[str]) -> None:
     arguments.add_argument("--to", metavar="FOLDER", default="network", help="where to write them (default: network)")
     chosen = arguments.parse_args(words)
     with files_of(chosen.run, Path(chosen.output_dir), (MODEL, PARAMETERS)) as folder:
+        say_which(chosen.run, folder)
         saved = read_model(folder, f"run={chosen.run}")
     target = writable_folder(chosen.to, "--to")
     write_program(target, saved, Path(chosen.run).name)

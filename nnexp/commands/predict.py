@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 import yaml
 
-from nnexp.commands.arguments import A_RUN, parser
+from nnexp.commands.arguments import A_RUN, parser, say_which
 from nnexp.core.build import build
 from nnexp.core.component import Array, resolved
 from nnexp.core.errors import UserError, warn
@@ -69,6 +69,7 @@ def main(words: Sequence[str]) -> None:
         raise UserError("predict: must have either a TABLE or --model FOLDER")
     output_dir = absolute(chosen.output_dir)
     with files_of(chosen.run, output_dir, (MODEL, PARAMETERS)) as folder:
+        say_which(chosen.run, folder)
         saved = read_model(folder, f"run={chosen.run}")
         if chosen.model is not None:
             _write_model(chosen.model, folder)

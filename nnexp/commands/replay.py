@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nnexp.commands.arguments import A_RUN, parser
+from nnexp.commands.arguments import A_RUN, parser, say_which
 from nnexp.config.experiment import Experiment
 from nnexp.core.build import build
 from nnexp.core.exits import ExitStatus
@@ -51,6 +51,8 @@ def replay(name: str, output_dir: Path) -> bool:
     Raises UserError if there is no such run, or its config cannot be trained.
     """
     recorded = recorded_run(name, output_dir)
+    if recorded.record is not None:
+        say_which(name, recorded.record.name)
     experiment = build(recorded.config, Experiment)
     ready = prepare(experiment, name=name)
     with one_thread(), sigterm_interrupts():

@@ -1,10 +1,11 @@
 """Lists the runs and sweeps of an output folder: `nnexp runs`."""
 
 import json
+import operator
 import re
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from itertools import islice
 
@@ -26,12 +27,7 @@ MOST_METRICS = 2
 """How many metrics beside the loss have a column."""
 LOSS = "test/loss"
 CONDITION = re.compile(r"(?P<key>[^<>=]+)(?P<sign><=|>=|<|>|=)(?P<value>.+)")
-SIGNS: dict[str, Callable[[float, float], bool]] = {
-    "<": lambda one, other: one < other,
-    "<=": lambda one, other: one <= other,
-    ">": lambda one, other: one > other,
-    ">=": lambda one, other: one >= other,
-}
+SIGNS = {"<": operator.lt, "<=": operator.le, ">": operator.gt, ">=": operator.ge}
 NO_RUNS = "There are no runs in {} yet; to train one: python -m nnexp"
 WHEN = "when"
 SORTED_BY = (WHEN, "name", "data", "status", "seconds")

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from math import isfinite
 
-from nnexp.commands.arguments import parser
+from nnexp.commands.arguments import parser, say_which
 from nnexp.core.errors import UserError
 from nnexp.core.files import absolute
 
@@ -51,7 +51,7 @@ def window_of(name: str, output_dir: str, window: Sequence[str], count: str | No
     folder = find(name, absolute(output_dir), sweeps=True)
     record = None if folder is None else SweepRecord.read(folder)
     field = None if folder is None or record is None else field_of(results_in(folder, record))
-    if field is None or record is None:
+    if folder is None or field is None or record is None:
         raise UserError(f"zoom: must have a sweep over two lists of at least {LEAST} numbers each, and {name} is none")
     values = [_number(text) for text in window]
     _, *words = shlex.split(record.command.partition(" -m nnexp")[2])
@@ -63,6 +63,7 @@ def window_of(name: str, output_dir: str, window: Sequence[str], count: str | No
             raise UserError(f"zoom: must have a window {below}with its lower end first, not {' to '.join(shown)}")
         space, number = "logspace" if logarithmic else "linspace", count or len(swept.values)
         words.append(f"{swept.key}={space}({shown[0]},{shown[1]},{number})")
+    say_which(name, folder)
     return words
 
 

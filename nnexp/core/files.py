@@ -12,6 +12,8 @@ from tempfile import TemporaryFile
 
 from nnexp.core.errors import UserError
 
+OUTPUT_DIR = "outputs"
+"""Where runs are written if nothing else is said."""
 TEMPORARY = re.compile(r"\..+\.tmp\d+(\.\w+)?")
 """The names of files and folders that are being written."""
 SECONDS_TO_WRITE = 3600.0
@@ -155,6 +157,11 @@ def absolute(path: str) -> Path:
 def is_there(path: Path) -> bool:
     """Tell whether a path exists; one that is too long for the system does not."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises then
+
+
+def is_usual(output_dir: Path) -> bool:
+    """Tell whether an output folder is the one that commands take where none is named."""
+    return relative(output_dir) == OUTPUT_DIR
 
 
 def relative(path: Path) -> str:

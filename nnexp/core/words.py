@@ -266,6 +266,13 @@ def some(names: Sequence[str], most: int = MOST_NAMES) -> str:
     return ", ".join([*shown, *more])
 
 
+def enumerated(names: Sequence[str], most: int | None = None) -> str:
+    """Return names as one says them, `a, b and c`; of more than one beyond the most, how many others there are."""
+    if most is not None and len(names) > most + 1:
+        names = [*names[:most], f"{len(names) - most} more"]
+    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
+
+
 def numbers_meant(text: str) -> list[float]:
     """Return the numbers that a text means which is not written as Hydra reads them: `20%`, `1/3`, `10^-3`, `(8,4)`."""
     plain = unicodedata.normalize("NFKC", text).translate(SIGNS).strip(" \t\n'\"`()[]{}=")

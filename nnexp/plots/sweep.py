@@ -324,11 +324,12 @@ def _line_legend(
     several, hidden = any(line.repeated for line in lines), any(line.hidden for line in lines)
     named = {said.mean if several or hidden else "value": grey} if alone else colours
     shade = Line2D([], [], color=grey, alpha=0.25, linewidth=7)
+    dot = Line2D([], [], color=grey, marker="o", markersize=4, alpha=0.5, linestyle="")
     star = Line2D([], [], color=grey, marker="*", mec="black", markersize=12, linestyle="")
     shown: list[tuple[bool, Artist, str]] = [
         *((True, Line2D([], [], color=colour, marker="o", markersize=5), cut(name)) for name, colour in named.items()),
         (several and not alone, Line2D([], [], color=grey, marker="o", markersize=5), said.mean),
-        (several or hidden, _dot(grey), "a run"),
+        (several or hidden, dot, "a run"),
         (any((line.high > line.low).any() for line in lines), shade, f"range of {said.repeats}"),
         (any(line.best is not None for line in lines), star, f"{said.extreme} mean" if several else said.extreme),
         (any(line.fit is not None for line in lines), Line2D([], [], color=grey, linestyle="--"), "power law"),
@@ -337,12 +338,6 @@ def _line_legend(
         (any(len(panel.lost) for panel in panels), Line2D([], [], color=BAD, marker="x", linestyle=""), "diverged"),
     ]
     return [(artist, text) for wanted, artist, text in shown if wanted]
-
-
-def _dot(colour: str) -> "Artist":
-    from matplotlib.lines import Line2D
-
-    return Line2D([], [], color=colour, marker="o", markersize=4, alpha=0.5, linestyle="")
 
 
 def _line(axes: "Axes", line: Line, colour: str, *, joined: bool) -> None:
@@ -570,7 +565,7 @@ def _curves(axes: "Axes", panel: CurvePanel, colours: Mapping[str, str]) -> None
 
 
 def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) -> "Figure":
-    """Draw the share of the variance of ranks that each parameter explains alone, and the share expected by chance."""
+    """Draw the share of the variance of ranks that each parameter explains alone, and how far chance reaches."""
     names = list(shares)[::-1]
     first = names[-1]
     left = 0.65 + 0.09 * max(len(name) for name in names)
@@ -581,13 +576,17 @@ def importance_bars(shares: Mapping[str, float], chance: Mapping[str, float]) ->
     for row, name in enumerate(names):
         axes.text(102, row, f"{100 * shares[name]:.0f} %", va="center", fontsize=10)
     places = [100 * chance[name] for name in names]
-    axes.vlines(places, rows - 0.42, rows + 0.42, color="black", label="what chance alone would give")
+    axes.vlines(places, rows - 0.42, rows + 0.42, color="black", label="within chance, 19 times of 20")
     axes.set_yticks(rows, names)
     axes.set(xlim=(0, 100), xlabel="share of the variance of the ranks (%)", ylabel="parameter")
     verb = "explain" if " and " in first else "explains"
-    found = f"{first} {verb} {100 * shares[first]:.0f} % alone" if shares[first] > chance[first] else "chance"
-    title = f"Importance: {found}" if found != "chance" else "Importance: none explains more than chance"
-    figure.suptitle(title, y=1 - 0.15 / figure.get_figheight(), va="top")
+    found = f"{first} {verb} {100 * shares[first]:.0f} % alone"
+    shown = shares[first] > chance[first]
+    figure.suptitle(
+        f"Importance: {found if shown else 'none is shown to explain more than chance'}",
+        y=1 - 0.15 / figure.get_figheight(),
+        va="top",
+    )
     axes.grid(visible=False, axis="y")
     axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), fontsize=10, borderaxespad=0.1)
     return figure

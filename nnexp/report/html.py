@@ -21,8 +21,11 @@ def page(markdown: str, folder: Path) -> str:
     MLflow, for one, shows the pictures within a page, but not files that Markdown refers to.
     """
     own = {f"{path.parent.name}/{path.name}": path for path in folder.glob("figures/*.png")}
-    text = fragment(markdown, own)
-    body = re.sub(r'src="([^"]+)"', lambda found: f'src="{_embedded(own[found[1]])}"', text)
+
+    def embedded(found: re.Match[str]) -> str:
+        return f'src="data:image/png;base64,{b64encode(own[found[1]].read_bytes()).decode()}"'
+
+    body = re.sub(r'src="([^"]+)"', embedded, fragment(markdown, own))
     title = escape(markdown.partition("\n")[0].lstrip("# "))
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="utf-8"><title>{title}</title>'
@@ -41,7 +44,3 @@ def fragment(markdown: str, pictures: Container[str] = ()) -> str:
     parser.validateLink = lambda url: url in pictures  # type: ignore[method-assign]
     html: str = parser.render(markdown)
     return html
-
-
-def _embedded(path: Path) -> str:
-    return f"data:image/png;base64,{b64encode(path.read_bytes()).decode()}"

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from textwrap import shorten
 from time import monotonic
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 from nnexp.core.errors import printable
 from nnexp.core.files import is_there, relative
@@ -45,11 +45,8 @@ PIPED_LINES = 10
 """The number of lines of progress in a pipe."""
 
 
-class Progress(Protocol):
-    """Shows the progress of a training."""
-
-    def __call__(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """Show the metrics of an epoch."""
+Progress = Callable[[int, Mapping[str, float]], None]
+"""Shows the metrics of an epoch."""
 
 
 def console() -> "Console":
@@ -186,7 +183,9 @@ def show_results(
     if len(history.trained):
         out.print(_table(("", *history.parts()), metric_rows(history, predictions, final_time)))
     if isinstance(predictions, ClassPredictions):
-        out.print(_table(("true \\ predicted", *predictions.classes), _confusion_rows(predictions)))
+        counts = zip(predictions.classes, predictions.confusion(), strict=True)
+        rows = [(name, *map(str, row)) for name, row in counts]
+        out.print(_table(("true \\ predicted", *predictions.classes), rows))
         out.print(_table(("class", "precision", "recall", "F1", "examples"), class_rows(predictions)))
     elif isinstance(predictions, NumberPredictions):
         out.print(_table(("test", "typical error", "of the training mean"), error_rows(predictions)))
@@ -393,10 +392,3 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> "Table":
     for row in rows:
         table.add_row(*[Text(printable(cell)) for cell in row])
     return table
-
-
-def _confusion_rows(predictions: ClassPredictions) -> list[tuple[str, ...]]:
-    return [
-        (name, *[str(count) for count in row])
-        for name, row in zip(predictions.classes, predictions.confusion(), strict=True)
-    ]

@@ -3,8 +3,11 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+from nnexp.config.compose import compose_experiment
+from nnexp.config.identity import config_hash
 from nnexp.config.overrides import command
-from nnexp.core.files import relative
+from nnexp.core.errors import UserError
+from nnexp.core.files import is_usual, relative
 from nnexp.report.rows import number
 from nnexp.runs.find import listed
 from nnexp.runs.record import read_record, summary_in
@@ -17,7 +20,7 @@ NEWEST = 20
 MOST_KEYS = 3
 """How many of the keys that differ are named."""
 HASH_LETTERS = 6
-DEFAULT_OUTPUT_DIR, SEED, LOSS = "outputs", "seed", "loss"
+SEED, LOSS = "seed", "loss"
 
 
 def beside_the_last(folder: Path, record: RunRecord, summary: RunSummary, output_dir: Path) -> list[str]:
@@ -42,10 +45,20 @@ def beside_the_last(folder: Path, record: RunRecord, summary: RunSummary, output
     told = "; ".join([*changed, *(["1 more key" if more == 1 else f"{more} more keys"] if more > 0 else []), *scores])
     if different.keys() == {SEED}:
         return [f"Beside the run most like it: {told}. Only the seed differs, so that is chance."]
-    where = [] if relative(output_dir) == DEFAULT_OUTPUT_DIR else ["--output-dir", relative(output_dir)]
+    if not all(map(_is_repeated, (earlier, record))):
+        return [f"Beside the run most like it: {told}. One seed shows nothing."]
+    where = [] if is_usual(output_dir) else ["--output-dir", relative(output_dir)]
     both = [one.config_hash[:HASH_LETTERS] for one in (earlier, record)]
     again = command("compare", *both, "--seeds", "10", *where)
     return [f"Beside the run most like it: {told}.", f"One seed shows nothing; to ask ten: {again}"]
+
+
+def _is_repeated(record: RunRecord) -> bool:
+    """Tell whether the overrides of a run make it again; those with an object of Python or configs elsewhere do not."""
+    try:
+        return config_hash(compose_experiment(record.overrides)) == record.config_hash
+    except UserError:
+        return False
 
 
 def _others_like(

@@ -108,6 +108,14 @@ def test_what_fresh_seeds_say(fresh: dict[str, Sequence[float | None]], said: li
     assert ("rate=0.1" in command[1]) == better
 
 
+def test_of_many_equal_settings_hardly_any_is_called_better_than_the_chosen_one() -> None:
+    generator, claims = np.random.default_rng(0), 0
+    for values in generator.standard_normal((500, 9, 5)):
+        leader, *others = [Measured(str(place), tuple(row)) for place, row in enumerate(values.tolist())]
+        claims += bool(Confirmation(leader, tuple(others), 1).better)
+    assert claims <= 0.05 * 500
+
+
 def test_the_table_has_a_column_of_fresh_seeds_and_a_row_of_the_default(capsys: pytest.CaptureFixture[str]) -> None:
     show_answer(asked_again([0.3, 0.2, 0.4], {"1": LOW, "10": (None, None, None), "": HIGH}))
     lines = [re.sub(" {2,}", "|", line.strip()) for line in capsys.readouterr().out.splitlines()]

@@ -20,7 +20,7 @@ from nnexp.sweeps.sweep_folder import SweepRecord, results_in
 from tests.analysis.made import falling, grid, results_of, summary
 from tests.conftest import Typed
 
-SIDE = 64
+SIDE, TRAINS = 64, "trainability/train/loss"
 
 
 def dimension(values: Array) -> float:
@@ -58,6 +58,20 @@ def test_where_nothing_crosses_there_is_no_dimension() -> None:
     assert not border(np.ones((SIDE, SIDE)), 0.0).any()
     assert box_dimension(np.ones((SIDE, SIDE))) is None
     assert box_dimension(np.full((SIDE, SIDE), np.nan)) is None
+
+
+def test_runs_that_are_missing_have_no_border_and_are_none_of_those_that_do_not_train() -> None:
+    """As where the sweep was interrupted; all that were trained do train."""
+    jobs = [
+        [f"dataset.noise={x}", f"optimizer.learning_rate={y}", "seed=0"] for x in range(1, 17) for y in range(1, 17)
+    ]
+    jobs = [job for job in jobs if not (job[0].endswith("=3") or job[1].endswith("=5"))] + [jobs[2 * 16], jobs[4]]
+    results = results_of(jobs, [(summary(0.1), falling(1.0, 0.1, 0.1)) for _ in jobs], wanted=TRAINS)
+    runs = tuple(replace(run, readings={**run.readings, TRAINS: -1.0}) for run in results.runs)
+    assert about_border(replace(results, runs=runs)) == ["100.0 % of the runs train; there is no border to measure."]
+    values = np.full((SIDE, SIDE), -1.0)
+    values[20:, 30:40] = np.nan
+    assert not border(values, 0.0).any()
 
 
 def test_colours_go_by_ranks_on_either_side_of_the_border() -> None:
@@ -117,15 +131,16 @@ def test_a_field_is_a_picture_a_pixel_a_run_and_its_next_window_is_a_command(typ
     assert np.array_equal(picture[..., 2] > 0.6, trains), "what trains is blue, the first row at the bottom"
 
     second = typed("zoom", "last", "0.5", "3", "1", "10", "16")
-    assert (second.returncode, second.stderr) == (0, "")
+    assert (second.returncode, second.stderr) == (0, f"nnexp: last is {folder.relative_to(tmp_path)}\n")
     said = second.stdout.splitlines()[0]
     assert said.startswith("python -m nnexp -m dataset=noise")
     assert said.endswith("'initializer.scale=logspace(0.5,3,16)' 'optimizer.learning_rate=logspace(1,10,16)'")
-    zoomed = field_of(recorded(max((tmp_path / "outputs" / "sweeps").iterdir())))
+    newest = max((tmp_path / "outputs" / "sweeps").iterdir())
+    zoomed = field_of(recorded(newest))
     assert zoomed is not None
     assert zoomed.values.shape == (16, 16)
     assert (zoomed.x.numbers or ())[0] == 0.5
-    again = window_of("last", str(tmp_path / "outputs"), ["1", "2", "1", "2"], None)
+    again = window_of(str(newest), str(tmp_path / "outputs"), ["1", "2", "1", "2"], None)
     assert again[-2:] == ["initializer.scale=logspace(1,2,16)", "optimizer.learning_rate=logspace(1,2,16)"]
     for window, answer in (
         ("5 0.5 1 10", "must have a window above 0 and with its lower end first, not 5 to 0.5"),

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +54,7 @@ def test_what_differs_and_by_how_much(compare: Typed, outputs: Path, by: object)
         json.loads((folder / "result.json").read_text())["final"]["test/loss"] for folder in folders_of(outputs)
     )
     (row,) = [line for line in lines if line[:2] == ["test/loss,", "final"]]
-    assert row[2:] == [f"{first:.4f}", f"{second:.4f}", f"({second - first:+.4f})"]
+    assert row[2:] == [f"{first:.4f}", f"{second:.4f}", f"({second - first:+.1e})"]
     assert Path(result.stdout.split("Picture ")[1].strip()).stat().st_size > 10_000
 
 
@@ -97,6 +98,16 @@ def test_a_run_that_diverged_is_told_apart(outputs: Path, tmp_path: Path) -> Non
     rows = {row[0]: row[1:] for row in metric_rows(runs)}
     assert rows["diverged at step"] == ("", "1")
     assert rows["test/loss, final"][1] == "-"
+
+
+def test_small_and_large_differences_keep_their_digits(outputs: Path) -> None:
+    one = recorded_run(str(folders_of(outputs)[0]), outputs)
+    other = replace(one, summary=replace(one.summary, best={"test/loss": 2e-6, "train/loss": 1e6, "test/r2": 0.5}))
+    first = replace(one, summary=replace(one.summary, best={"test/loss": 3e-6, "train/loss": 2.5e6, "test/r2": 0.25}))
+    rows = {row[0]: row[2] for row in metric_rows([first, other])}
+    assert rows["test/loss, best"] == "2.0e-06 (-1.0e-06)"
+    assert rows["train/loss, best"] == "1.000e+06 (-1.500e+06)"
+    assert rows["test/r2, best"] == "0.5000 (+0.2500)"
 
 
 def test_curves_of_each_run_and_part() -> None:
@@ -143,6 +154,19 @@ def test_a_run_is_compared_with_an_edit_of_it(typed: Typed, tmp_path: Path) -> N
     refused = typed("compare", str(run), A, "--seeds", "3")
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "must be what its overrides make" in refused.stderr
+
+
+def test_settings_are_compared_with_configs_of_ones_own(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text("# @package _global_\ntrainer: {epochs: 3}\n")
+    own = ("--config-dir", "own")
+    mine = ("experiment=mine", "tracking=none", "figures=false")
+    assert typed(*own, *mine).returncode == 0
+    result = typed("compare", "last", " ".join([*mine, "seed=3", "initializer.scale=1"]), "--seeds", "3", *own)
+    assert result.returncode in (0, 10, 11), result.stderr
+    assert "Reused: 1 of 6 runs" in result.stdout
+    refused = typed("compare", "last", "last", *own)
+    assert (refused.returncode, refused.stderr) == (2, "nnexp: --config-dir own: must stand beside --seeds\n")
 
 
 @pytest.mark.parametrize(

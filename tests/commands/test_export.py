@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from nnexp import UserError, run
 from nnexp.commands.export import main
 from nnexp.storage.saved_model import predictor
+from tests.conftest import Finished
 
 QUICK = ["trainer.epochs=3", "tracking=none", "verbose=false", "figures=false", "optimizer.learning_rate=0.05"]
 EVERY_ACTIVATION = "sigmoid,tanh,identity,relu,leaky_relu,elu,selu,softplus,silu,square,power,sine,erf"
@@ -68,6 +70,16 @@ def test_the_programs_predict_the_same_bits(tmp_path: Path) -> None:
             if len(out["labels"]):
                 assert out["labels"].tolist() == answers[0][1]
         assert len((folder / "predict.py").read_text().splitlines()) <= 30
+
+
+def test_a_short_name_says_which_run_it_means(typed: Callable[..., Finished]) -> None:
+    """As `last` does for every command that takes one run."""
+    assert typed(*QUICK).returncode == 0
+    (folder,) = Path("outputs/digits_binary").iterdir()
+    for command in (["export"], ["predict", "--model", "model"]):
+        assert f"nnexp: last is {folder}\n" in typed(command[0], "last", *command[1:]).stderr
+    assert "nnexp: 1 is epochs=3 " in typed("replay", "1").stderr
+    assert typed("export", str(folder)).stderr == ""
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
+from scipy.stats import chi2
 
 from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.figures import Lines
@@ -226,11 +227,13 @@ def test_the_best_learning_rate_of_each_size() -> None:
 
 
 def test_bars_are_the_shares_and_lines_are_chance() -> None:
-    (axes,) = draw(computed(grid(a=[1, 2, 3], b=[1, 2]), lambda job: float(job["a"])), "importance").axes
+    figure = draw(computed(grid(a=[1, 2, 3], b=range(5)), lambda job: float(job["a"])), "importance")
+    (axes,) = figure.axes
+    assert figure.get_suptitle() == "Importance: a explains 100 % alone"
     widths = {tick.get_text(): bar.get_width() for tick, bar in zip(axes.get_yticklabels(), axes.patches, strict=True)}  # type: ignore[attr-defined]
     assert widths == pytest.approx({"a": 100, "b": 0})
     lines = [segment[0, 0] for segment in axes.collections[0].get_segments()]  # type: ignore[attr-defined]
-    assert lines == pytest.approx([100 / 5, 200 / 5])
+    assert lines == pytest.approx([100 * chi2.isf(0.025, 4) / 14, 100 * chi2.isf(0.025, 2) / 14])
 
 
 def test_a_few_outliers_do_not_flatten_the_curves() -> None:

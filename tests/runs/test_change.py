@@ -5,6 +5,10 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from nnexp import run
+from nnexp.nn.activations import Tanh
 from tests.conftest import Finished
 
 Typed = Callable[..., Finished]
@@ -30,6 +34,18 @@ def test_a_run_ends_with_what_changed_and_a_command_that_asks_both_again(typed: 
     again = typed(*shlex.split(second.removeprefix(f"{AGAIN}python -m nnexp ")))
     assert again.returncode in (0, 10, 11), again.stderr
     assert again.stdout.splitlines()[-1].startswith(("A is better", "B is better", "Not shown"))
+
+
+def test_beside_a_run_with_an_object_no_command_asks_again(
+    typed: Typed, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No command makes such a run, whichever of the two it is."""
+    typed(*SHORT)
+    for overrides in (SHORT, (*SHORT, "seed=1")):
+        run([*overrides, f"output_dir={tmp_path / 'outputs'}"], architecture__activation=Tanh())
+        assert AGAIN not in capsys.readouterr().out
+    (line,) = beside(typed(*SHORT, "seed=1", "architecture.activation=relu"))
+    assert line.startswith(f"{BESIDE}architecture.activation=ReLU, was Tanh; ")
 
 
 def test_only_a_run_that_can_be_compared_is_like_it(typed: Typed) -> None:

@@ -18,7 +18,7 @@ from unittest import mock
 import numpy as np
 import pytest
 from hydra.core.global_hydra import GlobalHydra
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from nnexp.core.task import Task
 from nnexp.data.dataset import Data, Part, Scaling
@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Finished = subprocess.CompletedProcess[str]
+Typed = Callable[..., Finished]
+"""The command line as a function, as the fixture `typed` returns it."""
 
-settings.register_profile("derandomized", derandomize=True, deadline=None)
-settings.register_profile("random", derandomize=False, deadline=None, print_blob=True)
+FIXTURES = [HealthCheck.function_scoped_fixture]
+settings.register_profile("derandomized", derandomize=True, deadline=None, suppress_health_check=FIXTURES)
+settings.register_profile("random", derandomize=False, deadline=None, print_blob=True, suppress_health_check=FIXTURES)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -44,6 +47,18 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items if config.getoption("markexpr") == "slow" else []:
         if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
             item.add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector look at nothing of all that was imported and collected."""
+    gc.collect()
+    gc.freeze()
+
+
+def tries(count: int) -> settings:
+    """Return settings of a property test with so many examples with `-m slow`, and a quarter of them otherwise."""
+    default = settings()
+    return settings(default, max_examples=count // 4 if default.derandomize else count)
 
 
 def needs(package: str) -> pytest.MarkDecorator:
@@ -177,7 +192,7 @@ def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], P
 
 
 @pytest.fixture
-def typed(in_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -> Callable[..., Finished]:
+def typed(in_folder: Callable[[], Path], capsys: pytest.CaptureFixture[str]) -> Typed:
     """Return the command line as a function, for many commands: the same from its arguments on, but no new process."""
 
     def run(*arguments: str) -> Finished:

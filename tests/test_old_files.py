@@ -19,7 +19,7 @@ from nnexp.runs.record import UNKNOWN_CODE, read_record
 from nnexp.storage.run_folder import RunSummary, read_history
 from nnexp.storage.saved_model import Affine
 from nnexp.sweeps.options import SweepOptions
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 WRITTEN = Path(__file__).parent / "written_by_0_1"
 
@@ -52,15 +52,15 @@ def test_a_logged_model_loads_and_predicts(written: Path) -> None:
     pd.testing.assert_frame_equal(said, expected, rtol=1e-9)
 
 
-def test_a_run_still_predicts(written: Path, nnexp: CommandLine) -> None:
-    done = nnexp("predict", "written/finished", "written/flowers.csv", "--to", "said.csv")
+def test_a_run_still_predicts(written: Path, typed: Typed, tmp_path: Path) -> None:
+    done = typed("predict", "written/finished", "written/flowers.csv", "--to", "said.csv")
     assert (done.returncode, done.stderr) == (0, "")
-    said, expected = pd.read_csv(nnexp.folder / "said.csv"), pd.read_csv(written / "predicted.csv")
+    said, expected = pd.read_csv(tmp_path / "said.csv"), pd.read_csv(written / "predicted.csv")
     pd.testing.assert_frame_equal(said, expected, rtol=1e-9)
 
 
-def test_a_run_still_replays(written: Path, nnexp: CommandLine) -> None:
-    done = nnexp("replay", str(written / "finished"))
+def test_a_run_still_replays(written: Path, typed: Typed) -> None:
+    done = typed("replay", str(written / "finished"))
     assert done.stderr == ""
     summary = RunSummary.read(written / "finished")
     assert summary is not None
@@ -73,8 +73,8 @@ def test_a_run_still_replays(written: Path, nnexp: CommandLine) -> None:
         assert "The same, bit for bit: 8 evaluations of 4 metrics." in done.stdout
 
 
-def test_a_run_that_paused_in_the_middle_of_a_round_still_resumes(written: Path, nnexp: CommandLine) -> None:
-    done = nnexp("resume=written/paused", "tracking=none", "output_dir=out", "figures=false", "verbose=false")
+def test_a_run_that_paused_in_the_middle_of_a_round_still_resumes(written: Path, typed: Typed) -> None:
+    done = typed("resume=written/paused", "tracking=none", "output_dir=out", "figures=false", "verbose=false")
     assert done.returncode == 0, done.stderr
     resumed, whole = read_history(written / "paused"), read_history(written / "whole")
     assert resumed.times.tolist() == whole.times.tolist() == [1, 25, 50, 60]

@@ -10,9 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hydra import compose
 
-from nnexp import sweep
-from nnexp.config.compose import compose_experiment
+from nnexp.config.compose import check as checked
+from nnexp.config.compose import compose_experiment, sweep_config
+from nnexp.sweeps.jobs import search_of
 from tests.conftest import CommandLine, Finished
 
 ROOT = Path(__file__).parent.parent
@@ -29,15 +31,23 @@ def blocks(language: str) -> list[str]:
 LINES = [line for block in blocks("bash") for line in block.splitlines()]
 IN_README = [line for line in LINES if line.startswith("python -m nnexp")]
 IN_EXPERIMENTS = sorted({*re.findall(r"`(python -m nnexp[^`]*)`", EXPERIMENTS + STUDIES)} - {*IN_README})
+PLAIN = re.compile(r"python -m nnexp (-m )?experiment=\S+")
+"""An experiment as it is, which tests/config/test_files.py trains and tests/sweeps/test_jobs.py composes as a sweep."""
 LENGTH = ("trainer.epochs=", "trainer.iterations=", "seed=")
 
 
-@pytest.mark.parametrize("command", IN_README[::4])
+@pytest.mark.parametrize("command", IN_README[::10])
 def test_command(nnexp: CommandLine, command: str) -> None:
     check(command, nnexp, nnexp.folder)
 
 
-@pytest.mark.parametrize("command", sorted({*IN_README, *IN_EXPERIMENTS} - {*IN_README[::4]}))
+@pytest.mark.parametrize(
+    "command",
+    [
+        pytest.param(command, marks=pytest.mark.slow if PLAIN.fullmatch(command) else ())
+        for command in sorted({*IN_README, *IN_EXPERIMENTS} - {*IN_README[::10]})
+    ],
+)
 def test_command_within_this_process(typed: Callable[..., Finished], tmp_path: Path, command: str) -> None:
     check(command, typed, tmp_path)
 
@@ -55,9 +65,11 @@ def test_what_to_try_next_with_a_study_makes_sense(section: str) -> None:
     experiment = re.search(r"`python -m nnexp -m (experiment=\w+/\w+)`", section)
     (to_try,) = re.findall(r"^To try: (.*)$", section, re.MULTILINE)
     assert experiment is not None
-    for words in re.findall(r"`([^`]*=[^`]*)`", to_try):
-        fewer = re.sub(r",\d{3,}\)", ",3)", words)  # of a picture with as many pixels
-        sweep([experiment[1], *shlex.split(fewer), "sweep.plan=true"])
+    with sweep_config([]) as (loader, _):
+        for words in re.findall(r"`([^`]*=[^`]*)`", to_try):
+            fewer = re.sub(r",\d{3,}\)", ",3)", words)  # of a picture with as many pixels
+            first, *_, last = search_of([experiment[1], *shlex.split(fewer)], loader).ask()
+            assert all(checked(compose("config", job)).question for job in (first, last))
 
 
 def check(command: str, nnexp: Callable[..., Finished], folder: Path) -> None:
@@ -100,8 +112,8 @@ def test_python_example(nnexp: CommandLine, monkeypatch: pytest.MonkeyPatch) -> 
     assert {"result", "rates"} <= names.keys()
 
 
-def test_the_model_loads_as_it_is_written(nnexp: CommandLine) -> None:
-    assert nnexp("trainer.epochs=2", "verbose=false", "figures=false").returncode == 0
+def test_the_model_loads_as_it_is_written(nnexp: CommandLine, typed: Callable[..., Finished]) -> None:
+    assert typed("trainer.epochs=2", "verbose=false", "figures=false").returncode == 0
     (note,) = nnexp.folder.glob("outputs/*/*/tracked.json")
     (code,) = (block for block in blocks("python") if "load_model" in block)
     ((run_id,),) = [{one["run_id"] for one in json.loads(note.read_text())["stores"].values()}]

@@ -18,6 +18,7 @@ from nnexp.core.files import read_text
 from nnexp.plots.style import FARTHEST, plain
 from nnexp.plots.sweep import MOST_TICKS, Axis, Curve, Measure
 from nnexp.storage.run_folder import CONFIG, MAX_FILE_BYTES, read_history
+from nnexp.training.metrics import DIAGNOSTIC
 from nnexp.training.readings import TIME_TO, Reading
 
 UNEVEN_FACTOR = 4
@@ -50,7 +51,7 @@ def ordered(results: SweepResults, measure: Measure) -> list[Point]:
     sign = 1 if measure.lower else -1
     points = []
     for setting in results.settings:
-        read = [(run, value) for run in setting.runs if (value := _reading(run, measure.reading)) is not None]
+        read = [(run, value) for run in setting.runs if (value := reading_of(run, measure.reading)) is not None]
         if read:
             runs, values = zip(*read, strict=True)
             points.append(Point(setting, runs, values))
@@ -63,7 +64,7 @@ def _class(point: Point, measure: Measure) -> tuple[bool, int]:
     return point.setting.halved, len(point.setting.runs) - len(point.values) if timed else 0
 
 
-def _reading(run: SweepRun, path: str) -> float | None:
+def reading_of(run: SweepRun, path: str) -> float | None:
     """Return a reading of a run; a time to a level that the sweep was not asked for is read from its files."""
     wanted = Reading.of(path)
     if wanted.kind != TIME_TO or wanted.path in run.readings or run.summary is None or run.folder is None:
@@ -125,7 +126,7 @@ def finding(results: SweepResults, points: Sequence[Point], measure: Measure) ->
     name = capitalized(measure.name)
     if measure.reading == ranked_by(results) and plateau(results) is not None:
         return "No run left the plateau"
-    if not can_compare(results, measure):
+    if not can_compare(results, measure) or measure.unit == DIAGNOSTIC:  # which has no better end
         return f"{name} by {', '.join(results.titles[one.key] for one in studied(results))}"
     again = results.confirmation if measure.reading == ranked_by(results) else None
     if again is not None:
@@ -170,10 +171,10 @@ def axis_of_numbers(swept: SweptKey, title: str) -> Axis:
 
 
 def _written_briefly(numbers: Sequence[float]) -> tuple[str, ...]:
-    """Return numbers with three digits, or more where two would be alike."""
+    """Return numbers with three digits, or more where two would be alike; whole ones as they are."""
     found: tuple[str, ...] = ()
     for digits in (3, 4, 6, 12):
-        found = tuple(plain(float(f"{number:.{digits}g}")) for number in numbers)
+        found = tuple(plain(n if n.is_integer() else float(f"{n:.{digits}g}")) for n in numbers)
         if len(set(found)) == len(set(numbers)):
             break
     return found

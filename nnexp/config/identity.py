@@ -70,13 +70,10 @@ def _with_effect(config: Mapping[str, object], path: str = "") -> dict[str, obje
 
 def changes(config: Mapping[str, object], defaults: Mapping[str, object]) -> list[tuple[str, str, str]]:
     """Return every dotted key with another value than the default, and both as JSON, "" if it is missing."""
-    before, here = (
-        {
-            key: json.dumps(value, ensure_ascii=False)
-            for key, value in flat(dict(one)).items()
-            if not without_effect(key)
-        }
-        for one in (defaults, config)
-    )
-    rows = [(key, before.get(key, ""), here.get(key, "")) for key in {**here, **before}]
-    return [(key, default, value) for key, default, value in rows if default != value]
+    before, here = flat(dict(defaults)), flat(dict(config))
+
+    def told(values: Mapping[str, object], key: str) -> str:
+        return json.dumps(values[key], ensure_ascii=False) if key in values else ""
+
+    differing = [key for key in {**here, **before} if repr(before.get(key, ...)) != repr(here.get(key, ...))]
+    return [(key, told(before, key), told(here, key)) for key in differing if not without_effect(key)]

@@ -7,6 +7,8 @@ source translates between the two names. Files of all folders but `conf/` are ch
 import os
 import sys
 from collections.abc import Callable, Mapping
+from copy import deepcopy
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -44,7 +46,7 @@ class FolderSource(FileConfigSource):
     def load_config(self, config_path: str) -> ConfigResult:
         """Return the content of a file, checked unless it came with nnexp."""
         if Path(self.path) == folder("conf"):
-            return super().load_config(config_path)
+            return deepcopy(_as_it_came(self.provider, self.path, config_path))
         path = Path(self.path, self._normalize_file_name(config_path))
         try:
             checked_yaml(path.read_text(encoding="utf-8"))
@@ -69,6 +71,15 @@ class FolderSource(FileConfigSource):
     def is_config(self, config_path: str) -> bool:
         """Tell whether a path is a file within this folder."""
         return _within(config_path) and super().is_config(config_path)
+
+
+@cache
+def _as_it_came(provider: str, path: str, config_path: str) -> ConfigResult:
+    """Return the content of a file that came with nnexp, which every command composes several times.
+
+    Hydra changes what it is given.
+    """
+    return FileConfigSource(provider, path).load_config(config_path)
 
 
 class ExperimentSource(FolderSource):

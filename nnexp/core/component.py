@@ -7,6 +7,7 @@ and the range of its values, from which the check below and the sentence about a
 import sys
 from abc import ABC
 from dataclasses import MISSING, Field, dataclass, field, fields
+from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
 from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -119,7 +120,7 @@ def added(default: T) -> T:
 
 def is_added(component: Component, name: str) -> bool:
     """Tell whether a field was added to a component later."""
-    return any(one.name == name and ADDED in one.metadata for one in fields(component))
+    return name in _added_to(type(component))
 
 
 def resolved(component: Component, *, identity: bool = False) -> dict[str, object]:
@@ -127,17 +128,29 @@ def resolved(component: Component, *, identity: bool = False) -> dict[str, objec
 
     With `identity`, fields that were added later and have their default are left out; it builds the same component.
     """
+    values: dict[str, object] = {"_target_": _target(type(component))}
+    left_out = _added_to(type(component)) if identity else {}
+    for name in annotations(type(component)):
+        value = getattr(component, name)
+        if name not in left_out or value != left_out[name]:
+            values[name] = _resolved(value, identity=identity)
+    return values
 
-    def counts(one: Field[object]) -> bool:
-        return not (identity and ADDED in one.metadata and getattr(component, one.name) == one.metadata[ADDED])
 
-    values = {
-        one.name: _resolved(getattr(component, one.name), identity=identity) for one in fields(component) if counts(one)
-    }
-    return {"_target_": f"{name_in_files(type(component).__module__)}.{type(component).__qualname__}", **values}
+@cache
+def _target(component: type[Component]) -> str:
+    return f"{name_in_files(component.__module__)}.{component.__qualname__}"
+
+
+@cache
+def _added_to(component: type[Component]) -> dict[str, object]:
+    """Return the defaults of the fields that were added to a class later."""
+    return {one.name: one.metadata[ADDED] for one in fields(component) if ADDED in one.metadata}
 
 
 def _resolved(value: object, *, identity: bool) -> object:
+    if value is None or isinstance(value, (str, int, float)):
+        return value
     if isinstance(value, Component):
         return resolved(value, identity=identity)
     return [_resolved(item, identity=identity) for item in value] if isinstance(value, tuple) else plain(value)
@@ -164,9 +177,14 @@ def flat(config: dict[str, object], path: str = "") -> dict[str, object]:
     return result
 
 
+@cache
+def _parts(hint: object) -> tuple[object, tuple[object, ...]]:
+    return get_origin(hint), get_args(hint)
+
+
 def satisfies(value: object, hint: object) -> bool:
     """Tell whether a value is of the annotated type and within the annotated range."""
-    origin, arguments = get_origin(hint), get_args(hint)
+    origin, arguments = _parts(hint)
     if origin is Annotated:
         return satisfies(value, arguments[0]) and all(_within(value, bound) for bound in _bounds(hint))
     if origin in (Union, UnionType):
@@ -227,6 +245,7 @@ def _kinds(hint: object) -> list[object]:
     return [kind for inner in get_args(hint) for kind in _kinds(inner)] if get_args(hint) else [hint]
 
 
+@cache
 def _bounds(hint: object) -> list[object]:
     _, *metadata = get_args(hint)
     grouped = [item if isinstance(item, at.GroupedMetadata) else [item] for item in metadata]

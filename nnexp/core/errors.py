@@ -56,4 +56,6 @@ def without_passwords(text: str) -> str:
 
 def printable(text: str) -> str:
     """Return a text with question marks in place of unprintable characters; line ends stay."""
+    if text.isprintable():
+        return text
     return "".join(sign if sign.isprintable() or sign == "\n" else "?" for sign in text)

@@ -71,7 +71,7 @@ class Csv(Reading, Collection):
         """Return the path of the table."""
         if self.path is None:
             raise UserError("dataset.path=null: must be the path of a table, dataset.path=my.csv")
-        path = expanded(self.path)
+        path = _found(self.path)
         if "," in self.path and not is_there(path):
             raise UserError(
                 f"dataset.path={self.path}: must be a file; several, a run of each, are choice({self.path})"
@@ -120,7 +120,7 @@ class Csv(Reading, Collection):
         table = (
             self._file("path", self.file())
             if self.test_path is None
-            else self._file("test_path", expanded(self.test_path))
+            else self._file("test_path", _found(self.test_path))
         )
         if rest.source is None:
             test = self._of_arrays(table, "x_test" if self.test_path is None else "x", rest.task.classes)
@@ -395,6 +395,13 @@ class Heart(Csv):
     def file(self) -> Path:
         """Return `path`, or without one the path of the table that comes with nnexp."""
         return Path(__file__).with_name("tables") / "heart.csv" if self.path is None else super().file()
+
+
+def _found(name: str) -> Path:
+    """Return the path of a file, which may have come with nnexp, in a checkout or an installed wheel."""
+    package = Path(__file__).parents[1]
+    paths = [path := expanded(name), package / path, package.parent / path]
+    return next(filter(is_there, paths), path)
 
 
 def _common(x: Array, kind: Missing) -> Array:

@@ -4,7 +4,7 @@ Whoever needs to know something of a run reads it there: a tracker, a sweep, `de
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -80,7 +80,7 @@ def record_of(
 def write_record(folder: Path, record: RunRecord, config: Experiment, *, durable: bool = False) -> None:
     """Write what is known of a run before it is trained, its config and its record, and forget an earlier failure."""
     write_yaml(folder / CONFIG, resolved(replace(config, tracking=config.tracking.in_files())))
-    write_json(folder / RECORD, asdict(record), durable=durable)
+    write_json(folder / RECORD, record, durable=durable)
     (folder / ERROR).unlink(missing_ok=True)
 
 

@@ -6,7 +6,7 @@ on as it was.
 
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nnexp.config.overrides import command
@@ -78,7 +78,7 @@ def write_tracked(folder: Path, uri: str, there: InStore) -> None:
 
 
 def _write(folder: Path, stores: Mapping[str, InStore]) -> None:
-    write_json(folder / TRACKED, {"stores": {name_of(uri, folder): asdict(one) for uri, one in stores.items()}})
+    write_json(folder / TRACKED, {"stores": {name_of(uri, folder): one for uri, one in stores.items()}})
 
 
 def note(folder: Path, tracked: Tracked, *, complete: bool) -> None:

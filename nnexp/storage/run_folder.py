@@ -2,10 +2,11 @@
 
 import csv
 import io
+import json
 from array import array
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from functools import cache
+from dataclasses import dataclass, field, replace
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import get_args
 
@@ -77,7 +78,7 @@ class RunSummary:
         """
         if durable:
             sync_all(folder)
-        write_json(folder / SUMMARY, asdict(self), durable=durable)
+        write_json(folder / SUMMARY, self, durable=durable)
 
     @classmethod
     def read(cls, folder: Path) -> "RunSummary | None":
@@ -103,7 +104,13 @@ def files_to_record(folder: Path) -> list[Path]:
 
 def write_yaml(path: Path, config: Mapping[str, object]) -> None:
     """Write a resolved config, which Hydra can read again."""
-    write_text(path, yaml.dump(config, Dumper=_dumper(), sort_keys=False, allow_unicode=True))
+    write_text(path, "".join(_section(key, json.dumps(value)) for key, value in config.items()) or "{}\n")
+
+
+@lru_cache(1000)
+def _section(key: str, value: str) -> str:
+    """Return a key and its value, given as JSON, in YAML; runs of a sweep share most of them."""
+    return str(yaml.dump({key: json.loads(value)}, Dumper=_dumper(), sort_keys=False, allow_unicode=True))
 
 
 @cache
@@ -158,5 +165,7 @@ def read_history(folder: Path) -> History:
 
 def write_parameters(path: Path, parameters: Mapping[str, Array]) -> None:
     """Write parameters by name."""
+    made = io.BytesIO()  # of which a disk gets one piece
+    np.savez(made, allow_pickle=False, **parameters)
     with atomically(path) as temporary:
-        np.savez(temporary, allow_pickle=False, **parameters)
+        temporary.write_bytes(made.getbuffer())

@@ -18,7 +18,7 @@ from nnexp.config.identity import config_hash, config_hashes
 from nnexp.config.overrides import Job, run_name
 from nnexp.runs.prepare import Ready, folder_name
 from nnexp.sweeps.configs import Group
-from nnexp.sweeps.stacks import Places, stack_key, stacks_of_groups
+from nnexp.sweeps.stacks import Places, stack_key, stacks_of
 from nnexp.training.stack import Recipe
 from nnexp.training.stacking import Varied
 
@@ -136,12 +136,12 @@ class Batch(Sequence[Ready]):
 
     def stacks(self, places: Sequence[int], stack_bytes: int, workers: int) -> list[Places]:
         """Return some of the runs as stacks."""
-        found: dict[Hashable, tuple[Places, int]] = {}
+        found: dict[Hashable, tuple[array[int], int]] = {}
         keys, sizes = [*map(stack_key, self.firsts)], [first.step_bytes for first in self.firsts]
         for place in places:
             number = self._group[place]
-            found.setdefault(keys[number], ([], sizes[number]))[0].append(place)
-        return stacks_of_groups([*found.values()], stack_bytes, workers)
+            found.setdefault(keys[number], (array("q"), sizes[number]))[0].append(place)
+        return stacks_of([*found.values()], stack_bytes, workers)
 
     def recipes(self, places: Places) -> Sequence[Recipe]:
         """Return the recipes of the runs of a stack: one and columns, where all are of one group."""

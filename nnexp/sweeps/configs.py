@@ -133,13 +133,6 @@ class Composer:
             raise UserError(f"{mistake} (in the run {name})") from error
 
 
-def experiments_of(jobs: Sequence[Job], loader: ConfigLoader, master: DictConfig) -> Iterator[Experiment]:
-    """Yield the checked experiment of every job, each composed for itself; see `Composer.experiment`."""
-    composer = Composer(loader, master)
-    for place in range(len(jobs)):
-        yield composer.experiment(jobs, place)
-
-
 @dataclass(frozen=True)
 class _Kind:
     """What the numbers are to jobs that set the same keys, and have the same overrides beside them, by their places.

@@ -62,12 +62,13 @@ def search_of(arguments: Sequence[str], loader: ConfigLoader) -> Search:
         for over in _blocks(_plain(config.sweep.over)):
             varied = {**given, **_overrides(over, given, parser)}
             block = _block([*chosen], varied, options, config)
+            block.check(options)
             _check_keys(varied, block, own, config=config, loader=loader)
             drawn += [key_of(interval.key) for interval in block.intervals]
             if block.intervals and options.sampler == "optuna":
                 searched.append((block, options))
             else:
-                jobs += block.jobs(points(block.intervals, options) if block.intervals else [()], options)
+                jobs += block.jobs(points(block.intervals, options) if block.intervals else [()])
     return Search(jobs, searched, [*dict.fromkeys(drawn)])
 
 

@@ -16,17 +16,16 @@ from nnexp.core.errors import UserError
 
 MOST_FOLDERS = 1000
 """How many runs of a sweep have a folder each, if it does not say."""
-LimitedCount = Annotated[int, at.Interval(ge=1, le=MAX_VALUES)]
 
 
 @dataclass(frozen=True)
 class SweepOptions(Component):
     """The settings of a sweep, under `sweep` in `conf/config.yaml`."""
 
-    repeats: LimitedCount | None = None
+    repeats: Annotated[int, at.Interval(ge=1, le=MAX_VALUES)] | None = None
     metric: str | None = None
     sampler: Literal["random", "sobol", "optuna"] = "random"
-    draws: LimitedCount = 16
+    draws: Count = 16
     draw_seed: Seed = 0
     batch: Count = 8
     halving: Annotated[float, at.Interval(gt=0, lt=1)] | None = None

@@ -41,13 +41,13 @@ class Block:
     intervals: Sequence[Interval]
     after: Sequence[Sequence[Point]]
 
-    def jobs(self, points: Sequence[Point], options: SweepOptions | None = None) -> list[Job]:
-        """Return every combination of points and rows.
+    def check(self, options: SweepOptions) -> None:
+        """Raise UserError if its runs are too many to have a folder each, or their table does not fit into memory."""
+        total = prod([*map(len, (*self.before, *self.after)), options.draws if self.intervals else 1])
+        check_number(total, in_table=options.in_table(total))
 
-        Raises UserError if they are too many to have a folder each, or their table does not fit into memory.
-        """
-        total = prod(map(len, (*self.before, points, *self.after)))
-        check_number(total, in_table=options is not None and options.in_table(total))
+    def jobs(self, points: Sequence[Point]) -> list[Job]:
+        """Return every combination of points and rows."""
         rows = product(*self.before, points, *self.after)
         return [[override for part in row for override in part] for row in rows]
 

@@ -1,4 +1,4 @@
-"""Which runs of a sweep are trained together: those of one shape, as many as fit into the cache."""
+"""Which runs of a sweep are trained together: those of one shape, as many as a stack may have."""
 
 from collections.abc import Hashable, Sequence
 from math import ceil
@@ -13,19 +13,11 @@ Places = list[int]
 """The places of the runs of a stack in a sequence of runs."""
 
 
-def stacks_of(runs: Sequence[Ready], stack_bytes: int, workers: int) -> list[Places]:
-    """Return the runs as stacks, no fewer than there are workers.
+def stacks_of(groups: Sequence[tuple[Sequence[int], int]], stack_bytes: int, workers: int) -> list[Places]:
+    """Return groups of runs that can share a stack as stacks, no fewer than there are workers.
 
-    In a step a stack works on `stack_bytes` at most; more than the processor's cache slows it down.
+    Each group has the bytes that one of its runs works on in a step. A stack works on `stack_bytes` at most.
     """
-    groups: dict[Hashable, Places] = {}
-    for place, run in enumerate(runs):
-        groups.setdefault(stack_key(run), []).append(place)
-    return stacks_of_groups([(places, runs[places[0]].step_bytes) for places in groups.values()], stack_bytes, workers)
-
-
-def stacks_of_groups(groups: Sequence[tuple[Places, int]], stack_bytes: int, workers: int) -> list[Places]:
-    """Return groups of runs that can share a stack as stacks, given how many bytes a run of each works on in a step."""
     share = ceil(sum(len(places) for places, _ in groups) / workers)
     stacks = []
     for places, step_bytes in groups:

@@ -9,7 +9,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -172,7 +172,7 @@ class SweepFolder:
         Raises OSError if it cannot be written, as where somebody has removed the folder.
         """
         self.record = replace(self.record, status=status, process=os.getpid())
-        write_json(self.path / STATE, asdict(self.record))
+        write_json(self.path / STATE, self.record)
 
     def add_batch(self, runs: Sequence[SweepRun]) -> None:
         """Write which runs a batch of jobs means, before they are trained."""
@@ -188,7 +188,7 @@ class SweepFolder:
             for run in runs
         ]
         (self.path / BATCHES).mkdir(exist_ok=True)
-        write_json(self.path / BATCHES / f"{self._batches}.json", asdict(_Batch(planned)))
+        write_json(self.path / BATCHES / f"{self._batches}.json", _Batch(planned))
         self._batches += 1
 
     def close(self) -> None:

@@ -75,13 +75,13 @@ class TableWriter:
         """Return the folder of the files with rows."""
         return self._folder / PARTS
 
-    def missing(self) -> list[int]:
+    def missing(self) -> Sequence[int]:
         """Return the places of the runs that are in no file, or failed there; these are trained again."""
         table = RunTable(self._folder)
         if (self._folder / TABLE).exists():
             rmtree(self.parts, ignore_errors=True)  # which are in it
         if not table.files:
-            return [*range(len(self._runs))]
+            return range(len(self._runs))
         done = np.zeros(len(self._runs), bool)
         done[table.rows] = True
         failed = table.read(["error"])["error"].is_valid().to_numpy(zero_copy_only=False)
@@ -118,7 +118,9 @@ class TableWriter:
         self.flush()
         table = RunTable(self._folder)
         whole = table.read(table.names)
-        named = [folders.get(row) for row in whole[ROW].to_pylist()]
+        named = np.full(len(whole), None)
+        for row, name in folders.items():
+            named[whole[ROW].to_numpy() == row] = name
         place = whole.schema.get_field_index("folder")
         whole = whole.set_column(place, "folder", pa.array(named, pa.string()))
         self._write(whole.combine_chunks(), self._folder / TABLE)

@@ -49,13 +49,14 @@ class Workers(Component):
         backend: Where they run: `loky` is this machine, by the name of what it once ran on; `dask` is a cluster.
         jobs: How many there are; null is one for each core, or all that the cluster has.
         address: Of the cluster's scheduler, such as `tcp://10.0.0.1:8786`; null starts one on this machine.
-        stack_megabytes: How much memory a stack may work on in one step; more than the cache of a core slows it down.
+        stack_megabytes: How much memory a stack may work on in one step. More runs share what a step costs in Python,
+            and end later together.
     """
 
     backend: Literal["loky", "dask"] = "loky"
     jobs: Count | None = None
     address: str | None = None
-    stack_megabytes: Annotated[float, at.Gt(0)] = 3.0
+    stack_megabytes: Annotated[float, at.Gt(0)] = 10.0
 
     @property
     def stack_bytes(self) -> int:

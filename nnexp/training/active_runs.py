@@ -25,7 +25,7 @@ Observer = Callable[[int, Sequence[int], Row], None]
 
 def all_finite(row: Row) -> npt.NDArray[np.bool_]:
     """Tell for each run whether all of its metrics are finite."""
-    finite: npt.NDArray[np.bool_] = np.isfinite(np.array([*row.values()])).all(axis=0)
+    finite: npt.NDArray[np.bool_] = np.logical_and.reduce(np.isfinite([*row.values()]))
     return finite
 
 

@@ -2,6 +2,8 @@
 
 `look(view)` returns a number for each run, or one for each of its layers; a `View` offers parameters, activations,
 gradients and curvature. Everything is of the training part, in the state after a round, without dropout or penalties.
+Gradients and curvature are by the parameters that learn: frozen and pruned ones are constants of the loss. Factors on
+the learning rates of layers change how it is descended, not the loss, and count nowhere.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +34,7 @@ class Sharpness(Diagnostic):
 
     It ends when the residual |H u - s u| of the unit vector u that it found is at most `tolerance` |s|. The error of s
     is then no larger, and mostly much smaller, as it goes with the square of the residual. Gradient descent is stable
-    up to a learning rate of 2 / s.
+    up to a learning rate of 2 / s, where no layer has a rate of its own.
 
     References:
         Cohen et al., Gradient Descent on Neural Networks Typically Occurs at the Edge of Stability, arXiv 2103.00065.
@@ -137,7 +139,7 @@ class WithinClassVariability(Diagnostic):
 
 @dataclass(frozen=True)
 class WeightNorm(Diagnostic):
-    """The Euclidean length of all parameters together, biases included."""
+    """The Euclidean length of all parameters together, biases and frozen ones included."""
 
     def look(self, view: View) -> Array:
         """Return |theta|."""
@@ -146,7 +148,7 @@ class WeightNorm(Diagnostic):
 
 @dataclass(frozen=True)
 class DistanceFromStart(Diagnostic):
-    """How far the parameters have gone: |theta - theta_0| / |theta_0|."""
+    """How far the parameters have gone: |theta - theta_0| / |theta_0|, where frozen ones count in theta_0 alone."""
 
     def look(self, view: View) -> Array:
         """Return the distance over the length at the start."""

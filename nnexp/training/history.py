@@ -201,7 +201,8 @@ class HistoryBuilder:
 
     def record(self, runs: npt.NDArray[np.intp], row: Row) -> None:
         """Add the next evaluation of the runs that are still training."""
-        self._metrics[:, self._evaluations, runs] = [row[name] for name in self._names]
+        where = runs if len(runs) < self._metrics.shape[-1] else slice(None)  # which takes a third of the time
+        self._metrics[:, self._evaluations, where] = [row[name] for name in self._names]
         self._evaluations += 1
 
     def snapshot(self, run: int, time: int, learned: Parameters) -> None:

@@ -6,6 +6,7 @@ alone is a stack of one, and its numbers are the same bits in either. The step i
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from time import monotonic
 from typing import cast
 
@@ -22,7 +23,7 @@ from nnexp.training.batches import BatchBuffers, Examples, Rows, Sampler, count_
 from nnexp.training.diagnostics import Sharpness
 from nnexp.training.evaluator import Evaluator
 from nnexp.training.history import History, Outcome
-from nnexp.training.pruning import Pruning
+from nnexp.training.pruning import Rounds
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.stacking import parts
 from nnexp.training.trainer import Round, Trainer
@@ -109,13 +110,16 @@ class Training:
         *,
         watch_layers: bool = False,
     ) -> None:
-        self._to_prune = None if trainer.pruning is None else (recipes, data, trainer, trainer.pruning)
         self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
+        self._pruning, self._earlier = cast("Rounds | None", None), cast("Training | None", None)
+        if trainer.pruning is not None:
+            generators = [stream(recipe.seed, "pruning") for recipe in recipes]
+            self._pruning = Rounds(trainer.pruning, generators, self._stack.theta)
+            self._of = recipes, data, replace(trainer, pruning=None, snapshots=(trainer.pruning.rewind,))
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
-        if recipes[0].optimizer.unit is not None:
-            sharpness = Sharpness().look(View(self._stack, self._examples, data.task))
-            self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(dtype)
+        self._measured = data.task if recipes[0].optimizer.unit is not None else None
+        self._measure()
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
         self._rounds = trainer.rounds(len(self._examples))
         times = [this.time for this in self._rounds] if watch_layers else []
@@ -136,8 +140,9 @@ class Training:
             every: It is called at least after every multiple of so many steps, and several times in a second.
         """
         if not self.steps and not self._active.begun:
-            if self._to_prune is not None:
-                self._prune(*self._to_prune)
+            if self._pruning is not None and not self._prune(self._pruning, pause, every):
+                return True
+            self._pruning = None
             row = self._evaluator.start(self._stack, self._examples)
             self._active.begin(self._stack, row, self._watch.row(self._stack))
         while len(self._active) and self._number < len(self._rounds):
@@ -154,29 +159,44 @@ class Training:
         self._active.end_all(self._stack)
         return False
 
-    def _prune(self, recipes: Sequence[Recipe], data: Data, trainer: Trainer, pruning: Pruning) -> None:
-        """Go through the trainings before this one, each with fewer weights, and begin with those that are left."""
-        trainer = replace(trainer, pruning=None, snapshots=(pruning.rewind,))
-        generators = [stream(recipe.seed, "pruning") for recipe in recipes]
-        start, mask, weights = self._stack.theta.copy(), np.ones_like(self._stack.theta), self._stack.prunable
-        for number in range(pruning.rounds):
-            trained = start
-            if pruning.by == "magnitude" or (pruning.rewind and number == 0):
-                earlier = Training(recipes, data, trainer, start.dtype)
-                earlier.begin_with(mask, start)
-                earlier.advance()
-                outcomes = list(earlier.outcomes().values())
+    def _prune(self, rounds: Rounds, pause: Pause | None, every: int | None) -> bool:
+        """Go through the trainings before this one, each with fewer weights, and begin with those that are left.
+
+        Returns whether all are over; it can pause before any of their steps, too.
+        """
+        paused_at = -1 if self._earlier is None else self._earlier.steps
+        while rounds.over < rounds.pruning.rounds:
+            trained = rounds.start
+            if rounds.trains:
+                earlier = self._earlier = self._earlier or self._before(rounds)
+                if earlier.advance(pause=pause and partial(_pauses, pause, paused_at), every=every):
+                    return False
+                outcomes, paused_at = list(earlier.outcomes().values()), -1
                 trained = np.array([outcome.theta for outcome in outcomes])
-                if number == 0:
-                    start = np.array([one.snapshots.get(pruning.rewind, one.learned).theta for one in outcomes])
-            each = zip(mask, trained, generators, strict=True)
-            mask = np.array([pruning.pruned(left, theta, weights, generator) for left, theta, generator in each])
-        self._to_prune = None
-        self.begin_with(mask, start)
+                if not rounds.over:
+                    rewind = rounds.pruning.rewind
+                    rounds.start = np.array([one.snapshots.get(rewind, one.learned).theta for one in outcomes])
+            rounds.end(trained, self._stack.prunable)
+            self._earlier = None
+        self.begin_with(rounds.mask, rounds.start)
+        return True
+
+    def _before(self, rounds: Rounds) -> "Training":
+        """Return the training of the next round."""
+        earlier = Training(*self._of, rounds.start.dtype)
+        earlier.begin_with(rounds.mask, rounds.start)
+        return earlier
 
     def begin_with(self, mask: Array, theta: Array) -> None:
         """Begin with some of the parameters, those where the mask is 1; the others are and stay 0."""
         self._stack.prune(mask, theta)
+        self._measure()
+
+    def _measure(self) -> None:
+        """Measure the unit of the learning rates, if they have one."""
+        if self._measured is not None:
+            sharpness = Sharpness().look(View(self._stack, self._examples, self._measured))
+            self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(self._stack.theta.dtype)
 
     def _begin(self, this: Round, *, pausing: bool) -> RoundUnderWay:
         """Return a round with its batches drawn."""
@@ -245,6 +265,9 @@ class Training:
             "sampler": self._sampler.state() if this is None else this.before,
             "roster": self._active.state(),  # as files call the active runs
             "watch": self._watch.state(),
+            "pruning": None if self._pruning is None else self._pruning.state(),
+            "earlier": None if self._earlier is None else self._earlier.state(),
+            "unit": None if self._measured is None else self._stack.learning_rate_unit,
         }
 
     def restore(self, saved: Saved) -> None:
@@ -278,6 +301,11 @@ class Training:
         return f"{outcome.stopped} ended it at {earlier.unit} {self.time}, as it ends a longer one"
 
     def _restore(self, saved: Saved, *, longer: bool) -> None:
+        if self._pruning is not None and saved.has("pruning"):
+            self._pruning.restore(saved.part("pruning"))
+            if saved.has("earlier"):
+                self._earlier = self._before(self._pruning)
+                self._earlier.restore(saved.part("earlier"))
         self._number = saved.whole("round", len(self._rounds) + 1)
         self._stack.steps = saved.part("stack").whole("steps")
         in_stack = self._active.restore(saved.part("roster"), self._stack.learned(0), longer=longer)
@@ -287,6 +315,9 @@ class Training:
         self._watch.keep(in_stack)
         self._keep(in_stack)
         self._stack.restore(saved.part("stack"))
+        if self._measured is not None and saved.has("unit"):
+            unit = saved.array("unit", (len(self._stack), 1), self._stack.theta.dtype)
+            self._stack.learning_rate_unit = cast("Array", unit)
         self._sampler.restore(saved.part("sampler"))
         done = saved.whole("done", self._rounds[self._number].steps if self._number < len(self._rounds) else 1)
         if done:
@@ -346,3 +377,8 @@ class Training:
     def outcomes(self) -> dict[int, Outcome]:
         """Return the outcome of every run that has ended, in their order."""
         return self._watch.with_layers(self._active.outcomes())
+
+
+def _pauses(pause: Pause, paused_at: int, steps: int) -> bool:
+    """Return whether to pause before a step, but not twice before the same."""
+    return steps != paused_at and pause(steps)

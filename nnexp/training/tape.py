@@ -21,7 +21,7 @@ from nnexp.core.component import Array
 from nnexp.training.compiled.loops import Scratch, UnknownError
 from nnexp.training.compiled.program import Program
 from nnexp.training.compiled.runs import Belongings, Playable
-from nnexp.training.compiled.translate import Call, Translator, player_for, worth_fusing
+from nnexp.training.compiled.translate import Call, Translator, player_for, worth_kernels
 
 Bits: TypeAlias = npt.NDArray[np.generic]
 """An array of anything."""
@@ -329,12 +329,12 @@ class Repeated:
 
     def _compile(self) -> None:
         """Have the tape played by compiled code where that is worth it, for one run after another if possible."""
-        player = player_for(len(self.calls), self._times)
+        one = self._of_one_run()
+        times = self._times * (1 if one is None else one.belongings.runs)
+        player = player_for(len(self.calls), times)
         if player is None:
             return
-        one = self._of_one_run()
-        runs = 1 if one is None else one.belongings.runs
-        translator = Translator(player, fusing=worth_fusing(len(self.calls) * self._times * runs))
+        translator = Translator(player, anew=worth_kernels(len(self.calls) * times))
         if one is not None:
             with suppress(UnrecordableError, UnknownError):
                 calls, results = recorded(one.bind)

@@ -10,8 +10,8 @@ import numpy as np
 
 from nnexp.core.component import Array
 from nnexp.core.task import Task
-from nnexp.nn.layers import Activate
-from nnexp.nn.network import Network, Slot
+from nnexp.nn.layers import Activate, learns
+from nnexp.nn.network import Network, Slot, layer_at
 from nnexp.training.batches import Examples
 from nnexp.training.binding import bound_curvature
 from nnexp.training.stack import MAX_RECORDED_SIZE, Stack
@@ -49,6 +49,18 @@ class View:
         """Return the places of the weights of all layers in theta."""
         return [slot for slot in self._stack.layout.parameters if slot.start == "weight"]
 
+    @cached_property
+    def learns(self) -> Array | float:
+        """Return 1 where a parameter learns, 0 where it is frozen or pruned."""
+        stack = self._stack
+        frozen = [slot for slot in stack.layout.parameters if not learns(layer_at(stack.layers, slot.path))]
+        if not frozen and stack.mask is None:
+            return 1.0
+        learning = np.ones_like(self.theta) if stack.mask is None else stack.mask.copy()
+        for slot in frozen:
+            learning[:, slot.begin : slot.end] = 0
+        return learning
+
     def examples(self, most: int | None) -> Examples:
         """Return so many of the training examples, evenly spread, or all."""
         count = len(self._whole)
@@ -75,10 +87,13 @@ class View:
         return np.broadcast_to(x, (len(self), *x.shape[-2:]))
 
     def gradient(self, examples: Examples) -> Array:
-        """Return the gradient of the mean loss of examples, shape (runs, parameters), without dropout or penalties."""
+        """Return the gradient of the mean loss of examples, shape (runs, parameters), without dropout or penalties.
+
+        It is 0 for parameters that do not learn, as it is in `curvature` and `example_gradients`.
+        """
         network = self._network()
         z = network.forward(examples.rows(), training=True)
-        return network.backward(mean_loss_gradient(self.loss, z, examples))
+        return self.learns * network.backward(mean_loss_gradient(self.loss, z, examples))
 
     def curvature(self, examples: Examples) -> Callable[[Array], Array]:
         """Return a function that multiplies the Hessian of the mean loss of examples by a direction of every run.
@@ -95,8 +110,8 @@ class View:
         repeated = Repeated(bind, worth=self.theta.size < MAX_RECORDED_SIZE)
 
         def product(v: Array) -> Array:
-            direction[...] = v
-            return repeated()["product"].copy()
+            np.multiply(v, self.learns, out=direction)
+            return self.learns * repeated()["product"]
 
         return product
 
@@ -108,7 +123,7 @@ class View:
             of: Returns the derivative of it by the logits, given the logits, shape (examples, views, outputs), and the
                 examples, each alone as if it were of a run of its own.
         """
-        rows = len(examples)
+        rows, learning = len(examples), np.broadcast_to(self.learns, self.theta.shape)
         alone = Examples(
             examples.x.reshape(rows, examples.views, -1),
             examples.y[:, None],
@@ -122,7 +137,7 @@ class View:
             theta, statistics = self.theta[again], self._stack.statistics[again]
             network = Network(layers, self._stack.layout, theta, statistics)
             z = network.forward(alone.x)
-            yield network.backward(of(z, alone))
+            yield learning[run] * network.backward(of(z, alone))
 
     def loss_gradients(self, examples: Examples) -> Iterator[Array]:
         """Yield for every run the gradients of the losses of single examples, shape (examples, parameters)."""

@@ -18,7 +18,7 @@ from nnexp.plots.style import save_figures
 from nnexp.plots.sweep import by_rank
 from nnexp.sweeps.sweep_folder import SweepRecord, results_in
 from tests.analysis.made import falling, grid, results_of, summary
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 SIDE = 64
 
@@ -90,11 +90,11 @@ def recorded(folder: Path) -> SweepResults:
     return results_in(folder, record)
 
 
-def test_a_field_is_a_picture_a_pixel_a_run_and_its_next_window_is_a_command(nnexp: CommandLine) -> None:
-    first = nnexp("-m", *FIELD)
+def test_a_field_is_a_picture_a_pixel_a_run_and_its_next_window_is_a_command(typed: Typed, tmp_path: Path) -> None:
+    first = typed("-m", *FIELD)
     assert (first.returncode, first.stderr) == (0, "")
     assert "their border has the box" in first.stdout
-    (folder,) = (nnexp.folder / "outputs" / "sweeps").iterdir()
+    (folder,) = (tmp_path / "outputs" / "sweeps").iterdir()
     results = recorded(folder)
     field = field_of(results)
     assert field is not None
@@ -116,23 +116,23 @@ def test_a_field_is_a_picture_a_pixel_a_run_and_its_next_window_is_a_command(nne
     trains = trains.T if "learning_rate_scale" in name else trains
     assert np.array_equal(picture[..., 2] > 0.6, trains), "what trains is blue, the first row at the bottom"
 
-    second = nnexp("zoom", "last", "0.5", "3", "1", "10", "16")
+    second = typed("zoom", "last", "0.5", "3", "1", "10", "16")
     assert (second.returncode, second.stderr) == (0, "")
     said = second.stdout.splitlines()[0]
     assert said.startswith("python -m nnexp -m dataset=noise")
     assert said.endswith("'initializer.scale=logspace(0.5,3,16)' 'optimizer.learning_rate=logspace(1,10,16)'")
-    zoomed = field_of(recorded(max((nnexp.folder / "outputs" / "sweeps").iterdir())))
+    zoomed = field_of(recorded(max((tmp_path / "outputs" / "sweeps").iterdir())))
     assert zoomed is not None
     assert zoomed.values.shape == (16, 16)
     assert (zoomed.x.numbers or ())[0] == 0.5
-    again = window_of("last", str(nnexp.folder / "outputs"), ["1", "2", "1", "2"], None)
+    again = window_of("last", str(tmp_path / "outputs"), ["1", "2", "1", "2"], None)
     assert again[-2:] == ["initializer.scale=logspace(1,2,16)", "optimizer.learning_rate=logspace(1,2,16)"]
     for window, answer in (
         ("5 0.5 1 10", "must have a window above 0 and with its lower end first, not 5 to 0.5"),
         ("0 5 1 10", "must have a window above 0 and with its lower end first, not 0 to 5"),
         ("x 5 1 10", "must have numbers for its window, not x"),
     ):
-        refused = nnexp("zoom", str(folder), *window.split())
+        refused = typed("zoom", str(folder), *window.split())
         assert (refused.returncode, refused.stderr) == (2, f"nnexp: zoom: {answer}\n")
 
 
@@ -144,13 +144,13 @@ def test_a_map_of_long_lists_has_a_picture_too(tmp_path: Path) -> None:
     assert {"map_learning_rate_scale", "map_learning_rate_scale_pixels"} <= {*names}
 
 
-def test_a_table_has_the_same_field(nnexp: CommandLine) -> None:
+def test_a_table_has_the_same_field(typed: Typed, tmp_path: Path) -> None:
     """Of all its rows, also where a report looks at some of its runs only."""
     figure = "sweep.figures=[{image: {x: initializer.scale, y: optimizer.learning_rate}}]"
     for record in ("runs", "table"):
-        result = nnexp("-m", *FIELD, figure, f"sweep.record={record}", f"output_dir={record}")
+        result = typed("-m", *FIELD, figure, f"sweep.record={record}", f"output_dir={record}")
         assert (result.returncode, result.stderr) == (0, "")
-    (runs,), (table,) = ((nnexp.folder / record / "sweeps").iterdir() for record in ("runs", "table"))
+    (runs,), (table,) = ((tmp_path / record / "sweeps").iterdir() for record in ("runs", "table"))
     one, other = recorded(runs), recorded(table)
     assert other.table is not None
     assert not any("rate" in name or "scale" in name for name in other.table.names[3:]), "an axis is no reading"

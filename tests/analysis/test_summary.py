@@ -6,6 +6,7 @@ import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -16,7 +17,7 @@ from nnexp.report import terminal
 from nnexp.report.rows import number
 from nnexp.storage.run_folder import RunSummary, read_history
 from tests.analysis.made import Out, computed, diverged, ended, grid, results_of, summary
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 
 def answer(capsys: pytest.CaptureFixture[str], results: SweepResults) -> list[str]:
@@ -168,14 +169,16 @@ def test_the_answer_fits_the_terminal(
     assert re.search(r"test( loss)?\n", text)
 
 
-def test_a_sweep_of_the_command_line_is_told_of_its_few_examples_and_of_what_matters(nnexp: CommandLine) -> None:
+def test_a_sweep_of_the_command_line_is_told_of_its_few_examples_and_of_what_matters(
+    typed: Typed, tmp_path: Path
+) -> None:
     iris = ("dataset=iris", "loss=categorical_cross_entropy", "dataset.validation_size=0.055", "tracking=none")
     jobs = ("architecture=logistic", "optimizer.learning_rate=0.1,0.2", "sweep.repeats=3", "trainer.epochs=20")
-    result = nnexp("-m", *iris, *jobs, "sweep.matters=10")
+    result = typed("-m", *iris, *jobs, "sweep.matters=10")
     assert result.returncode == 0, result.stderr
     assert ": no difference that matters, all within 10 of the first." in result.stdout
     few = "The validation part has 9 examples only: what is best on them need not be so on others."
-    (report,) = nnexp.folder.glob("outputs/sweeps/*/report.md")
+    (report,) = tmp_path.glob("outputs/sweeps/*/report.md")
     assert few in result.stdout
     assert few in report.read_text(encoding="utf-8")
 
@@ -184,9 +187,9 @@ SHOWN = ("final/test/loss", "mean/train/loss")
 IRIS = ("dataset=iris", "loss=categorical_cross_entropy", "architecture=logistic", "tracking=none")
 
 
-def test_a_run_that_ends_badly_is_not_called_best(nnexp: CommandLine) -> None:
+def test_a_run_that_ends_badly_is_not_called_best(typed: Typed) -> None:
     """With a learning rate of 1000, it has a test loss of 0 by luck after some epoch, and of 85 at the end."""
-    result = nnexp(
+    result = typed(
         "-m",
         "sweep.confirm=0",
         *IRIS,
@@ -198,14 +201,16 @@ def test_a_run_that_ends_badly_is_not_called_best(nnexp: CommandLine) -> None:
     assert "Lowest: learning_rate=0.001, test/loss 0." in result.stdout
 
 
-def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_asked_for(nnexp: CommandLine) -> None:
+def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_asked_for(
+    typed: Typed, tmp_path: Path
+) -> None:
     rates, early = "optimizer.learning_rate=1,3", "trainer.early_stopping={patience: 5}"
     data = ("dataset=moons", "dataset.points=40", "dataset.noise=0.5", "architecture.activation=tanh", "optimizer=adam")
-    result = nnexp("-m", "sweep.confirm=0", *data, rates, early, "trainer.epochs=60", "sweep.metric=mean/train/loss")
+    result = typed("-m", "sweep.confirm=0", *data, rates, early, "trainer.epochs=60", "sweep.metric=mean/train/loss")
     assert result.returncode == 0, result.stderr
     assert "Lowest: learning_rate=1, mean train/loss " in result.stdout
-    (table,) = nnexp.folder.glob("outputs/sweeps/*/runs.csv")
-    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+    (table,) = tmp_path.glob("outputs/sweeps/*/runs.csv")
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as store:
         query = "select value from latest_metrics where key = '{}'"
         recorded = {key: {value for (value,) in store.execute(query.format(key))} for key in SHOWN}
         ((view,),) = store.execute("select value from experiment_tags where key like 'mlflow.sharedViewState%'")
@@ -222,13 +227,13 @@ def test_a_sweep_speaks_of_what_its_runs_leave_and_ranks_by_the_reading_that_is_
         assert losses[-1] > losses[kept]
 
 
-def test_a_reading_that_is_none_is_refused_before_anything_is_trained(nnexp: CommandLine) -> None:
-    result = nnexp("-m", *IRIS, "seed=1,2", "sweep.metric=maen/train/loss")
+def test_a_reading_that_is_none_is_refused_before_anything_is_trained(typed: Typed, tmp_path: Path) -> None:
+    result = typed("-m", *IRIS, "seed=1,2", "sweep.metric=maen/train/loss")
     assert (result.returncode, result.stdout) == (2, "")
     (line,) = result.stderr.splitlines()
     assert line.startswith("nnexp: sweep.metric=maen/train/loss: must begin with a reading (final, end, ")
     assert line.endswith("as mean/train/loss, or be train/loss alone")
-    assert not (nnexp.folder / "outputs").exists()
+    assert not (tmp_path / "outputs").exists()
 
 
 def test_the_best_row_is_bold_on_a_terminal(

@@ -1,11 +1,10 @@
 """The command line as a user types it: a real process in an empty folder."""
 
 import re
-import signal
 import socket
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 
 from nnexp import __version__
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Typed
 
 QUICK = ("trainer.epochs=3", "tracking=none")
 
@@ -154,9 +153,7 @@ MISTAKES = [
 @pytest.mark.parametrize(
     ("arguments", "sentence"), MISTAKES, ids=lambda value: " ".join(value) if isinstance(value, list) else ""
 )
-def test_a_mistake_is_one_line_and_status_2(
-    typed: Callable[..., Finished], tmp_path: Path, arguments: list[str], sentence: str
-) -> None:
+def test_a_mistake_is_one_line_and_status_2(typed: Typed, tmp_path: Path, arguments: list[str], sentence: str) -> None:
     result = typed(*arguments)
     assert result.returncode == 2, result.stderr
     assert re.fullmatch(f"nnexp: .*{sentence}.*\n", result.stderr), result.stderr
@@ -164,7 +161,7 @@ def test_a_mistake_is_one_line_and_status_2(
         assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES[::10], ids=lambda value: str(value)[:30])
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES[::30], ids=lambda value: str(value)[:30])
 def test_a_mistake_ends_a_real_process_likewise(nnexp: CommandLine, arguments: list[str], sentence: str) -> None:
     result = nnexp(*arguments)
     assert result.returncode == 2, result.stderr
@@ -172,9 +169,9 @@ def test_a_mistake_ends_a_real_process_likewise(nnexp: CommandLine, arguments: l
     assert list(nnexp.folder.iterdir()) == []
 
 
-def test_an_output_folder_that_cannot_be_written(nnexp: CommandLine) -> None:
-    (nnexp.folder / "taken").write_text("a file")
-    result = nnexp("output_dir=taken/here", *QUICK)
+def test_an_output_folder_that_cannot_be_written(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("a file")
+    result = typed("output_dir=taken/here", *QUICK)
     assert result.returncode == 2
     assert re.fullmatch("nnexp: output_dir=taken/here: must be a folder that can be written to .*\n", result.stderr)
 
@@ -237,7 +234,7 @@ def test_piped_output_is_plain_text_with_results_and_places(nnexp: CommandLine) 
     assert history["epoch"].tolist() == list(range(21))
 
 
-def test_a_line_is_printed_each_so_many_epochs(typed: Callable[..., Finished]) -> None:
+def test_a_line_is_printed_each_so_many_epochs(typed: Typed) -> None:
     """At the first evaluation from each of these epochs on, and at the end."""
     words = ("trainer.report_every=10", "trainer.evaluate_every=7", *QUICK, "figures=false", "trainer.epochs=32")
     output = typed(*words).stdout
@@ -245,22 +242,20 @@ def test_a_line_is_printed_each_so_many_epochs(typed: Callable[..., Finished]) -
     assert "epoch" not in typed(*words, "verbose=false").stdout.partition(":")[2]
 
 
-def test_a_neuron_under_a_squared_error_has_all_its_tables_and_figures(nnexp: CommandLine) -> None:
+def test_a_neuron_under_a_squared_error_has_all_its_tables_and_figures(typed: Typed, tmp_path: Path) -> None:
     """Reference R0's network, on the digits: one output for two classes."""
     one_neuron = ("architecture=logistic", "architecture.output=sigmoid", "loss=mean_squared_error")
-    result = nnexp(*one_neuron, *QUICK, "dataset.validation_size=0.2", "trainer.metrics=[accuracy,f1,log_loss]")
+    result = typed(*one_neuron, *QUICK, "dataset.validation_size=0.2", "trainer.metrics=[accuracy,f1,log_loss]")
     assert (result.returncode, result.stderr) == (0, "")
     assert "validation" in result.stdout
     assert "precision" in result.stdout
-    (folder,) = (nnexp.folder / "outputs" / "digits_binary").iterdir()
+    (folder,) = (tmp_path / "outputs" / "digits_binary").iterdir()
     assert {path.stem for path in (folder / "figures").iterdir()} == {
         *("curves", "samples", "predictions", "confusion_matrix", "roc", "layers", "first_layer")
     }
 
 
-def test_texts_that_mean_something_to_others_are_shown_as_they_are(
-    typed: Callable[..., Finished], tmp_path: Path
-) -> None:
+def test_texts_that_mean_something_to_others_are_shown_as_they_are(typed: Typed, tmp_path: Path) -> None:
     """A formula of TeX to matplotlib, a sign that its font has not, markup of rich, and a user that is not there."""
     (tmp_path / "t.csv").write_text("a,class\n" + "1,[/x]\n2,$a_$b$数\n" * 20, encoding="utf-8")
     data = ("dataset=csv", "dataset.path=t.csv", "dataset.name='[b] $_$ 数据'", "question='[/b] $_$ 数据'")
@@ -271,8 +266,8 @@ def test_texts_that_mean_something_to_others_are_shown_as_they_are(
     assert [*(tmp_path / "~nobody-of-this-name" / "x" / "[b] $_$ 数据").iterdir()]
 
 
-def test_not_verbose_is_one_line(nnexp: CommandLine) -> None:
-    result = nnexp(*QUICK, "verbose=false")
+def test_not_verbose_is_one_line(typed: Typed) -> None:
+    result = typed(*QUICK, "verbose=false")
     assert re.fullmatch(r"epochs=3: train/loss [\d.]+, test/loss [\d.]+, .*\n", result.stdout)
     assert result.stderr == ""
 
@@ -285,44 +280,28 @@ def test_no_tracking_means_no_mlflow(nnexp: CommandLine) -> None:
     assert not (nnexp.folder / "outputs" / "mlflow.db").exists()
 
 
-def test_a_diverged_run_says_where_and_fails(nnexp: CommandLine) -> None:
-    result = nnexp("architecture.activation=relu", "initializer.scale=1e200")
+def test_a_diverged_run_says_where_and_fails(typed: Typed, tmp_path: Path) -> None:
+    result = typed("architecture.activation=relu", "initializer.scale=1e200")
     assert result.returncode == 1
     assert "Diverged: the loss is no longer finite at step 1." in result.stdout
     assert result.stderr == ""
-    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as store:
         tags = dict(store.execute("select key, value from tags").fetchall())
     assert (tags["diverged"], tags["diverged_step"]) == ("true", "1")
 
 
-def test_a_sweep_of_jobs_goes_on_after_a_diverged_one(nnexp: CommandLine) -> None:
+def test_a_sweep_of_jobs_goes_on_after_a_diverged_one(typed: Typed, tmp_path: Path) -> None:
     varied = ("initializer.scale=1e200,0.1", "architecture.activation=relu", "sweep.confirm=0")
-    result = nnexp("-m", *varied, *QUICK, "verbose=false")
+    result = typed("-m", *varied, *QUICK, "verbose=false")
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     assert any(line.split()[:2] == ["scale=1e+200", "diverged"] for line in lines)
     assert any(line.startswith("Lowest: scale=0.1, test/loss ") for line in lines)
     assert "Diverged: 1 of 2 runs; 1 of 1 with scale=1e+200." in lines
-    written = {path.relative_to(nnexp.folder).parts[0] for path in nnexp.folder.rglob("*")}
+    written = {path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("*")}
     assert written == {"outputs"}
-    names = [path.name for path in (nnexp.folder / "outputs" / "sweeps").glob("*/runs/*")]
+    names = [path.name for path in (tmp_path / "outputs" / "sweeps").glob("*/runs/*")]
     assert sorted("scale=1e+200" in name for name in names) == [False, True]
-
-
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_is_killed_in_mlflow(nnexp: CommandLine, number: signal.Signals, status: int) -> None:
-    process = nnexp.start("trainer.epochs=1000000")
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith("epoch"):
-            break
-    process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
-    assert process.returncode == status
-    assert errors.startswith("\nnnexp: interrupted; to go on: python -m nnexp resume=")
-    with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
-        assert store.execute("select status from runs").fetchall() == [("KILLED",)]
-        assert store.execute("select count(*) from metrics").fetchone()[0] >= 4
 
 
 def test_a_bug_keeps_its_traceback_and_fails_the_run(nnexp: CommandLine, tmp_path: Path) -> None:
@@ -342,8 +321,8 @@ def test_a_bug_keeps_its_traceback_and_fails_the_run(nnexp: CommandLine, tmp_pat
         assert store.execute("select status from runs").fetchall() == [("FAILED",)]
 
 
-def test_help_is_ours(nnexp: CommandLine) -> None:
-    text = nnexp("--help").stdout
+def test_help_is_ours(typed: Typed) -> None:
+    text = typed("--help").stdout
     for group in (
         "architecture",
         "dataset",
@@ -360,32 +339,32 @@ def test_help_is_ours(nnexp: CommandLine) -> None:
     assert "Powered by" not in text
 
 
-def test_config_of_a_command_is_shown_and_nothing_is_run(nnexp: CommandLine) -> None:
-    result = nnexp("experiment=digits", "--cfg", "job", "seed=4")
+def test_config_of_a_command_is_shown_and_nothing_is_run(typed: Typed, tmp_path: Path) -> None:
+    result = typed("experiment=digits", "--cfg", "job", "seed=4")
     assert result.returncode == 0
     assert "seed: 4\n" in result.stdout
     assert "batch_size: 32\n" in result.stdout
-    assert list(nnexp.folder.iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_a_config_folder_of_ones_own(nnexp: CommandLine) -> None:
-    (nnexp.folder / "mine" / "optimizer").mkdir(parents=True)
-    (nnexp.folder / "mine" / "optimizer" / "fast.yaml").write_text(
+def test_a_config_folder_of_ones_own(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "optimizer").mkdir(parents=True)
+    (tmp_path / "mine" / "optimizer" / "fast.yaml").write_text(
         "_target_: nnexp.optim.optimizers.Adam\nlearning_rate: 0.1\n"
     )
-    result = nnexp("--config-dir", "mine", "optimizer=fast", "verbose=false", *QUICK)
+    result = typed("--config-dir", "mine", "optimizer=fast", "verbose=false", *QUICK)
     assert result.returncode == 0, result.stderr
     assert result.stdout.startswith("optimizer=fast")
 
 
 def test_runs_started_together_share_a_fresh_store(nnexp: CommandLine) -> None:
-    processes = [nnexp.start("trainer.epochs=2", "verbose=false", f"seed={seed}") for seed in range(4)]
+    processes = [nnexp.start("trainer.epochs=2", "verbose=false", "figures=false", f"seed={seed}") for seed in range(2)]
     for process in processes:
         _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "")
     with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
-        assert store.execute("select status from runs").fetchall() == [("FINISHED",)] * 4
+        assert store.execute("select status from runs").fetchall() == [("FINISHED",)] * 2
 
 
-def test_the_version_is_that_of_nnexp(typed: Callable[..., Finished]) -> None:
+def test_the_version_is_that_of_nnexp(typed: Typed) -> None:
     assert typed("--version").stdout == f"nnexp {__version__}\n"

@@ -1,21 +1,19 @@
-"""Runs side by side, as a real process: by their folders, by their IDs, and from a store alone."""
+"""Runs side by side: by their folders, by their IDs, and from a store alone."""
 
 import json
 import shutil
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nnexp import run
 from nnexp.commands.compare import differences, metric_rows
 from nnexp.plots.comparison import comparison
 from nnexp.runs.recorded_run import recorded_run
 from nnexp.runs.tracked import read_tracked
 from nnexp.training.history import History
-from tests.conftest import CommandLine, Finished
+from tests.conftest import Typed
 
 SHORT = ("trainer.epochs=3", "figures=false", "verbose=false")
 
@@ -25,7 +23,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an output folder with two runs in MLflow."""
     folder = tmp_path_factory.mktemp("compare")
     for override in ("seed=0", "optimizer.learning_rate=0.25"):
-        assert CommandLine(folder)(override, *SHORT).returncode == 0
+        run([override, *SHORT, f"output_dir={folder}/outputs"])
     return folder / "outputs"
 
 
@@ -33,9 +31,10 @@ def folders_of(outputs: Path) -> list[Path]:
     return sorted((outputs / "digits_binary").iterdir(), key=lambda folder: "learning_rate" in folder.name)
 
 
-def compare(outputs: Path, *runs: object) -> Finished:
-    command = [sys.executable, "-m", "nnexp", "compare", *map(str, runs), "--output-dir", str(outputs)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=CommandLine(outputs).environment())
+@pytest.fixture
+def compare(typed: Typed) -> Typed:
+    """Return `nnexp compare` as a function of an output folder and runs."""
+    return lambda outputs, *runs: typed("compare", *map(str, runs), "--output-dir", str(outputs))
 
 
 def ids_of(outputs: Path) -> list[str]:
@@ -43,7 +42,7 @@ def ids_of(outputs: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("by", [folders_of, ids_of])
-def test_what_differs_and_by_how_much(outputs: Path, by: object) -> None:
+def test_what_differs_and_by_how_much(compare: Typed, outputs: Path, by: object) -> None:
     result = compare(outputs, *(folders_of if by is folders_of else ids_of)(outputs))
     assert (result.returncode, result.stderr) == (0, "")
     lines = [line.split() for line in result.stdout.splitlines()]
@@ -70,14 +69,14 @@ def test_runs_whose_files_are_gone_come_from_mlflow(outputs: Path, tmp_path: Pat
         np.testing.assert_array_equal(fetched.history.times, one.history.times)
 
 
-def test_mistakes(outputs: Path, tmp_path: Path) -> None:
+def test_mistakes(compare: Typed, outputs: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(folders_of(outputs)[0], damaged)
     (damaged / "config.yaml").write_text("!!python/object/apply:os.system ['touch written']\n")
-    for run in ("nonsense", tmp_path, damaged):
-        result = compare(outputs, folders_of(outputs)[0], run)
+    for wrong in ("nonsense", tmp_path, damaged):
+        result = compare(outputs, folders_of(outputs)[0], wrong)
         assert result.returncode == 2
-        assert result.stderr.startswith(f"nnexp: run={run}: must ")
+        assert result.stderr.startswith(f"nnexp: run={wrong}: must ")
         assert len(result.stderr.splitlines()) == 1
     empty = tmp_path / "empty"
     assert "has no MLflow" in compare(empty, "nonsense", "nonsense").stderr
@@ -92,10 +91,9 @@ def test_rows() -> None:
 
 
 def test_a_run_that_diverged_is_told_apart(outputs: Path, tmp_path: Path) -> None:
-    command = CommandLine(tmp_path)
-    assert command("initializer.scale=1e200", "architecture.activation=relu", "tracking=none", *SHORT).returncode == 1
-    (folder,) = (tmp_path / "outputs" / "digits_binary").iterdir()
-    runs = [recorded_run(str(one), outputs) for one in (folders_of(outputs)[0], folder)]
+    words = ["initializer.scale=1e200", "architecture.activation=relu", "tracking=none", *SHORT]
+    diverged = run([*words, f"output_dir={tmp_path}"]).folder
+    runs = [recorded_run(str(one), outputs) for one in (folders_of(outputs)[0], diverged)]
     rows = {row[0]: row[1:] for row in metric_rows(runs)}
     assert rows["diverged at step"] == ("", "1")
     assert rows["test/loss, final"][1] == "-"
@@ -122,7 +120,7 @@ A, B = "trainer.epochs=3 optimizer.learning_rate=0.5 tracking=none", "trainer.ep
     [((A, B), 11, "B"), ((B, A), 0, "A"), ((A, f"seed=7 {A}"), 10, None)],
 )
 def test_two_settings_are_compared_by_many_seeds(
-    typed: Callable[..., Finished], texts: tuple[str, str], status: int, better: str | None
+    typed: Typed, texts: tuple[str, str], status: int, better: str | None
 ) -> None:
     asked = ("compare", *texts, "--seeds", "4", "--metric", "train/loss")
     result = typed(*asked, "--json")
@@ -135,7 +133,7 @@ def test_two_settings_are_compared_by_many_seeds(
     assert again.stdout.splitlines()[-1].startswith(f"{better} is better" if better else "Not shown which is better")
 
 
-def test_a_run_is_compared_with_an_edit_of_it(typed: Callable[..., Finished], tmp_path: Path) -> None:
+def test_a_run_is_compared_with_an_edit_of_it(typed: Typed, tmp_path: Path) -> None:
     assert typed(*SHORT, "tracking=none").returncode == 0
     (run,) = (tmp_path / "outputs" / "digits_binary").iterdir()
     result = typed("compare", str(run), "trainer.epochs=3 initializer.scale=1 tracking=none", "--seeds", "3")
@@ -159,9 +157,7 @@ def test_a_run_is_compared_with_an_edit_of_it(typed: Callable[..., Finished], tm
         ((A, B, "--seeds", "4", "--metric", "x"), "sweep.metric=x: must be train/loss or"),
     ],
 )
-def test_a_mistake_about_settings_is_one_line(
-    typed: Callable[..., Finished], tmp_path: Path, words: tuple[str, ...], said: str
-) -> None:
+def test_a_mistake_about_settings_is_one_line(typed: Typed, tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     result = typed("compare", *words)
     assert (result.returncode, result.stdout, result.stderr.count("\n")) == (2, "", 1)
     assert result.stderr.startswith(f"nnexp: {said}")

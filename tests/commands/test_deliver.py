@@ -363,7 +363,7 @@ def test_a_sweep_whose_process_was_killed_is_concluded_from_its_folder(deliver: 
 
 def test_what_an_interrupted_sweep_has_left_is_delivered(deliver: Deliver, nnexp: CommandLine) -> None:
     """While it waits for the store, which takes longer for a run than the training did."""
-    outputs, runs = nnexp.folder / "outputs", 50
+    outputs, runs = nnexp.folder / "outputs", 30
     command = sweeping(f"seed=range({runs})")
     ended = end_once_there(nnexp, "runs/*/tracked.json", *command, number=signal.SIGINT)
     assert (ended.returncode, ended.stderr) == (130, "\nnnexp: interrupted\n")

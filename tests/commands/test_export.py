@@ -38,28 +38,36 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_program_predicts_the_same_bits(name: str, tmp_path: Path) -> None:
-    result = run([*QUICK, *NETWORKS[name], f"output_dir={tmp_path}"])
-    main([str(result.folder), "--to", str(tmp_path / "network")])
-    data = result.trained.data
-    raw = data.scaling.undo(data.test.x.reshape(-1, result.trained.fan_in)[:20])
-    np.save(tmp_path / "raw.npy", raw)
-    code = (
-        "import sys, numpy as np; sys.modules['nnexp'] = None; sys.path.insert(0, sys.argv[1] + '/network')\n"
-        "from predict import predict\n"
-        "out = predict(np.load(sys.argv[1] + '/raw.npy'))\n"
-        "labels, numbers = out if isinstance(out, tuple) else ([], out)\n"
-        "np.savez(sys.argv[1] + '/out.npz', labels=labels, numbers=numbers)\n"
-    )
-    subprocess.run([sys.executable, "-W", "error", "-c", code, str(tmp_path)], check=True)
-    with np.load(tmp_path / "out.npz") as out:
-        answers = predictor(result.trained).answers(raw)
-        columns = [column for title, column in answers if title != "predicted"]
-        np.testing.assert_array_equal(out["numbers"], np.column_stack(columns))
-        if len(out["labels"]):
-            assert out["labels"].tolist() == answers[0][1]
-    assert len((tmp_path / "network" / "predict.py").read_text().splitlines()) <= 30
+PROGRAM = """
+import runpy
+import sys
+import numpy as np
+sys.modules["nnexp"] = None
+for folder in sys.argv[1:]:
+    predict = runpy.run_path(folder + "/predict.py")["predict"]
+    out = predict(np.load(folder + "/raw.npy"))
+    labels, numbers = out if isinstance(out, tuple) else ([], out)
+    np.savez(folder + "/out.npz", labels=labels, numbers=numbers)
+"""
+
+
+def test_the_programs_predict_the_same_bits(tmp_path: Path) -> None:
+    expected = {}
+    for name, words in NETWORKS.items():
+        result = run([*QUICK, *words, f"output_dir={tmp_path / 'outputs'}"])
+        main([str(result.folder), "--to", str(tmp_path / name)])
+        data = result.trained.data
+        raw = data.scaling.undo(data.test.x.reshape(-1, result.trained.fan_in)[:20])
+        np.save(tmp_path / name / "raw.npy", raw)
+        expected[tmp_path / name] = predictor(result.trained).answers(raw)
+    subprocess.run([sys.executable, "-W", "error", "-c", PROGRAM, *map(str, expected)], check=True)
+    for folder, answers in expected.items():
+        with np.load(folder / "out.npz") as out:
+            columns = [column for title, column in answers if title != "predicted"]
+            np.testing.assert_array_equal(out["numbers"], np.column_stack(columns), folder.name)
+            if len(out["labels"]):
+                assert out["labels"].tolist() == answers[0][1]
+        assert len((folder / "predict.py").read_text().splitlines()) <= 30
 
 
 def test_what_cannot_be_exported_is_one_line(tmp_path: Path) -> None:

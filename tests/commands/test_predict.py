@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from nnexp import run
@@ -27,7 +27,7 @@ from nnexp.runs.result import Result
 from nnexp.storage.run_folder import PARAMETERS
 from nnexp.storage.saved_model import MODEL, read_model
 from nnexp.training.predictions import ClassPredictions, Embeddings, NumberPredictions
-from tests.conftest import CommandLine, Finished, status_of
+from tests.conftest import CommandLine, Finished, status_of, tries
 
 QUIET = ("tracking=none", "figures=false", "verbose=false")
 ADAM = ("optimizer=adam", "optimizer.learning_rate=0.01")
@@ -266,7 +266,7 @@ cells = st.one_of(
 tables = st.lists(st.lists(cells, min_size=1, max_size=6).map(",".join), max_size=5).map("\n".join).map(str.encode)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tries(60)
 @given(content=st.one_of(st.binary(max_size=200), tables), named=st.booleans())
 @example(content=b"\xff\xfe1\x00,", named=False)
 @example(content=b'"', named=True)

@@ -1,17 +1,16 @@
-"""Recorded runs trained again, as a real process on a real store."""
+"""Recorded runs trained again, on a real store."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from nnexp import run, sweep
 from nnexp.commands.replay import Difference, first_difference
 from nnexp.runs.tracked import read_tracked
 from nnexp.training.history import History
-from tests.conftest import CommandLine, Finished
+from tests.conftest import Typed
 
 SHORT = ("experiment=digits", "trainer.epochs=3", "figures=false", "verbose=false", "architecture.dropout=0.2")
 
@@ -20,10 +19,9 @@ SHORT = ("experiment=digits", "trainer.epochs=3", "figures=false", "verbose=fals
 def outputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return an output folder with a run alone and a sweep of two."""
     folder = tmp_path_factory.mktemp("replay")
-    command = CommandLine(folder)
-    assert command(*SHORT).returncode == 0
-    assert command("-m", *SHORT, "sweep.over=null", "seed=1,2").returncode == 0
-    return folder / "outputs"
+    run([*SHORT, f"output_dir={folder}"])
+    sweep([*SHORT, "sweep.over=null", "seed=1,2", "sweep.confirm=0", f"output_dir={folder}"])
+    return folder
 
 
 def alone(outputs: Path) -> Path:
@@ -31,27 +29,28 @@ def alone(outputs: Path) -> Path:
     return folder
 
 
-def replay(outputs: Path, run: object) -> Finished:
-    command = [sys.executable, "-m", "nnexp", "replay", str(run), "--output-dir", str(outputs)]
-    return subprocess.run(command, capture_output=True, text=True, check=False, env=CommandLine(outputs).environment())
+@pytest.fixture
+def replay(typed: Typed) -> Typed:
+    """Return `nnexp replay` as a function of an output folder and a run."""
+    return lambda outputs, run: typed("replay", str(run), "--output-dir", str(outputs))
 
 
 def run_id(folder: Path) -> str:
     return str(next(there.run_id for there in read_tracked(folder).values()))
 
 
-def test_runs_come_out_the_same_alone_and_from_a_stack(outputs: Path) -> None:
+def test_runs_come_out_the_same_alone_and_from_a_stack(replay: Typed, outputs: Path) -> None:
     swept = sorted((outputs / "sweeps").glob("*/runs/*"))
     assert len(swept) == 2
     before = sorted(outputs.rglob("*"))
-    for run in (run_id(alone(outputs)), swept[0]):
-        result = replay(outputs, run)
+    for one in (run_id(alone(outputs)), swept[0]):
+        result = replay(outputs, one)
         assert (result.returncode, result.stderr) == (0, "")
         assert result.stdout.splitlines()[-1] == "The same, bit for bit: 4 evaluations of 4 metrics."
     assert sorted(outputs.rglob("*")) == before, "nothing is written"
 
 
-def test_the_first_difference_is_named(outputs: Path, tmp_path: Path) -> None:
+def test_the_first_difference_is_named(replay: Typed, outputs: Path, tmp_path: Path) -> None:
     """One number changed in its last digit, another seed, and a version that is not that of today."""
     changed = tmp_path / "changed"
     shutil.copytree(alone(outputs), changed)
@@ -82,7 +81,9 @@ def test_the_first_difference_is_named(outputs: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("target", ["os.system", "nnexp.runs.train.run", "nnexp.optim.optimizers.Optimizer"])
-def test_a_config_of_somebody_else_runs_nothing_but_components(outputs: Path, tmp_path: Path, target: str) -> None:
+def test_a_config_of_somebody_else_runs_nothing_but_components(
+    replay: Typed, outputs: Path, tmp_path: Path, target: str
+) -> None:
     hostile = tmp_path / "hostile"
     shutil.copytree(alone(outputs), hostile)
     config = (hostile / "config.yaml").read_text()

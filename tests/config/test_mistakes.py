@@ -6,17 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Finished
+from tests.conftest import Typed
 
 MISTAKES = [json.loads(line) for line in Path(__file__).with_name("mistakes.jsonl").read_text().splitlines()]
-NO_MISTAKES = [
-    ["-m", "trainer.epochs=zip(1,2)"],
-    ["-m", "sweep.plan=true"],
-    ["-m", "output_dir=a,b"],
-    ["~trainer.epochs"],
-    ["optimizer=sgd", "optimizer=adam"],
-]
-"""Two runs, the plan of a single one, a folder with a comma, the default, and the last of two choices."""
+"""What people typed, and of the answer one of these; those whose answer has the form of an earlier one are slow."""
 MOST_CHARACTERS, MOST_NAMES = 200, 8
 OF_PARSERS = ("LexerNoViableAlt", "mismatched input", "merging override", "extraneous", "<EOF>", "_target_", "hydra,")
 
@@ -39,11 +32,11 @@ def beside(in_folder: Callable[[], Path]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("words", "hints"),
-    [(case["argv"], case["hint"]) for case in MISTAKES if case["argv"] not in NO_MISTAKES],
+    [pytest.param(case["argv"], case["hint"], marks=pytest.mark.slow if "slow" in case else ()) for case in MISTAKES],
     ids=lambda value: " ".join(value)[:60],
 )
 def test_an_answer_leads_to_the_right_command(
-    typed: Callable[..., Finished], tmp_path: Path, beside: list[str], words: Sequence[str], hints: Sequence[str]
+    typed: Typed, tmp_path: Path, beside: list[str], words: Sequence[str], hints: Sequence[str]
 ) -> None:
     result = typed(*words)
     (line,) = result.stderr.splitlines()
@@ -71,9 +64,7 @@ FILES: list[tuple[str, str]] = [
 
 
 @pytest.mark.parametrize(("text", "line"), FILES)
-def test_a_mistake_in_a_file_is_told_likewise(
-    typed: Callable[..., Finished], tmp_path: Path, text: str, line: str
-) -> None:
+def test_a_mistake_in_a_file_is_told_likewise(typed: Typed, tmp_path: Path, text: str, line: str) -> None:
     (tmp_path / "mine" / "experiment").mkdir(parents=True)
     (tmp_path / "mine" / "experiment" / "a.yaml").write_text(f"# @package _global_\n{text}\n")
     result = typed("--config-dir=mine", "experiment=a")

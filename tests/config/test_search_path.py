@@ -2,7 +2,7 @@ from pathlib import Path
 
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import resolved
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 CHOICES = {"dataset": "iris", "optimizer": "adamw", "loss": "huber", "architecture": "uniform", "schedule": "cosine"}
 
@@ -22,18 +22,20 @@ def test_a_name_in_a_file_chooses_an_option_of_any_group(tmp_path: Path) -> None
     )
 
 
-def test_a_field_that_a_file_does_not_list_has_the_default_of_its_class_and_can_be_set(nnexp: CommandLine) -> None:
-    folder = nnexp.folder / "own" / "architecture"
+def test_a_field_that_a_file_does_not_list_has_the_default_of_its_class_and_can_be_set(
+    typed: Typed, tmp_path: Path
+) -> None:
+    folder = tmp_path / "own" / "architecture"
     folder.mkdir(parents=True)
     (folder / "wide.yaml").write_text(
         "defaults: [activation: tanh, _self_]\n_target_: nnexp.nn.architectures.Uniform\nwidth: 64\n"
     )
     own = ["--config-dir", "own", "architecture=wide", "tracking=none", "trainer.epochs=1"]
-    assert nnexp(*own, "architecture.depth=3", "--cfg", "job").stdout.count("Tanh") == 1
-    swept = nnexp("-m", *own, "architecture.depth=1,3", "sweep.plan=true")
+    assert typed(*own, "architecture.depth=3", "--cfg", "job").stdout.count("Tanh") == 1
+    swept = typed("-m", *own, "architecture.depth=1,3", "sweep.plan=true")
     assert swept.returncode == 0, swept.stderr
     assert "architecture.depth: 1, 3" in swept.stdout
-    wrong = nnexp(*own, "architecture.deep=3")
+    wrong = typed(*own, "architecture.deep=3")
     assert (wrong.returncode, wrong.stderr) == (
         2,
         "nnexp: architecture.deep: no such key, did you mean architecture.depth?\n",

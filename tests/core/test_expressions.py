@@ -1,6 +1,7 @@
 """Arithmetic on keys, in references of figures and as values in configs."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from nnexp.config.compose import compose_experiment
 from nnexp.config.identity import config_hash
 from nnexp.core.errors import UserError
 from nnexp.core.expressions import check_expression, evaluated
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 
 @pytest.mark.parametrize(
@@ -107,13 +108,13 @@ sweep:
 """
 
 
-def test_columns_of_a_sweep_may_be_arithmetic_in_a_file_and_on_the_command_line(nnexp: CommandLine) -> None:
-    (nnexp.folder / "mine" / "experiment").mkdir(parents=True)
-    (nnexp.folder / "mine" / "experiment" / "rates.yaml").write_text(FILE)
+def test_columns_of_a_sweep_may_be_arithmetic_in_a_file_and_on_the_command_line(typed: Typed, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "experiment").mkdir(parents=True)
+    (tmp_path / "mine" / "experiment" / "rates.yaml").write_text(FILE)
     quick = ["architecture=uniform", "trainer.epochs=1", "tracking=none", "trainer.regularization.l2=1e-3*(seed+2),0"]
-    result = nnexp("-m", "--config-dir", "mine", "experiment=rates", "seed=1", *quick)
+    result = typed("-m", "--config-dir", "mine", "experiment=rates", "seed=1", *quick)
     assert (result.returncode, result.stderr) == (0, "")
-    configs = [yaml.safe_load(path.read_text()) for path in nnexp.folder.rglob("runs/*/config.yaml")]
+    configs = [yaml.safe_load(path.read_text()) for path in tmp_path.rglob("runs/*/config.yaml")]
     found = sorted(
         (one["architecture"]["width"], one["initializer"]["scale"], one["trainer"]["regularization"]["l2"])
         for one in configs
@@ -122,11 +123,11 @@ def test_columns_of_a_sweep_may_be_arithmetic_in_a_file_and_on_the_command_line(
     assert all(one["optimizer"]["learning_rate"] == 0.2 / one["architecture"]["width"] for one in configs)
 
 
-def test_a_formula_follows_a_number_that_varies(nnexp: CommandLine) -> None:
+def test_a_formula_follows_a_number_that_varies(typed: Typed, tmp_path: Path) -> None:
     """Its value is that of each run, also of numbers that differ within a stack."""
     rates = "optimizer.learning_rate=0.1,0.2,0.4"
-    result = nnexp("-m", rates, "initializer.scale=2*optimizer.learning_rate", "trainer.epochs=1", "tracking=none")
+    result = typed("-m", rates, "initializer.scale=2*optimizer.learning_rate", "trainer.epochs=1", "tracking=none")
     assert (result.returncode, result.stderr) == (0, "")
-    configs = [yaml.safe_load(path.read_text()) for path in nnexp.folder.rglob("runs/*/config.yaml")]
+    configs = [yaml.safe_load(path.read_text()) for path in tmp_path.rglob("runs/*/config.yaml")]
     found = {one["optimizer"]["learning_rate"]: one["initializer"]["scale"] for one in configs}
     assert found == {rate: 2 * rate for rate in (0.1, 0.2, 0.4)}

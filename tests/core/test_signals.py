@@ -33,7 +33,9 @@ def take_as_terminal() -> None:
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
-@pytest.mark.parametrize(("arguments", "begun"), [(LONG, b"train / test"), (SWEEP, b"left")])
+@pytest.mark.parametrize(
+    ("arguments", "begun"), [(LONG, b"train / test"), pytest.param(SWEEP, b"left", marks=pytest.mark.slow)]
+)
 def test_what_trains_in_a_terminal_that_is_closed_is_killed_in_mlflow(
     nnexp: CommandLine, arguments: tuple[str, ...], begun: bytes
 ) -> None:

@@ -5,13 +5,15 @@ import tempfile
 import warnings
 import zipfile
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.impute import SimpleImputer
 
@@ -20,6 +22,7 @@ from nnexp.core.errors import UserError
 from nnexp.data import reading
 from nnexp.data.csv import Csv, Heart
 from nnexp.data.dataset import Data
+from tests.conftest import tries
 
 Fields = dict[str, Any]
 HEAD = "x,y,label\n"
@@ -138,6 +141,14 @@ def zip_with(place: int, value: int) -> bytes:
     for begin in (content.index(b"PK\x03\x04") + 6, content.index(b"PK\x01\x02") + 8):
         content[begin + place] = value
     return bytes(content)
+
+
+def test_a_table_that_came_with_nnexp_is_found_from_any_folder(in_folder: Callable[[], Path]) -> None:
+    flats = Csv(path="experiments/flats.csv", target="price", kind="regression", categorical="auto")
+    assert len(flats.load().train.x) > 20
+    (in_folder() / "experiments").mkdir()
+    save(in_folder() / "experiments", "a,b\n" + "1,2\n" * 30, "flats.csv")
+    assert replace(flats, target="b").load().features == ("a",)  # one's own comes first
 
 
 def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
@@ -492,7 +503,7 @@ rubbish = st.one_of(
     missing=st.sampled_from(["refuse", "mean", "most_frequent"]),
     dtype=st.sampled_from(["float64", "float32"]),
 )
-@settings(max_examples=200, deadline=None)
+@tries(200)
 def test_any_file_is_data_or_a_sentence(content: bytes, kind: Any, missing: Any, dtype: Any) -> None:  # noqa: ANN401
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings(action="error"):
         try:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from sklearn.model_selection import KFold, StratifiedKFold, train_test_split
 from sklearn.preprocessing import StandardScaler
@@ -25,7 +25,7 @@ from nnexp.data.noise import Noise
 from nnexp.data.plane import Circles, Moons, Spiral, Xor
 from nnexp.data.sine import Sine
 from nnexp.data.synthetic import Modular, Polynomial, RandomLabels, Teacher
-from tests.conftest import CommandLine, needs
+from tests.conftest import Typed, needs, tries
 
 CLASSIFICATIONS: list[TableDataset] = [
     Digits(),
@@ -163,7 +163,7 @@ def test_tables_are_what_their_task_says(dataset: TableDataset) -> None:
     subsample=st.sampled_from([1.0, 0.6]),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@tries(60)
 def test_no_test_or_validation_row_influences_the_training_part(
     *, examples: int, classes: int, validation: float, stratify: bool, subsample: float, seed: int
 ) -> None:
@@ -297,7 +297,7 @@ def test_targets_are_scaled_by_the_training_part(dataset: TableDataset) -> None:
     seed=st.integers(0, 2**32 - 1),
     classes=st.integers(0, 3),
 )
-@settings(max_examples=60, deadline=None)
+@tries(60)
 def test_the_plain_split_and_scaling_are_those_of_scikit_learn(
     examples: int, size: float, seed: int, classes: int
 ) -> None:
@@ -313,7 +313,7 @@ def test_the_plain_split_and_scaling_are_those_of_scikit_learn(
 
 
 @given(examples=st.integers(20, 100), size=st.floats(0.2, 0.7), seed=st.integers(0, 1000))
-@settings(max_examples=30, deadline=None)
+@tries(30)
 def test_the_stratified_split_is_that_of_scikit_learn(examples: int, size: float, seed: int) -> None:
     assume(plain(size * examples))
     table = make_table(examples, 3)
@@ -367,14 +367,14 @@ def test_a_subsample_can_be_a_number_of_training_examples(classes: int, count: i
     assert not classes or np.ptp(np.bincount(table.targets[train].astype(int), minlength=3)) <= 1
 
 
-def test_folds_and_weights_by_name_from_the_command_line(nnexp: CommandLine) -> None:
+def test_folds_and_weights_by_name_from_the_command_line(typed: Typed, tmp_path: Path) -> None:
     lines = [f"{number},{'>50K' if number % 4 == 0 else '<=50K'}" for number in range(60)]
-    (nnexp.folder / "adult.csv").write_text("\n".join(["age,income", *lines]))
+    (tmp_path / "adult.csv").write_text("\n".join(["age,income", *lines]))
     words = ["dataset=csv", "dataset.path=adult.csv", "loss.class_weights=[['<=50K',1],['>50K',3]]", "trainer.epochs=2"]
     words += ["dataset.folds=5", "dataset.fold=range(5)", "optimizer.learning_rate=0.1,1", "tracking=none"]
-    result = nnexp("-m", *words, "sweep.confirm=0")
+    result = typed("-m", *words, "sweep.confirm=0")
     assert result.returncode == 0, result.stderr
-    (report,) = nnexp.folder.glob("outputs/sweeps/*/report.md")
+    (report,) = tmp_path.glob("outputs/sweeps/*/report.md")
     assert "the mean over folds" in report.read_text()
     rows = pd.read_csv(report.with_name("runs.csv"))
     assert sorted(rows["dataset.fold"]) == sorted([*range(5)] * 2)

@@ -36,6 +36,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_always_kills_its_worker_is_given_up_and_that_alone(nnexp: CommandLine) -> None:
     (nnexp.folder / "script.py").write_text(DEADLY)
     rates = "optimizer.learning_rate=0.1,0.2,0.3,0.5"

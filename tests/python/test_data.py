@@ -14,7 +14,7 @@ from sklearn.datasets import load_diabetes, load_digits, load_iris
 from nnexp import UserError, load, run, sweep
 from nnexp.python.data import Examples
 from nnexp.runs.result import Result
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 QUICK = {"tracking": "none", "figures": False, "verbose": False, "trainer.epochs": 3}
 IRIS_X, IRIS_Y = load_iris(return_X_y=True)
@@ -58,12 +58,12 @@ def test_data_in_memory_are_trained_on(
     assert len([*(tmp_path / "arrays").iterdir()]) == 1
 
 
-def test_the_command_repeats_the_run_and_the_same_data_are_kept_once(nnexp: CommandLine, tmp_path: Path) -> None:
+def test_the_command_repeats_the_run_and_the_same_data_are_kept_once(typed: Typed, tmp_path: Path) -> None:
     result = run(QUICK, data=(IRIS_X, IRIS_Y), output_dir=tmp_path)
     again = run(QUICK, data=(IRIS_X.copy(), IRIS_Y), output_dir=tmp_path)
     assert again.config_hash == result.config_hash
     assert len([*(tmp_path / "arrays").iterdir()]) == 1
-    said = nnexp("replay", str(result.folder), "--output-dir", str(tmp_path))
+    said = typed("replay", str(result.folder), "--output-dir", str(tmp_path))
     assert said.returncode == 0, said.stderr
     assert result.predict(pd.DataFrame(IRIS_X[:2], columns=list("1234"))).shape == (2,)
 

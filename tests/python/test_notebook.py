@@ -8,6 +8,7 @@ NOTEBOOK = Path(__file__).parents[2] / "experiments" / "first_network.ipynb"
 nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
 
 
+@pytest.mark.slow
 def test_the_notebook_runs(tmp_path: Path) -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     assert not any(cell.get("outputs") for cell in notebook.cells), "outputs are not kept: they have paths in them"

@@ -19,7 +19,7 @@ from nnexp.optim.optimizers import Adam
 from nnexp.python.swept import Sweep
 from nnexp.runs.result import Result
 from nnexp.training.predictions import ClassPredictions
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 QUICK = ["optimizer.learning_rate=2.0", "trainer.epochs=30", "tracking=none", "verbose=false", "figures=false"]
 
@@ -109,9 +109,9 @@ def test_a_run_that_is_loaded_is_the_run(trained: Result) -> None:
         load("nowhere", trained.folder.parent)
 
 
-def test_a_sweep_gives_what_the_command_gives(swept: Sweep, nnexp: CommandLine, tmp_path: Path) -> None:
+def test_a_sweep_gives_what_the_command_gives(swept: Sweep, typed: Typed, tmp_path: Path) -> None:
     over = ["optimizer.learning_rate=0.5,2.0", "architecture.hidden=[8],[16,8]", "sweep.repeats=2", "sweep.confirm=3"]
-    result = nnexp("-m", *over, "trainer.epochs=30", "tracking=none", f"output_dir={tmp_path}")
+    result = typed("-m", *over, "trainer.epochs=30", "tracking=none", f"output_dir={tmp_path}")
     (table,) = tmp_path.glob("sweeps/*/runs.csv")
     command = pd.read_csv(table).drop(columns=["seconds", "command"])
     own = pd.read_csv(StringIO(swept.table.to_csv(index=False))).drop(columns=["seconds", "command"])

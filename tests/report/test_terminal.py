@@ -13,7 +13,13 @@ SWEEP = (
     "trainer.epochs=30",
     "seed=range(4)",
 )
-QUIET = ("tracking=none", "sweep.confirm=0", "hydra.launcher.jobs=1", "hydra.launcher.stack_megabytes=1")
+QUIET = (
+    "tracking=none",
+    "figures=false",
+    "sweep.confirm=0",
+    "hydra.launcher.jobs=1",
+    "hydra.launcher.stack_megabytes=1",
+)
 
 
 @pytest.mark.parametrize(("columns", "whose"), [(60, ""), (140, r" \S+=.*")])

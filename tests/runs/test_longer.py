@@ -85,8 +85,8 @@ def test_of_two_that_make_a_run_longer_the_second_is_refused(typed: Typed, tmp_p
         asked[:2] = [f"resume={first}", "trainer.epochs=90"]
 
 
-def test_a_process_that_dies_while_it_makes_a_run_longer_is_gone_on_with(nnexp: CommandLine) -> None:
-    assert nnexp("trainer.epochs=40", *KEPT, "tracking=none").returncode == 0
+def test_a_process_that_dies_while_it_makes_a_run_longer_is_gone_on_with(nnexp: CommandLine, typed: Typed) -> None:
+    assert typed("trainer.epochs=40", *KEPT, "tracking=none").returncode == 0
     outputs = nnexp.folder / "outputs"
     first = the_run(outputs)
     more = ("tracking=none", "figures=false", "verbose=false", "trainer.checkpoint_every=1000")
@@ -96,21 +96,21 @@ def test_a_process_that_dies_while_it_makes_a_run_longer_is_gone_on_with(nnexp: 
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    again = nnexp(f"resume={the_run(outputs) / 'checkpoints'}", *more)
+    again = typed(f"resume={the_run(outputs) / 'checkpoints'}", *more)
     assert (again.returncode, again.stderr) == (0, "")
     assert re.search(r"Going on after epoch \d+ of 5000", again.stdout)
     assert (the_run(outputs) / "history.csv").read_text().splitlines()[-1].startswith("5000,")
 
 
-def test_the_shorter_run_stays_until_the_longer_one_has_ended(nnexp: CommandLine) -> None:
+def test_the_shorter_run_stays_until_the_longer_one_has_ended(nnexp: CommandLine, typed: Typed) -> None:
     """Its store may refuse, or its process die; and in the end nothing of the shorter one is left."""
-    assert nnexp("trainer.epochs=40", *KEPT, "figures=true").returncode == 0
+    assert typed("trainer.epochs=40", *KEPT, "figures=true").returncode == 0
     outputs = nnexp.folder / "outputs"
     first = the_run(outputs)
     files = {path: path.read_bytes() for path in first.rglob("*") if path.is_file() and path.name != TRACKED}
     with closing(sqlite3.connect(outputs / "mlflow.db")) as store, store:
         store.execute("create trigger refusing before update on runs begin select raise(abort, 'full'); end")
-    refused = nnexp(f"resume={first}", "trainer.epochs=80", "verbose=false")
+    refused = typed(f"resume={first}", "trainer.epochs=80", "verbose=false")
     assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
     assert {path: path.read_bytes() for path in files} == files
     with closing(sqlite3.connect(outputs / "mlflow.db")) as store, store:
@@ -125,11 +125,11 @@ def test_the_shorter_run_stays_until_the_longer_one_has_ended(nnexp: CommandLine
     folder = the_run(outputs)
     assert (folder / SUMMARY).read_bytes() == files[first / SUMMARY]
     assert summary_in(folder) is None, "the run that the folder now is has not ended"
-    delivered = nnexp("deliver", "outputs")
+    delivered = typed("deliver", "outputs")
     assert (delivered.returncode, delivered.stderr) == (0, "")
-    shorter = nnexp(f"resume={folder}", "trainer.epochs=40", *more, "tracking=none")  # as nobody wants more any longer
+    shorter = typed(f"resume={folder}", "trainer.epochs=40", *more, "tracking=none")  # as nobody wants more any longer
     assert shorter.stdout.startswith("Ended before, at epoch 40 of 40")
-    again = nnexp(f"resume={the_run(outputs)}", "trainer.epochs=50", *more)
+    again = typed(f"resume={the_run(outputs)}", "trainer.epochs=50", *more)
     assert (again.returncode, again.stderr) == (0, "")
     ended = summary_in(the_run(outputs))
     assert ended is not None

@@ -18,6 +18,7 @@ from tests.conftest import CommandLine, Finished
 
 Typed = Callable[..., Finished]
 SHORT = ("trainer.epochs=20", "architecture.hidden=[4]", "verbose=false")
+QUIET = ("figures=false", "tracking=none")
 OWN = """
 from dataclasses import dataclass
 from nnexp.optim.optimizers import SGD
@@ -62,7 +63,7 @@ def test_a_run_without_checkpoints_says_that_it_has_ended(typed: Typed, tmp_path
 
 
 @pytest.mark.parametrize("resume", [True, False])
-def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume: bool) -> None:
+def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, typed: Typed, *, resume: bool) -> None:
     process = nnexp.start(*LONG)
     assert process.stdout is not None
     next(line for line in process.stdout if line.startswith("epoch"))
@@ -73,7 +74,7 @@ def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume:
     assert {"run.json", "config.yaml", "tracked.json"} <= {path.name for path in folder.iterdir()}
     assert statuses(outputs) == ["RUNNING"]
     if resume:
-        done = nnexp(f"resume={folder}", "verbose=false", "figures=false")
+        done = typed(f"resume={folder}", "verbose=false", "figures=false")
         assert (done.returncode, done.stdout.splitlines()[0].rpartition(" in ")[0]) == (
             0,
             "Going on after epoch 0 of 30000",
@@ -81,12 +82,12 @@ def test_a_run_killed_before_its_first_checkpoint(nnexp: CommandLine, *, resume:
         assert statuses(outputs) == ["FINISHED"]
         assert the_run(outputs) == folder
     else:
-        assert nnexp("deliver", "outputs").returncode == 0
+        assert typed("deliver", "outputs").returncode == 0
         assert statuses(outputs) == ["KILLED"]
-        assert "Nothing is left" in nnexp("deliver", "outputs").stdout
+        assert "Nothing is left" in typed("deliver", "outputs").stdout
 
 
-def test_a_run_that_is_interrupted_while_it_is_recorded_has_ended(nnexp: CommandLine) -> None:
+def test_a_run_that_is_interrupted_while_it_is_recorded_has_ended(nnexp: CommandLine, typed: Typed) -> None:
     """What is left of it is delivered: it is neither lost nor killed."""
     process = nnexp.start("trainer.epochs=3000", *LONG[1:])
     assert process.stdout is not None
@@ -99,7 +100,7 @@ def test_a_run_that_is_interrupted_while_it_is_recorded_has_ended(nnexp: Command
     _, errors = process.communicate(timeout=60)
     assert (process.returncode, errors.count("to go on: python -m nnexp resume=outputs/digits_binary/")) == (130, 1)
     assert statuses(outputs) == ["RUNNING"]
-    assert nnexp("deliver", "outputs").stdout.startswith("Delivered outputs/digits_binary/")
+    assert typed("deliver", "outputs").stdout.startswith("Delivered outputs/digits_binary/")
     assert statuses(outputs) == ["FINISHED"]
 
 
@@ -184,9 +185,8 @@ def test_a_moved_output_folder_goes_on_as_one(typed: Typed, tmp_path: Path) -> N
     assert typed(*SHORT, "figures=false", "trainer.checkpoint_every=5").returncode == 0
     (tmp_path / "outputs").rename(tmp_path / "moved")
     (tmp_path / "elsewhere").mkdir()
-    again = CommandLine(tmp_path / "elsewhere")(
-        f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false"
-    )
+    words = (f"resume={the_run(tmp_path / 'moved')}", "verbose=false", "figures=false")
+    again = CommandLine(tmp_path / "elsewhere")(*words)  # MLflow remembers for a process where files are
     assert (again.returncode, again.stderr) == (0, "")
     assert statuses(tmp_path / "moved") == ["FINISHED"]
     assert [path.relative_to(tmp_path).parts[0] for path in tmp_path.rglob("mlflow.db")] == ["moved"]
@@ -220,7 +220,7 @@ def test_runs_of_a_component_that_was_edited_are_trained_again(nnexp: CommandLin
     (folder / "mine.py").write_text(OWN)
     (folder / "configs" / "optimizer").mkdir(parents=True)
     (folder / "configs" / "optimizer" / "mine.yaml").write_text("_target_: mine.Mine\nlearning_rate: 0.1\n")
-    words = ("--config-dir", "configs", "optimizer=mine", *SHORT, "figures=false", "trainer.checkpoint_every=5")
+    words = ("--config-dir", "configs", "optimizer=mine", *SHORT, *QUIET, "trainer.checkpoint_every=5")
 
     def run(*more: str, words: tuple[str, ...] = words) -> Finished:
         return nnexp(*words, *more, PYTHONPATH=paths, NNEXP_PACKAGES="mine", PYTHONDONTWRITEBYTECODE="1")
@@ -229,7 +229,7 @@ def test_runs_of_a_component_that_was_edited_are_trained_again(nnexp: CommandLin
     assert "Reused: 1 of 2 runs" in run("-m", "seed=0,1").stdout
     (folder / "mine.py").write_text(OWN.replace("pass", "other = 1"))
     assert "Reused" not in run("-m", "seed=0,1").stdout
-    again = run(f"resume={the_run(folder / 'outputs')}", "figures=false", words=())
+    again = run(f"resume={the_run(folder / 'outputs')}", *QUIET, words=())
     assert (again.returncode, again.stderr.count("the code that began the run has changed")) == (0, 1)
     shutil.rmtree(folder / "outputs" / "sweeps")
     assert "Reused" not in run("-m", "seed=0,1").stdout, "it is neither of the old code nor of the new one alone"

@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from nnexp import run
 from nnexp.report.rows import number
 from nnexp.training.predictions import ClassPredictions
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 OVERFITS = (
     "dataset=moons",
@@ -26,11 +27,11 @@ OVERFITS = (
 PATIENT = "trainer.early_stopping={patience: 15}"
 
 
-def test_what_is_reported_is_what_is_kept(nnexp: CommandLine) -> None:
+def test_what_is_reported_is_what_is_kept(typed: Typed, tmp_path: Path) -> None:
     """In the line of the run, its files and its tracker."""
-    done = nnexp(*OVERFITS, PATIENT)
+    done = typed(*OVERFITS, PATIENT)
     assert (done.returncode, done.stderr) == (0, "")
-    (folder,) = (nnexp.folder / "outputs" / "moons").iterdir()
+    (folder,) = (tmp_path / "outputs" / "moons").iterdir()
     summary = json.loads((folder / "result.json").read_text())
     final, end = (summary[name]["test/loss"] for name in ("final", "end"))
     assert final < end
@@ -38,7 +39,7 @@ def test_what_is_reported_is_what_is_kept(nnexp: CommandLine) -> None:
     assert f"restored from epoch {summary['final_time']}" in done.stdout
     report = (folder / "report.md").read_text(encoding="utf-8")
     assert f"| loss, restored epoch {summary['final_time']} | {number(summary['final']['train/loss'])} |" in report
-    with sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db") as database:
+    with sqlite3.connect(tmp_path / "outputs" / "mlflow.db") as database:
         recorded = dict(database.execute("select key, value from latest_metrics where key like 'final/%'"))
     assert recorded == {f"final/{name}": value for name, value in summary["final"].items()}
 

@@ -17,7 +17,7 @@ from nnexp import run
 from nnexp.core.errors import UserError
 from nnexp.core.locks import lock_of, locked
 from nnexp.core.npz import read_arrays, write_arrays
-from nnexp.core.state import STATE, _checksum
+from nnexp.core.state import STATE, _checksum, read_checkpoint
 from nnexp.runs.record import RECORD, UNKNOWN_CODE, read_record
 from nnexp.storage import checkpoints
 from nnexp.storage.checkpoints import FOLDER, LATEST, PREVIOUS
@@ -226,7 +226,9 @@ def statuses(folder: Path) -> list[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_an_interrupted_run_says_how_to_go_on(nnexp: CommandLine, number: signal.Signals, status: int) -> None:
+def test_an_interrupted_run_says_how_to_go_on(
+    nnexp: CommandLine, typed: Typed, number: signal.Signals, status: int
+) -> None:
     process = nnexp.start("seed=1", "trainer.epochs=20000", "figures=false")
     assert process.stdout is not None
     next(line for line in process.stdout if line.startswith("epoch"))
@@ -244,7 +246,7 @@ def test_an_interrupted_run_says_how_to_go_on(nnexp: CommandLine, number: signal
     if number is signal.SIGTERM:
         shutil.rmtree(folder)  # MLflow has the checkpoint, too
 
-    result = nnexp(f"resume={run_id}", "figures=false", "verbose=false")
+    result = typed(f"resume={run_id}", "figures=false", "verbose=false")
     assert (result.returncode, result.stderr) == (0, "")
     assert statuses(nnexp.folder) == [(run_id, "FINISHED")], "it is the same run"
     (folder,) = (path for path in (nnexp.folder / "outputs" / "digits_binary").iterdir() if path.is_dir())
@@ -253,3 +255,24 @@ def test_an_interrupted_run_says_how_to_go_on(nnexp: CommandLine, number: signal
     with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
         twice = "select step from metrics where key = 'train/loss' group by step having count(*) > 1"
         assert store.execute(twice).fetchall() == []
+
+
+def test_a_run_that_is_killed_and_interrupted_while_it_is_pruned_goes_on(nnexp: CommandLine) -> None:
+    words = ["trainer.epochs=1500", "trainer.pruning={rounds: 2, share: 0.4}", *QUIET]
+
+    def sent(number: signal.Signals, *arguments: str) -> Path:
+        """Return the latest checkpoint of a run that is sent a signal when it has written two more."""
+        process, seen = nnexp.start(*arguments), set[int]()
+        while len(seen) < 3 and process.poll() is None:
+            seen |= {path.stat().st_mtime_ns for path in nnexp.folder.glob(f"outputs/*/*/{FOLDER}/{LATEST}")}
+        process.send_signal(number)
+        process.communicate(timeout=30)
+        assert process.returncode in (-signal.SIGKILL, 130)
+        (latest,) = nnexp.folder.glob(f"outputs/*/*/{FOLDER}/{LATEST}")
+        assert read_checkpoint(latest).part("training").has("earlier"), "the training that counts has not begun"
+        return latest.parents[1]
+
+    sent(signal.SIGKILL, *words, "trainer.checkpoint_every=100")
+    folder = sent(signal.SIGINT, "resume=last", *QUIET)
+    assert nnexp("resume=last", *QUIET).returncode == 0
+    assert_same_files(folder, run([*words, f"output_dir={nnexp.folder / 'alone'}"]).folder)

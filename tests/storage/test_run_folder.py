@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
@@ -22,8 +22,9 @@ from nnexp.storage.run_folder import (
     write_yaml,
 )
 from nnexp.training.history import History
+from tests.conftest import tries
 
-files = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+files = tries(60)
 
 names = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8)
 metric_names = st.sampled_from(["train/loss", "test/loss", "test/accuracy", 'a "quoted", name', "two\nlines"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nnexp import run
@@ -23,6 +23,7 @@ from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import PARAMETERS, RunSummary
 from nnexp.storage.saved_model import MODEL, Affine, read_model
 from nnexp.training.loop import train
+from tests.conftest import tries
 
 Content = dict[str, Any]
 Arrays = dict[str, AnyArray]
@@ -175,7 +176,7 @@ def test_a_pickle_is_not_loaded(folder: Path, tmp_path: Path) -> None:
     assert "not of numbers" in refusal(tmp_path)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@tries(60)
 @given(data=st.data())
 def test_one_byte_changed(folder: Path, tmp_path: Path, data: st.DataObject) -> None:
     name = data.draw(st.sampled_from([MODEL, PARAMETERS]))

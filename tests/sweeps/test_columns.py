@@ -16,7 +16,7 @@ from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
 from nnexp.sweeps.batch import Batch
 from nnexp.sweeps.check import checked
-from nnexp.sweeps.configs import Composer, Group, experiments_of, groups_of
+from nnexp.sweeps.configs import Composer, Group, groups_of
 from nnexp.sweeps.options import SweepOptions
 from nnexp.training.batches import stream
 from nnexp.training.loop import train
@@ -75,7 +75,8 @@ GRIDS: list[tuple[list[Job], int]] = [
 @pytest.mark.parametrize(("jobs", "groups"), GRIDS, ids=lambda one: str(one)[-60:])
 def test_every_job_is_what_it_is_alone(jobs: list[Job], groups: int) -> None:
     found = grouped(jobs)
-    alone = [*experiments_of(jobs, GlobalHydra.instance().config_loader(), master())]
+    composer = Composer(GlobalHydra.instance().config_loader(), master())
+    alone = [composer.experiment(jobs, place) for place in range(len(jobs))]
     assert len(found) == groups
     assert sorted(place for group in found for place in group.places) == [*range(len(jobs))]
     for group in found:

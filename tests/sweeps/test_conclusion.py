@@ -1,10 +1,12 @@
 """What MLflow shows of a sweep: its scores, its first setting, what was varied, and which runs have fresh seeds."""
 
+from pathlib import Path
+
 import pytest
 from mlflow import MlflowClient
 
 from nnexp.sweeps.check import shortened
-from tests.conftest import CommandLine
+from tests.conftest import Typed
 
 SWEEP = (
     *("-m", "optimizer.learning_rate=0.3,0.7123456789", "initializer.scale=0.3", "seed=0,1", "trainer.epochs=50"),
@@ -12,10 +14,10 @@ SWEEP = (
 )
 
 
-def test_a_sweep_says_what_came_out_and_its_fresh_runs_are_marked(nnexp: CommandLine) -> None:
-    done = nnexp(*SWEEP)
+def test_a_sweep_says_what_came_out_and_its_fresh_runs_are_marked(typed: Typed, tmp_path: Path) -> None:
+    done = typed(*SWEEP)
     assert (done.returncode, done.stderr) == (0, "")
-    client = MlflowClient(f"sqlite:///{nnexp.folder}/outputs/mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     experiment = client.get_experiment_by_name("digits_binary")
     assert experiment is not None
     link = f"#/experiments/{experiment.experiment_id}/runs"

@@ -19,7 +19,7 @@ from nnexp.config.hydra_errors import one_line
 from nnexp.config.overrides import Job
 from nnexp.config.search_path import folder, register
 from nnexp.core.errors import UserError
-from nnexp.sweeps.configs import experiments_of
+from nnexp.sweeps.configs import groups_of
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -40,7 +40,9 @@ def master(*arguments: str) -> DictConfig:
 
 
 def composed(jobs: Sequence[Job], *arguments: str) -> list[Experiment]:
-    return list(experiments_of(jobs, loader(), master(*arguments)))
+    groups = groups_of(jobs, loader(), master(*arguments))
+    found = {place: group.at(index) for group in groups for index, place in enumerate(group.places)}
+    return [found[place] for place in range(len(jobs))]
 
 
 def one_by_one(jobs: Sequence[Job]) -> list[Experiment]:
@@ -98,12 +100,7 @@ JOBS: list[Job] = [
 ]
 
 
-@pytest.mark.parametrize("job", JOBS, ids=" ".join)
-def test_a_job_is_what_hydra_composes(job: Job) -> None:
-    assert composed([job]) == one_by_one([job])
-
-
-def test_jobs_do_not_know_of_each_other() -> None:
+def test_jobs_are_what_hydra_composes_and_do_not_know_of_each_other() -> None:
     """All at once, in either order: what is shared between them stays as it was."""
     expected = one_by_one(JOBS)
     assert composed(JOBS) == expected
@@ -159,10 +156,8 @@ MISTAKES: list[tuple[Job, str]] = [
 @pytest.mark.parametrize(("job", "sentence"), MISTAKES, ids=lambda value: " ".join(value)[:40])
 def test_the_first_mistake_is_told_in_a_line_that_names_the_key(job: Job, sentence: str) -> None:
     jobs = [["seed=1"], ["seed=2", *job], ["trainer.epochs=0"]]
-    experiments = experiments_of(jobs, loader(), master())
-    assert next(experiments).seed == 1
     with pytest.raises((UserError, HydraException, OmegaConfBaseException)) as caught:
-        next(experiments)
+        groups_of(jobs, loader(), master())
     line = str(caught.value) if isinstance(caught.value, UserError) else one_line(caught.value)
     assert "\n" not in line
     mistake, _, run = line.partition(" (in the run ")
@@ -194,5 +189,5 @@ def test_files_are_read_once_for_each_choice_of_them(monkeypatch: pytest.MonkeyP
 def test_a_change_of_a_job_is_no_change_of_the_sweep() -> None:
     config = master()
     before = repr(config)
-    list(experiments_of([["seed=3", "+trainer.regularization.l2=0.5"], ["~trainer.snapshots"]], loader(), config))
+    groups_of([["seed=3", "+trainer.regularization.l2=0.5"], ["~trainer.snapshots"]], loader(), config)
     assert repr(config) == before

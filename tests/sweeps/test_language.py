@@ -171,7 +171,15 @@ MISTAKES: list[tuple[list[str], str]] = [
     ),
     ([f"{LEARNING_RATE}logspace(0.1,1,3)"], r".*: must be one value; for a run of each, -m '.*logspace\(0\.1,1,3\)'"),
     (["-m", f"{LEARNING_RATE}zip(1,2)", "seed=zip(1,2,3)"], r".*zip\(1,2\) and seed=zip\(1,2,3\): must have as many.*"),
-    (["-m", "sweep.draws=0"], "sweep.draws=0: must be a whole number of at least 1 and of at most 100000"),
+    (["-m", "sweep.draws=0"], "sweep.draws=0: must be a whole number of at least 1"),
+    (
+        ["-m", f"{LEARNING_RATE}uniform(0,1)", "sweep.draws=1000000000000"],
+        r"-m: must need at most the .* not 1 PB for the table of 1,000,000,000,000 runs; on the disk it would take .*",
+    ),
+    (
+        ["-m", f"{LEARNING_RATE}uniform(0,1)", "sweep.draws=100001", "sweep.record=runs"],
+        "-m: must make at most 100,000 runs, not 100,001; with sweep.record=table it may be more",
+    ),
     (["-m", "sweep.sampler=grid"], r"sweep.sampler=grid: must be random or sobol or optuna, did you mean random\?"),
     (["-m", "sweep.drawss=3"], r"sweep\.drawss: no such key, did you mean sweep.draws\?"),
     (["-m", "+sweep.drawss=3"], r"sweep\.drawss: no such key, did you mean sweep.draws\?"),

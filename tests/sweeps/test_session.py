@@ -31,7 +31,7 @@ from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import read_history
 from nnexp.sweeps import session
 from nnexp.sweeps.sweep_folder import SweepRecord, results_in
-from tests.conftest import CommandLine, Finished, needs
+from tests.conftest import CommandLine, Finished, Typed, needs
 from tests.tracking.server import serving
 
 Sweep = Callable[..., Finished]
@@ -55,7 +55,7 @@ MOODY = "initializer._target_=tests.sweeps.test_session.Moody"
 
 
 @pytest.fixture
-def sweep(typed: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch) -> Sweep:
+def sweep(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """Return `nnexp -m` as a function that trains in this process, without figures, which take a second."""
 
     def plain(results: SweepResults, folder: Path, *, figures: bool) -> None:  # noqa: ARG001
@@ -514,7 +514,7 @@ def test_halving_goes_on_with_the_best_and_changes_no_number(sweep: Sweep, tmp_p
     check_halved(runs_in(tmp_path / "outputs"), alone, lengths)
 
 
-@pytest.mark.parametrize("rank", [0, 3, 7])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 3, pytest.param(7, marks=pytest.mark.slow)])
 def test_halving_ranks_a_run_that_was_trained_before_among_the_others(sweep: Sweep, tmp_path: Path, rank: int) -> None:
     alone = {rate: solo(f"optimizer.learning_rate={rate}", *HALVED) for rate in RATES}
     lengths = expected_lengths(alone, 0.5, [2, 4, 8])
@@ -647,10 +647,6 @@ def check_kills(nnexp: CommandLine, sweep: Sweep, runs: int, kills: int) -> None
         assert_same_numbers(found[key], one)
 
 
-def test_a_sweep_that_is_killed_loses_nothing_that_is_done(nnexp: CommandLine, sweep: Sweep) -> None:
-    check_kills(nnexp, sweep, runs=8, kills=2)
-
-
 @pytest.mark.slow
 def test_a_sweep_that_is_killed_ten_times_loses_nothing_that_is_done(nnexp: CommandLine, sweep: Sweep) -> None:
     check_kills(nnexp, sweep, runs=64, kills=10)
@@ -674,13 +670,13 @@ def test_an_interrupted_sweep_says_how_to_go_on(nnexp: CommandLine) -> None:
         database = outputs / "mlflow.db"
         return database.exists() and count_runs(outputs) > 0 and bool(in_store(database)[0])
 
-    with group(nnexp, "-m", *many(12), "trainer.epochs=16000") as process:
+    with group(nnexp, "-m", *many(6), "trainer.epochs=16000") as process:
         wait_for(under_way, process)
         os.killpg(process.pid, signal.SIGINT)
         assert process.wait(timeout=30) == 130
     assert (nnexp.folder / "stderr").read_text() == "\nnnexp: interrupted\n"
     done = count_runs(outputs)
-    assert 0 < done < 12
+    assert 0 < done < 6
     ((parent,), _) = in_store(outputs / "mlflow.db")
     assert parent.status == "KILLED"
     (line,) = [line for line in (nnexp.folder / "stdout").read_text().splitlines() if line.startswith("To go on: ")]
@@ -690,9 +686,9 @@ def test_an_interrupted_sweep_says_how_to_go_on(nnexp: CommandLine) -> None:
     before = {key: written(folder) for key, folder in runs_in(outputs).items()}
     result = nnexp(*arguments)
     assert (result.returncode, result.stderr) == (0, "")
-    assert f"{12 - done}/{12 - done} runs" in result.stdout.splitlines()
+    assert f"{6 - done}/{6 - done} runs" in result.stdout.splitlines()
     found = runs_in(outputs)
-    assert len(found) == 12
+    assert len(found) == 6
     for key, files in before.items():
         after = written(found[key])
         assert {path: after[path] for path in files if path.name != "tracked.json"} == {

@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nnexp.config.compose import compose_experiment
@@ -18,13 +18,15 @@ from nnexp.nn.layers import Activate, BatchNorm, Dense, Dropout, LayerNorm, Resi
 from nnexp.nn.losses import MeanSquaredError
 from nnexp.optim.regularization import Regularization
 from nnexp.runs.prepare import Ready, load, prepare
-from nnexp.sweeps.stacks import stack_key, stacks_of
+from nnexp.sweeps.stacks import stack_key
 from nnexp.training.loop import train
 from nnexp.training.stack import Recipe
 from nnexp.training.stacking import shape_of, stacked
+from tests.conftest import tries
 from tests.nn.test_activations import ACTIVATIONS
 from tests.nn.test_losses import LOSSES
 from tests.optim.test_optimizers import OPTIMIZERS
+from tests.sweeps.batches import stacks_of
 from tests.training.test_loop import INITIALIZER, SCHEDULE, assert_same_bits
 
 COMPONENTS: list[Component] = [
@@ -77,7 +79,7 @@ def can_be_stacked(one: Component, other: Component) -> bool:
     return True
 
 
-@settings(max_examples=600, deadline=None)
+@tries(600)
 @given(pairs())
 def test_components_have_one_shape_exactly_when_they_can_be_stacked(pair: tuple[Component, Component]) -> None:
     one, other = pair
@@ -206,7 +208,7 @@ def test_memory_is_counted_by_hand() -> None:
     assert ready("trainer.batch_size=full").step_bytes == 8 * (529 * 2 + 3 * 288 * 17)
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(
     st.lists(st.integers(0, 2), min_size=1, max_size=40),
     st.integers(1, 12),

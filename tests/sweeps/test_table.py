@@ -169,10 +169,6 @@ def killed_and_done(nnexp: CommandLine, kills: int, runs: int) -> None:
     pd.testing.assert_frame_equal(one.drop(columns=changing), other.drop(columns=changing), check_exact=True)
 
 
-def test_after_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
-    killed_and_done(nnexp, kills=1, runs=1600)
-
-
 @pytest.mark.slow
 def test_after_many_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
     killed_and_done(nnexp, kills=20, runs=24_000)

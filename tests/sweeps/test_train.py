@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
@@ -28,7 +28,7 @@ from nnexp.training.history import History, Outcome
 from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
-from tests.conftest import make_data
+from tests.conftest import make_data, tries
 from tests.training.test_loop import assert_same_bits, recipe_with, stacks
 
 T = TypeVar("T")
@@ -40,7 +40,7 @@ def sent(training: Training) -> Training:
     return received
 
 
-@settings(max_examples=150, deadline=None)
+@tries(150)
 @given(stacks(), st.data())
 def test_a_training_that_pauses_and_is_sent_has_the_bits_of_one_that_is_not(
     stack: tuple[list[Recipe], Data, Trainer, str], choices: st.DataObject
@@ -56,7 +56,7 @@ def test_a_training_that_pauses_and_is_sent_has_the_bits_of_one_that_is_not(
         assert (one.stopped, one.snapshots.keys()) == (other.stopped, other.snapshots.keys())
 
 
-@settings(max_examples=150, deadline=None)
+@tries(150)
 @given(stacks(), st.data())
 def test_stopping_some_runs_does_not_touch_the_others(
     stack: tuple[list[Recipe], Data, Trainer, str], choices: st.DataObject

@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 import ssl
 import subprocess
-from collections.abc import Callable
 from contextlib import closing
 from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
@@ -20,7 +19,7 @@ from nnexp.runs.tracked import read_tracked
 from nnexp.storage.run_folder import TRACKED
 from nnexp.tracking import mlflow_store
 from nnexp.tracking.mlflow_store import DATABASE, TABLES, check_store, open_store, restore
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Typed
 from tests.programs.mlflow_tables import tables_of_mlflow
 from tests.tracking.server import serving
 
@@ -32,9 +31,9 @@ def contents(folder: Path) -> dict[Path, bytes]:
 
 
 @pytest.mark.parametrize("how", ["moved", "copied"])
-def test_artifacts_follow_an_output_folder_that_was(how: str, nnexp: CommandLine, tmp_path: Path) -> None:
+def test_artifacts_follow_an_output_folder_that_was(how: str, typed: Typed, tmp_path: Path) -> None:
     old, new = tmp_path / "a place #1 100% é" / "outputs", tmp_path / "another's #2, 50% ü" / "outputs"
-    assert nnexp(*SMALL, f"output_dir='{old}'").returncode == 0
+    assert typed(*SMALL, f"output_dir='{old}'").returncode == 0
     client = MlflowClient(f"sqlite:///{old}/mlflow.db")
     other = client.create_experiment("other", artifact_location=(tmp_path / "elsewhere").as_uri())
     (run,) = client.search_runs([one.experiment_id for one in client.search_experiments()])
@@ -43,7 +42,7 @@ def test_artifacts_follow_an_output_folder_that_was(how: str, nnexp: CommandLine
     new.parent.mkdir()
     (shutil.move if how == "moved" else shutil.copytree)(old, new)
 
-    again = nnexp(*SMALL, "seed=1", f'output_dir="{new}"')
+    again = typed(*SMALL, "seed=1", f'output_dir="{new}"')
     assert (again.returncode, again.stderr) == (0, "")
     client = MlflowClient(f"sqlite:///{new}/mlflow.db")
     experiments = {one.name: one for one in client.search_experiments() if one.name != "Default"}
@@ -68,8 +67,10 @@ def experiment_and_runs(folder: Path) -> tuple[MlflowClient, str, dict[str, Run]
     return client, experiment.experiment_id, {run.info.run_id: run for run in runs}
 
 
-def test_an_experiment_that_was_deleted_is_restored_by_one_of_two_processes(nnexp: CommandLine, tmp_path: Path) -> None:
-    assert nnexp(*SMALL).returncode == 0
+def test_an_experiment_that_was_deleted_is_restored_by_one_of_two_processes(
+    nnexp: CommandLine, typed: Typed, tmp_path: Path
+) -> None:
+    assert typed(*SMALL).returncode == 0
     client, experiment, _ = experiment_and_runs(tmp_path)
     client.delete_experiment(experiment)
     as_both_see_it = client.get_experiment(experiment)
@@ -83,9 +84,9 @@ def test_an_experiment_that_was_deleted_is_restored_by_one_of_two_processes(nnex
     restore(client, as_both_see_it)
 
 
-def test_the_children_of_a_parent_that_was_deleted_follow_the_new_one(nnexp: CommandLine, tmp_path: Path) -> None:
+def test_the_children_of_a_parent_that_was_deleted_follow_the_new_one(typed: Typed, tmp_path: Path) -> None:
     sweep = ("-m", "seed=0,1", *SMALL)
-    assert nnexp(*sweep).returncode == 0
+    assert typed(*sweep).returncode == 0
     client, experiment, runs = experiment_and_runs(tmp_path)
     children = {key for key, run in runs.items() if "mlflow.parentRunId" in run.data.tags}
     (first,) = runs.keys() - children
@@ -97,22 +98,22 @@ def test_the_children_of_a_parent_that_was_deleted_follow_the_new_one(nnexp: Com
         return set(runs) - children, [{one["mlflow.parentRunId"], one["sweep"]} for one in tags]
 
     client.delete_experiment(experiment)
-    again = nnexp(*sweep)
+    again = typed(*sweep)
     assert (again.returncode, again.stderr.count("is restored with its runs")) == (0, 1)
     assert parents_of_the_children() == ({first}, [{first}, {first}])
 
     client.delete_run(first)
-    assert nnexp(*sweep).returncode == 0
+    assert typed(*sweep).returncode == 0
     ((anew,), children_of) = parents_of_the_children()
     assert children_of == [{anew}, {anew}]
 
-    assert nnexp("-m", "seed=0,1,2", *SMALL).returncode == 0
+    assert typed("-m", "seed=0,1,2", *SMALL).returncode == 0
     assert parents_of_the_children()[1] == [{anew}, {anew}]
 
 
 @pytest.mark.parametrize("how", ["config", "environment"])
 def test_a_database_in_the_working_folder_is_noted_as_it_is_from_everywhere(
-    how: str, typed: Callable[..., Finished], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    how: str, typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "environment":
         monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///runs.db")
@@ -123,7 +124,7 @@ def test_a_database_in_the_working_folder_is_noted_as_it_is_from_everywhere(
     assert not list(tmp_path.rglob("mlflow.db"))
 
 
-def test_a_database_without_its_driver_is_refused_in_one_line(typed: Callable[..., Finished]) -> None:
+def test_a_database_without_its_driver_is_refused_in_one_line(typed: Typed) -> None:
     refused = typed(*SMALL, "tracking.uri=postgresql+pg8000://me:s@cret@127.0.0.1:9/runs")
     wanted = "must be a store whose driver is installed: python -m pip install 'pg8000'"
     expected = f"nnexp: tracking.uri=postgresql+pg8000://me:***@127.0.0.1:9/runs: {wanted}\n"
@@ -131,7 +132,7 @@ def test_a_database_without_its_driver_is_refused_in_one_line(typed: Callable[..
 
 
 def test_a_password_is_neither_printed_nor_recorded(
-    typed: Callable[..., Finished], tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    typed: Typed, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     place = tmp_path_factory.mktemp("server")
     with serving(place) as server:

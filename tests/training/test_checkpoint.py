@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nnexp.core import state as checkpoint
@@ -19,7 +19,7 @@ from nnexp.training.history import Outcome
 from nnexp.training.loop import Training
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
-from tests.conftest import make_data
+from tests.conftest import make_data, tries
 from tests.training.test_loop import assert_same_bits, recipe_with, stacks
 
 
@@ -48,7 +48,7 @@ def at(*steps: int) -> Callable[[int], bool]:
     return pause
 
 
-@settings(max_examples=200, deadline=None)
+@tries(200)
 @given(stacks(), st.lists(st.integers(0, 30), max_size=3), st.booleans())
 def test_a_training_that_went_through_files_has_the_same_bits(
     tmp_path_factory: pytest.TempPathFactory,
@@ -154,7 +154,7 @@ GARBAGE: list[object] = [None, -1, 10**30, 1.5, float("nan"), "text", [], {}, [{
 GARBAGE += [{"array": "nothing"}, {"array": 3}, {"array": "sampler.order"}, {"state": {"state": -1, "inc": "x"}}]
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(st.data())
 def test_whatever_a_checkpoint_says_it_is_taken_or_refused(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject

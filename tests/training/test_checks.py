@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import Array, Number
@@ -20,6 +20,7 @@ from nnexp.training.checks import by_heart, is_same_in_a_stack, start_of, unreco
 from nnexp.training.gradient_check import gradients
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
+from tests.conftest import tries
 from tests.training.test_loop import stacks
 
 
@@ -100,7 +101,7 @@ def with_activation(activation: Activation) -> tuple[Recipe, Data]:
     return made([Dense(6), Activate(activation), Dense(5)])
 
 
-@settings(max_examples=40, deadline=None)
+@tries(40)
 @given(stacks())
 def test_every_component_is_right(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
     (recipe, *_), data, _, dtype = stack

@@ -3,7 +3,7 @@
 import tracemalloc
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from nnexp.config.compose import compose_experiment
 from nnexp.config.search_path import folder
@@ -13,6 +13,7 @@ from nnexp.training.batches import BatchBuffers, Examples
 from nnexp.training.loop import Training
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import Trainer
+from tests.conftest import tries
 from tests.programs.benchmarks.work import A, C, Work
 from tests.training.test_loop import stacks
 
@@ -60,7 +61,7 @@ def test_memory_of_a_step(work: Work, runs: int) -> None:
     assert after - before < 200
 
 
-@settings(max_examples=50, deadline=None)
+@tries(50)
 @given(stacks())
 def test_every_component_is_played_from_a_tape(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
     recipes, data, trainer, dtype = stack

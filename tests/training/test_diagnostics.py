@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nnexp.core.component import Array
@@ -38,13 +39,14 @@ from nnexp.training.diagnostics import (
     WeightNorm,
     WeightSize,
     WithinClassVariability,
+    _chosen,
     largest_eigenvalue,
 )
 from nnexp.training.loop import Training, train
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import EarlyStopping, Trainer
 from nnexp.training.view import View
-from tests.conftest import CommandLine, make_data, make_data_for
+from tests.conftest import Typed, make_data, make_data_for, tries
 from tests.nn.test_activations import ACTIVATIONS
 from tests.nn.test_losses import LOSSES
 from tests.training.test_checkpoint import at
@@ -142,6 +144,13 @@ def test_a_function_without_a_known_derivative_is_named() -> None:
 @pytest.mark.parametrize("layers", [LAYERS, RECTIFIED, BLOCKS])
 def test_sharpness_is_the_largest_eigenvalue_of_a_dense_hessian(layers: tuple[Layer, ...]) -> None:
     view = viewed(DATA, *(recipe_of(layers, seed=seed) for seed in range(3)))
+    expected = np.linalg.eigvalsh(hessians(view))[:, -1]
+    np.testing.assert_allclose(Sharpness(tolerance=1e-5).look(view), expected, rtol=1e-4)
+    np.testing.assert_allclose(Sharpness().look(view), expected, rtol=1e-2)
+
+
+def hessians(view: View) -> Array:
+    """Return the Hessian of every run, by finite differences."""
     examples, theta, step = view.examples(None), view.theta.copy(), 1e-6
     columns = []
     for parameter in range(theta.shape[1]):
@@ -152,10 +161,37 @@ def test_sharpness_is_the_largest_eigenvalue_of_a_dense_hessian(layers: tuple[La
             sides.append(view.gradient(examples).copy())
         columns.append((sides[0] - sides[1]) / (2 * step))
     view.theta[:] = theta
-    hessians = np.stack(columns, axis=-1)
-    expected = np.linalg.eigvalsh((hessians + hessians.mT) / 2)[:, -1]
-    np.testing.assert_allclose(Sharpness(tolerance=1e-5).look(view), expected, rtol=1e-4)
-    np.testing.assert_allclose(Sharpness().look(view), expected, rtol=1e-2)
+    found = np.stack(columns, axis=-1)
+    return (found + found.mT) / 2
+
+
+@pytest.mark.parametrize(("frozen", "pruned"), [((0,), 0.0), ((1,), 0.0), ((2,), 0.0), ((), 0.4), ((1,), 0.4)])
+def test_curvature_and_gradients_are_of_the_parameters_that_learn(frozen: tuple[int, ...], pruned: float) -> None:
+    """Those that do not are constants of the loss, and with rates by layer the loss is the same."""
+    layers = MLP(hidden=(6, 4), activation=Tanh(), frozen=frozen, learning_rates=(1, 3, 0.5)).layers(5, 3)
+    learns = np.random.default_rng(0).random((2, 79)) >= pruned
+    stack = Stack([recipe_of(layers, seed=seed) for seed in range(2)], 5, np.float64)
+    if pruned:
+        stack.prune(learns.astype(np.float64), stack.theta.copy())
+    for number in frozen:
+        learns[:, slice(*[(0, 36), (36, 64), (64, 79)][number])] = False
+    examples = Examples.of(DATA.train, DATA.task, stack.loss, np.float64)
+    view, whole = View(stack, examples, DATA.task), viewed(DATA, *(recipe_of(LAYERS, seed=seed) for seed in range(2)))
+    whole.theta[:] = stack.theta
+    sharpness, noise = Sharpness(tolerance=1e-5).look(view), GradientNoise().look(view)
+    alignment, sizes = KernelTargetAlignment().look(view), GradientSize().look(view)
+    for run, (hessian, chosen) in enumerate(zip(hessians(whole), learns, strict=True)):
+        assert sharpness[run] == pytest.approx(np.linalg.eigvalsh(hessian[np.ix_(chosen, chosen)])[-1], rel=1e-4)
+        of_each = [*whole.loss_gradients(examples)][run][:, chosen]
+        assert noise[run] == pytest.approx(np.trace(np.cov(of_each.T)) / np.sum(of_each.mean(axis=0) ** 2))
+        assert sizes[run, 1] == pytest.approx(np.sqrt(np.mean((of_each.mean(axis=0) @ np.eye(79)[chosen])[36:60] ** 2)))
+        kernel, n = np.zeros((30, 30)), len(examples)
+        for output in range(3):
+            slopes = [*whole.example_gradients(examples, _chosen(output))][run][:, chosen]
+            kernel += slopes @ slopes.T
+        wanted = DATA.train.targets == DATA.train.targets[:, None]
+        one, other = ((np.eye(n) - 1 / n) @ matrix @ (np.eye(n) - 1 / n) for matrix in (kernel, wanted))
+        assert alignment[run] == pytest.approx(np.sum(one * other) / np.linalg.norm(one) / np.linalg.norm(other))
 
 
 @pytest.mark.parametrize("spectrum", [[3.0, 1.0, -8.0], [-1.0, -2.0], [5.0], [2.0, 2.0, 2.0, 0.0, 0.0]], ids=repr)
@@ -262,7 +298,7 @@ def diagnosed(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, npt.DTypeLi
     return recipes, data, replace(trainer, diagnostics=fitting, diagnose_every=draw(st.sampled_from([None, 2]))), dtype
 
 
-@settings(max_examples=30, deadline=None)
+@tries(30)
 @given(diagnosed(), st.integers(0, 20))
 def test_diagnosing_changes_no_bit_and_sees_the_same_alone_in_a_stack_and_after_a_pause(
     stack: tuple[list[Recipe], Data, Trainer, npt.DTypeLike], pause: int
@@ -337,9 +373,9 @@ def test_a_linear_network_has_the_curvature_of_its_data() -> None:
     assert Sharpness(tolerance=1e-6).look(view)[0] == pytest.approx(np.linalg.eigvalsh(2 * x.T @ x / len(x))[-1])
 
 
-def test_a_sweep_ranks_and_records_what_is_seen(nnexp: CommandLine) -> None:
+def test_a_sweep_ranks_and_records_what_is_seen(typed: Typed, tmp_path: Path) -> None:
     """With MLflow: no point where there was no look, all that there were."""
-    done = nnexp(
+    done = typed(
         *(
             "-m",
             "optimizer.learning_rate=0.1,0.3",
@@ -356,7 +392,7 @@ def test_a_sweep_ranks_and_records_what_is_seen(nnexp: CommandLine) -> None:
     assert done.returncode == 0, done.stderr
     from mlflow import MlflowClient
 
-    client = MlflowClient(f"sqlite:///{nnexp.folder}/outputs/mlflow.db")
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     runs = [run for one in client.search_experiments() for run in client.search_runs([one.experiment_id])]
     points = [client.get_metric_history(run.info.run_id, "train/sharpness") for run in runs]
     assert [[point.step for point in curve] for curve in points if curve] == [[0, 2, 4], [0, 2, 4]]

@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nnexp.core.errors import DamagedError
@@ -15,7 +15,7 @@ from nnexp.optim.schedules import Cosine, OneCycle, Plateau, Polynomial, Schedul
 from nnexp.training.loop import Training
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import EarlyStopping, Trainer
-from tests.conftest import make_data
+from tests.conftest import make_data, tries
 from tests.training.test_checkpoint import assert_same, at
 from tests.training.test_loop import SCHEDULE, recipe_with, stacks, varied
 
@@ -40,7 +40,7 @@ def assert_same_outcomes(one: Training, other: Training) -> None:
         assert_same(outcome, others[run])
 
 
-@settings(max_examples=60, deadline=None)
+@tries(60)
 @given(
     stacks(),
     st.sampled_from([one for one in SCHEDULE if not one.depends_on_length]),

@@ -6,7 +6,7 @@ from typing import Literal, TypeVar, get_args
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nnexp.core.component import Array, Component, Labels, annotations, bare, satisfies
@@ -26,7 +26,7 @@ from nnexp.training.history import Outcome
 from nnexp.training.loop import train
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import EarlyStopping, Trainer
-from tests.conftest import make_data, make_data_for
+from tests.conftest import make_data, make_data_for, tries
 from tests.nn.test_activations import TORCH as TORCH_ACTIVATIONS
 from tests.nn.test_initializers import DEVIATIONS
 from tests.nn.test_losses import LOSSES
@@ -269,7 +269,7 @@ def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
 DTYPES = st.sampled_from(["float32", "float64"])
 
 
-@settings(max_examples=300, deadline=None)
+@tries(300)
 @given(stacks())
 def test_a_run_has_the_same_bits_alone_and_in_a_stack(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
     recipes, data, trainer, dtype = stack

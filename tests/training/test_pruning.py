@@ -18,6 +18,7 @@ from nnexp.optim.regularization import Regularization
 from nnexp.optim.schedules import Constant
 from nnexp.training.batches import Examples
 from nnexp.training.compiled.translate import SWITCH
+from nnexp.training.diagnostics import Sharpness
 from nnexp.training.loop import Training, train
 from nnexp.training.pruning import Pruning
 from nnexp.training.stack import Recipe
@@ -94,12 +95,31 @@ def test_bits_are_the_same_alone_in_a_stack_and_after_a_pause(
     (alone,) = trained(pruning, 2)
     assert all(alone[time].tobytes() == together[1][time].tobytes() for time in alone)
     trainer = Trainer(epochs=EPOCHS, pruning=pruning)
-    paused, gone_on = (Training([recipe(2)], DATA, trainer, "float64") for _ in range(2))
+    trainings = pruning.rounds + 1 if pruning.by == "magnitude" else 1
+    for number in range(trainings):  # paused in each of them
+        paused, gone_on = (Training([recipe(2)], DATA, trainer, "float64") for _ in range(2))
+        for _ in range(number + 1):
+            assert paused.advance(pause=lambda steps: steps == 5)
+        assert paused.steps == (5 if number + 1 == trainings else 0)
+        write_checkpoint(tmp_path / "paused.npz", paused.state())
+        gone_on.restore(read_checkpoint(tmp_path / "paused.npz"))
+        gone_on.advance()
+        assert gone_on.outcomes()[0].theta.tobytes() == alone[EPOCHS].tobytes()
+
+
+def test_a_unit_is_the_sharpness_of_what_is_left_at_the_start(tmp_path: Path) -> None:
+    in_units, pruning = recipe(2, SGD(0.5, unit="sharpness")), Pruning(1, 0.5, by="random")
+    trainer = Trainer(epochs=EPOCHS, pruning=pruning, diagnostics=(Sharpness(),))
+    (ours,) = train([in_units], DATA, trainer, "float64")
+    rate = 0.5 * (1 / ours.history.metrics["train/sharpness"][0])
+    (again,) = train([recipe(2, SGD(rate))], DATA, trainer, "float64")
+    assert again.theta.tobytes() == ours.theta.tobytes()
+    paused, gone_on = (Training([in_units], DATA, trainer, "float64") for _ in range(2))
     assert paused.advance(pause=lambda steps: steps == 5)
     write_checkpoint(tmp_path / "paused.npz", paused.state())
     gone_on.restore(read_checkpoint(tmp_path / "paused.npz"))
     gone_on.advance()
-    assert gone_on.outcomes()[0].theta.tobytes() == alone[EPOCHS].tobytes()
+    assert gone_on.outcomes()[0].theta.tobytes() == ours.theta.tobytes()
 
 
 def test_no_round_is_no_pruning() -> None:

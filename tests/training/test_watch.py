@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import Array
@@ -26,7 +26,7 @@ from nnexp.training.stack import Recipe
 from nnexp.training.trainer import EarlyStopping, Trainer
 from nnexp.training.watch import WATCHED_EXAMPLES, WATCHED_TIMES
 from nnexp.training.watch import watched as times_watched
-from tests.conftest import make_data, make_data_for
+from tests.conftest import make_data, make_data_for, tries
 from tests.training.test_loop import assert_same_bits, stacks
 
 DATA = make_data(30, 5, 3)
@@ -48,7 +48,7 @@ def rms(array: Array) -> float:
     return float(np.sqrt(np.mean(array**2)))
 
 
-@settings(max_examples=40, deadline=None)
+@tries(40)
 @given(stacks())
 def test_watching_changes_no_bit_and_sees_the_same_alone_and_in_a_stack(
     stack: tuple[list[Recipe], Data, Trainer, str],

@@ -40,7 +40,7 @@ class LauncherConfig:
     backend: str = "loky"
     jobs: int | None = None
     address: str | None = None
-    stack_megabytes: float = 3.0
+    stack_megabytes: float = 10.0
 
 
 ConfigStore.instance().store(group="hydra/sweeper", name="nnexp", node=SweeperConfig, provider="nnexp")
@@ -72,7 +72,7 @@ class NNexpLauncher(Launcher):
         from nnexp.sweeps.session import Session, running
         from nnexp.sweeps.workers import Workers
 
-        jobs = [list(job) for job in job_overrides]
+        jobs = [job if isinstance(job, list) else list(job) for job in job_overrides]
         groups = groups_of(jobs, self._loader, self._config)
         workers = build(self._fields, Workers, "hydra.launcher", options_of)
         if self.session is not None:

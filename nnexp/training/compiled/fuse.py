@@ -5,28 +5,25 @@ moves numbers. Nothing is contracted or put into another order, so the bits are 
 own loops. Only of two NaN it may leave the other one, as another processor may. What is written into memory of a tape
 and read by nobody after the chain is not written.
 
-A generated loop visits exactly what the rows visited that it stands for, and these were checked, see `program`.
+A generated loop visits what the rows visited that it stands for; that it leaves no array is checked again.
 """
 
 import platform
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
-from numpy.lib.array_utils import byte_bounds
 
 from nnexp.training.compiled.loops import Bits, Loop, Scratch
 from nnexp.training.compiled.player import BYTES, CASTS, INTRINSICS, KINDS, Player
-from nnexp.training.compiled.program import Axis, Row, axes_of, owner_of
+from nnexp.training.compiled.program import Axis, Key, Row, View, axes_of
 
-Key = tuple[int, tuple[int, ...], str]
-"""Where a view begins, its strides and its type: for arrays of one shape, whether they are the same numbers."""
 ARITHMETIC = {"add": "fadd", "subtract": "fsub", "multiply": "fmul", "divide": "fdiv"}
 ORDERS = {
     "equal": "oeq",
     "not_equal": "une",
     "greater": "ogt",
-    "greater_equal": "oge",
     "less": "olt",
+    "greater_equal": "oge",
     "less_equal": "ole",
 }
 FLOATS = {"negative", "square", "reciprocal", "sign", "outer"}
@@ -36,30 +33,17 @@ LARGER = {"maximum": "ogt", "minimum": "olt"} if platform.machine() in ("x86_64"
 FUSED = {*ARITHMETIC, *ORDERS, *INTRINSICS, *FLOATS, *MOVES, *LARGER}
 
 
-class View:
-    """An array, and the memory that it covers."""
-
-    def __init__(self, array: Bits) -> None:
-        wide = [(n, step) for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
-        self.array, self.shape, self.strides = array, tuple(n for n, _ in wide), tuple(step for _, step in wide)
-        self.key: Key = array.ctypes.data, self.strides, array.dtype.char
-        self.low, self.high = byte_bounds(array)
-
-    def overlaps(self, other: "View") -> bool:
-        """Tell whether two arrays may have memory in common."""
-        return self.low < other.high and other.low < self.high
-
-
 class Operation:
     """A row as fusion sees it."""
 
     def __init__(self, row: Row) -> None:
         self.row, self.name = row, row.loop.name
-        arrays: Sequence[Bits] = row.arrays
-        if self.name == "matmul" and arrays[0].shape[-1] == 1 and not row.turns:  # a sum of one product has its bits
+        *inputs, out = row.views
+        if (
+            self.name == "matmul" and row.arrays[0].shape[-1] == 1 and not row.turns
+        ):  # a sum of one product has its bits
             self.name = "outer"
-            arrays = [*(np.broadcast_to(array, arrays[-1].shape) for array in arrays[:-1]), arrays[-1]]
-        *inputs, out = [View(array) for array in arrays]
+            inputs = [View(np.broadcast_to(view.array, out.array.shape)) for view in inputs]
         self.inputs, self.out = [*inputs, out] if self.name == "select" else inputs, out
         known: Collection[str] = () if row.turns else KINDS if self.name in MOVES else {"f", "d"}
         letters = [view.key[2] for view in (inputs if self.name in ORDERS else (*inputs, out))]
@@ -74,6 +58,7 @@ class Group:
         self.operations: list[Operation] = []
         self.reads: dict[Key, View] = {}
         self.writes: dict[Key, View] = {}
+        self.owners = set[int]()
         self.add(first)
 
     def add(self, operation: Operation) -> None:
@@ -83,6 +68,7 @@ class Group:
             if view.key not in self.writes or not operation.fusible:
                 self.reads.setdefault(view.key, view)
         self.writes[operation.out.key] = operation.out
+        self.owners |= {id(view.owner) for view in (*operation.inputs, operation.out)}
 
     def fits(self, operation: Operation) -> bool:
         """Tell whether one loop can make an operation, too: all arrays that it shares are shared number by number."""
@@ -102,13 +88,14 @@ class Group:
         )
 
 
-def fused(rows: Sequence[Row], results: Iterable[Bits], player: Player) -> list[Row]:
+def fused(rows: Sequence[Row], results: Iterable[Bits], player: Player, *, anew: bool = True) -> Sequence[Row]:
     """Return rows that do the same, with generated loops.
 
     Args:
         rows: The rows of a tape.
         results: What is read after it.
         player: Compiles the loops.
+        anew: Whether to do so if they are in no file; the rows stay as they are otherwise.
     """
     groups = list[Group]()
     for operation in map(Operation, rows):
@@ -122,7 +109,10 @@ def fused(rows: Sequence[Row], results: Iterable[Bits], player: Player) -> list[
         else:
             stores = [view for view in group.writes.values() if _is_read(view, groups[number + 1 :], wanted)]
             plan.append(_chain(group, stores))
-    kernels = player.kernels([what[0] for what in plan if not isinstance(what, Row)])
+    texts = [what[0] for what in plan if not isinstance(what, Row)]
+    kernels = player.kernels(texts, anew=anew)
+    if not kernels.keys() >= {*texts}:
+        return rows
     return [what if isinstance(what, Row) else Generated(kernels[what[0]], what[1]) for what in plan]
 
 
@@ -150,9 +140,11 @@ def _place(operation: Operation, groups: list[Group]) -> None:
 
 def _is_read(view: View, later: Sequence[Group], results: Sequence[View]) -> bool:
     """Tell whether what a group has written is read later; who else works on its arrays may read all of them."""
-    if not isinstance(owner_of(view.array), Scratch):
+    if not isinstance(view.owner, Scratch):
         return True
     for group in later:
+        if id(view.owner) not in group.owners:
+            continue
         if any(view.overlaps(other) for other in group.reads.values()):
             return True
         if any(
@@ -168,6 +160,8 @@ def _chain(group: Group, stores: Sequence[View]) -> tuple[str, list[Bits]]:
     views = {**group.reads, **{view.key: view for view in stores}}
     places = {key: place for place, key in enumerate(views)}
     axes = axes_of(group.operations[0].out.shape, [view.strides for view in views.values()])
+    for place, view in enumerate(views.values()):
+        view.check([(axis.length, axis.strides[place]) for axis in axes])
     lines = _Lines()
     bases = [lines.new(f"ptr of %data from {place}") for place in places.values()]
     still = [key for key in group.reads if key not in group.writes and not any(views[key].strides)]

@@ -11,7 +11,6 @@ The structure is read only where it says the same as Python says of the function
 import ctypes
 import re
 import sys
-from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -66,7 +65,8 @@ class _UFunc(ctypes.Structure):
     )
 
 
-def inner_loop(ufunc: np.ufunc, dtypes: Sequence[np.dtype[np.generic]]) -> Loop:
+@cache
+def inner_loop(ufunc: np.ufunc, *dtypes: np.dtype[np.generic]) -> Loop:
     """Return the loop of a function for the types of its inputs and its output.
 
     Raises UnknownError if there is none, or if the structure is not as it is known.

@@ -10,13 +10,15 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from hashlib import sha256
 
+from nnexp.training.compiled.compiler import Compiler, cache_folder
 from nnexp.training.compiled.loops import Loop, UnknownError
 
-WORTH_A_PLAYER = 150_000
-"""Calls whose way through Python takes as long as to import llvmlite and to compile, somewhat below 0.1 s."""
-WORTH_KERNELS = 500_000
-"""Calls that take so much longer than generated loops as these take to compile, some 0.1 s."""
+WORTH_A_PLAYER = 30_000
+"""Calls whose way through Python takes as long as to import llvmlite and to load what was compiled, some 40 ms."""
+WORTH_KERNELS = 250_000
+"""Calls that take longer than generated loops by half of what these take to compile, which later processes save."""
 MOST_OPERANDS = 4
 """The most arrays that a loop works on."""
 PLAY = """
@@ -100,13 +102,17 @@ end:
 }
 """
 ELEMENTWISE = """
-define internal void @"{name}.loop"({parameters}, i64 %count) alwaysinline {{
+; Makes a new number of those of its operands, and writes it into the last of them.
+define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
 entry:
+  %count = i64 of %lengths from 0
+  {addresses} = ptr of %pointers from 0
+  {steps} = i64 of %strides from 0
   br label %next
 next:
   %i = phi i64 [0, %entry], [%following, %next]
 {loads}
-{body}
+  {body}
   store {kind} %new, ptr %p{last}
   %following = add nuw nsw i64 %i, 1
   %more = icmp slt i64 %following, %count
@@ -114,18 +120,11 @@ next:
 end:
   ret void
 }}
-define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
-  %count = i64 of %lengths from 0
-{operands}
-  br i1 %dense{last}, label %dense, label %strided
-dense:
-  call void @"{name}.loop"({dense}, i64 %count)
-  ret void
-strided:
-  call void @"{name}.loop"({strided}, i64 %count)
-  ret void
-}}
 """
+LOAD = """
+  %o{n} = mul nsw i64 %i, %s{n}
+  %p{n} = getelementptr i8, ptr %a{n}, i64 %o{n}
+  %v{n} = load {kind}, ptr %p{n}"""
 ARGMAX = """
 ; The place of the first largest number of every row; a first NaN is larger than all.
 define void @"{name}"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {{
@@ -170,20 +169,15 @@ TAKE = """
 ; Copies rows by their numbers; one that there is not is the first or the last, as with NumPy's mode "clip".
 define void @"take rows"(ptr %pointers, ptr %lengths, ptr %strides, ptr %data) {
 entry:
-  %numbers.first, %from, %to.first = ptr of %pointers from 0
-  %times, %count, %rows, %size = i64 of %lengths from 0
-  %numbers.turn, %from.turn, %to.turn, %numbers.step, %from.step, %from.byte, %to.step = i64 of %strides from 0
+  %numbers, %from, %to = ptr of %pointers from 0
+  %count, %rows, %size = i64 of %lengths from 0
+  %numbers.step, %same, %to.step, %from.step = i64 of %strides from 0
   %last = sub i64 %rows, 1
-  br label %turn
-turn:
-  %t = phi i64 [0, %entry], [%t.following, %turn.end]
-  %numbers.begin = phi ptr [%numbers.first, %entry], [%numbers.following, %turn.end]
-  %to.begin = phi ptr [%to.first, %entry], [%to.following, %turn.end]
   br label %next
 next:
-  %i = phi i64 [0, %turn], [%following, %next]
-  %number.at = phi ptr [%numbers.begin, %turn], [%number.following, %next]
-  %target = phi ptr [%to.begin, %turn], [%target.following, %next]
+  %i = phi i64 [0, %entry], [%following, %next]
+  %number.at = phi ptr [%numbers, %entry], [%number.following, %next]
+  %target = phi ptr [%to, %entry], [%target.following, %next]
   %number = load i64, ptr %number.at
   %below = call i64 @llvm.smin.i64(i64 %number, i64 %last)
   %known = call i64 @llvm.smax.i64(i64 %below, i64 0)
@@ -194,13 +188,7 @@ next:
   %target.following = getelementptr i8, ptr %target, i64 %to.step
   %following = add nuw nsw i64 %i, 1
   %more = icmp slt i64 %following, %count
-  br i1 %more, label %next, label %turn.end
-turn.end:
-  %numbers.following = getelementptr i8, ptr %numbers.begin, i64 %numbers.turn
-  %to.following = getelementptr i8, ptr %to.begin, i64 %to.turn
-  %t.following = add nuw nsw i64 %t, 1
-  %t.more = icmp slt i64 %t.following, %times
-  br i1 %t.more, label %turn, label %end
+  br i1 %more, label %next, label %end
 end:
   ret void
 }
@@ -225,17 +213,9 @@ SEVERAL = re.compile(r"  (%.*) = (\w+) of (%\S+) from (\d+)")
 """Short for reading numbers from an array, from a place on: `%a, %b = i64 of %array from 0`."""
 KINDS = {"?": "i8", "l": "i64", "f": "float", "d": "double"}
 BYTES = {"i8": 1, "i32": 4, "i64": 8, "float": 4, "double": 8}
-CORES = {"argmax": (("n",), ()), "take": (("n",), ("m", "b"), ("n", "b"))}
+CORES = {"argmax": (("n",), ()), "take": ((), ("m", "b"), ("b",))}
 """The axes that some of our loops work on themselves, see `Loop`."""
-CASTS = {
-    "?l": "zext",
-    "?f": "uitofp",
-    "?d": "uitofp",
-    "lf": "sitofp",
-    "ld": "sitofp",
-    "fd": "fpext",
-    "df": "fptrunc",
-}
+CASTS = {"?l": "zext", "?f": "uitofp", "?d": "uitofp", "lf": "sitofp", "ld": "sitofp", "fd": "fpext", "df": "fptrunc"}
 """Instructions that change a type, by the letters of both types."""
 
 
@@ -250,12 +230,8 @@ class Player:
     """
 
     def __init__(self) -> None:
-        import llvmlite.binding as llvm
-
-        llvm.initialize_native_target()
-        llvm.initialize_native_asmprinter()
-        self._llvm, self._engines = llvm, list[object]()  # the engines hold the code
-        play, self.each, self.repeat = self._compiled(PLAY, "play", "each", "repeat")
+        self._compiler = Compiler(cache_folder())
+        play, self.each, self.repeat = self._compiler.functions(_whole(PLAY), ("play", "each", "repeat"))
         self._loops, self._kernels = dict[str, Loop](), dict[str, int]()
         # Python's lock is held, as a step is short: to let it go and to wait for it again may take longer.
         self.play: Callable[[int], None] = ctypes.PYFUNCTYPE(None, ctypes.c_void_p)(play)
@@ -265,39 +241,29 @@ class Player:
         """Return one of our own loops, see `own_loop`; it is compiled where it is first asked for."""
         if name not in self._loops:
             text, kinds = own_loop(name)
-            core = CORES.get(name.split(maxsplit=1)[0], ((),) * len(kinds))
-            (function,) = self._compiled(text, name)
-            sizes = tuple(BYTES[kind] for kind in kinds)
-            self._loops[name] = Loop(function, 0, sizes, core=core, name=name.split(maxsplit=1)[0])
+            what, sizes = name.split(maxsplit=1)[0], tuple(BYTES[kind] for kind in kinds)
+            (function,) = self._compiler.functions(_whole(text), [name])
+            self._loops[name] = Loop(function, 0, sizes, core=CORES.get(what, ((),) * len(kinds)), name=what)
         return self._loops[name]
 
-    def kernels(self, texts: Sequence[str]) -> Mapping[str, int]:
-        """Return the addresses of generated loops by their texts; each is compiled once in a process."""
-        new = list(dict.fromkeys(text for text in texts if text not in self._kernels))
+    def kernels(self, texts: Sequence[str], *, anew: bool = True) -> Mapping[str, int]:
+        """Return the addresses of generated loops by their texts; without those to be compiled, if not `anew`."""
+        new = {text: f"kernel {sha256(text.encode()).hexdigest()}" for text in texts if text not in self._kernels}
         if new:
             parts, notes = list[str](), list[str]()
-            for n, text in enumerate(new):
-                parts.append(text.replace("@name", f"@kernel{n}").replace("!GROUP", f"!{3 * n}"))
+            for n, (text, name) in enumerate(new.items()):
+                parts.append(text.replace("@name", f'@"{name}"').replace("!GROUP", f"!{3 * n}"))
                 parts[-1] = parts[-1].replace("!LOOP", f"!{3 * n + 1}")
                 notes.append(PARALLEL.format(3 * n, 3 * n + 1, 3 * n + 2))
-            addresses = self._compiled("".join([*parts, DECLARED, *notes]), *(f"kernel{n}" for n in range(len(new))))
-            self._kernels.update(zip(new, addresses, strict=True))
+            text = _whole("".join([*parts, DECLARED, *notes]))
+            addresses = self._compiler.functions(text, [*new.values()], anew=anew)
+            self._kernels.update(zip(new, addresses, strict=False))
         return self._kernels
 
-    def _compiled(self, text: str, *names: str) -> list[int]:
-        """Return the addresses of functions."""
-        llvm = self._llvm
-        cpu, features = llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()
-        machine = llvm.Target.from_default_triple().create_target_machine(cpu=cpu, features=features, opt=2)
-        options = llvm.create_pipeline_tuning_options(speed_level=2)
-        options.loop_vectorization = True
-        options.loop_unrolling = options.loop_interleaving = False  # which take as long to compile as all the rest
-        module, passes = llvm.parse_assembly(SEVERAL.sub(_loads, text)), llvm.create_pass_builder(machine, options)
-        passes.getModulePassManager().run(module, passes)
-        engine = llvm.create_mcjit_compiler(module, machine)  # which owns both from now on
-        engine.finalize_object()
-        self._engines.append(engine)
-        return [engine.get_function_address(name) for name in names]
+
+def _whole(text: str) -> str:
+    """Return a text with what is written short in it."""
+    return SEVERAL.sub(_loads, text)
 
 
 def _loads(short: re.Match[str]) -> str:
@@ -310,7 +276,7 @@ def _loads(short: re.Match[str]) -> str:
 
 
 def own_loop(name: str) -> tuple[str, list[str]]:
-    """Return the text of one of our own loops, and the types of its arrays.
+    """Return the text of an own loop, and the types of its arrays.
 
     They are `cast TYPES`, from one to another, and `argmax TYPE`, with the letters of NumPy; `select SIZE`, which
     copies numbers of 1, 4 or 8 bytes where a mask is true; `copy 1`, as NumPy has no loop for truth values; and
@@ -334,38 +300,10 @@ def own_loop(name: str) -> tuple[str, list[str]]:
         body = f"%chosen = icmp ne i8 %v0, 0\n  %new = select i1 %chosen, {kinds[1]} %v1, {kinds[1]} %v2"
     else:
         raise UnknownError(name)
-    return _elementwise(name, kinds, body), kinds
-
-
-def _elementwise(name: str, kinds: list[str], body: str) -> str:
-    """Return a loop that makes a new number of those of its operands and writes it into the last of them.
-
-    It is written twice, the first time for operands without gaps, which the processor then takes several at a time.
-    """
-    places, loads, operands = range(len(kinds)), list[str](), ["  %dense.before = add i1 0, 1"]
-    for n, kind in enumerate(kinds):
-        loads += [
-            f"  %o{n} = mul nsw i64 %i, %s{n}",
-            f"  %p{n} = getelementptr i8, ptr %a{n}, i64 %o{n}",
-            f"  %v{n} = load {kind}, ptr %p{n}",
-        ]
-        operands += [
-            f"  %a{n} = ptr of %pointers from {n}",
-            f"  %s{n} = i64 of %strides from {n}",
-            f"  %is{n} = icmp eq i64 %s{n}, {BYTES[kind]}",
-            f"  %dense{n} = and i1 %is{n}, %dense{n - 1 if n else '.before'}",
-        ]
-    return ELEMENTWISE.format(
-        name=name,
-        kind=kinds[-1],
-        last=len(kinds) - 1,
-        body=f"  {body}",
-        loads="\n".join(loads),
-        operands="\n".join(operands),
-        parameters=", ".join(f"ptr %a{n}, i64 %s{n}" for n in places),
-        dense=", ".join(f"ptr %a{n}, i64 {BYTES[kind]}" for n, kind in enumerate(kinds)),
-        strided=", ".join(f"ptr %a{n}, i64 %s{n}" for n in places),
-    )
+    addresses, steps = (", ".join(f"%{letter}{n}" for n in range(len(kinds))) for letter in "as")
+    loads = "\n".join(LOAD.format(n=n, kind=kind) for n, kind in enumerate(kinds))
+    numbers = {"addresses": addresses, "steps": steps, "loads": loads, "kind": kinds[-1], "last": len(kinds) - 1}
+    return ELEMENTWISE.format(name=name, body=body, **numbers), kinds
 
 
 @dataclass

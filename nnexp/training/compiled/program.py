@@ -9,7 +9,7 @@ works on may be another part of its arrays each time: its first axes, `repeated`
 Compiled code checks nothing. So it is checked here that no row leaves its arrays, which the program keeps alive.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +20,8 @@ from numpy.lib.array_utils import byte_bounds
 from nnexp.training.compiled.loops import Bits, Loop, UnknownError
 from nnexp.training.compiled.player import MOST_OPERANDS, Player
 
+Key = tuple[int, tuple[int, ...], str]
+"""Where a view begins, its strides and its type: for arrays of one shape, whether they are the same numbers."""
 WORD = 8
 """Bytes of a number or an address."""
 
@@ -29,6 +31,36 @@ class Axis(NamedTuple):
 
     length: int
     strides: tuple[int, ...]
+
+
+class View:
+    """An array, and the memory that it covers.
+
+    Attributes:
+        key: Where it begins, its strides, and its type.
+        shape, strides: Those of its axes that are longer than 1.
+        low, high: Where its memory begins and ends.
+        owner: The array that owns it.
+    """
+
+    def __init__(self, array: Bits) -> None:
+        self.array, self.owner, pointer = array, owner_of(array), array.ctypes.data
+        wide = [(n, step) for n, step in zip(array.shape, array.strides, strict=True) if n > 1]
+        self.low, last = _reach(pointer, wide)
+        self.high = last + array.itemsize
+        self.shape, self.strides = tuple(n for n, _ in wide), tuple(step for _, step in wide)
+        self.key: Key = pointer, self.strides, array.dtype.char
+
+    def overlaps(self, other: "View") -> bool:
+        """Tell whether two arrays may have memory in common."""
+        return self.low < other.high and other.low < self.high
+
+    def check(self, walk: Iterable[tuple[int, int]]) -> None:
+        """Raise UnknownError if the memory would be left, given all lengths and strides that code will use."""
+        first, last = _reach(self.key[0], walk)
+        low, high = byte_bounds(self.owner)
+        if not (low <= first and last + self.array.itemsize <= high):
+            raise UnknownError("an array that would be left")
 
 
 class Row:
@@ -47,14 +79,13 @@ class Row:
             raise UnknownError("arrays that are not those of the loop")
         if not all(array.size and array.flags.aligned for array in arrays):
             raise UnknownError("an array that is empty or not aligned")
-        if any(_clash(array, arrays[-1], elementwise=not any(loop.core)) for array in arrays[:-1]):
-            raise UnknownError("an array that is written while it is read")
-        self.loop, self.arrays = loop, arrays
+        self.loop, self.arrays, self.views = loop, arrays, [*map(View, arrays)]
+        self._check_that_nothing_is_written_while_it_is_read()
         shape, self._inner = _shapes(loop, arrays)
         self.turns = shape[:repeated]
         self.moves = [[array.strides[turn] for array in arrays] for turn in range(repeated)]
         axes = axes_of(shape[repeated:], [array.strides[repeated:] for array in arrays])
-        if len([axis for axis in axes if not axis.strides[-1]]) > 1:
+        if len(axes) > 1 and len([axis for axis in axes if not axis.strides[-1]]) > 1:
             raise UnknownError("a sum along several axes, which NumPy takes in pieces that fit into a buffer")
         self.depth = len(axes) - 1
         self.lengths = [*(axis.length for axis in axes), *self._inner.values()]
@@ -62,17 +93,17 @@ class Row:
         self.strides += axes[-1].strides
         for array, names in zip(arrays, loop.core, strict=True):
             self.strides += array.strides[array.ndim - len(names) :]
-        self.pointers = [array.ctypes.data for array in arrays]
-        if not all(self._stays_within(place) for place in range(len(arrays))):
-            raise UnknownError("an array that would be left")
+        self.pointers = [view.key[0] for view in self.views]
+        for place, view in enumerate(self.views):
+            view.check(self._walk(place))
 
-    def _stays_within(self, place: int) -> bool:
-        """Tell whether the memory of an array is not left, given the numbers that the compiled code will read."""
-        reaches = [(length - 1) * stride for length, stride in self._walk(place)]
-        first = self.pointers[place] + sum(min(reach, 0) for reach in reaches)
-        last = self.pointers[place] + sum(max(reach, 0) for reach in reaches)
-        low, high = byte_bounds(owner_of(self.arrays[place]))
-        return low <= first and last + self.arrays[place].itemsize <= high
+    def _check_that_nothing_is_written_while_it_is_read(self) -> None:
+        """Raise UnknownError if the loop may read what it has written already; NumPy reads a copy then."""
+        *inputs, out = self.views
+        for view in inputs:
+            same = not any(self.loop.core) and view.shape == out.shape and view.key[:2] == out.key[:2]
+            if view.overlaps(out) and not same and np.shares_memory(view.array, out.array):
+                raise UnknownError("an array that is written while it is read")
 
     def _walk(self, place: int) -> Iterator[tuple[int, int]]:
         """Yield the length and the stride of every axis along which an array is visited."""
@@ -165,22 +196,16 @@ class Program:
 
     def _row(self, row: Row) -> tuple[list[int], _Cells]:
         """Return loop, data, lengths, strides and pointers of a row."""
-        numbers = self._new(max(len(row.pointers), MOST_OPERANDS) + len(row.lengths) + len(row.strides) + 2 * row.depth)
+        places, axes = max(len(row.pointers), MOST_OPERANDS), range(row.depth)
+        numbers = self._new(places + len(row.lengths) + len(row.strides) + 2 * row.depth)
         pointers = numbers.ctypes.data
-        lengths = pointers + WORD * max(len(row.pointers), MOST_OPERANDS)
+        lengths = pointers + WORD * places
         strides = lengths + WORD * len(row.lengths)
         others = strides + WORD * len(row.strides)  # for each outer axis, what is called at each of its steps
         data = pointers if row.loop.data is None else row.loop.data
-        loops = [
-            *((self._player.each, others + 2 * WORD * axis) for axis in range(row.depth)),
-            (row.loop.function, data),
-        ]
+        loops = [*((self._player.each, others + 2 * WORD * axis) for axis in axes), (row.loop.function, data)]
         numbers[: len(row.pointers)] = row.pointers
-        numbers[max(len(row.pointers), MOST_OPERANDS) :] = [
-            *row.lengths,
-            *row.strides,
-            *(number for loop in loops[1:] for number in loop),
-        ]
+        numbers[places:] = [*row.lengths, *row.strides, *(number for loop in loops[1:] for number in loop)]
         cells = _Cells([pointers + WORD * place for place in range(len(row.pointers))], row.moves)
         return [*loops[0], lengths, strides, pointers], cells
 
@@ -190,10 +215,20 @@ class Program:
         return self._kept[-1]
 
 
+def _reach(pointer: int, walk: Iterable[tuple[int, int]]) -> tuple[int, int]:
+    """Return the first and the last place that is visited from a pointer, given the lengths and strides of all axes."""
+    reaches = [(length - 1) * stride for length, stride in walk]
+    back = sum([reach for reach in reaches if reach < 0])
+    return pointer + back, pointer + sum(reaches) - back
+
+
 def _shapes(loop: Loop, arrays: Sequence[Bits]) -> tuple[tuple[int, ...], dict[str, int]]:
     """Return the shape that arrays have in common, and the lengths of the axes that belong to the loop."""
     outer, inner = set[tuple[int, ...]](), dict[str, int]()
     for array, names in zip(arrays, loop.core, strict=True):
+        if not names:
+            outer.add(array.shape)
+            continue
         depth = array.ndim - len(names)
         outer.add(array.shape[: max(depth, 0)])
         if depth < 0 or any(
@@ -230,17 +265,9 @@ def axes_of(shape: Sequence[int], strides: Sequence[Sequence[int]]) -> list[Axis
     return joined or [Axis(1, (0,) * len(strides))]
 
 
-def _clash(one: Bits, out: Bits, *, elementwise: bool) -> bool:
-    """Tell whether a loop may read what it has written already; NumPy reads a copy then."""
-    steps = [tuple(step for step, n in zip(array.strides, array.shape, strict=True) if n > 1) for array in (one, out)]
-    if elementwise and one.ctypes.data == out.ctypes.data and one.shape == out.shape and steps[0] == steps[1]:
-        return False
-    return np.shares_memory(one, out)
-
-
 def owner_of(array: Bits) -> Bits:
     """Return the array that owns the memory of a view."""
-    owner, base = array, array.base
+    base = array.base
     while base is not None:
-        owner, base = base if isinstance(base, np.ndarray) else owner, getattr(base, "base", None)
-    return owner
+        array, base = base if isinstance(base, np.ndarray) else array, getattr(base, "base", None)
+    return array

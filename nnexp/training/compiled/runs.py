@@ -89,13 +89,12 @@ class Playable:
         """Return the row that takes rows of an array by their numbers, of shape (runs, steps, ..., rows)."""
         if not (source.flags.c_contiguous and out.flags.c_contiguous and source.size and out.size):
             raise UnknownError("examples with gaps")
-        turns = numbers.shape[:-1]
         rows = source.reshape(len(source), -1).view(np.uint8)
         taken = out.reshape(*numbers.shape[2:], -1).view(np.uint8)
         arrays = (
             numbers,
-            np.broadcast_to(rows, (*turns, *rows.shape)),
-            np.broadcast_to(taken, (*turns, *taken.shape[-2:])),
+            np.broadcast_to(rows, (*numbers.shape, *rows.shape)),
+            np.broadcast_to(taken, (*numbers.shape, taken.shape[-1])),
         )
         return Row(self._player.loop("take rows"), *arrays, repeated=2)
 

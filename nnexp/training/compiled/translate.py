@@ -40,8 +40,8 @@ def player_for(calls: int, times: int) -> Player | None:
             return demand().player(calls * times)
 
 
-def worth_fusing(calls: int) -> bool:
-    """Tell whether it is worth it to generate loops for a tape, of which compiled code will make so many calls."""
+def worth_kernels(calls: int) -> bool:
+    """Tell whether it is worth it to compile loops for a tape, of which compiled code will make so many calls."""
     return os.environ.get(SWITCH) == "1" or demand().kernels(calls)
 
 
@@ -50,11 +50,11 @@ class Translator:
 
     Args:
         player: Has our own loops.
-        fusing: Whether to generate loops.
+        anew: Whether to compile the loops that are generated, if they are in no file.
     """
 
-    def __init__(self, player: Player, *, fusing: bool = False) -> None:
-        self._player, self._fusing, self._buffers = player, fusing, dict[tuple[int, int], Bits]()
+    def __init__(self, player: Player, *, anew: bool = False) -> None:
+        self._player, self._anew, self._buffers = player, anew, dict[tuple[int, int], Bits]()
 
     def translated(self, calls: Sequence[Call], results: Iterable[Bits]) -> Sequence[Call]:
         """Return programs for what is known, and the calls between them that are not; for `results` see `rows`."""
@@ -70,7 +70,7 @@ class Translator:
                 rows = []
         return [*result, *self._program(rows)]
 
-    def rows(self, calls: Sequence[Call], results: Iterable[Bits]) -> list[Row]:
+    def rows(self, calls: Sequence[Call], results: Iterable[Bits]) -> Sequence[Row]:
         """Return the rows of calls, whose `results` are read after them.
 
         Raises UnknownError if one of them is not known.
@@ -79,7 +79,7 @@ class Translator:
             rows = [row for call in calls for row in self._rows(*call)]
         except (TypeError, ValueError) as error:
             raise UnknownError(str(error)) from error
-        return fused(rows, results, self._player) if self._fusing else rows
+        return fused(rows, results, self._player, anew=self._anew)
 
     def _program(self, rows: Sequence[Row]) -> list[Call]:
         return [(Program(rows, self._player), ())] if rows else []
@@ -121,10 +121,12 @@ class Translator:
                 yield self.copied(source, array)
             arrays.append(array)
         result = out if out.dtype == kinds[-1] else self._buffer(len(arrays), out.shape, kinds[-1])
-        loop = inner_loop(ufunc, kinds)
+        loop = inner_loop(ufunc, *kinds)
         outer = out.shape[: out.ndim - len(loop.core[-1])]
         for place, (array, names) in enumerate(zip(arrays, loop.core, strict=False)):
-            arrays[place] = np.broadcast_to(array, (*outer, *array.shape[array.ndim - len(names) :]))
+            shape = (*outer, *array.shape[array.ndim - len(names) :]) if names else outer
+            if array.shape != shape:
+                arrays[place] = np.broadcast_to(array, shape)
         yield Row(loop, *arrays, result)
         if result is not out:
             yield self.copied(result, out)
@@ -165,7 +167,7 @@ class Translator:
             raise UnknownError("several axes without a number to start from")
         if array.size:
             whole = np.broadcast_to(result, array.shape)
-            yield Row(inner_loop(ufunc, (kind, kind, kind)), whole, array, whole)
+            yield Row(inner_loop(ufunc, kind, kind, kind), whole, array, whole)
 
     def _argmax(self, array: Bits, axis: int, out: Bits, **options: object) -> Iterator[Row]:
         _none_of(options)
@@ -205,7 +207,7 @@ class Translator:
         elif source.dtype == np.bool:
             loop = self._player.loop("copy 1")
         else:
-            loop = inner_loop(np.positive, (source.dtype, target.dtype))
+            loop = inner_loop(np.positive, source.dtype, target.dtype)
         return Row(loop, np.broadcast_to(source, target.shape), target, repeated=repeated)
 
     def _buffer(self, place: int, shape: tuple[int, ...], kind: np.dtype[np.generic]) -> Bits:

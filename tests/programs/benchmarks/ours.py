@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 from nnexp.runs.prepare import Ready, prepare
 from nnexp.sweeps.processes import Failure
-from nnexp.sweeps.stacks import stacks_of
 from nnexp.sweeps.train import train_stacks
 from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.loop import train
 from tests.programs.benchmarks.work import Setting, Work
+from tests.sweeps.batches import stacks_of
 
 
 def ready(work: Work, setting: Setting) -> Ready:

@@ -20,7 +20,7 @@ CHOICES: dict[str, Sequence[str]] = {
     "architecture.width": ("4,8", "8,16"),
     "architecture.dropout": ("null", "0.1"),
     "trainer.batch_size": ("full", "256"),
-    "hydra.launcher.stack_megabytes": ("3.0", "0.000001"),
+    "hydra.launcher.stack_megabytes": ("10.0", "0.000001"),
     "sweep.halving": ("null", "null", "0.5"),
 }
 """The last data set has arrays that are large enough to be shared."""

@@ -1,15 +1,17 @@
 """Generated loops have the bits of NumPy, and only what may be left out is left out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from nnexp.core.component import Array
+from nnexp.training.compiled import fuse
 from nnexp.training.compiled.fuse import ARITHMETIC, LARGER, ORDERS, Generated, fused
-from nnexp.training.compiled.loops import Bits, Scratch, inner_loop
+from nnexp.training.compiled.loops import Bits, Scratch, UnknownError, inner_loop
 from nnexp.training.compiled.player import INTRINSICS, Player
-from nnexp.training.compiled.program import Program, Row
+from nnexp.training.compiled.program import Axis, Program, Row
 from tests.conftest import needs
 from tests.training.compiled.test_player import special
 
@@ -31,10 +33,10 @@ def scratch(*shape: int, dtype: str = "d") -> Bits:
 
 
 def row(name: str, *arrays: Bits) -> Row:
-    return Row(inner_loop(getattr(np, name), [array.dtype for array in arrays]), *arrays)
+    return Row(inner_loop(getattr(np, name), *[array.dtype for array in arrays]), *arrays)
 
 
-def play(rows: list[Row], result: Bits, player: Player) -> list[Row]:
+def play(rows: list[Row], result: Bits, player: Player) -> Sequence[Row]:
     made = fused(rows, [result], player)
     Program(made, player)()
     return made
@@ -57,7 +59,7 @@ def test_operations(name: str, letter: str, player: Player) -> None:
     with np.errstate(all="ignore"):
         expected = getattr(np, name)(*inputs)
         made, copied = scratch(*expected.shape, dtype=expected.dtype.char), np.zeros_like(expected)
-        loop = player.loop("copy 1") if made.dtype == np.bool else inner_loop(np.positive, [made.dtype] * 2)
+        loop = player.loop("copy 1") if made.dtype == np.bool else inner_loop(np.positive, *[made.dtype] * 2)
         (only,) = play([row(name, *inputs, made), Row(loop, made, copied)], copied, player)
     assert isinstance(only, Generated)
     assert_same_bits(copied, expected)
@@ -106,7 +108,7 @@ CHAINS: dict[str, Callable[[Array, Array, Bits], list[Row]]] = {
     "a sum between": lambda x, out, t: [
         row("multiply", x, x, t),
         Row(
-            inner_loop(np.add, [x.dtype] * 3),
+            inner_loop(np.add, *[x.dtype] * 3),
             *[np.broadcast_to(out[:, :1], x.shape), t, np.broadcast_to(out[:, :1], x.shape)],
         ),
         row("multiply", t, wide(out), t),
@@ -155,3 +157,20 @@ def test_a_loop_is_compiled_once_for_all_arrays_alike(player: Player) -> None:
     before = len(player.kernels([]))
     play(CHAINS["one after another"](numbers(6, 7), out, scratch(6, 7)), out, player)
     assert len(player.kernels([])) == before
+
+
+def test_loops_are_not_compiled_where_that_is_not_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    x, out = numbers(6, 7), np.zeros((6, 7))
+    rows = CHAINS["one after another"](x, out, scratch(6, 7))
+    assert fused(rows, [out], Player(), anew=False) == rows
+    assert fused(rows, [out], Player()) != rows
+    assert fused(rows, [out], Player(), anew=False) != rows
+
+
+def test_a_loop_that_would_leave_an_array(player: Player, monkeypatch: pytest.MonkeyPatch) -> None:
+    x, out = numbers(6, 7), np.zeros((6, 7))
+    rows = CHAINS["one after another"](x, out, scratch(6, 7))
+    monkeypatch.setattr(fuse, "axes_of", lambda _, strides: [Axis(43, (8,) * len(strides))])
+    with pytest.raises(UnknownError, match="would be left"):
+        fused(rows, [out], player)

@@ -14,8 +14,8 @@ from nnexp.training.compiled.program import Program, Row
 from tests.conftest import needs
 
 pytestmark = needs("llvmlite")
-ADD = inner_loop(np.add, [np.dtype(np.float64)] * 3)
-PRODUCT = inner_loop(np.matmul, [np.dtype(np.float64)] * 3)
+ADD = inner_loop(np.add, *[np.dtype(np.float64)] * 3)
+PRODUCT = inner_loop(np.matmul, *[np.dtype(np.float64)] * 3)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from nnexp.nn.layers import Dense, Dropout
 from nnexp.optim.optimizers import Adam, Momentum
 from nnexp.optim.schedules import Exponential
 from nnexp.training import loop, stack
-from nnexp.training.compiled.player import Player
+from nnexp.training.compiled.player import Player, demand
 from nnexp.training.compiled.program import Program, Row, Times
 from nnexp.training.compiled.translate import SWITCH, Translator
 from nnexp.training.loop import Training
@@ -65,6 +65,16 @@ def test_steps_in_one_call(runs: str, trainer: str, monkeypatch: pytest.MonkeyPa
     assert made == bits(Training(STACKS[runs], DATA, TRAINERS[trainer], "float64"))
 
 
+@pytest.mark.parametrize("runs", [1, 4])
+def test_a_stack_is_worth_it_sooner_than_a_run_alone(runs: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(SWITCH, "")
+    demand.cache_clear()
+    stack = [recipe(seed=seed) for seed in range(runs)]
+    training = Training(stack, DATA, Trainer(iterations=300, evaluate_every=100), "float64")
+    training.advance()
+    assert steps_together(training) == (runs == 4)
+
+
 def test_dropout_draws_in_every_step() -> None:
     layers = Dense(4), Dropout(0.5), Dense(3)
     training = Training([replace(recipe(), layers=layers)], DATA, TRAINER, "float64")
@@ -100,7 +110,7 @@ def test_a_call_does_not_last_long(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_rows_are_taken_by_their_numbers() -> None:
     player, source, out = Player(), np.arange(12, dtype=np.uint8).reshape(4, 3), np.zeros((2, 3, 3), np.uint8)
     numbers = np.array([[0, 3, 1], [2, 4, -7]])
-    arrays = numbers, np.broadcast_to(source, (2, 4, 3)), out
+    arrays = numbers, np.broadcast_to(source, (2, 3, 4, 3)), out
     Program([Row(player.loop("take rows"), *arrays)], player)()
     np.testing.assert_array_equal(out, source.take(numbers, axis=0, mode="clip"))
 

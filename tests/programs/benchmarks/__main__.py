@@ -86,6 +86,14 @@ def compare(chosen: argparse.Namespace, measured: Measured) -> Iterator[str]:
             )
 
 
+def known(name: str) -> str:
+    """Return the name of a work.
+
+    Raises ValueError or TypeError if there is none.
+    """
+    return named(name).name
+
+
 PARTS: dict[str, Callable[[argparse.Namespace, Measured], Iterator[str]]] = {
     "alone": alone,
     "sweep": sweep,
@@ -102,7 +110,7 @@ def main(words: list[str]) -> None:
     """Measure what is asked for, and write the page after every part."""
     parser = argparse.ArgumentParser(prog="python -m tests.programs.benchmarks", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, help="what to measure")
-    parser.add_argument("--works", nargs="+", choices=sorted(WORKS), help="which works; all, and those of the seed")
+    parser.add_argument("--works", nargs="+", type=known, help="which works, as A or 1-2; all, and those of the seed")
     parser.add_argument("--seed", type=int, default=1, help=f"draws {DRAWN} works that no goal names")
     parser.add_argument("--rounds", type=int, default=7, help="how often each contender takes its turn")
     parser.add_argument("--sizes", type=int, default=99, help="how many sizes of what grows, from the smallest")

@@ -12,6 +12,7 @@ import numpy as np
 
 from nnexp.core.files import write_text
 from nnexp.plots.style import add_figures, new_figure
+from nnexp.report.markdown import table
 from nnexp.tracking.environment import environment, installed, processor
 from tests.programs.benchmarks.beginning import NONE, Line, ahead_from
 from tests.programs.benchmarks.earlier import COMMANDS, Taken
@@ -235,34 +236,29 @@ class Measured:
     def _beginning(self) -> str:
         if not self.beginning:
             return ""
+        header = ("", "compiled code", "before the first step", "a step", "ahead from step")
         rows = [
-            "## From how many steps on compiled code is ahead",
-            "",
-            "| | compiled code | before the first step | a step | ahead from step |",
-            "|---" * 5 + "|",
+            (
+                *(work, way, duration(line.begin), duration(line.step)),
+                "" if way == NONE else f"{ahead_from(lines[NONE], line):,.0f}",
+            )
+            for work, lines in self.beginning.items()
+            for way, line in lines.items()
         ]
-        for work, lines in self.beginning.items():
-            slow = lines[NONE]
-            for way, line in lines.items():
-                ahead = "" if way == NONE else f"{ahead_from(slow, line):,.0f}"
-                rows.append(f"| {work} | {way} | {duration(line.begin)} | {duration(line.step)} | {ahead} |")
-        return "\n".join([*rows, "", BEGINNING])
+        return "\n".join(["## From how many steps on compiled code is ahead", "", table(header, rows), "", BEGINNING])
 
     def _spent(self) -> str:
         if not self.spent:
             return ""
         kinds = (PRODUCTS, HARD, OTHER, EVALUATION, REST)
+        names = ("products", "exp, root, division", "other", "evaluation", "the rest")
         rows = [
-            "## What the time is spent on",
-            "",
-            "| | | a step and run | products | exp, root, division | other | evaluation | the rest |",
-            "|---" * 8 + "|",
+            (place, way, duration(taken[WHOLE]), *(f"{taken[kind] / taken[WHOLE]:.0%}" for kind in kinds))
+            for place, ways in self.spent.items()
+            for way, taken in zip((f"{ways[0][CALLS]:.0f} calls", "compiled"), ways, strict=True)
         ]
-        for place, ways in self.spent.items():
-            for way, taken in zip((f"{ways[0][CALLS]:.0f} calls", "compiled"), ways, strict=True):
-                cells = [duration(taken[WHOLE]), *(f"{taken[kind] / taken[WHOLE]:.0%}" for kind in kinds)]
-                rows.append(f"| {place} | {way} | {' | '.join(cells)} |")
-        return "\n".join([*rows, "", SPENT])
+        header = ("", "", "a step and run", *names)
+        return "\n".join(["## What the time is spent on", "", table(header, rows), "", SPENT])
 
     def _growth_text(self) -> str:
         if not self._lines():

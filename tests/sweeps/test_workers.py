@@ -20,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 import psutil
 import pytest
+from omegaconf import OmegaConf
 from threadpoolctl import threadpool_info
 
+from nnexp.config.compose import sweep_config
 from nnexp.core.errors import UserError
 from nnexp.sweeps import processes
 from nnexp.sweeps.processes import Failure
@@ -572,3 +574,9 @@ def test_a_cluster_that_is_started_here_has_the_same_bits(nnexp: CommandLine, ty
     there = nnexp(*SWEEP, *rungs, "hydra.launcher.backend=dask", "hydra.launcher.jobs=2", "output_dir=there")
     assert (there.returncode, there.stderr) == (0, "")
     assert histories(nnexp.folder / "there") == histories(nnexp.folder / "here")
+
+
+def test_hydra_knows_the_fields_and_their_defaults() -> None:
+    with sweep_config([]) as (_, config):
+        known = OmegaConf.to_container(config.hydra.launcher)
+    assert known == {"_target_": "hydra_plugins.nnexp_sweep.NNexpLauncher", **vars(Workers())}

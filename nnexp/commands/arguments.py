@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from nnexp.core.errors import UserError, warn
-from nnexp.core.files import OUTPUT_DIR, absolute, is_there, relative
+from nnexp.core.files import USUAL_OUTPUT, absolute, is_there, relative
 
 A_RUN = "a run: its folder, `last`, its row in `nnexp runs`, or the first letters of its ID in MLflow or config hash"
 """How a run can be named, see `runs.find`."""
@@ -31,5 +31,5 @@ def parser(name: str, description: str, *, output_dir: bool = True) -> Parser:
     """Return the parser of a command, by default with the option --output-dir."""
     made = Parser(prog=f"nnexp {name}", description=description)
     if output_dir:
-        made.add_argument("--output-dir", default=OUTPUT_DIR, help="where runs were written")
+        made.add_argument("--output-dir", default=USUAL_OUTPUT, help="where runs were written")
     return made

@@ -12,9 +12,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnexp import __version__
 from nnexp.config.command_line import arranged, check_flags, check_words, flags_first
-from nnexp.config.search_path import folder, register
+from nnexp.config.search_path import register
 from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus, exits
+from nnexp.core.files import shipped
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     check_flags(flags_first(arguments))
     check_words(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=str(folder("conf")), config_name="config")(_train)()
+        hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")(_train)()
     except UserError:
         raise
     except Exception as error:

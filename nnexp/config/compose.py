@@ -21,11 +21,12 @@ from nnexp.config.command_line import check_words, quoted, with_quoted_texts
 from nnexp.config.experiment import Experiment
 from nnexp.config.hydra_errors import one_line, refusal
 from nnexp.config.known_keys import unknown_key
-from nnexp.config.search_path import folder, register
+from nnexp.config.search_path import register
 from nnexp.core.build import Node, Options, build
 from nnexp.core.component import Component, flat, resolved
 from nnexp.core.errors import UnknownKeyError, UserError
 from nnexp.core.expressions import with_formulas
+from nnexp.core.files import shipped
 from nnexp.data.dataset import Dataset
 from nnexp.nn.activations import Activation
 from nnexp.nn.initializers import Initializer
@@ -152,7 +153,7 @@ def _initialized() -> Iterator[None]:
         GlobalHydra.instance().clear()
         undo = register()
         try:
-            with initialize_config_dir(str(folder("conf")), job_name="nnexp", version_base="1.3"):
+            with initialize_config_dir(str(shipped("conf")), job_name="nnexp", version_base="1.3"):
                 yield
         finally:
             undo()

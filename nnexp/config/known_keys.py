@@ -14,9 +14,10 @@ from pathlib import Path
 import yaml
 
 from nnexp.config.experiment import Experiment
-from nnexp.config.search_path import GROUP, folder, is_group
+from nnexp.config.search_path import GROUP, is_group
 from nnexp.core.build import TARGET, locate
 from nnexp.core.component import Component, annotations, bare
+from nnexp.core.files import shipped
 from nnexp.core.words import no_such_key, proposal, same_or_synonym
 
 OF_HYDRA = ("hydra.launcher.jobs", "hydra.launcher.backend", "hydra.launcher.address", "hydra.launcher.stack_megabytes")
@@ -44,7 +45,7 @@ class Known:
 @cache
 def known_keys() -> Mapping[str, Known]:
     """Return every key of a run, of a sweep and of the launcher."""
-    root = yaml.safe_load((folder("conf") / "config.yaml").read_text(encoding="utf-8"))
+    root = yaml.safe_load((shipped("conf") / "config.yaml").read_text(encoding="utf-8"))
     chosen = {group: name for entry in root["defaults"] if isinstance(entry, dict) for group, name in entry.items()}
     found = {**_keys_of(Experiment, "", chosen), GROUP: Known(str)}
     found = {key: replace(known, options=sorted(known.options, key=_fame)) for key, known in found.items()}
@@ -53,7 +54,7 @@ def known_keys() -> Mapping[str, Known]:
 
 def options_of_group(group: str) -> list[str]:
     """Return the names of the options of a group of nnexp, such as `architecture/activation` or `experiment`."""
-    place = folder("experiments") if group == GROUP else folder("conf") / group
+    place = shipped("experiments") if group == GROUP else shipped("conf") / group
     if not re.fullmatch(r"\w+(/\w+)?", group) or not (group == GROUP or is_group(group)):
         return []
     inner = place.rglob("*.yaml") if group == GROUP else place.glob("*.yaml")
@@ -141,7 +142,7 @@ def _keys_of(kind: type[Component], prefix: str, chosen: Mapping[str, str]) -> d
 def _options(group: str, kind: type[Component]) -> Mapping[str, type[Component]]:
     """Return the classes of the options of a group."""
     found: dict[str, type[Component]] = {}
-    for path in sorted(Path(folder("conf"), group).glob("*.yaml")):
+    for path in sorted(Path(shipped("conf"), group).glob("*.yaml")):
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
         found[path.stem] = locate(content.get(group, content), kind, group)
     return found

@@ -24,20 +24,14 @@ from nnexp.config.file_checks import UNREADABLE, check_file, checked_yaml
 from nnexp.config.hydra_internals import FileConfigSource, extend
 from nnexp.config.sweep_functions import FUNCTIONS
 from nnexp.core.errors import UserError
+from nnexp.core.files import shipped
 
 GROUP = "experiment"
 
 
-def folder(name: str) -> Path:
-    """Return the folder of this name that came with nnexp: in the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    installed = package / name
-    return installed if installed.is_dir() else package.parent / name
-
-
 def is_group(name: str) -> bool:
     """Tell whether a name is that of a config group of nnexp, other than `experiment`."""
-    return os.path.isdir(folder("conf") / name)  # noqa: PTH112 - no error for a long path
+    return os.path.isdir(shipped("conf") / name)  # noqa: PTH112 - no error for a long path
 
 
 class FolderSource(FileConfigSource):
@@ -45,7 +39,7 @@ class FolderSource(FileConfigSource):
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Return the content of a file, checked unless it came with nnexp."""
-        if Path(self.path) == folder("conf"):
+        if Path(self.path) == shipped("conf"):
             return deepcopy(_as_it_came(self.provider, self.path, config_path))
         path = Path(self.path, self._normalize_file_name(config_path))
         try:
@@ -117,7 +111,7 @@ class ExperimentSearchPath(SearchPathPlugin):
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
         """Append the folder `experiments`."""
-        search_path.append("nnexp", f"{ExperimentSource.scheme()}://{folder('experiments')}")
+        search_path.append("nnexp", f"{ExperimentSource.scheme()}://{shipped('experiments')}")
 
 
 def register() -> Callable[[], None]:

@@ -12,7 +12,7 @@ from tempfile import TemporaryFile
 
 from nnexp.core.errors import UserError
 
-OUTPUT_DIR = "outputs"
+USUAL_OUTPUT = "outputs"
 """Where runs are written if nothing else is said."""
 TEMPORARY = re.compile(r"\..+\.tmp\d+(\.\w+)?")
 """The names of files and folders that are being written."""
@@ -154,6 +154,13 @@ def absolute(path: str) -> Path:
     return whole.resolve() if ".." in whole.parts else whole
 
 
+def shipped(name: str | Path) -> Path:
+    """Return what came with nnexp under this name: in the package when installed, beside it in a checkout."""
+    package = Path(__file__).resolve().parents[1]
+    installed = package / name
+    return installed if is_there(installed) else package.parent / name
+
+
 def is_there(path: Path) -> bool:
     """Tell whether a path exists; one that is too long for the system does not."""
     return os.path.exists(path)  # noqa: PTH110 - Path.exists raises then
@@ -161,7 +168,7 @@ def is_there(path: Path) -> bool:
 
 def is_usual(output_dir: Path) -> bool:
     """Tell whether an output folder is the one that commands take where none is named."""
-    return relative(output_dir) == OUTPUT_DIR
+    return relative(output_dir) == USUAL_OUTPUT
 
 
 def relative(path: Path) -> str:

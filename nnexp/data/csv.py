@@ -10,7 +10,7 @@ import numpy as np
 
 from nnexp.core.component import Array, InvalidFieldError, Labels, Name, added
 from nnexp.core.errors import UserError, on_one_line
-from nnexp.core.files import expanded, is_there
+from nnexp.core.files import expanded, is_there, shipped
 from nnexp.core.npz import AnyArray
 from nnexp.core.task import Task
 from nnexp.data.columns import (
@@ -398,10 +398,10 @@ class Heart(Csv):
 
 
 def _found(name: str) -> Path:
-    """Return the path of a file, which may have come with nnexp, in a checkout or an installed wheel."""
-    package = Path(__file__).parents[1]
-    paths = [path := expanded(name), package / path, package.parent / path]
-    return next(filter(is_there, paths), path)
+    """Return the path of a file, from the working directory or of those that came with nnexp."""
+    path = expanded(name)
+    came = shipped(path)
+    return came if is_there(came) and not is_there(path) else path
 
 
 def _common(x: Array, kind: Missing) -> Array:

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from nnexp.config.search_path import folder
 from nnexp.core.build import PACKAGES_VARIABLE
+from nnexp.core.files import shipped
 from tests.conftest import CommandLine, Finished
 
-EXPERIMENTS = folder("experiments")
+EXPERIMENTS = shipped("experiments")
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
 MINE = """
 from dataclasses import dataclass

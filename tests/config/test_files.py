@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 
 from nnexp import run
 from nnexp.config.compose import compose_experiment
-from nnexp.config.search_path import folder, register
+from nnexp.config.search_path import register
 from nnexp.core.component import Component, resolved
+from nnexp.core.files import shipped
 from nnexp.data import csv
 from nnexp.nn.architectures import Layers
 from nnexp.sweeps.options import sweep_options
 
-CONF, EXPERIMENTS = folder("conf"), folder("experiments")
+CONF, EXPERIMENTS = shipped("conf"), shipped("experiments")
 OPTIONS = sorted(path for path in CONF.rglob("*.yaml") if path.parent != CONF and "hydra" not in path.parts)
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
 SHORT = ["trainer.epochs=2", "tracking=none", "verbose=false"]

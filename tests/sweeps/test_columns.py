@@ -12,8 +12,9 @@ from omegaconf import DictConfig
 
 from nnexp.config.identity import config_hash
 from nnexp.config.overrides import Job
-from nnexp.config.search_path import folder, register
+from nnexp.config.search_path import register
 from nnexp.core.errors import UserError
+from nnexp.core.files import shipped
 from nnexp.sweeps.batch import Batch
 from nnexp.sweeps.check import checked
 from nnexp.sweeps.configs import Composer, Group, groups_of
@@ -29,7 +30,7 @@ SMALL = ["architecture.hidden=[5]", "trainer.epochs=2", "trainer.batch_size=32",
 @pytest.fixture(autouse=True, scope="module")
 def hydra() -> Iterator[None]:
     register()
-    with initialize_config_dir(str(folder("conf")), job_name="nnexp", version_base="1.3"):
+    with initialize_config_dir(str(shipped("conf")), job_name="nnexp", version_base="1.3"):
         yield
 
 

@@ -17,8 +17,9 @@ from nnexp.config.compose import check
 from nnexp.config.experiment import Experiment
 from nnexp.config.hydra_errors import one_line
 from nnexp.config.overrides import Job
-from nnexp.config.search_path import folder, register
+from nnexp.config.search_path import register
 from nnexp.core.errors import UserError
+from nnexp.core.files import shipped
 from nnexp.sweeps.configs import groups_of
 
 
@@ -26,7 +27,7 @@ from nnexp.sweeps.configs import groups_of
 def hydra() -> Iterator[None]:
     """Keep Hydra initialized, as it is while the command line launches a sweep."""
     register()
-    with initialize_config_dir(str(folder("conf")), job_name="nnexp", version_base="1.3"):
+    with initialize_config_dir(str(shipped("conf")), job_name="nnexp", version_base="1.3"):
         yield
 
 

@@ -15,12 +15,13 @@ from omegaconf import OmegaConf
 
 from nnexp.config.compose import check
 from nnexp.config.overrides import Job
-from nnexp.config.search_path import folder, register
+from nnexp.config.search_path import register
 from nnexp.core.errors import UserError
+from nnexp.core.files import shipped
 from nnexp.sweeps.jobs import search_of
 from tests.conftest import needs, tries
 
-EXPERIMENTS = folder("experiments")
+EXPERIMENTS = shipped("experiments")
 NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EXPERIMENTS.rglob("*.yaml"))
 
 
@@ -28,7 +29,7 @@ NAMES = sorted(str(path.relative_to(EXPERIMENTS).with_suffix("")) for path in EX
 def hydra() -> Iterator[None]:
     """Keep Hydra initialized, as it is while the command line expands a sweep."""
     register()
-    with initialize_config_dir(str(folder("conf")), job_name="nnexp", version_base="1.3"):
+    with initialize_config_dir(str(shipped("conf")), job_name="nnexp", version_base="1.3"):
         yield
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 
 from nnexp.config.compose import compose_experiment
-from nnexp.config.search_path import folder
+from nnexp.core.files import shipped
 from nnexp.data.dataset import Data
 from nnexp.optim.schedules import Time
 from nnexp.training.batches import BatchBuffers, Examples
@@ -72,7 +72,7 @@ def test_every_component_is_played_from_a_tape(stack: tuple[list[Recipe], Data, 
         assert all(score.calls for score in training._stack._repeated.values())  # noqa: SLF001
 
 
-ACTIVATIONS = sorted(path.stem for path in folder("conf").glob("architecture/activation/*.yaml"))
+ACTIVATIONS = sorted(path.stem for path in shipped("conf").glob("architecture/activation/*.yaml"))
 
 
 @pytest.mark.parametrize("name", ACTIVATIONS)

@@ -21,9 +21,9 @@ from hydra.core.override_parser.types import Quote, QuotedString
 import nnexp
 from nnexp.config.compose import GROUPS
 from nnexp.config.experiment import Experiment
-from nnexp.config.search_path import folder
 from nnexp.core.build import TARGET
 from nnexp.core.component import Component, annotations, bare, satisfies
+from nnexp.core.files import shipped
 from nnexp.sweeps.options import SweepOptions
 
 QUIET = ("tracking=none", "figures=false", "verbose=false")
@@ -103,7 +103,7 @@ def modules() -> None:
 @cache
 def options() -> Mapping[str, Sequence[str]]:
     """Return the options of every config group."""
-    conf, experiments = folder("conf"), folder("experiments")
+    conf, experiments = shipped("conf"), shipped("experiments")
     found: dict[str, list[str]] = {}
     for path in sorted(conf.rglob("*.yaml")):
         group = str(path.parent.relative_to(conf))
@@ -118,7 +118,7 @@ def options() -> Mapping[str, Sequence[str]]:
 @cache
 def chosen_class(group: str, option: str) -> type[Component]:
     """Return the class of an option."""
-    content = yaml.safe_load(Path(folder("conf"), group, f"{option}.yaml").read_text())
+    content = yaml.safe_load(Path(shipped("conf"), group, f"{option}.yaml").read_text())
     module, _, name = str(content.get(group, content)[TARGET]).rpartition(".")
     found: object = getattr(import_module(module), name)
     assert isinstance(found, type)
@@ -188,7 +188,7 @@ def _options(choose: Choose, words: list[str]) -> dict[str, type[Component]]:
 
 @cache
 def _default(group: str) -> str:
-    entries = yaml.safe_load((folder("conf") / "config.yaml").read_text())["defaults"]
+    entries = yaml.safe_load((shipped("conf") / "config.yaml").read_text())["defaults"]
     return next(str(entry[group]) for entry in entries if isinstance(entry, dict) and group in entry)
 
 

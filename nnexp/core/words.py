@@ -270,7 +270,7 @@ def enumerated(names: Sequence[str], most: int | None = None) -> str:
     """Return names as one says them, `a, b and c`; of more than one beyond the most, how many others there are."""
     if most is not None and len(names) > most + 1:
         names = [*names[:most], f"{len(names) - most} more"]
-    return " and ".join([*([", ".join(names[:-1])] if len(names) > 1 else []), *names[-1:]])
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else "".join(names)
 
 
 def numbers_meant(text: str) -> list[float]:

@@ -111,14 +111,15 @@ class Training:
         watch_layers: bool = False,
     ) -> None:
         self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
-        self._pruning, self._earlier = cast("Rounds | None", None), cast("Training | None", None)
+        self._pruning: Rounds | None = None
+        self._earlier: Training | None = None
         if trainer.pruning is not None:
             generators = [stream(recipe.seed, "pruning") for recipe in recipes]
             self._pruning = Rounds(trainer.pruning, generators, self._stack.theta)
             self._of = recipes, data, replace(trainer, pruning=None, snapshots=(trainer.pruning.rewind,))
         self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
         self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
-        self._measured = data.task if recipes[0].optimizer.unit is not None else None
+        self._task = data.task
         self._measure()
         self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
         self._rounds = trainer.rounds(len(self._examples))
@@ -194,8 +195,8 @@ class Training:
 
     def _measure(self) -> None:
         """Measure the unit of the learning rates, if they have one."""
-        if self._measured is not None:
-            sharpness = Sharpness().look(View(self._stack, self._examples, self._measured))
+        if self._stack.optimizer.unit is not None:
+            sharpness = Sharpness().look(View(self._stack, self._examples, self._task))
             self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(self._stack.theta.dtype)
 
     def _begin(self, this: Round, *, pausing: bool) -> RoundUnderWay:
@@ -267,7 +268,7 @@ class Training:
             "watch": self._watch.state(),
             "pruning": None if self._pruning is None else self._pruning.state(),
             "earlier": None if self._earlier is None else self._earlier.state(),
-            "unit": None if self._measured is None else self._stack.learning_rate_unit,
+            "unit": None if self._stack.optimizer.unit is None else self._stack.learning_rate_unit,
         }
 
     def restore(self, saved: Saved) -> None:
@@ -315,7 +316,7 @@ class Training:
         self._watch.keep(in_stack)
         self._keep(in_stack)
         self._stack.restore(saved.part("stack"))
-        if self._measured is not None and saved.has("unit"):
+        if self._stack.optimizer.unit is not None and saved.has("unit"):
             unit = saved.array("unit", (len(self._stack), 1), self._stack.theta.dtype)
             self._stack.learning_rate_unit = cast("Array", unit)
         self._sampler.restore(saved.part("sampler"))

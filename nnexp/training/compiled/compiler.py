@@ -15,6 +15,7 @@ from nnexp.core.files import atomically, expanded, remove_abandoned
 
 MOST_FILES = 1000
 """With more files, some 10 MB, the older half of them is removed."""
+DIGEST_BYTES = 32
 LEVEL = 2
 """How much is optimized; loops are not unrolled and interleaved, which takes as long to compile as all the rest."""
 
@@ -82,7 +83,8 @@ class Compiler:
     def _read(self, key: str) -> bytes | None:
         """Return the code in a file; None if there is none, or not all of it."""
         with suppress(OSError):
-            digest, code = (content := (self._folder / key).read_bytes())[:32], content[32:]
+            content = (self._folder / key).read_bytes()
+            digest, code = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
             return code if digest == _digest(key, code) else None
         return None
 

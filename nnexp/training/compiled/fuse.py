@@ -39,10 +39,8 @@ class Operation:
     def __init__(self, row: Row) -> None:
         self.row, self.name = row, row.loop.name
         *inputs, out = row.views
-        if (
-            self.name == "matmul" and row.arrays[0].shape[-1] == 1 and not row.turns
-        ):  # a sum of one product has its bits
-            self.name = "outer"
+        if self.name == "matmul" and row.arrays[0].shape[-1] == 1 and not row.turns:
+            self.name = "outer"  # a sum of one product has its bits
             inputs = [View(np.broadcast_to(view.array, out.array.shape)) for view in inputs]
         self.inputs, self.out = [*inputs, out] if self.name == "select" else inputs, out
         known: Collection[str] = () if row.turns else KINDS if self.name in MOVES else {"f", "d"}

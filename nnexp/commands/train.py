@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import cast
 
 import hydra
@@ -16,6 +17,7 @@ from nnexp.config.search_path import register
 from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus, exits
 from nnexp.core.files import shipped
+from nnexp.tracking.beside import Beside, beside
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -34,7 +36,12 @@ def main(arguments: Sequence[str]) -> None:
     check_flags(flags_first(arguments))
     check_words(sys.argv[1:])
     try:
-        hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")(_train)()
+        with beside() if _tracks_one_run(arguments) else nullcontext() as other:
+
+            def train(config: DictConfig) -> None:
+                _train(config, other)
+
+            hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")(train)()
     except UserError:
         raise
     except Exception as error:
@@ -44,6 +51,12 @@ def main(arguments: Sequence[str]) -> None:
         if mistake is None:
             raise
         raise mistake from None
+
+
+def _tracks_one_run(arguments: Sequence[str]) -> bool:
+    """Tell whether MLflow will be needed, as far as one can see, for a run alone."""
+    flags = [word for word in arguments if word.startswith("-") and not word.startswith("--config")]
+    return not flags and "tracking=none" not in arguments
 
 
 def _say_what_was_not_swept(config: DictConfig, given: Sequence[str]) -> None:
@@ -59,7 +72,7 @@ def _say_what_was_not_swept(config: DictConfig, given: Sequence[str]) -> None:
         show_lines([f"This run alone varies nothing. The sweep over {some(keys)}: {command('-m', *given)}"])
 
 
-def _train(config: DictConfig) -> None:
+def _train(config: DictConfig, other: Beside | None) -> None:
     """Train the run that a composed config describes; sweeps are trained by nnexp's own launcher."""
     from nnexp.config.compose import check
     from nnexp.config.hydra_errors import other_launcher
@@ -70,7 +83,7 @@ def _train(config: DictConfig) -> None:
         if context.mode is RunMode.MULTIRUN:
             raise other_launcher(context.runtime.choices["hydra/launcher"])
         given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
-        result = execute(check(config), given)
+        result = execute(check(config), given, other)
         _say_what_was_not_swept(config, given)
     if result.diverged_step is not None or result.rescued:
         sys.exit(ExitStatus.UNSUCCESSFUL)

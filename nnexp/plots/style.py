@@ -45,6 +45,12 @@ R2, WORST_R2 = "r2", -1.0
 CHECK_MARK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 
 
+def load() -> None:
+    """Import what figures are drawn with, which takes half a second."""
+    import matplotlib.backends.backend_agg
+    import matplotlib.figure  # noqa: F401
+
+
 @contextmanager
 def styled() -> Iterator[None]:
     """Apply the style file inside the block."""

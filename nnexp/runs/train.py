@@ -21,6 +21,7 @@ from nnexp.core.output import meanwhile
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
+from nnexp.plots.style import load
 from nnexp.report import terminal
 from nnexp.runs.change import beside_the_last
 from nnexp.runs.claim import claimed, go_on
@@ -29,9 +30,11 @@ from nnexp.runs.record import RECORD, finished_run, summary_in, write_error, wri
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import deliver_command, note, read_tracked
-from nnexp.runs.write import file_and_links, write_run
+from nnexp.runs.write import Serve, file_and_links, write_run
 from nnexp.storage.checkpoints import Checkpoints
 from nnexp.storage.run_folder import files_to_record, write_history
+from nnexp.storage.served_model import write_served_model
+from nnexp.tracking.beside import Beside
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import RunRecord, Status, TrackedRun, Tracker
 from nnexp.training.active_runs import Observer
@@ -43,7 +46,7 @@ SECONDS_TO_END = 1.2
 """How long a run that is interrupted or fails waits for its tracker."""
 
 
-def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
+def execute(experiment: Experiment, overrides: Sequence[str] = (), other: Beside | None = None) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
     Raises UserError before anything is trained, if data, loss, output folder or tracking do not fit together; then
@@ -53,10 +56,12 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     Args:
         experiment: The config; its `resume` names a run to go on with.
         overrides: The overrides of the command.
+        other: A process that does what needs MLflow; without one it is done here.
     """
     earlier = None if experiment.resume is None else resumed(experiment, overrides)
     ready = prepare(experiment, overrides) if earlier is None else prepare(earlier.experiment, earlier.overrides)
     experiment, trainer = ready.experiment, ready.experiment.trainer
+    serve = write_served_model if other is None else partial(_served_by, other)
     observers: list[Observer] = []
     training = Training(
         [ready.recipe],
@@ -71,7 +76,10 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
     experiment.tracking.check()
     output_dir = writable_folder(experiment.output_dir)
     with one_thread(), sigterm_interrupts():
-        tracker = experiment.tracking.open(output_dir)
+        if other is not None and experiment.draws(alone=True):
+            load()  # in the meantime the other process imports MLflow
+        tracking = experiment.tracking
+        tracker = tracking.open(output_dir) if other is None else other.open(tracking, output_dir)
         check_store(earlier, tracker.uri, overrides, output_dir)
         tags = environment() if earlier is None else {**environment(), **earlier.tags}
         with (
@@ -89,7 +97,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = ()) -> Result:
                 checkpoints = Checkpoints(folder, content, every, kept=earlier is not None)
                 train(training, ready, checkpoints, tracked=tracked, observers=observers)
                 try:
-                    result = write(training, ready, record, folder=folder, tracked=tracked)
+                    result = write(training, ready, record, folder=folder, tracked=tracked, serve=serve)
                     record_run(tracked, result.folder, output_dir, own=folder)
                 except KeyboardInterrupt:
                     checkpoints.write(training)
@@ -193,7 +201,9 @@ def train(
                 checkpoints.write(training)
 
 
-def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tracked: TrackedRun) -> Result:
+def write(
+    training: Training, ready: Ready, record: RunRecord, folder: Path, tracked: TrackedRun, serve: Serve
+) -> Result:
     """Write the files of a trained run, its result last, and return the result."""
     (outcome,) = training.outcomes().values()
     experiment = ready.experiment
@@ -202,12 +212,20 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
         result = result_of(ready, outcome, folder, seconds=training.seconds, links=tracked.links())
         if not is_there(folder / RECORD):  # the folder was removed, or is another one
             write_record(folder, record, experiment)
-        served, figures = bool(tracked.run_id or read_tracked(folder)), experiment.draws(alone=True)
-        write_run(ready, outcome, result, figures=figures, served=served, durable=True)
+        served = serve if tracked.run_id or read_tracked(folder) else None
+        write_run(ready, outcome, result, figures=experiment.draws(alone=True), serve=served, durable=True)
         return result
 
     result = write_or_rescue(write_to, folder)
     return replace(result, rescued=result.folder != folder)
+
+
+def _served_by(other: Beside, folder: Path, source: Path) -> None:
+    """Have another process write a run as a model of MLflow; if it has died, it is done here."""
+    try:
+        other.do(write_served_model, folder, source)
+    except TrackingError:
+        write_served_model(folder, source)
 
 
 def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path) -> None:

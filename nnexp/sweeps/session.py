@@ -36,6 +36,7 @@ from nnexp.core.errors import TrackingError, UserError
 from nnexp.core.files import absolute, clear, unwritable, writable_folder
 from nnexp.core.locks import held, lock_of
 from nnexp.core.output import meanwhile
+from nnexp.core.processes import Failure
 from nnexp.core.signals import sigterm_interrupts
 from nnexp.core.threads import one_thread
 from nnexp.core.timeout import call_within
@@ -55,7 +56,6 @@ from nnexp.sweeps.configs import Group
 from nnexp.sweeps.fresh_seeds import ASKED_AGAIN, CHEAP, FRESH_SEEDS, jobs_to_confirm
 from nnexp.sweeps.options import SweepOptions, sweep_options
 from nnexp.sweeps.plan import show_plan
-from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.recording import Recorder, RecordingThread
 from nnexp.sweeps.reuse import trained_before
 from nnexp.sweeps.search import Search

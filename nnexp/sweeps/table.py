@@ -19,10 +19,10 @@ from nnexp.analysis.run_table import ABOUT, CURVE, GROUP, PARTS, ROW, TABLE, Abo
 from nnexp.config.columns import JobColumns, KeyColumn
 from nnexp.core.disk import retry_while_disk_full
 from nnexp.core.files import atomically
+from nnexp.core.processes import Failure
 from nnexp.runs.prepare import Ready
 from nnexp.runs.result import summary_before
 from nnexp.sweeps.batch import Batch
-from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.rows import NEVER, Rows, Wanted, failed_row, train_rows, usual_paths
 from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.train import beginning

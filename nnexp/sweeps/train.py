@@ -14,10 +14,10 @@ from functools import partial
 from math import ceil, inf
 from typing import Self
 
+from nnexp.core.processes import Failure
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import HALVING
 from nnexp.sweeps.batch import recipes_of
-from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.workers import Pool
 from nnexp.training.history import History, Outcome

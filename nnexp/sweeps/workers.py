@@ -20,9 +20,9 @@ import annotated_types as at
 
 from nnexp.core.component import Component, Count
 from nnexp.core.errors import UserError, warn
+from nnexp.core.processes import DiedError, Failure, Process, failure_of, pickled_answer_of
 from nnexp.core.signals import unheard_by_new_processes
 from nnexp.core.threads import BLAS_THREADS
-from nnexp.sweeps.processes import DiedError, Failure, Process, failure_of, pickled_answer_of
 from nnexp.sweeps.shared_memory import PackedCall, SharedArrays
 
 if TYPE_CHECKING:

@@ -15,12 +15,12 @@ from threadpoolctl import threadpool_limits
 
 from nnexp.config.compose import compose_experiment
 from nnexp.core.component import Array
+from nnexp.core.processes import Failure
 from nnexp.core.threads import BLAS_THREADS
 from nnexp.data.dataset import Data
 from nnexp.nn.initializers import Normal
 from nnexp.nn.losses import BinaryCrossEntropy
 from nnexp.runs.prepare import Ready, load, prepare
-from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.train import Halving, train_halving, train_stacks
 from nnexp.sweeps.workers import LocalPool

@@ -24,9 +24,9 @@ from omegaconf import OmegaConf
 from threadpoolctl import threadpool_info
 
 from nnexp.config.compose import sweep_config
+from nnexp.core import processes
 from nnexp.core.errors import UserError
-from nnexp.sweeps import processes
-from nnexp.sweeps.processes import Failure
+from nnexp.core.processes import Failure
 from nnexp.sweeps.workers import LocalPool, Pool, Workers
 from tests.conftest import CommandLine, Typed, needs
 

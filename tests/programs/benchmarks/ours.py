@@ -2,8 +2,8 @@
 
 from collections.abc import Callable
 
+from nnexp.core.processes import Failure
 from nnexp.runs.prepare import Ready, prepare
-from nnexp.sweeps.processes import Failure
 from nnexp.sweeps.train import train_stacks
 from nnexp.sweeps.workers import Pool, Workers
 from nnexp.tracking.tracker import DatasetFacts

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
+from nnexp.core import processes
 from nnexp.core.exits import ExitStatus
-from nnexp.sweeps import processes
 from tests.programs.kills.runs import Killed
 from tests.programs.kills.trial import Trial
 

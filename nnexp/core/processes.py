@@ -11,16 +11,19 @@ import signal
 import sys
 import threading
 import traceback
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from queue import SimpleQueue
 from subprocess import PIPE, Popen
+from typing import IO, Literal
 
 from nnexp.core.output import let_no_print_fail
 from nnexp.core.signals import unheard_by_new_processes
 from nnexp.core.threads import BLAS_THREADS
-from nnexp.sweeps.shared_memory import PackedCall
 
+Call = Callable[[], object]
+"""A function that can be pickled."""
 ONE_THREAD = {f"{library}_NUM_THREADS": str(BLAS_THREADS) for library in ("OMP", "OPENBLAS", "MKL", "BLIS")}
 """Says to the libraries of a process that each core has one."""
 
@@ -42,7 +45,7 @@ def failure_of(error: BaseException) -> Failure:
     return Failure(f"{type(error).__name__}: {error}", "".join(traceback.format_exception(error)))
 
 
-def pickled_answer_of(call: PackedCall) -> bytes:
+def pickled_answer_of(call: Call) -> bytes:
     """Return what a call returns, or its failure, to be sent back."""
     import cloudpickle
 
@@ -80,24 +83,48 @@ class Process:
         """Tell whether it can do more calls."""
         return self._process.poll() is None
 
-    def answer(self, call: PackedCall) -> object:
-        """Return what a call returns, or its failure.
+    def answer(self, call: Call) -> object:
+        """Return what a call returns, or its failure; the process then rests.
 
         Raises DiedError if the process dies before it answers.
         """
-        calls, answers = self._process.stdin, self._process.stdout
-        if calls is None or answers is None:
+        self.send(call)
+        answer = self.receive()
+        _RESTING.append(self)
+        return answer
+
+    def send(self, call: Call) -> None:
+        """Send a call, which is done after those that were sent before.
+
+        Raises DiedError if the process has died.
+        """
+        with self._noticing_death():
+            pickle.dump(call, self._pipe("stdin"))
+            self._pipe("stdin").flush()
+
+    def receive(self) -> object:
+        """Return what the next of the calls returns that were sent, or its failure.
+
+        Raises DiedError if the process dies before it answers.
+        """
+        with self._noticing_death():
+            answer: bytes = pickle.load(self._pipe("stdout"))  # noqa: S301 - of our own process
+        return pickle.loads(answer)  # noqa: S301 - of our own process
+
+    def _pipe(self, name: Literal["stdin", "stdout"]) -> IO[bytes]:
+        pipe: IO[bytes] | None = getattr(self._process, name)
+        if pipe is None:
             raise TypeError("there are pipes, for it was started with them")
+        return pipe
+
+    @contextmanager
+    def _noticing_death(self) -> Iterator[None]:
         try:
-            pickle.dump(call, calls)
-            calls.flush()
-            answer = pickle.load(answers)  # noqa: S301 - of our own process
-        except (OSError, EOFError, pickle.UnpicklingError) as error:
+            yield
+        except (OSError, EOFError, pickle.UnpicklingError, ValueError) as error:
             self.end()
             status = self._process.returncode
             raise DiedError(signal.Signals(-status).name if status < 0 else f"exit status {status}") from error
-        _RESTING.append(self)
-        return pickle.loads(answer)  # noqa: S301 - of our own process
 
     def end(self) -> None:
         """End the process, whatever it does."""
@@ -113,7 +140,7 @@ _RESTING: list[Process] = []
 
 def serve() -> None:
     """Do the calls that come from the standard input, until it ends."""
-    calls: SimpleQueue[PackedCall] = SimpleQueue()
+    calls: SimpleQueue[Call] = SimpleQueue()
     let_no_print_fail()
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # what a call prints is no answer
@@ -123,7 +150,7 @@ def serve() -> None:
             answers.flush()
 
 
-def _receive(calls: SimpleQueue[PackedCall]) -> None:
+def _receive(calls: SimpleQueue[Call]) -> None:
     with suppress(EOFError, pickle.UnpicklingError):
         while True:
             calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - of the process that started this one

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+SECTION = re.compile(r"^## (.*)\n((?:(?!## ).*\n?)*)", re.MULTILINE)
+"""The title and the text of a section of the page."""
 BY_HAND = "<!-- What follows is written by hand, and stays when the page is made again. -->"
 NAMES = {
     **PEERS,
@@ -108,7 +110,10 @@ class Measured:
     growth: dict[str, Sequence[Point]] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """Write the page and its pictures; what was written by hand below the page stays."""
+        """Write the page and its pictures; of an earlier page there stays what was not measured again.
+
+        So does what was written by hand below it.
+        """
         pictures: dict[str, Callable[[], Figure]] = {}
         if self.alone or self.sweep:
             pictures["benchmark_ratios"] = self._ratios
@@ -117,36 +122,44 @@ class Measured:
         (folder / "pictures").mkdir(parents=True, exist_ok=True)
         add_figures(pictures, folder / "pictures")
         path = folder / "benchmarks.md"
-        kept = path.read_text(encoding="utf-8").partition(BY_HAND)[2].strip() if path.exists() else ""
-        write_text(path, "\n\n".join(part for part in (*self._parts(), BY_HAND, kept) if part) + "\n")
+        earlier, _, by_hand = (path.read_text(encoding="utf-8") if path.exists() else "").partition(BY_HAND)
+        write_text(path, "\n\n".join(part for part in (*self._parts(earlier), BY_HAND, by_hand.strip()) if part) + "\n")
 
-    def _parts(self) -> list[str]:
-        parts = self._sections()
-        goals = sum(part.count(" (≤ ") for part in parts)
-        reached = sum(len(re.findall(r"\*\* \(≤ ", part)) for part in parts)
-        parts[2] += f" Of {goals} goals {reached} are reached." if goals else ""
-        return parts
-
-    def _sections(self) -> list[str]:
+    def _parts(self, earlier: str) -> list[str]:
+        """Return the parts of the page, with the sections of an earlier page that were not measured again."""
+        kept = dict(SECTION.findall(earlier))
+        new = self._sections()
+        bodies = {title: body or kept.get(title, "").strip() for title, body in new.items()}
+        sections = [f"## {title}\n\n{body}" for title, body in bodies.items() if body]
+        goals = sum(section.count(" (≤ ") for section in sections)
+        reached = sum(len(re.findall(r"\*\* \(≤ ", section)) for section in sections)
+        made = f"`{self.command}` on {processor()}, {cores()} cores. {versions()}"
+        before = [line for line in earlier.splitlines() if line.startswith(("Made by", "Again"))]
+        whole = not before or all(body or title not in kept for title, body in new.items())
         return [
             "# Benchmarks",
-            f"Made by `{self.command}` on {processor()}, {cores()} cores. {versions()}",
-            HOW,
-            "![Our time over that of others, for every work](pictures/benchmark_ratios.png)" if self.alone else "",
-            self._table("One run, on one core", self.alone, NAMES, GOALS, "step"),
-            self._table("A sweep, per run, on all cores", self.sweep, SWEEP_NAMES, SWEEP_GOALS, "run"),
-            self._first(),
-            self._whole(),
-            self._default_run(),
-            self._earlier(),
-            self._beginning(),
-            self._growth_text(),
-            self._spent(),
+            *([f"Made by {made}"] if whole else [*before, f"Again, in part, by {made}"]),
+            HOW + (f" Of {goals} goals {reached} are reached." if goals else ""),
+            "![Our time over that of others, for every work](pictures/benchmark_ratios.png)",
+            *sections,
         ]
+
+    def _sections(self) -> dict[str, str]:
+        """Return all sections by their titles, empty where nothing was measured."""
+        return {
+            "One run, on one core": self._table(self.alone, NAMES, GOALS, "step"),
+            "A sweep, per run, on all cores": self._table(self.sweep, SWEEP_NAMES, SWEEP_GOALS, "run"),
+            "The first call, in seconds": self._first(),
+            "A sweep as a whole, from prompt to prompt": self._whole(),
+            "The default run": self._default_run(),
+            "Beside an earlier commit": self._earlier(),
+            "From how many steps on compiled code is ahead": self._beginning(),
+            "Growth": self._growth_text(),
+            "What the time is spent on": self._spent(),
+        }
 
     def _table(
         self,
-        title: str,
         measured: Mapping[str, Mapping[str, Timing]],
         names: Mapping[str, str],
         goals: Mapping[str, Mapping[str, float]],
@@ -155,8 +168,6 @@ class Measured:
         if not measured:
             return ""
         rows = [
-            f"## {title}",
-            "",
             f"| | nnexp, a {unit} | {' | '.join(names.values())} |",
             "|---" * (len(names) + 2) + "|",
         ]
@@ -181,8 +192,6 @@ class Measured:
         }
         del names["floor"]
         rows = [
-            "## The first call, in seconds",
-            "",
             f"| | {' | '.join(names.values())} |",
             "|---" * (len(names) + 1) + "|",
         ]
@@ -195,8 +204,6 @@ class Measured:
         if not self.whole:
             return ""
         rows = [
-            "## A sweep as a whole, from prompt to prompt",
-            "",
             f"| | {BARE} | {TRACKED} | {JAX} | ratio, without MLflow |",
         ]
         rows.append("|---" * 5 + "|")
@@ -215,7 +222,6 @@ class Measured:
         rest = part["whole"] - part["imports"] - part["training"] - part["drawing"]
         names = ", ".join(f"{name} {part[name]:.1f} s" for name in ("imports", "training", "drawing"))
         return (
-            "## The default run\n\n"
             f"`python -m nnexp` with a database that is there: {part['whole']:.1f} s, of which {names}, "
             f"and {rest:.1f} s for all the rest: configs, data, files, MLflow."
         )
@@ -223,7 +229,7 @@ class Measured:
     def _earlier(self) -> str:
         if not self.earlier:
             return ""
-        rows = [f"## Beside commit {self.against}", "", "| whole processes | time | then | ratio | memory | then |"]
+        rows = [f"| whole processes | time | at {self.against} | ratio | memory | then |"]
         rows.append("|---" * 6 + "|")
         for name, (today, then) in self.earlier.items():
             cell = spread([a / b for a, b in zip(today.seconds, then.seconds, strict=True)], EARLIER_GOALS.get(name))
@@ -245,7 +251,7 @@ class Measured:
             for work, lines in self.beginning.items()
             for way, line in lines.items()
         ]
-        return "\n".join(["## From how many steps on compiled code is ahead", "", table(header, rows), "", BEGINNING])
+        return "\n".join([table(header, rows), "", BEGINNING])
 
     def _spent(self) -> str:
         if not self.spent:
@@ -258,12 +264,12 @@ class Measured:
             for way, taken in zip((f"{ways[0][CALLS]:.0f} calls", "compiled"), ways, strict=True)
         ]
         header = ("", "", "a step and run", *names)
-        return "\n".join(["## What the time is spent on", "", table(header, rows), "", SPENT])
+        return "\n".join([table(header, rows), "", SPENT])
 
     def _growth_text(self) -> str:
         if not self._lines():
             return ""
-        rows = ["## Growth", "", "![Time and memory as sizes grow](pictures/benchmark_growth.png)", ""]
+        rows = ["![Time and memory as sizes grow](pictures/benchmark_growth.png)", ""]
         rows += ["| what grows | of | sizes | time | slope | memory | slope |", "|---" * 7 + "|"]
         for name, points in self._lines().items():
             growth, sizes = GROWTHS[name], f"{points[0].size:,} to {points[-1].size:,}"

@@ -78,9 +78,19 @@ def test_the_page_has_all_parts_and_keeps_what_was_written_by_hand(tmp_path: Pat
     assert "| A alone | 36 calls | 10 µs | 20% | 20% | 20% | 20% | 20% |" in text
     assert (tmp_path / "pictures" / "benchmark_ratios.png").exists()
     page.write_text(text + "\nA word of mine.\n")
-    Measured("again").write(tmp_path)
-    assert "Made by `again`" in page.read_text()
-    assert page.read_text().endswith(f"{BY_HAND}\n\nA word of mine.\n")
+    again = Measured("again", default_run={"whole": [3.0], "imports": [1.0], "training": [0.5], "drawing": [1.0]})
+    again.write(tmp_path)
+    both = page.read_text()
+    assert "Made by `once`" in both
+    assert "Again, in part, by `again`" in both
+    assert both.count("\n## ") == text.count("\n## ") + 1
+    for section in text.partition(BY_HAND)[0].split("\n## ")[1:]:
+        assert section.strip() in both
+    assert both.endswith(f"{BY_HAND}\n\nA word of mine.\n")
+    again.write(tmp_path)
+    assert page.read_text().count("\n## ") == both.count("\n## ")
+    measured.write(tmp_path)
+    assert "Again" in page.read_text()
 
 
 @pytest.mark.slow
@@ -88,6 +98,6 @@ def test_all_parts(tmp_path: Path) -> None:
     main(["--works", "C", "--rounds", "1", "--sizes", "2", "--to", str(tmp_path)])
     text = (tmp_path / "benchmarks.md").read_text()
     titles = "One run", "A sweep, per run", "The first call", "A sweep as a whole", "The default run", "Growth"
-    for title in (*titles, "Beside commit", "From how many steps on", "What the time"):
+    for title in (*titles, "Beside an earlier commit", "From how many steps on", "What the time"):
         assert f"## {title}" in text
     assert (tmp_path / "pictures" / "benchmark_growth.png").exists()

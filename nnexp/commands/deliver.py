@@ -25,7 +25,7 @@ from nnexp.storage.run_folder import TRACKED
 from nnexp.sweeps.conclusion import conclude
 from nnexp.sweeps.recording import Recorder
 from nnexp.sweeps.sweep_folder import STATE, SweepRecord, ended_runs, results_in
-from nnexp.tracking.mlflow import default_uri, existing_tracker
+from nnexp.tracking.mlflow import default_tracker, default_uri, existing_tracker
 from nnexp.tracking.mlflow_store import absolute_uri
 from nnexp.tracking.tracker import Tracker
 
@@ -49,9 +49,11 @@ class Stores:
     """The stores of runs, each opened once; the error of one that cannot be opened is kept.
 
     Attributes:
+        output_dir: The output folder, whose own store is made if it is not there.
         allowed: The stores that the user has named; a note beside a run may be from a stranger.
     """
 
+    output_dir: Path
     allowed: Sequence[str]
     _found: dict[str, Tracker | UserError] = field(default_factory=dict)
 
@@ -65,7 +67,8 @@ class Stores:
             raise UserError(f"tracking.uri={uri}: must be named, as in --tracking-uri {uri}")
         if uri not in self._found:
             try:
-                self._found[uri] = existing_tracker(uri)
+                own = uri == default_uri(self.output_dir)
+                self._found[uri] = default_tracker(self.output_dir) if own else existing_tracker(uri)
             except UserError as error:
                 self._found[uri] = error
         found = self._found[uri]
@@ -85,7 +88,7 @@ def deliver(output_dir: Path, uris: Sequence[str]) -> bool:
     """
     if not (is_there(output_dir) and output_dir.is_dir()):
         raise UserError(f"output_dir={output_dir}: must be a folder in which runs are")
-    stores, delivered, left, busy = Stores(uris), 0, 0, 0
+    stores, delivered, left, busy = Stores(output_dir, uris), 0, 0, 0
     for folder, hand_over in _left_in(output_dir, stores):
         try:
             with held(lock_of(folder)) as ours:

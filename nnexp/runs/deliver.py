@@ -6,7 +6,9 @@ from pathlib import Path
 from nnexp.core.files import is_there
 from nnexp.runs.record import RECORD, finished_run, history_of
 from nnexp.runs.tracked import InStore, read_old_note, read_tracked, write_tracked
+from nnexp.runs.write import serve
 from nnexp.storage.run_folder import files_to_record
+from nnexp.storage.served_model import SERVED
 from nnexp.tracking.tracker import FinishedRun, Tracker
 
 
@@ -25,6 +27,8 @@ def deliver_run(folder: Path, tracker: Tracker, uri: str) -> InStore:
     there = read_tracked(folder).get(uri, InStore(None))
     if there.complete:
         return there
+    if not (folder / SERVED).exists():
+        serve(folder)
     left = run_to_record(folder)
     run = tracker.start(left.facts, left.history.times.tolist(), there.run_id)
     for moment, metrics in left.history.evaluations():

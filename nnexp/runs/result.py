@@ -122,9 +122,7 @@ class Result:
         return values[:, 0] if len(columns) == 1 else values
 
 
-def result_of(
-    ready: Ready, outcome: Outcome, folder: Path, seconds: float, links: Sequence[tuple[str, str]] = ()
-) -> Result:
+def result_of(ready: Ready, outcome: Outcome, folder: Path, seconds: float) -> Result:
     """Return the result of the training of a run."""
     trained = ready.trained(outcome)
     predictions = predict(trained) if outcome.diverged_step is None else None
@@ -146,7 +144,7 @@ def result_of(
         folder=folder,
         story=sentences(ready, outcome, summary),
         notes=ready.data.notes,
-        links=links,
+        links=(),
         summary=summary,
         trained=trained,
         outcome=outcome,

@@ -30,10 +30,9 @@ from nnexp.runs.record import RECORD, finished_run, summary_in, write_error, wri
 from nnexp.runs.result import Result, result_of
 from nnexp.runs.resume import Resumed, check_store, facts, resume_command, resumed
 from nnexp.runs.tracked import deliver_command, note, read_tracked
-from nnexp.runs.write import Serve, file_and_links, write_run
+from nnexp.runs.write import file_and_links, serve, write_run
 from nnexp.storage.checkpoints import Checkpoints
 from nnexp.storage.run_folder import files_to_record, write_history
-from nnexp.storage.served_model import write_served_model
 from nnexp.tracking.beside import Beside
 from nnexp.tracking.environment import environment
 from nnexp.tracking.tracker import RunRecord, Status, TrackedRun, Tracker
@@ -61,7 +60,6 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), other: Beside
     earlier = None if experiment.resume is None else resumed(experiment, overrides)
     ready = prepare(experiment, overrides) if earlier is None else prepare(earlier.experiment, earlier.overrides)
     experiment, trainer = ready.experiment, ready.experiment.trainer
-    serve = write_served_model if other is None else partial(_served_by, other)
     observers: list[Observer] = []
     training = Training(
         [ready.recipe],
@@ -97,11 +95,12 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), other: Beside
                 checkpoints = Checkpoints(folder, content, every, kept=earlier is not None)
                 train(training, ready, checkpoints, tracked=tracked, observers=observers)
                 try:
-                    result = write(training, ready, record, folder=folder, tracked=tracked, serve=serve)
-                    record_run(tracked, result.folder, output_dir, own=folder)
+                    result = write(training, ready, record, folder=folder, tracked=tracked)
+                    record_run(tracked, result.folder, output_dir, own=folder, other=other)
                 except KeyboardInterrupt:
                     checkpoints.write(training)
                     raise
+    result = replace(result, links=tracked.links())
     history, diverged_step, final_time = result.history, result.diverged_step, result.summary.final_time
     if experiment.verbose is not False:
         beside = beside_the_last(result.folder, record, result.summary, output_dir)
@@ -201,40 +200,31 @@ def train(
                 checkpoints.write(training)
 
 
-def write(
-    training: Training, ready: Ready, record: RunRecord, folder: Path, tracked: TrackedRun, serve: Serve
-) -> Result:
+def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tracked: TrackedRun) -> Result:
     """Write the files of a trained run, its result last, and return the result."""
     (outcome,) = training.outcomes().values()
     experiment = ready.experiment
 
     def write_to(folder: Path) -> Result:
-        result = result_of(ready, outcome, folder, seconds=training.seconds, links=tracked.links())
+        result = result_of(ready, outcome, folder, seconds=training.seconds)
         if not is_there(folder / RECORD):  # the folder was removed, or is another one
             write_record(folder, record, experiment)
-        served = serve if tracked.run_id or read_tracked(folder) else None
-        write_run(ready, outcome, result, figures=experiment.draws(alone=True), serve=served, durable=True)
+        shown, figures = bool(tracked.uri or read_tracked(folder)), experiment.draws(alone=True)
+        write_run(ready, outcome, result, figures=figures, shown=shown, durable=True)
         return result
 
     result = write_or_rescue(write_to, folder)
     return replace(result, rescued=result.folder != folder)
 
 
-def _served_by(other: Beside, folder: Path, source: Path) -> None:
-    """Have another process write a run as a model of MLflow; if it has died, it is done here."""
-    try:
-        other.do(write_served_model, folder, source)
-    except TrackingError:
-        write_served_model(folder, source)
-
-
-def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path) -> None:
+def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path, other: Beside | None) -> None:
     """Record the finished run in a folder, its own or where it was rescued; if that fails, it is delivered later."""
     meanwhile("Recording the run")
-    done = finished_run(folder)
     try:
-        tracked.finish(done)
-    except TrackingError as error:
+        if tracked.uri:
+            serve(folder) if other is None else other.do(serve, folder)
+        tracked.finish(finished_run(folder))
+    except (TrackingError, OSError) as error:
         again = deliver_command(output_dir, tracked.uri)
         warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
     else:

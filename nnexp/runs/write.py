@@ -1,6 +1,5 @@
 """Writes the files of a run."""
 
-from collections.abc import Callable
 from pathlib import Path
 from shutil import rmtree
 
@@ -16,27 +15,28 @@ from nnexp.runs.report import run_report
 from nnexp.runs.result import Result
 from nnexp.storage.run_folder import FIGURES, PARAMETERS, SUMMARY, RunSummary, write_history, write_parameters
 from nnexp.storage.saved_model import MODEL, write_model
-from nnexp.storage.served_model import SERVED
+from nnexp.storage.served_model import SERVED, write_served_model
 from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
 
-Serve = Callable[[Path, Path], None]
-"""Writes the model of a run as one of MLflow, as `write_served_model` does."""
-
 
 def write_run(
-    ready: Ready, outcome: Outcome, result: Result, *, figures: bool, serve: Serve | None = None, durable: bool = False
+    ready: Ready, outcome: Outcome, result: Result, *, figures: bool, shown: bool = False, durable: bool = False
 ) -> None:
-    """Write what came out of a run into its folder, its summary last; with `serve`, also as a model of MLflow.
+    """Write what came out of a run into its folder, its summary last.
 
-    If durable, all of it lasts even if the machine dies.
+    Args:
+        ready, outcome, result: The run.
+        figures: Whether to draw figures.
+        shown: Whether the report is written as a page even without figures.
+        durable: Whether all of it lasts even if the machine dies.
     """
     folder = result.folder
     _remove_shorter(folder, result.summary)
     write_history(folder, result.history)
     write_parameters(folder / PARAMETERS, result.parameters)
     if outcome.diverged_step is None:
-        _write_model(ready.trained(outcome), folder, serve)
+        _write_model(ready.trained(outcome), folder)
     for moment, snapshot in result.snapshots.items():
         write_parameters(folder / f"parameters_{result.history.unit}_{moment}.npz", snapshot)
     drawn: list[str] = []
@@ -48,7 +48,7 @@ def write_run(
             save_animation(moments_of(ready.trained(outcome), outcome), picture, folder / FIGURES)
     report = run_report(result, ready.experiment.question, drawn, result.story)
     write_text(folder / "report.md", report)
-    if drawn or serve:  # not for the thousand runs of a sweep
+    if drawn or shown:  # not for the thousand runs of a sweep
         write_text(folder / "report.html", page(report, folder))
     result.summary.write(folder, durable=durable)
 
@@ -63,14 +63,18 @@ def _remove_shorter(folder: Path, summary: RunSummary) -> None:
             rmtree(folder / name, ignore_errors=True)
 
 
-def _write_model(trained: Trained, folder: Path, serve: Serve | None) -> None:
+def _write_model(trained: Trained, folder: Path) -> None:
     """Write everything needed to predict; if the user's own data does not allow it, warn and go on."""
     try:
         write_model(folder, trained)
-        if serve is not None:
-            serve(folder / SERVED, folder)
     except UserError as error:
         warn(f"the run cannot be asked for predictions later: {error}")
+
+
+def serve(folder: Path) -> None:
+    """Write the model in the folder of a run as a model of MLflow, too, if there is one."""
+    if (folder / MODEL).is_file():
+        write_served_model(folder / SERVED, folder)
 
 
 def file_and_links(result: Result) -> list[tuple[str, str]]:

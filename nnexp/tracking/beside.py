@@ -4,6 +4,7 @@ MLflow takes more than a second to be imported. In the meantime this process rea
 with; of MLflow it needs no more than what calls return.
 """
 
+import gc
 import io
 import signal
 import sys
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 from time import monotonic
 from typing import ParamSpec, TypeVar, cast
 
@@ -49,60 +52,82 @@ class Beside:
     """
 
     def __init__(self, process: Process) -> None:
-        self._process, self._unanswered = process, False
+        self._process, self._answers = process, SimpleQueue[object]()
+        self._expected, self._failure = 0, cast("TrackingError | None", None)
+        Thread(target=self._receive, daemon=True).start()
         self.tell(_begin)
 
     def open(self, tracking: Tracking, output_dir: Path) -> Tracker:
         """Return a tracker that is opened there, if there is anything to open.
 
+        It is not waited for where it is as good as sure that it opens.
+
         Raises UserError if it does not work.
         """
         if isinstance(tracking, NoTracking):
             return tracking.open(output_dir)
-        meanwhile("Opening MLflow")
+        call, uri, sure = partial(_open, tracking, output_dir), tracking.address(output_dir), False
         try:
-            return TrackerBeside(self, self.ask(partial(_open, tracking, output_dir)))
+            if tracking.opens_surely(output_dir):
+                self.tell(call)
+                sure = True
+            else:
+                meanwhile("Opening MLflow")
+                self.ask(call)
         except TrackingError as error:
-            uri = tracking.address(output_dir)
             raise UserError(f"tracking.uri={uri}: must be a store that MLflow can open ({error})") from error
+        return TrackerBeside(self, uri, sure=sure)
 
     def ask(self, call: Callable[[], T]) -> T:
         """Return what a call returns there, or raise what it raises.
 
-        Raises TrackingError if the process has died.
+        Raises TrackingError if a call failed of those whose answers were not waited for, or if the process has died.
         """
         self.tell(call)
-        return cast("T", self._answer())
+        while self._expected > 1:
+            try:
+                self._answer()
+            except KNOWN_ERRORS as error:
+                self._failure = self._failure or TrackingError(str(error))
+        answer = self._answer()
+        if self._failure is not None:
+            raise self._failure
+        return cast("T", answer)
 
     def do(self, function: Callable[P, T], *arguments: P.args, **options: P.kwargs) -> T:
         """Return what a function returns there, see `ask`."""
         return self.ask(partial(function, *arguments, **options))
 
     def tell(self, call: Callable[[], object]) -> None:
-        """Have a call done there, whose answer is nobody's."""
-        if self._unanswered:
-            self._answer()
+        """Have a call done there, after those before, without waiting for it."""
         try:
             self._process.send(partial(_answered, call))
         except DiedError as error:
             raise TrackingError(f"the process that records has died: {error}") from error
-        self._unanswered = True
+        self._expected += 1
+
+    def _receive(self) -> None:
+        """Receive answers, so that the other process never waits for them to be read."""
+        try:
+            while True:
+                self._answers.put(self._process.receive())
+        except DiedError as error:
+            self._answers.put(error)
 
     def _answer(self) -> object:
-        try:
-            answer = self._process.receive()
-        except DiedError as error:
-            raise TrackingError(f"the process that records has died: {error}") from error
-        except KeyboardInterrupt:  # the answer is still to come, and the next call's is another one
-            self._process.end()
-            raise
-        self._unanswered = False
-        match answer:
+        """Return the next answer, or raise it."""
+        match self._answers.get():
+            case DiedError() as death:
+                self._answers.put(death)  # for whoever asks next
+                self._expected = 0
+                raise TrackingError(f"the process that records has died: {death}") from death
             case Failure(details=details):  # a bug there
+                self._expected -= 1
                 raise RuntimeError(details)
-        value, said = cast("tuple[object, str]", answer)
-        if said:
-            sys.stderr.write(said)
+            case answer:
+                self._expected -= 1
+                value, said = cast("tuple[object, str]", answer)
+        sys.stderr.write(said)
         if isinstance(value, KNOWN_ERRORS):
             raise value
         return value
@@ -114,30 +139,36 @@ class TrackerBeside(Tracker):
     Args:
         beside: The process.
         uri: The address of the tracker's store.
+        sure: Whether a new run is not waited for.
     """
 
-    def __init__(self, beside: Beside, uri: str) -> None:
-        self._beside, self.uri = beside, uri
+    def __init__(self, beside: Beside, uri: str, *, sure: bool) -> None:
+        self._beside, self.uri, self._sure = beside, uri, sure
 
     def start(self, record: RunRecord, epochs: Sequence[int], run_id: str | None = None) -> TrackedRun:
         """Begin a run there, or go on with one."""
-        return RunBeside(self._beside, self.uri, *self._beside.ask(partial(_start, record, epochs, run_id)))
+        call, run = partial(_start, record, epochs, run_id), RunBeside(self._beside, self.uri)
+        if self._sure and run_id is None:
+            self._beside.tell(call)
+        else:
+            run.run_id = self._beside.ask(call)
+        return run
 
 
 class RunBeside(TrackedRun):
-    """A run that is tracked in the process beside this one.
+    """A run that is tracked in the process beside this one; its ID may be known only at its end.
 
     Args:
         beside: The process.
-        uri, run_id, links: Those of the run there.
+        uri: The address of its store.
     """
 
-    def __init__(self, beside: Beside, uri: str, run_id: str | None, links: Sequence[Link]) -> None:
-        self._beside, self.uri, self.run_id, self._links = beside, uri, run_id, links
+    def __init__(self, beside: Beside, uri: str) -> None:
+        self._beside, self.uri, self._links = beside, uri, list[Link]()
         self._points, self._next = list[Point](), monotonic() + SECONDS_BETWEEN_POINTS
 
     def links(self) -> Sequence[Link]:
-        """Return how to open it."""
+        """Return how to open it, once it has ended."""
         return self._links
 
     def log(self, epoch: int, metrics: Mapping[str, float]) -> None:
@@ -150,12 +181,12 @@ class RunBeside(TrackedRun):
     def finish(self, run: FinishedRun) -> None:
         """Record what came out of the run, and close it."""
         self._send_points()
-        self._beside.ask(partial(_finish, run))
+        self.run_id, self._links = self._beside.ask(partial(_finish, run))
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Close an unfinished run."""
         self._send_points()
-        self._beside.ask(partial(_end, status, files))
+        self.run_id = self._beside.ask(partial(_end, status, files))
 
     def _send_points(self) -> None:
         self._beside.tell(partial(_log, self._points))
@@ -192,21 +223,22 @@ def _begin() -> None:
     """Import what will be needed, and let this process end when the other one wants it to."""
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.stdout = sys.stderr = _opened().said
+    gc.disable()  # all that is imported stays, and it is faster without
     with suppress(ImportError):  # it comes again when the tracker is opened
-        from mlflow import MlflowClient  # noqa: F401
         from mlflow.models import Model  # noqa: F401
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: F401
+    gc.freeze()
+    gc.enable()
 
 
-def _open(tracking: Tracking, output_dir: Path) -> str:
-    opened = _opened()
-    opened.tracker = tracking.open(output_dir)
-    return opened.tracker.uri
+def _open(tracking: Tracking, output_dir: Path) -> None:
+    _opened().tracker = tracking.open(output_dir)
 
 
-def _start(record: RunRecord, epochs: Sequence[int], run_id: str | None) -> tuple[str | None, Sequence[Link]]:
+def _start(record: RunRecord, epochs: Sequence[int], run_id: str | None) -> str | None:
     opened = _opened()
     opened.run = opened.tracker.start(record, epochs, run_id)
-    return opened.run.run_id, [*opened.run.links()]
+    return opened.run.run_id
 
 
 def _log(points: Sequence[Point]) -> None:
@@ -214,9 +246,13 @@ def _log(points: Sequence[Point]) -> None:
         _opened().run.log(epoch, metrics)
 
 
-def _finish(run: FinishedRun) -> None:
-    _opened().run.finish(run)
+def _finish(run: FinishedRun) -> tuple[str | None, list[Link]]:
+    tracked = _opened().run
+    tracked.finish(run)
+    return tracked.run_id, [*tracked.links()]
 
 
-def _end(status: Status, files: Sequence[Path]) -> None:
-    _opened().run.end(status, files)
+def _end(status: Status, files: Sequence[Path]) -> str | None:
+    tracked = _opened().run
+    tracked.end(status, files)
+    return tracked.run_id

@@ -23,6 +23,7 @@ from nnexp.tracking.mlflow_store import (
     active_run,
     check_store,
     database_file,
+    is_usable,
     open_store,
     restore,
     tracking_errors,
@@ -62,13 +63,17 @@ class MLflowTracking(Tracking):
         """Return the address of the store that `open` opens."""
         return self._configured_uri() or default_uri(output_dir)
 
+    def opens_surely(self, output_dir: Path) -> bool:
+        """Tell whether it is the usual database, new or as MLflow wants it, and all names are nnexp's own."""
+        own = not (self.experiment or self.tags or os.environ.get("MLFLOW_EXPERIMENT_NAME"))
+        return own and self._configured_uri() is None and is_usable(output_dir / DATABASE)
+
     def open(self, output_dir: Path) -> "MLflowTracker":
         """Return a tracker for a store that exists and answers."""
-        uri, artifacts = self._configured_uri(), None
+        uri, experiment = self._configured_uri(), self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
         if uri is None:
-            uri, artifacts = default_uri(output_dir), (output_dir / ARTIFACTS).as_uri()
-        experiment = self.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME")
-        return MLflowTracker(open_store(uri), uri, artifacts, experiment)
+            return default_tracker(output_dir, experiment)
+        return MLflowTracker(open_store(uri), uri, None, experiment)
 
     def fetch(
         self, output_dir: Path, run_id: str, names: Sequence[str], to: Path, *, optional: Sequence[str] = ()
@@ -106,6 +111,12 @@ class MLflowTracking(Tracking):
 def default_uri(output_dir: Path) -> str:
     """Return the URI of the default store in an output folder."""
     return f"{SQLITE}{output_dir / DATABASE}"
+
+
+def default_tracker(output_dir: Path, experiment: str | None = None) -> "MLflowTracker":
+    """Return a tracker for the default store in an output folder, which is made if it is not there."""
+    uri = default_uri(output_dir)
+    return MLflowTracker(open_store(uri), uri, (output_dir / ARTIFACTS).as_uri(), experiment)
 
 
 def existing_tracker(uri: str) -> "MLflowTracker":

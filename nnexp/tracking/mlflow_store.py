@@ -32,6 +32,8 @@ DATABASE, ARTIFACTS = "mlflow.db", "mlartifacts"
 """The default store in an output folder."""
 TABLES = Path(__file__).with_name("mlflow.sql")
 """The tables of a new database, of which MLflow makes one after another as its versions did, which takes a second."""
+VERSION = re.compile(r'INSERT INTO "alembic_version" VALUES\(\'(\w+)\'\)')
+"""The version of these tables."""
 LOCATIONS = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -72,6 +74,20 @@ def database_file(uri: str) -> Path | None:
 def absolute_uri(uri: str) -> str:
     """Return the address of a store as it is from every folder, with the whole path of a SQLite database."""
     return f"{SQLITE}{absolute(uri.removeprefix(SQLITE))}" if uri.startswith(SQLITE) else uri
+
+
+def is_usable(database: Path) -> bool:
+    """Tell whether a database is still to be made, or has the tables of this version of MLflow and can be written."""
+    if not database.exists():
+        return True
+    wanted = VERSION.search(TABLES.read_text(encoding="utf-8"))
+    try:
+        with closing(sqlite3.connect(database, timeout=0)) as connection:
+            connection.execute("BEGIN IMMEDIATE")  # as one that writes
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+    except sqlite3.Error:
+        return False
+    return wanted is not None and found == [(wanted[1],)]
 
 
 def check_store(uri: str) -> None:

@@ -231,6 +231,10 @@ class Tracking(Component):
         """Return the address of the store that `open` opens, at once; nothing without one."""
         return ""
 
+    def opens_surely(self, output_dir: Path) -> bool:
+        """Tell, at once, whether `open` is as good as sure to work, and a new run to begin."""
+        return False
+
     @abstractmethod
     def open(self, output_dir: Path) -> Tracker:
         """Return the tracker; its files, if any, go into the output folder.

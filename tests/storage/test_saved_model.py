@@ -22,7 +22,6 @@ from nnexp.runs.result import result_of
 from nnexp.runs.write import write_run
 from nnexp.storage.run_folder import PARAMETERS, RunSummary
 from nnexp.storage.saved_model import MODEL, Affine, read_model
-from nnexp.storage.served_model import write_served_model
 from nnexp.training.loop import train
 from tests.conftest import tries
 
@@ -136,7 +135,7 @@ def test_data_that_no_file_can_keep_harms_no_run(tmp_path: Path, capsys: pytest.
     data, facts = load(experiment.dataset)
     ready = prepare(experiment, loaded=(replace(data, scaling=Scaling(np.full(2, np.nan), np.ones(2))), facts))
     (outcome,) = train([ready.recipe], ready.data, experiment.trainer, experiment.dtype, lambda *_: None)
-    write_run(ready, outcome, result_of(ready, outcome, tmp_path, 0.0), figures=False, serve=write_served_model)
+    write_run(ready, outcome, result_of(ready, outcome, tmp_path, 0.0), figures=False)
     assert capsys.readouterr().err.startswith("nnexp: the run cannot be asked for predictions later: offset=[nan")
     assert RunSummary.read(tmp_path) is not None
     assert not (tmp_path / MODEL).exists()

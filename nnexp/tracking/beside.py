@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cache, partial
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
 from typing import ParamSpec, TypeVar, cast
@@ -85,11 +85,8 @@ class Beside:
         """
         self.tell(call)
         while self._expected > 1:
-            try:
-                self._answer()
-            except KNOWN_ERRORS as error:
-                self._failure = self._failure or TrackingError(str(error))
-        answer = self._answer()
+            self._settle(self._answers.get())
+        answer = self._value(self._answers.get())
         if self._failure is not None:
             raise self._failure
         return cast("T", answer)
@@ -114,9 +111,23 @@ class Beside:
         except DiedError as error:
             self._answers.put(error)
 
-    def _answer(self) -> object:
-        """Return the next answer, or raise it."""
-        match self._answers.get():
+    def has_caught_up(self) -> bool:
+        """Tell, at once, whether all calls are done so far."""
+        with suppress(Empty):
+            while self._expected:
+                self._settle(self._answers.get_nowait())
+        return not self._expected
+
+    def _settle(self, answer: object) -> None:
+        """Take an answer that nobody waits for; a failure is that of the next call that is waited for."""
+        try:
+            self._value(answer)
+        except KNOWN_ERRORS as error:
+            self._failure = self._failure or TrackingError(str(error))
+
+    def _value(self, answer: object) -> object:
+        """Return what a call has returned, or raise what it has raised."""
+        match answer:
             case DiedError() as death:
                 self._answers.put(death)  # for whoever asks next
                 self._expected = 0
@@ -124,9 +135,8 @@ class Beside:
             case Failure(details=details):  # a bug there
                 self._expected -= 1
                 raise RuntimeError(details)
-            case answer:
-                self._expected -= 1
-                value, said = cast("tuple[object, str]", answer)
+        self._expected -= 1
+        value, said = cast("tuple[object, str]", answer)
         sys.stderr.write(said)
         if isinstance(value, KNOWN_ERRORS):
             raise value
@@ -184,7 +194,9 @@ class RunBeside(TrackedRun):
         self.run_id, self._links = self._beside.ask(partial(_finish, run))
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
-        """Close an unfinished run."""
+        """Close an unfinished run, if it is known to have begun there."""
+        if self.run_id is None and not self._beside.has_caught_up():
+            return
         self._send_points()
         self.run_id = self._beside.ask(partial(_end, status, files))
 

@@ -221,6 +221,8 @@ def test_a_checkpoint_that_cannot_be_written_stops_nothing(
 
 
 def statuses(folder: Path) -> list[tuple[str, str]]:
+    if not (folder / "outputs" / "mlflow.db").exists():
+        return []
     with closing(sqlite3.connect(folder / "outputs" / "mlflow.db")) as store:
         return store.execute("select run_uuid, status from runs").fetchall()
 
@@ -229,9 +231,11 @@ def statuses(folder: Path) -> list[tuple[str, str]]:
 def test_an_interrupted_run_says_how_to_go_on(
     nnexp: CommandLine, typed: Typed, number: signal.Signals, status: int
 ) -> None:
-    process = nnexp.start("seed=1", "trainer.epochs=20000", "figures=false")
+    process = nnexp.start("seed=1", "trainer.epochs=40000", "figures=false")
     assert process.stdout is not None
     next(line for line in process.stdout if line.startswith("epoch"))
+    while not statuses(nnexp.folder):  # the training does not wait for MLflow, of which this test makes use
+        time.sleep(0.02)
     begun = time.monotonic()
     process.send_signal(number)
     _, errors = process.communicate(timeout=30)
@@ -250,7 +254,7 @@ def test_an_interrupted_run_says_how_to_go_on(
     assert (result.returncode, result.stderr) == (0, "")
     assert statuses(nnexp.folder) == [(run_id, "FINISHED")], "it is the same run"
     (folder,) = (path for path in (nnexp.folder / "outputs" / "digits_binary").iterdir() if path.is_dir())
-    alone = run(["seed=1", "trainer.epochs=20000", *QUIET, f"output_dir={nnexp.folder / 'alone'}"]).folder
+    alone = run(["seed=1", "trainer.epochs=40000", *QUIET, f"output_dir={nnexp.folder / 'alone'}"]).folder
     assert_same_files(folder, alone)
     with closing(sqlite3.connect(nnexp.folder / "outputs" / "mlflow.db")) as store:
         twice = "select step from metrics where key = 'train/loss' group by step having count(*) > 1"

@@ -32,6 +32,8 @@ KNOWN_ERRORS = UserError, TrackingError, OSError
 """What calls raise here as they do there."""
 SECONDS_BETWEEN_POINTS = 1.0
 """How often the points of curves are sent."""
+SECONDS_TO_BEGIN = 1.0
+"""How long a run that is interrupted waits for its beginning there, without which there is nothing to close."""
 
 
 @contextmanager
@@ -111,11 +113,12 @@ class Beside:
         except DiedError as error:
             self._answers.put(error)
 
-    def has_caught_up(self) -> bool:
-        """Tell, at once, whether all calls are done so far."""
+    def catches_up(self, seconds: float) -> bool:
+        """Tell whether all calls so far are done within some seconds."""
+        end = monotonic() + seconds
         with suppress(Empty):
             while self._expected:
-                self._settle(self._answers.get_nowait())
+                self._settle(self._answers.get(timeout=max(0.0, end - monotonic())))
         return not self._expected
 
     def _settle(self, answer: object) -> None:
@@ -195,7 +198,7 @@ class RunBeside(TrackedRun):
 
     def end(self, status: Status, files: Sequence[Path] = ()) -> None:
         """Close an unfinished run, if it is known to have begun there."""
-        if self.run_id is None and not self._beside.has_caught_up():
+        if self.run_id is None and not self._beside.catches_up(SECONDS_TO_BEGIN):
             return
         self._send_points()
         self.run_id = self._beside.ask(partial(_end, status, files))

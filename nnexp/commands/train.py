@@ -36,7 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     check_flags(flags_first(arguments))
     check_words(sys.argv[1:])
     try:
-        with beside() if _tracks_one_run(arguments) else nullcontext() as other:
+        with beside() if _will_import_mlflow(arguments) else nullcontext() as other:
 
             def train(config: DictConfig) -> None:
                 _train(config, other)
@@ -53,10 +53,10 @@ def main(arguments: Sequence[str]) -> None:
         raise mistake from None
 
 
-def _tracks_one_run(arguments: Sequence[str]) -> bool:
-    """Tell whether MLflow will be needed, as far as one can see, for a run alone."""
+def _will_import_mlflow(arguments: Sequence[str]) -> bool:
+    """Tell whether a run alone will have to import MLflow, as far as one can see."""
     flags = [word for word in arguments if word.startswith("-") and not word.startswith("--config")]
-    return not flags and "tracking=none" not in arguments
+    return not flags and "tracking=none" not in arguments and "mlflow" not in sys.modules
 
 
 def _say_what_was_not_swept(config: DictConfig, given: Sequence[str]) -> None:

@@ -45,6 +45,7 @@ HEAVY = {
 """Imported late, where used: never at the top of a module."""
 GROUND_LIBRARIES = {
     "numpy",
+    "cloudpickle",
     "annotated_types",
     "scipy",
     "pandas",
@@ -64,7 +65,7 @@ HOME = {
     "pyarrow": ("data", "analysis", "sweeps"),
     "hydra": ("config", "commands", "python", "sweeps", "_plugins"),
     "joblib": "sweeps",
-    "cloudpickle": "sweeps",
+    "cloudpickle": ("core", "sweeps"),
     "distributed": "sweeps",
     "llvmlite": "training",
     "optuna": "sweeps",

@@ -3,8 +3,8 @@
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
-from typing import cast
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, cast
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -17,7 +17,9 @@ from nnexp.config.search_path import register
 from nnexp.core.errors import UserError
 from nnexp.core.exits import ExitStatus, exits
 from nnexp.core.files import shipped
-from nnexp.tracking.beside import Beside, beside
+
+if TYPE_CHECKING:
+    from nnexp.tracking.beside import Beside
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -36,10 +38,10 @@ def main(arguments: Sequence[str]) -> None:
     check_flags(flags_first(arguments))
     check_words(sys.argv[1:])
     try:
-        with beside() if _will_import_mlflow(arguments) else nullcontext() as other:
+        with _beside(arguments) as recorder:
 
             def train(config: DictConfig) -> None:
-                _train(config, other)
+                _train(config, recorder)
 
             hydra.main(version_base="1.3", config_path=str(shipped("conf")), config_name="config")(train)()
     except UserError:
@@ -53,10 +55,14 @@ def main(arguments: Sequence[str]) -> None:
         raise mistake from None
 
 
-def _will_import_mlflow(arguments: Sequence[str]) -> bool:
-    """Tell whether a run alone will have to import MLflow, as far as one can see."""
+def _beside(arguments: Sequence[str]) -> "AbstractContextManager[Beside | None]":
+    """Return a process that imports MLflow, for what may be a run alone that needs it, as far as one can see."""
     flags = [word for word in arguments if word.startswith("-") and not word.startswith("--config")]
-    return not flags and "tracking=none" not in arguments and "mlflow" not in sys.modules
+    if flags or "tracking=none" in arguments or "mlflow" in sys.modules:
+        return nullcontext()
+    from nnexp.tracking.beside import beside
+
+    return beside()
 
 
 def _say_what_was_not_swept(config: DictConfig, given: Sequence[str]) -> None:
@@ -72,7 +78,7 @@ def _say_what_was_not_swept(config: DictConfig, given: Sequence[str]) -> None:
         show_lines([f"This run alone varies nothing. The sweep over {some(keys)}: {command('-m', *given)}"])
 
 
-def _train(config: DictConfig, other: Beside | None) -> None:
+def _train(config: DictConfig, recorder: "Beside | None") -> None:
     """Train the run that a composed config describes; sweeps are trained by nnexp's own launcher."""
     from nnexp.config.compose import check
     from nnexp.config.hydra_errors import other_launcher
@@ -83,7 +89,7 @@ def _train(config: DictConfig, other: Beside | None) -> None:
         if context.mode is RunMode.MULTIRUN:
             raise other_launcher(context.runtime.choices["hydra/launcher"])
         given = cast("list[str]", OmegaConf.to_container(context.overrides.task))  # as typed, ${...} and all
-        result = execute(check(config), given, other)
+        result = execute(check(config), given, recorder)
         _say_what_was_not_swept(config, given)
     if result.diverged_step is not None or result.rescued:
         sys.exit(ExitStatus.UNSUCCESSFUL)

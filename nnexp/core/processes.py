@@ -57,7 +57,10 @@ def pickled_answer_of(call: Call) -> bytes:
 
 
 class Process:
-    """A process that does calls, as this one sees it."""
+    """A process that does calls, as this one sees it.
+
+    Whoever uses `write` and `receive` has it alone; after `answer` it rests, for others to use.
+    """
 
     def __init__(self) -> None:
         program = f"import sys; sys.path[:] = {sys.path}; from {__name__} import serve; serve()"
@@ -88,18 +91,18 @@ class Process:
 
         Raises DiedError if the process dies before it answers.
         """
-        self.send(call)
+        self.write(pickle.dumps(call))
         answer = self.receive()
         _RESTING.append(self)
         return answer
 
-    def send(self, call: Call) -> None:
-        """Send a call, which is done after those that were sent before.
+    def write(self, call: bytes) -> None:
+        """Send a pickled call, which is done after those that were sent before.
 
         Raises DiedError if the process has died.
         """
         with self._noticing_death():
-            pickle.dump(call, self._pipe("stdin"))
+            self._pipe("stdin").write(call)
             self._pipe("stdin").flush()
 
     def receive(self) -> object:
@@ -151,7 +154,11 @@ def serve() -> None:
 
 
 def _receive(calls: SimpleQueue[Call]) -> None:
-    with suppress(EOFError, pickle.UnpicklingError):
-        while True:
-            calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - of the process that started this one
-    os._exit(1)
+    try:
+        with suppress(EOFError, pickle.UnpicklingError):
+            while True:
+                calls.put(pickle.load(sys.stdin.buffer))  # noqa: S301 - of the process that started this one
+    except Exception:  # noqa: BLE001 - a call that cannot be read, of which nothing else would tell
+        traceback.print_exc(file=sys.__stderr__)
+    finally:
+        os._exit(1)

@@ -15,7 +15,7 @@ from shutil import rmtree
 
 from nnexp.config.experiment import Experiment
 from nnexp.core.disk import write_or_rescue
-from nnexp.core.errors import TrackingError, UserError, warn
+from nnexp.core.errors import DamagedError, TrackingError, UserError, warn
 from nnexp.core.files import is_there, writable_folder
 from nnexp.core.output import meanwhile
 from nnexp.core.signals import sigterm_interrupts, waiting_interrupts
@@ -41,11 +41,11 @@ from nnexp.training.history import Row
 from nnexp.training.loop import Training
 from nnexp.training.trainer import Trainer
 
-SECONDS_TO_END = 1.2
-"""How long a run that is interrupted or fails waits for its tracker."""
+SECONDS_TO_END, SECONDS_TO_FAIL = 1.2, 10.0
+"""How long a run that is interrupted waits for its tracker, and one that fails."""
 
 
-def execute(experiment: Experiment, overrides: Sequence[str] = (), other: Beside | None = None) -> Result:
+def execute(experiment: Experiment, overrides: Sequence[str] = (), recorder: Beside | None = None) -> Result:
     """Train, draw and track one checked experiment; the overrides name and explain it.
 
     Raises UserError before anything is trained, if data, loss, output folder or tracking do not fit together; then
@@ -55,7 +55,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), other: Beside
     Args:
         experiment: The config; its `resume` names a run to go on with.
         overrides: The overrides of the command.
-        other: A process that does what needs MLflow; without one it is done here.
+        recorder: A process that does what needs MLflow; without one it is done here.
     """
     earlier = None if experiment.resume is None else resumed(experiment, overrides)
     ready = prepare(experiment, overrides) if earlier is None else prepare(earlier.experiment, earlier.overrides)
@@ -74,10 +74,10 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), other: Beside
     experiment.tracking.check()
     output_dir = writable_folder(experiment.output_dir)
     with one_thread(), sigterm_interrupts():
-        if other is not None and experiment.draws(alone=True):
+        if recorder is not None and experiment.draws(alone=True):
             load()  # in the meantime the other process imports MLflow
         tracking = experiment.tracking
-        tracker = tracking.open(output_dir) if other is None else other.open(tracking, output_dir)
+        tracker = tracking.open(output_dir) if recorder is None else recorder.open(tracking, output_dir)
         check_store(earlier, tracker.uri, overrides, output_dir)
         tags = environment() if earlier is None else {**environment(), **earlier.tags}
         with (
@@ -96,7 +96,7 @@ def execute(experiment: Experiment, overrides: Sequence[str] = (), other: Beside
                 train(training, ready, checkpoints, tracked=tracked, observers=observers)
                 try:
                     result = write(training, ready, record, folder=folder, tracked=tracked)
-                    record_run(tracked, result.folder, output_dir, own=folder, other=other)
+                    record_run(tracked, result.folder, output_dir, own=folder, recorder=recorder)
                 except KeyboardInterrupt:
                     checkpoints.write(training)
                     raise
@@ -167,7 +167,8 @@ def _closed_if_it_fails(tracked: TrackedRun, training: Training, folder: Path) -
                 write_error(folder, f"{type(error).__name__}: {error}", traceback.format_exc())
         try:
             files = files_to_record(folder) if folder.is_dir() else ()
-            call_within(SECONDS_TO_END, partial(tracked.end, status, files))
+            seconds = SECONDS_TO_END if status == "KILLED" else SECONDS_TO_FAIL
+            call_within(seconds, partial(tracked.end, status, files))
         except TrackingError as refusal:
             warn(f"the run was not closed where it is recorded: {refusal}")
         else:
@@ -217,14 +218,14 @@ def write(training: Training, ready: Ready, record: RunRecord, folder: Path, tra
     return replace(result, rescued=result.folder != folder)
 
 
-def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path, other: Beside | None) -> None:
+def record_run(tracked: TrackedRun, folder: Path, output_dir: Path, *, own: Path, recorder: Beside | None) -> None:
     """Record the finished run in a folder, its own or where it was rescued; if that fails, it is delivered later."""
     meanwhile("Recording the run")
     try:
         if tracked.uri:
-            serve(folder) if other is None else other.do(serve, folder)
+            serve(folder) if recorder is None else recorder.do(serve, folder)
         tracked.finish(finished_run(folder))
-    except (TrackingError, OSError) as error:
+    except (TrackingError, DamagedError, OSError) as error:
         again = deliver_command(output_dir, tracked.uri)
         warn(f"not recorded: {error}. All of the run is in {folder}; to record it later: {again}")
     else:

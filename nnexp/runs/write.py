@@ -73,8 +73,11 @@ def _write_model(trained: Trained, folder: Path) -> None:
 
 def serve(folder: Path) -> None:
     """Write the model in the folder of a run as a model of MLflow, too, if there is one."""
-    if (folder / MODEL).is_file():
-        write_served_model(folder / SERVED, folder)
+    try:
+        if (folder / MODEL).is_file():
+            write_served_model(folder / SERVED, folder)
+    except UserError as error:
+        warn(f"MLflow cannot serve the model of the run: {error}")
 
 
 def file_and_links(result: Result) -> list[tuple[str, str]]:

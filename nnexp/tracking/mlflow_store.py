@@ -5,9 +5,10 @@ import os
 import re
 import sqlite3
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment, Run
 
+OPENING = "Opening MLflow, which takes some seconds"
 REACH_SECONDS = 5.0
 """How long a server may take to answer, before the training begins."""
 SERVER_ERROR = 500
@@ -82,7 +84,7 @@ def is_usable(database: Path) -> bool:
         return True
     wanted = VERSION.search(TABLES.read_text(encoding="utf-8"))
     try:
-        with closing(sqlite3.connect(database, timeout=0)) as connection:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=rw", timeout=0, uri=True)) as connection:
             connection.execute("BEGIN IMMEDIATE")  # as one that writes
             found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
     except sqlite3.Error:
@@ -123,13 +125,18 @@ def _check_server(uri: str) -> None:
     raise UserError(f"tracking.uri={uri}: must be a tracking server that can be reached ({reason})")
 
 
-def open_store(uri: str) -> "MlflowClient":
-    """Return a client of a store; a database gets its tables if needed, from one process at a time."""
-    meanwhile("Opening MLflow, which takes some seconds")
-    path = database_file(uri)
-    for name, value in {**DEFAULTS, **({} if path is None else SQLITE_DEFAULTS)}.items():
+def set_defaults(more: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Set what the user has not set otherwise, before MLflow is imported, which reads some of it at once."""
+    for name, value in {**DEFAULTS, **more}.items():
         os.environ.setdefault(name, value)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # a line for every migration of a new database
+
+
+def open_store(uri: str) -> "MlflowClient":
+    """Return a client of a store; a database gets its tables if needed, from one process at a time."""
+    meanwhile(OPENING)
+    path = database_file(uri)
+    set_defaults({} if path is None else SQLITE_DEFAULTS)
 
     from mlflow import MlflowClient
 

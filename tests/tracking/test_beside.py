@@ -4,6 +4,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,12 @@ from nnexp.tracking.beside import Beside, beside
 from nnexp.tracking.mlflow import MLflowTracking
 from tests.conftest import CommandLine
 from tests.sweeps.test_workers import wait_for
+
+
+class _Unreadable:
+    def __reduce__(self) -> tuple[type[int], tuple[str]]:
+        return int, ("one",)
+
 
 OVERRIDES = ["trainer.epochs=5", "verbose=false", "figures=false"]
 
@@ -57,6 +64,7 @@ def test_a_run_is_recorded_as_it_is_without_the_process(tmp_path: Path) -> None:
 @pytest.fixture
 def other() -> Iterator[Beside]:
     with beside() as process:
+        assert process is not None
         yield process
 
 
@@ -71,10 +79,33 @@ def test_what_is_said_there_is_said_here(other: Beside, capsys: pytest.CaptureFi
     assert capsys.readouterr().err == "standard output is for answers alone\n"
 
 
-def test_a_bug_there_keeps_its_traceback(other: Beside) -> None:
-    with pytest.raises(RuntimeError, match=r"(?s)Traceback.*invalid literal"):
+def test_a_bug_there_keeps_its_traceback(other: Beside, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(TrackingError, match=r"ValueError: invalid literal"):
         other.do(int, "one")
+    assert "Traceback" in capsys.readouterr().err
     assert other.do(int, "1") == 1
+
+
+def test_what_fails_without_being_waited_for_is_said_by_the_next_call(other: Beside) -> None:
+    other.tell(partial(int, "one"))
+    with pytest.raises(TrackingError, match=r"ValueError: invalid literal"):
+        other.do(int, "1")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_a_process_that_is_stopped_holds_up_nothing(other: Beside) -> None:
+    process = other.do(os.getpid)
+    os.kill(process, signal.SIGSTOP)
+    for _ in range(100):
+        other.tell(partial(len, "x" * 100_000))
+    assert not other.catches_up(0.1)
+    os.kill(process, signal.SIGCONT)
+    assert other.do(int, "1") == 1
+
+
+def test_a_call_that_cannot_be_read_ends_the_process(other: Beside) -> None:
+    with pytest.raises(TrackingError, match="has died"):
+        other.do(len, _Unreadable())  # type: ignore[arg-type]
 
 
 def test_a_death_is_noticed(other: Beside, tmp_path: Path) -> None:
@@ -82,7 +113,7 @@ def test_a_death_is_noticed(other: Beside, tmp_path: Path) -> None:
     with pytest.raises(TrackingError, match="has died: SIGKILL"):
         other.do(os.getpid)
     with pytest.raises(UserError, match=r"must be a store that MLflow can open .*has died"):
-        other.open(MLflowTracking(), tmp_path)
+        other.open(MLflowTracking(uri=f"sqlite:///{tmp_path}/runs.db"), tmp_path)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")

@@ -1,8 +1,8 @@
 """Batches of examples, the order in which a run sees them, and its streams of random numbers."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import Literal, NamedTuple, Protocol, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,13 @@ Copy = tuple[npt.NDArray[np.number], npt.NDArray[np.number]]
 """A source array, and the array that some of its rows are copied to."""
 
 
+class OfArray(Protocol):
+    """Returns an array made from another one, of the same type."""
+
+    def __call__(self, array: A, /) -> A:
+        """Return the array."""
+
+
 class Joined(NamedTuple):
     """Batches in succession.
 
@@ -49,16 +56,17 @@ class Joined(NamedTuple):
     ends: npt.NDArray[np.intp]
 
     @classmethod
-    def of(cls, batches: Sequence[Rows]) -> "Joined":
-        """Return batches in succession; all are slices, or none is."""
+    def of(cls, batches: Sequence[Rows], firsts: npt.NDArray[np.intp] | int = 0) -> "Joined":
+        """Return batches in succession, all slices or none; the first row of each run is added to the numbers."""
         slices = [rows for rows in batches if isinstance(rows, slice)]
         if not slices:
             arrays = [rows for rows in batches if not isinstance(rows, slice)]
-            return cls(batches, np.concatenate(arrays, axis=-1), np.cumsum([rows.shape[-1] for rows in arrays]))
+            counts = [rows.shape[-1] for rows in arrays]
+            return cls(batches, np.concatenate(arrays, axis=-1) + firsts, np.cumsum(counts))
         begins, ends = (np.array([getattr(rows, name) for rows in slices]) for name in ("start", "stop"))
         counts = ends - begins
         ends = np.cumsum(counts)
-        return cls(batches, np.arange(ends[-1]) + np.repeat(begins - ends + counts, counts), ends)
+        return cls(batches, np.arange(ends[-1]) + np.repeat(begins - ends + counts, counts) + firsts, ends)
 
     def steps(self, first: int, most: int) -> npt.NDArray[np.intp]:
         """Return the rows of some batches, shape (steps, ...), of as many as have the size of the first one.
@@ -164,7 +172,10 @@ class DropoutNoise:
 
 @dataclass(slots=True, eq=False)
 class Examples:
-    """Features, encoded targets, targets as they are, and weights; shape (examples, ...) or (runs, examples, ...)."""
+    """Features, encoded targets, targets as they are, and weights.
+
+    The shape is (examples, ...), or (runs, examples, ...) where every run has examples of its own.
+    """
 
     x: Array
     y: Array
@@ -180,18 +191,45 @@ class Examples:
         views = part.x.shape[1] if task.kind in ("pairs", "triplets") else 1
         return cls(x=np.ascontiguousarray(part.x, dtype), y=y, targets=part.targets, weights=weights, views=views)
 
+    @classmethod
+    def of_runs(cls, parts: Sequence[Part], task: Task, loss: Loss, dtype: npt.DTypeLike) -> "Examples":
+        """Return the parts of the data sets of all runs, see `of`; without a run axis where it is the same part."""
+        made = {id(part): cls.of(part, task, loss, dtype) for part in parts}
+        first = made[id(parts[0])]
+        if len(made) == 1:
+            return first
+        each = [made[id(part)] for part in parts]
+        return cls(
+            x=np.stack([one.x for one in each]),
+            y=np.stack([one.y for one in each]),
+            targets=cast("Labels", np.stack([one.targets for one in each])),
+            weights=None if first.weights is None else np.stack([cast("Array", one.weights) for one in each]),
+            views=first.views,
+        )
+
+    def mapped(self, change: OfArray) -> "Examples":
+        """Return examples with arrays made from these."""
+        weights = None if self.weights is None else change(self.weights)
+        return Examples(change(self.x), change(self.y), targets=change(self.targets), weights=weights, views=self.views)
+
+    @property
+    def own(self) -> bool:
+        """Tell whether every run has examples of its own."""
+        return self.y.ndim > 2
+
     def __len__(self) -> int:
-        """Return the number of examples, which all runs share."""
-        return len(self.x)
+        """Return the number of examples that a run has."""
+        count: int = self.y.shape[-2]
+        return count
 
     def take(self, rows: Rows) -> "Examples":
-        """Return some of the examples."""
-        if isinstance(rows, slice):
-            weights = None if self.weights is None else self.weights[rows]
-            return Examples(self.x[rows], self.y[rows], targets=self.targets[rows], weights=weights, views=self.views)
-        weights = None if self.weights is None else self.weights.take(rows)
-        x, y, targets = self.x.take(rows, axis=0), self.y.take(rows, axis=0), self.targets.take(rows, axis=0)
-        return Examples(x, y, targets=targets, weights=weights, views=self.views)
+        """Return some of the examples; where every run has its own, those at these places in each."""
+        numbers = np.arange(len(self))[rows] if isinstance(rows, slice) else rows
+        return self.mapped(lambda array: array.take(numbers, axis=int(self.own)))
+
+    def keep(self, runs: npt.NDArray[np.intp]) -> "Examples":
+        """Return the examples of a part of the runs."""
+        return self.mapped(lambda array: array[runs]) if self.own else self
 
     def rows(self) -> Array:
         """Return the features of all views of all examples, one in a row."""
@@ -201,42 +239,69 @@ class Examples:
 class BatchBuffers:
     """Gathers training examples into arrays that all batches of the same shape use.
 
+    Where every run has examples of its own, they are gathered as rows of one array, in which they lie run by run.
+
     Args:
         whole: The training examples.
+
+    Attributes:
+        whole: The training examples of the runs that go on.
     """
 
     def __init__(self, whole: Examples) -> None:
-        self._whole, self._last = whole, cast("Joined | None", None)
+        self._set(whole)
+
+    def _set(self, whole: Examples) -> None:
+        self.whole = self._source = whole
+        self._answers = replace(whole, x=whole.x[:0])
+        self._last, self._firsts = cast("Joined | None", None), cast("npt.NDArray[np.intp] | int", 0)
         self._buffers: dict[tuple[str, tuple[int, ...]], tuple[Examples, list[Copy]]] = {}
+        if whole.own:
+            self._source = whole.mapped(lambda array: array.reshape(-1, *array.shape[2:]))
+            self._firsts = len(whole) * np.arange(len(whole.y))[:, None]
 
     def __reduce__(self) -> tuple[type["BatchBuffers"], tuple[Examples]]:
         """Pickle the examples alone, without the buffers."""
-        return BatchBuffers, (self._whole,)
+        return BatchBuffers, (self.whole,)
+
+    def keep(self, runs: npt.NDArray[np.intp]) -> None:
+        """Go on with a part of the runs."""
+        if self.whole.own:
+            self._set(self.whole.keep(runs))
 
     def batch(self, rows: Rows) -> Examples:
         """Return the examples of a step, without the raw targets, which only metrics use."""
-        if isinstance(rows, slice) and count_of(rows) == len(self._whole):
-            return self._whole
-        return self._gathered("inputs", rows)
+        return self.whole if self._is_whole(rows) else self._gathered("inputs", self._placed(rows))
 
     def copies(self, rows: Rows) -> tuple[tuple[int, ...], list[Copy]]:
         """Return the shape of the rows of a batch, and the arrays that its examples are copied from and to."""
-        shape = (count_of(rows),) if isinstance(rows, slice) else rows.shape
-        return shape, self._buffers.get(("inputs", shape), (None, list[Copy]()))[1]
+        placed = self._placed(rows)
+        shape = (count_of(placed),) if isinstance(placed, slice) else placed.shape
+        return shape, [] if self._is_whole(rows) else self._buffers["inputs", shape][1]
 
     def targets(self, batches: Sequence[Rows]) -> Examples:
         """Return the examples of several batches, one after another, without their features."""
         known = self.joined(batches)
         first = batches[0]
-        if isinstance(first, slice) and first.start == 0 and len(known.rows) == len(self._whole):
-            return self._whole
+        if isinstance(first, slice) and first.start == 0 and known.rows.shape[-1] == len(self.whole):
+            return self._answers
         return self._gathered("targets", known.rows)
 
     def joined(self, batches: Sequence[Rows]) -> Joined:
         """Return batches in succession; those of the last call are remembered."""
         if self._last is None or self._last.batches is not batches:
-            self._last = Joined.of(batches)
+            self._last = Joined.of(batches, self._firsts)
         return self._last
+
+    def _is_whole(self, rows: Rows) -> bool:
+        """Tell whether a batch is all examples, in their order."""
+        return isinstance(rows, slice) and count_of(rows) == len(self.whole)
+
+    def _placed(self, rows: Rows) -> Rows:
+        """Return the numbers of the rows of a batch in the arrays that they are gathered from."""
+        if not self.whole.own:
+            return rows
+        return self._firsts + (np.arange(rows.start, rows.stop) if isinstance(rows, slice) else rows)
 
     def _gathered(self, purpose: Literal["inputs", "targets"], rows: Rows) -> Examples:
         shape = (count_of(rows),) if isinstance(rows, slice) else rows.shape
@@ -252,7 +317,7 @@ class BatchBuffers:
 
     def _new(self, purpose: Literal["inputs", "targets"], shape: tuple[int, ...]) -> tuple[Examples, list[Copy]]:
         """Return examples with arrays of their own, and the arrays that are copied into them."""
-        whole, copies = self._whole, list[Copy]()
+        whole, copies = self._source, list[Copy]()
 
         def buffer(array: A) -> A:
             copies.append((array, np.empty(shape + array.shape[1:], array.dtype)))

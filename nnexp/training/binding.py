@@ -93,14 +93,18 @@ class OneRun(StackArrays):
     ) -> OfOneRun:
         """Return an evaluation of its part of the logits."""
         own, pairs = one_of(training)
-        first = z[:1].copy()
-        bind = partial(bound_evaluation, evaluate=evaluate, stack=self, z=first, training=own, parts=parts)
+        first, ones = z[:1].copy(), dict[str, Examples]()
+        for name, part in ({} if parts is None else parts).items():
+            ones[name], more = one_of(part)
+            pairs += more
+        known = None if parts is None else ones
+        bind = partial(bound_evaluation, evaluate=evaluate, stack=self, z=first, training=own, parts=known)
         return OfOneRun(bind, Belongings(runs=self._runs, examples=[*pairs, (z, first)], settings=self._state))
 
 
 def one_of(examples: Examples) -> tuple[Examples, list[Pair]]:
     """Return examples of one run, and the arrays of all runs that belong to it, each with that of one."""
-    if examples.y.ndim == 2:
+    if not examples.own:
         return examples, []
     pairs = list[Pair]()
 
@@ -108,10 +112,7 @@ def one_of(examples: Examples) -> tuple[Examples, list[Pair]]:
         pairs.append((array, array[0].copy()))
         return cast("N", pairs[-1][1])
 
-    x = one(examples.x) if len(examples.x) == len(examples.y) else examples.x
-    weights = None if examples.weights is None else one(examples.weights)
-    targets = one(examples.targets) if len(examples.targets) else examples.targets
-    return Examples(x, one(examples.y), targets=targets, weights=weights, views=examples.views), pairs
+    return examples.mapped(lambda array: one(array) if len(array) else array), pairs
 
 
 class Evaluate(Protocol):
@@ -154,7 +155,7 @@ def bound_step(
             gradient=gradient,
         ),
         loss=stack.loss,
-        batch=bound_examples(batch, read),
+        batch=batch.mapped(read),
         theta=theta,
         gradient=gradient,
         penalised=stack.penalised,
@@ -187,8 +188,8 @@ def bound_evaluation(
         stack.loss,
         network=Network(stack.layers, stack.layout, read(stack.theta), read(stack.statistics)),
         z=read(z),
-        training=bound_examples(training, read),
-        parts=None if parts is None else {name: bound_examples(part, read) for name, part in parts.items()},
+        training=training.mapped(read),
+        parts=None if parts is None else {name: part.mapped(read) for name, part in parts.items()},
     )
 
 
@@ -241,7 +242,7 @@ def bound_curvature(
 ) -> Callable[[], Results]:
     """Return a function without arguments that multiplies the Hessian of the mean loss by a direction of every run."""
     theta, along, statistics = read(stack.theta), read(direction), read(stack.statistics)
-    examples = bound_examples(examples, read)
+    examples = examples.mapped(read)
 
     def call() -> Results:
         gradient = Dual(np.zeros_like(theta), np.zeros_like(theta))
@@ -257,14 +258,6 @@ def bound_curvature(
         return {"product": gradient.slope}
 
     return call
-
-
-def bound_examples(examples: Examples, read: View) -> Examples:
-    """Return examples whose arrays are passed through `read`."""
-    weights = None if examples.weights is None else read(examples.weights)
-    return Examples(
-        read(examples.x), read(examples.y), targets=read(examples.targets), weights=weights, views=examples.views
-    )
 
 
 def blocks_of(theta: Array) -> list[tuple[slice, slice]]:

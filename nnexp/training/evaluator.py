@@ -24,23 +24,33 @@ CANDIDATES = 2000
 
 
 class Evaluator:
-    """Evaluates stacks on the parts of a data set.
+    """Evaluates a stack on the parts of its data.
 
     Raises UserError if a metric does not fit the data.
 
     Args:
-        data: The data set.
+        of_runs: The data set of all runs, or that of each.
         loss: The loss of any of the runs, which encodes the targets.
         chosen: The metrics, or None for the default of the data.
         dtype: The dtype of training.
     """
 
-    def __init__(self, data: Data, loss: Loss, chosen: tuple[MetricName, ...] | None, dtype: npt.DTypeLike) -> None:
+    def __init__(
+        self, of_runs: Sequence[Data], loss: Loss, chosen: tuple[MetricName, ...] | None, dtype: npt.DTypeLike
+    ) -> None:
+        data = of_runs[0]
         self._task, self._metrics = data.task, metrics_for(data, chosen)
-        self._parts = {name: Examples.of(part, data.task, loss, dtype) for name, part in data.parts().items()}
+        self._parts = {
+            name: Examples.of_runs([one.parts()[name] for one in of_runs], data.task, loss, dtype)
+            for name in data.parts()
+        }
         self._labelled = {} if data.labelled is None else {TRAIN: data.labelled.train, **data.labelled.parts()}
         self._dtype = dtype
         self.names = metric_names(data, chosen)
+
+    def keep(self, runs: npt.NDArray[np.intp]) -> None:
+        """Go on with a part of the runs."""
+        self._parts = {name: part.keep(runs) for name, part in self._parts.items()}
 
     def evaluate(self, stack: Stack, z: Array, seen: Examples, *, fully: bool) -> tuple[Array, Row]:
         """Return the loss of every training example of a round, shape (runs, examples), and the row of metrics.

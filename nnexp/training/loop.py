@@ -40,7 +40,7 @@ WITHOUT_WARNINGS = np.errstate(over="ignore", invalid="ignore", divide="ignore")
 
 def train(
     recipes: Sequence[Recipe],
-    data: Data,
+    data: Data | Sequence[Data],
     trainer: Trainer,
     dtype: npt.DTypeLike,
     observe: Observer = unobserved,
@@ -92,7 +92,7 @@ class Training:
 
     Args:
         recipes: The components of each run.
-        data: The data set, the same for all runs.
+        data: The data set of all runs, or that of each; these have the same shapes, see `stack_key`.
         trainer: The settings of the loop.
         dtype: float64 or float32.
         observe: Called after every evaluation.
@@ -103,31 +103,31 @@ class Training:
     def __init__(
         self,
         recipes: Sequence[Recipe],
-        data: Data,
+        data: Data | Sequence[Data],
         trainer: Trainer,
         dtype: npt.DTypeLike,
         observe: Observer = unobserved,
         *,
         watch_layers: bool = False,
     ) -> None:
-        self._stack = Stack(recipes, data.train.x.shape[-1], dtype)
+        of_runs = [data] if isinstance(data, Data) else data
+        train, self._task, loss = of_runs[0].train, of_runs[0].task, recipes[0].loss
+        self._stack = Stack(recipes, train.x.shape[-1], dtype)
         self._pruning: Rounds | None = None
         self._earlier: Training | None = None
         if trainer.pruning is not None:
             generators = [stream(recipe.seed, "pruning") for recipe in recipes]
             self._pruning = Rounds(trainer.pruning, generators, self._stack.theta)
             self._of = recipes, data, replace(trainer, pruning=None, snapshots=(trainer.pruning.rewind,))
-        self._examples = Examples.of(data.train, data.task, recipes[0].loss, dtype)
-        self._sampler = Sampler(parts(recipes, "seed"), len(self._examples), trainer)
-        self._task = data.task
+        self._buffers = BatchBuffers(Examples.of_runs([one.train for one in of_runs], self._task, loss, dtype))
+        self._sampler = Sampler(parts(recipes, "seed"), len(train), trainer)
         self._measure()
-        self._evaluator = Evaluator(data, recipes[0].loss, trainer.metrics, dtype)
-        self._rounds = trainer.rounds(len(self._examples))
+        self._evaluator = Evaluator(of_runs, loss, trainer.metrics, dtype)
+        self._rounds, self._logits = trainer.rounds(len(train)), dict[int, Array]()
         times = [this.time for this in self._rounds] if watch_layers else []
-        self._watch = Watch(self._stack, trainer, self._examples, data.task, times=times)
+        self._watch = Watch(self._stack, trainer, self._buffers, self._task, times=times)
         names = [*self._evaluator.names, *self._watch.names]
         self._active = ActiveRuns(len(recipes), trainer, names, observe)
-        self._buffers, self._logits = BatchBuffers(self._examples), dict[int, Array]()
         self._together, self._longest = 2, max(this.steps for this in self._rounds)
         self._number, self._under_way = 0, cast("RoundUnderWay | None", None)
 
@@ -144,7 +144,7 @@ class Training:
             if self._pruning is not None and not self._prune(self._pruning, pause, every):
                 return True
             self._pruning = None
-            row = self._evaluator.start(self._stack, self._examples)
+            row = self._evaluator.start(self._stack, self._buffers.whole)
             self._active.begin(self._stack, row, self._watch.row(self._stack))
         while len(self._active) and self._number < len(self._rounds):
             this = self._rounds[self._number]
@@ -196,7 +196,7 @@ class Training:
     def _measure(self) -> None:
         """Measure the unit of the learning rates, if they have one."""
         if self._stack.optimizer.unit is not None:
-            sharpness = Sharpness().look(View(self._stack, self._examples, self._task))
+            sharpness = Sharpness().look(View(self._stack, self._buffers.whole, self._task))
             self._stack.learning_rate_unit = 1 / sharpness.reshape(-1, 1).astype(self._stack.theta.dtype)
 
     def _begin(self, this: Round, *, pausing: bool) -> RoundUnderWay:
@@ -288,7 +288,7 @@ class Training:
             saved: The state of a training with the same recipes.
             earlier: Its settings, which differ from those of this one in the length alone.
         """
-        ended = saved.part("stack").whole("steps") == earlier.steps(earlier.length, len(self._examples))
+        ended = saved.part("stack").whole("steps") == earlier.steps(earlier.length, len(self._buffers.whole))
         if ended and earlier.length not in [this.time for this in self._rounds if this.evaluated]:
             return f"the earlier one was evaluated at its end, {earlier.unit} {earlier.length}, and a longer one is not"
         self._restore(saved, longer=True)
@@ -363,6 +363,8 @@ class Training:
         if 0 < len(staying) < len(self._stack):
             self._stack.keep(staying)
             self._sampler.keep(staying)
+            self._buffers.keep(staying)
+            self._evaluator.keep(staying)
             self._logits = {}
 
     @property

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from nnexp.core.component import Array
 from nnexp.core.state import Saved, Tree
 from nnexp.core.task import Task
-from nnexp.training.batches import Examples
+from nnexp.training.batches import BatchBuffers
 from nnexp.training.diagnostic import diagnostic_names
 from nnexp.training.diagnostics import activation_sizes, by_weight, dead_units
 from nnexp.training.history import LayerHistory, Outcome, Row
@@ -40,18 +40,18 @@ class Watch:
     Args:
         stack: The stack before its first step.
         trainer: Says which diagnostics look at it.
-        examples, task: The training examples, and the task of the data.
+        buffers, task: Those that have the training examples, and the task of the data.
         times: The times at which the sizes in the layers may be taken; empty to take none.
     """
 
     def __init__(
-        self, stack: Stack, trainer: Trainer, examples: Examples, task: Task, *, times: Sequence[int] = ()
+        self, stack: Stack, trainer: Trainer, buffers: BatchBuffers, task: Task, *, times: Sequence[int] = ()
     ) -> None:
         self._diagnostics = trainer.diagnostics
         self.names = diagnostic_names(trainer.diagnostics, task, stack.layers)
         self._times = watched(times)
         self._runs = np.arange(len(stack))
-        self._examples, self._task = examples, task
+        self._buffers, self._task = buffers, task
         self._start = stack.theta.copy() if trainer.diagnostics else None
         self._before: Array | None = None
         self._view: View | None = None
@@ -125,7 +125,7 @@ class Watch:
 
     def _seen(self, stack: Stack) -> View:
         """Return a view of the stack as it is now."""
-        self._view = self._view or View(stack, self._examples, self._task)
+        self._view = self._view or View(stack, self._buffers.whole, self._task)
         self._view.start = stack.theta if self._start is None else self._start[self._runs]
         self._view.before = stack.theta if self._before is None else self._before
         return self._view

@@ -43,7 +43,7 @@ def sent(training: Training) -> Training:
 @tries(150)
 @given(stacks(), st.data())
 def test_a_training_that_pauses_and_is_sent_has_the_bits_of_one_that_is_not(
-    stack: tuple[list[Recipe], Data, Trainer, str], choices: st.DataObject
+    stack: tuple[list[Recipe], list[Data], Trainer, str], choices: st.DataObject
 ) -> None:
     recipes, data, trainer, dtype = stack
     training = Training(recipes, data, trainer, dtype)
@@ -59,7 +59,7 @@ def test_a_training_that_pauses_and_is_sent_has_the_bits_of_one_that_is_not(
 @tries(150)
 @given(stacks(), st.data())
 def test_stopping_some_runs_does_not_touch_the_others(
-    stack: tuple[list[Recipe], Data, Trainer, str], choices: st.DataObject
+    stack: tuple[list[Recipe], list[Data], Trainer, str], choices: st.DataObject
 ) -> None:
     recipes, data, trainer, dtype = stack
     alone = train(recipes, data, trainer, dtype)

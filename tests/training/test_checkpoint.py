@@ -52,7 +52,7 @@ def at(*steps: int) -> Callable[[int], bool]:
 @given(stacks(), st.lists(st.integers(0, 30), max_size=3), st.booleans())
 def test_a_training_that_went_through_files_has_the_same_bits(
     tmp_path_factory: pytest.TempPathFactory,
-    stack: tuple[list[Recipe], Data, Trainer, str],
+    stack: tuple[list[Recipe], list[Data], Trainer, str],
     pauses: list[int],
     watch: bool,  # noqa: FBT001 - drawn
 ) -> None:

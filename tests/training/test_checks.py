@@ -103,8 +103,8 @@ def with_activation(activation: Activation) -> tuple[Recipe, Data]:
 
 @tries(40)
 @given(stacks())
-def test_every_component_is_right(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
-    (recipe, *_), data, _, dtype = stack
+def test_every_component_is_right(stack: tuple[list[Recipe], list[Data], Trainer, str]) -> None:
+    (recipe, *_), (data, *_), _, dtype = stack
     assert [(one.name, one.wrong) for one in gradients(recipe, data) if one.wrong] == []
     assert is_same_in_a_stack(recipe, data, dtype)
     assert unrecorded(recipe, data) == []

@@ -63,10 +63,10 @@ def test_memory_of_a_step(work: Work, runs: int) -> None:
 
 @tries(50)
 @given(stacks())
-def test_every_component_is_played_from_a_tape(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
+def test_every_component_is_played_from_a_tape(stack: tuple[list[Recipe], list[Data], Trainer, str]) -> None:
     recipes, data, trainer, dtype = stack
-    for recipe in recipes:
-        training = Training([recipe], data, trainer, dtype)
+    for recipe, own in zip(recipes, data, strict=True):
+        training = Training([recipe], own, trainer, dtype)
         training.advance()
         assert all(step.calls for _, step in training._stack._steps.values())  # noqa: SLF001
         assert all(score.calls for score in training._stack._repeated.values())  # noqa: SLF001

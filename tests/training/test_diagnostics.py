@@ -292,7 +292,7 @@ def test_what_is_seen_of_a_training_is_there() -> None:
 @st.composite
 def diagnosed(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, npt.DTypeLike]:
     """Draw runs of one shape, and all diagnostics that fit them."""
-    recipes, data, trainer, dtype = draw(stacks())
+    recipes, (data, *_), trainer, dtype = draw(stacks())
     assume(len({len(recipe.layers) for recipe in recipes}) == 1)
     fitting = tuple(one for one in ALL if one.misfit(data.task, recipes[0].layers) is None)
     return recipes, data, replace(trainer, diagnostics=fitting, diagnose_every=draw(st.sampled_from([None, 2]))), dtype

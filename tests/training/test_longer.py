@@ -50,7 +50,7 @@ def assert_same_outcomes(one: Training, other: Training) -> None:
 )
 def test_a_training_made_longer_has_the_bits_of_one_go(
     tmp_path_factory: pytest.TempPathFactory,
-    stack: tuple[list[Recipe], Data, Trainer, str],
+    stack: tuple[list[Recipe], list[Data], Trainer, str],
     schedule: Schedule,
     lengths: list[int],
     early_stopping: EarlyStopping | None,

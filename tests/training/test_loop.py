@@ -24,6 +24,7 @@ from nnexp.optim.schedules import Constant, Plateau, Schedule
 from nnexp.training.evaluator import diverged_step
 from nnexp.training.history import Outcome
 from nnexp.training.loop import train
+from nnexp.training.metrics import METRICS
 from nnexp.training.stack import Recipe, Stack
 from nnexp.training.trainer import EarlyStopping, Trainer
 from tests.conftest import make_data, make_data_for, tries
@@ -194,12 +195,18 @@ def varied(component: C, factors: Sequence[float]) -> list[C]:
 
 
 @st.composite
-def stacks(draw: st.DrawFn) -> tuple[list[Recipe], Data, Trainer, str]:
-    """Draw runs of one shape that differ in the numbers of all their components and in seeds, one of them hopeless."""
+def stacks(draw: st.DrawFn) -> tuple[list[Recipe], list[Data], Trainer, str]:
+    """Draw runs of one shape that differ in the numbers of all their components and in seeds, one of them hopeless.
+
+    They have the same data set, or one of two.
+    """
     loss, task = draw(st.sampled_from(LOSSES))
     features, examples = draw(st.integers(1, 12)), draw(st.integers(6, 40))
-    data = make_data_for(task, loss.views, examples, features, draw(st.integers(0, 99)))
     count = draw(st.integers(2, 5))
+    first = draw(st.integers(0, 99))
+    sets = [make_data_for(task, loss.views, examples, features, seed) for seed in (first, first + 1)]
+    which = st.sampled_from(sets if draw(st.booleans()) else sets[:1])
+    data = draw(st.lists(which, min_size=count + 1, max_size=count + 1))
     factors = draw(st.lists(st.sampled_from([1.0, 0.9, 0.95, 0.99]), min_size=count, max_size=count))
     seeds = draw(st.lists(st.just(7) if draw(st.booleans()) else st.integers(0, 3), min_size=count, max_size=count))
     architecture = MLP(
@@ -270,12 +277,19 @@ DTYPES = st.sampled_from(["float32", "float64"])
 
 
 @tries(300)
-@given(stacks())
-def test_a_run_has_the_same_bits_alone_and_in_a_stack(stack: tuple[list[Recipe], Data, Trainer, str]) -> None:
+@given(stacks(), st.booleans())
+def test_a_run_has_the_same_bits_alone_and_in_a_stack(
+    stack: tuple[list[Recipe], list[Data], Trainer, str],
+    every_metric: bool,  # noqa: FBT001 - drawn
+) -> None:
     recipes, data, trainer, dtype = stack
+    if every_metric:
+        kind, classes = data[0].task.kind, (None, len(data[0].task.classes))
+        fitting = [name for name, one in METRICS.items() if kind in one.kinds and one.classes in classes]
+        trainer = replace(trainer, metrics=tuple(fitting))
     together = train(recipes, data, trainer, dtype)
-    for recipe, outcome in zip(recipes, together, strict=True):
-        assert_same_bits(train([recipe], data, trainer, dtype)[0], outcome)
+    for recipe, own, outcome in zip(recipes, data, together, strict=True):
+        assert_same_bits(train([recipe], own, trainer, dtype)[0], outcome)
 
 
 def recipe_with(data: Data, scale: float, rate: float = 0.1, activation: Activation | None = None) -> Recipe:

@@ -51,14 +51,15 @@ def rms(array: Array) -> float:
 @tries(40)
 @given(stacks())
 def test_watching_changes_no_bit_and_sees_the_same_alone_and_in_a_stack(
-    stack: tuple[list[Recipe], Data, Trainer, str],
+    stack: tuple[list[Recipe], list[Data], Trainer, str],
 ) -> None:
     recipes, data, trainer, dtype = stack
     together = train(recipes, data, trainer, dtype, watch_layers=True)
-    for recipe, outcome, blind in zip(recipes, together, train(recipes, data, trainer, dtype), strict=True):
+    blinds = train(recipes, data, trainer, dtype)
+    for recipe, own, outcome, blind in zip(recipes, data, together, blinds, strict=True):
         assert_same_bits(outcome, blind)
         assert blind.layers is None
-        (alone,) = train([recipe], data, trainer, dtype, watch_layers=True)
+        (alone,) = train([recipe], own, trainer, dtype, watch_layers=True)
         assert (alone.layers is None) == (outcome.layers is None)
         if alone.layers is not None:
             for name, values in vars(alone.layers).items():

@@ -106,7 +106,7 @@ class Steps:
 
     Args:
         step: The tape of one step, whose results are logits.
-        batch: The arrays of the training examples, each with that of a batch.
+        batch: The arrays of the training examples, each with that of a batch; none where all steps have the same batch.
         rows: The shape of the numbers of the rows of a batch, (examples,) or (runs, examples).
         number, learning_rate: Those of a step; None for learning rates that stay the same.
         most: The most steps of a call, fewer where their logits would take much memory.
@@ -150,7 +150,10 @@ class Steps:
         before += [step.gathered(taken, source, ones.get(id(out), out)) for source, out in batch]
         parts, logits = array(z)
         self.logits = cast("Array", logits.swapaxes(0, 1))
-        self._program = step.program([Times(most, [*before, *step.rows, step.out_of(z, parts, turns=2)])])
+        gathered = {id(out) for _, out in batch}
+        same = [step.into(many, one, turns=1) for many, one in own.examples if id(many) not in gathered]
+        each = Times(most, [*before, *step.rows, step.out_of(z, parts, turns=2)])
+        self._program = step.program([*same, each])
 
     def __call__(self, count: int) -> None:
         """Make so many steps."""

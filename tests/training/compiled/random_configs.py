@@ -61,9 +61,10 @@ def main(first: int, count: int) -> None:
     @seed(first)
     @settings(max_examples=count, deadline=None, database=None, phases=PHASES, suppress_health_check=[*HealthCheck])
     @given(stacks(), st.sampled_from([0, 1, 2, 3]), st.integers(1, 40))
-    def same_bits(drawn: tuple[list[Recipe], Data, Trainer, str], alike: int, paused: int) -> None:
+    def same_bits(drawn: tuple[list[Recipe], list[Data], Trainer, str], alike: int, paused: int) -> None:
         recipes, data, trainer, dtype = drawn
         recipes = [alternative(recipes[0], number) for number in range(alike)] or recipes
+        data = data[: len(recipes)]
         longer = replace(trainer, epochs=trainer.epochs + 3)  # the first three calls are made in other ways, too
         fast = Training(recipes, data, longer, dtype)
         made = bits(fast)

@@ -17,7 +17,7 @@ from nnexp.training.loop import Training
 from nnexp.training.stack import Recipe
 from nnexp.training.trainer import Trainer
 from tests.conftest import make_data, needs
-from tests.training.compiled.random_configs import bits
+from tests.training.compiled.random_configs import bits, repetitions
 from tests.training.test_loop import recipe_with
 
 pytestmark = needs("llvmlite")
@@ -40,7 +40,10 @@ STACKS = {
     "seeds that differ": [recipe(0.1, 1), recipe(0.1, 2), recipe(0.01, 2)],
     "other numbers": [replace(recipe(), optimizer=Momentum(0.1, momentum)) for momentum in (0.5, 0.9)],
     "a rate a step": [replace(recipe(0.1, seed), schedule=Exponential(per="step", gamma=0.9)) for seed in (1, 2)],
+    "several data sets in one order": [recipe(0.1), recipe(0.01), recipe(0.1)],
+    "several data sets": [recipe(0.1, 1), recipe(0.1, 2), recipe(0.01, 2)],
 }
+SEVERAL = [DATA, make_data(50, 5, 3, seed=1), DATA]
 TRAINERS = {
     "a smaller last batch": TRAINER,
     "in their order": replace(TRAINER, sampling="order"),
@@ -56,13 +59,16 @@ def steps_together(training: Training) -> bool:
 @pytest.mark.parametrize("trainer", TRAINERS)
 @pytest.mark.parametrize("runs", STACKS)
 def test_steps_in_one_call(runs: str, trainer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    fast = Training(STACKS[runs], DATA, TRAINERS[trainer], "float64")
+    data = SEVERAL if runs.startswith("several") else DATA
+    fast = Training(STACKS[runs], data, TRAINERS[trainer], "float64")
     made = bits(fast)
     assert steps_together(fast)
     one_by_one = fast._stack._one is not None  # noqa: SLF001
     assert one_by_one == (runs not in ("alone", "other numbers"))
+    played = [function for repeated in repetitions(fast) for function, _ in repeated.played]
+    assert all(isinstance(function, Program) for function in played)
     monkeypatch.setattr(stack, "MAX_RECORDED_SIZE", 0)
-    assert made == bits(Training(STACKS[runs], DATA, TRAINERS[trainer], "float64"))
+    assert made == bits(Training(STACKS[runs], data, TRAINERS[trainer], "float64"))
 
 
 @pytest.mark.parametrize("runs", [1, 4])

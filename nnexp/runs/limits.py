@@ -46,6 +46,12 @@ def step_bytes(experiment: Experiment, data: Data, recipe: Recipe) -> int:
     return int(dtype.itemsize * (parameters_of(data, recipe) * (2 + len(state)) + ARRAYS_PER_UNIT * examples * units))
 
 
+def data_bytes(experiment: Experiment, data: Data) -> int:
+    """Return about how many bytes the examples take that a run has for itself in a stack of several data sets."""
+    parts = (data.train, *data.parts().values())
+    return np.dtype(experiment.dtype).itemsize * sum(part.x.size + part.targets.size for part in parts)
+
+
 def check_limits(experiment: Experiment, data: Data, recipe: Recipe) -> None:
     """Check by an estimate that a run fits into the free memory, and its files onto the disk.
 

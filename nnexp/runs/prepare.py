@@ -17,7 +17,7 @@ from nnexp.core.output import meanwhile
 from nnexp.data.dataset import Data, Dataset
 from nnexp.nn.losses import snake_case
 from nnexp.plots.animation import picture_of
-from nnexp.runs.limits import check_limits, parameters_of, step_bytes
+from nnexp.runs.limits import check_limits, data_bytes, parameters_of, step_bytes
 from nnexp.tracking.tracker import DatasetFacts
 from nnexp.training.history import Outcome
 from nnexp.training.model import Trained
@@ -58,6 +58,11 @@ class Ready:
     def step_bytes(self) -> int:
         """Return about how many bytes the run works on in a step."""
         return step_bytes(self.experiment, self.data, self.recipe)
+
+    @property
+    def data_bytes(self) -> int:
+        """Return about how many bytes the run's examples take in a stack of several data sets."""
+        return data_bytes(self.experiment, self.data)
 
     @property
     def work(self) -> int:

@@ -16,11 +16,12 @@ from nnexp.config.columns import JobColumns
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, config_hashes
 from nnexp.config.overrides import Job, run_name
+from nnexp.data.dataset import Data
 from nnexp.runs.prepare import Ready, folder_name
 from nnexp.sweeps.configs import Group
-from nnexp.sweeps.stacks import Places, stack_key, stacks_of
+from nnexp.sweeps.stacks import Alike, Places, stack_key, stacks_of
 from nnexp.training.stack import Recipe
-from nnexp.training.stacking import Varied
+from nnexp.training.stacking import Varied, with_values
 
 MOST_NAMED = 20_000
 """Among more runs, each has its name and its hash made when it is asked for, and is told from others by its hash."""
@@ -136,22 +137,40 @@ class Batch(Sequence[Ready]):
 
     def stacks(self, places: Sequence[int], stack_bytes: int, workers: int) -> list[Places]:
         """Return some of the runs as stacks."""
-        found: dict[Hashable, tuple[array[int], int]] = {}
-        keys, sizes = [*map(stack_key, self.firsts)], [first.step_bytes for first in self.firsts]
+        firsts: dict[Hashable, Ready] = {}
+        alike: dict[Hashable, dict[int, array[int]]] = {}
+        of_group: list[array[int]] = []
+        for first in self.firsts:
+            key = stack_key(first)
+            firsts.setdefault(key, first)
+            of_group.append(alike.setdefault(key, {}).setdefault(id(first.data), array("q")))
         for place in places:
-            number = self._group[place]
-            found.setdefault(keys[number], (array("q"), sizes[number]))[0].append(place)
-        return stacks_of([*found.values()], stack_bytes, workers)
+            of_group[self._group[place]].append(place)
+        return stacks_of(
+            [
+                Alike([some for some in of_data.values() if some], firsts[key].step_bytes, firsts[key].data_bytes)
+                for key, of_data in alike.items()
+            ],
+            stack_bytes,
+            workers,
+        )
 
     def recipes(self, places: Places) -> Sequence[Recipe]:
-        """Return the recipes of the runs of a stack: one and columns, where all are of one group."""
-        numbers = {self._group[place] for place in places}
-        if len(numbers) > 1:
-            return [self[place].recipe for place in places]
-        (number,) = numbers
-        index = np.asarray(self._index)[places]
-        columns = {_in_recipe(key): np.asarray(column)[index] for key, column in self.groups[number].columns.items()}
-        return Varied(self.firsts[number].recipe, columns, len(places))
+        """Return the recipes of the runs of a stack: one and columns, where they differ in columns alone."""
+        numbers, index = np.asarray(self._group)[places], np.asarray(self._index)[places]
+        columns = dict[str, npt.NDArray[np.number]]()
+        groups = {number: self.groups[number] for number in np.unique(numbers).tolist()}
+        for number, group in groups.items():
+            here = numbers == number
+            for key, column in group.columns.items():
+                values = np.asarray(column)
+                columns.setdefault(_in_recipe(key), np.zeros(len(places), values.dtype))[here] = values[index[here]]
+        first = {key: column.item(0) for key, column in columns.items()}
+        one, *others = [with_values(self.firsts[number].recipe, first) for number in groups]
+        if any(len(group.columns) < len(columns) for group in groups.values()) or any(other != one for other in others):
+            runs = zip(numbers.tolist(), index.tolist(), strict=True)
+            return [_recipe(self.firsts[number].recipe, groups[number].at(at)) for number, at in runs]
+        return Varied(one, columns, len(places))
 
 
 def _in_recipe(key: str) -> str:
@@ -174,3 +193,8 @@ def _recipe(recipe: Recipe, experiment: Experiment) -> Recipe:
 def recipes_of(runs: Sequence[Ready], places: Places) -> Sequence[Recipe]:
     """Return the recipes of the runs of a stack."""
     return runs.recipes(places) if isinstance(runs, Batch) else [runs[place].recipe for place in places]
+
+
+def data_of(runs: Sequence[Ready], places: Places) -> list[Data]:
+    """Return the data sets of the runs of a stack."""
+    return [(runs.first(place) if isinstance(runs, Batch) else runs[place]).data for place in places]

@@ -13,7 +13,7 @@ from nnexp.core.threads import one_thread
 from nnexp.report import terminal
 from nnexp.runs.limits import amount
 from nnexp.runs.prepare import Ready
-from nnexp.sweeps.batch import Batch
+from nnexp.sweeps.batch import Batch, data_of
 from nnexp.sweeps.search import BYTES_OF_A_ROW, BYTES_ON_DISK
 from nnexp.sweeps.stacks import Places, stack_key
 from nnexp.sweeps.table import KEPT, metrics_of
@@ -145,7 +145,9 @@ def _megabytes(runs: Batch, stacks: Sequence[Places]) -> float:
         parts = [part for part in (run.data.train, run.data.test, run.data.validation) if part is not None]
         data = sum(part.x.nbytes + part.targets.nbytes for part in parts)
         history = 8 * len(run.experiment.trainer.evaluations()) * 2 * len(parts)
-        return 2 * data + len(stack) * (run.step_bytes + history)
+        several = len({id(one) for one in data_of(runs, stack)})
+        own = run.data_bytes if several > 1 else 0
+        return (1 + several) * data + len(stack) * (run.step_bytes + history + own)
 
     return PROCESS_MEGABYTES + max(map(of_stack, stacks)) / MEGABYTE
 

@@ -17,7 +17,7 @@ from typing import Self
 from nnexp.core.processes import Failure
 from nnexp.runs.prepare import Ready
 from nnexp.storage.run_folder import HALVING
-from nnexp.sweeps.batch import recipes_of
+from nnexp.sweeps.batch import data_of, recipes_of
 from nnexp.sweeps.stacks import Places
 from nnexp.sweeps.workers import Pool
 from nnexp.training.history import History, Outcome
@@ -204,12 +204,11 @@ def _halve(
 
 def beginning(runs: Sequence[Ready], stack: Places) -> Begin:
     """Return a function that makes the training of a stack; it is sent to a worker."""
-    first = runs[stack[0]]
-    experiment = first.experiment
+    experiment = runs[stack[0]].experiment
     return partial(
         Training,
         recipes_of(runs, stack),
-        first.data,
+        data_of(runs, stack),
         experiment.trainer,
         experiment.dtype,
         watch_layers=experiment.draws(alone=False),

@@ -15,13 +15,14 @@ from nnexp.config.overrides import Job
 from nnexp.config.search_path import register
 from nnexp.core.errors import UserError
 from nnexp.core.files import shipped
-from nnexp.sweeps.batch import Batch
+from nnexp.sweeps.batch import Batch, data_of
 from nnexp.sweeps.check import checked
 from nnexp.sweeps.configs import Composer, Group, groups_of
 from nnexp.sweeps.options import SweepOptions
 from nnexp.training.batches import stream
 from nnexp.training.loop import train
 from nnexp.training.stack import Stack
+from nnexp.training.stacking import Varied
 from tests.training.test_loop import assert_same_bits
 
 SMALL = ["architecture.hidden=[5]", "trainer.epochs=2", "trainer.batch_size=32", "tracking=none"]
@@ -121,18 +122,31 @@ def batch(jobs: list[Job]) -> Batch:
     ],
 )
 def test_a_stack_filled_from_columns_has_the_bits_of_runs_alone(more: list[str]) -> None:
-    jobs = [[*job, *more] for job in grid(RATES[:2], SCALES, SEEDS[:2])]
+    splits = ["dataset.split_seed=1", "dataset.split_seed=2"]
+    jobs = [[*job, *more] for job in grid(RATES[:2], splits, SCALES, SEEDS[:2])]
     runs = batch(jobs)
     (stack,) = runs.stacks(range(len(jobs)), 1_000_000_000, 1)
-    recipes = runs.recipes(stack)
+    recipes, data = runs.recipes(stack), data_of(runs, stack)
+    assert isinstance(recipes, Varied)
     first = runs.first(0)
-    data, trainer, dtype = first.data, first.experiment.trainer, first.experiment.dtype
-    filled = Stack(recipes, data.train.x.shape[-1], dtype)
+    trainer, dtype = first.experiment.trainer, first.experiment.dtype
+    filled = Stack(recipes, first.data.train.x.shape[-1], dtype)
     for row, run in zip(filled.theta, runs, strict=True):
         drawn = filled.layout.initial_theta(run.recipe.initializer, stream(run.recipe.seed, "init"))
         assert row.tobytes() == drawn.astype(dtype).tobytes()
     for run, outcome in zip(runs, train(recipes, data, trainer, dtype), strict=True):
-        assert_same_bits(train([run.recipe], data, trainer, dtype)[0], outcome)
+        assert_same_bits(train([run.recipe], run.data, trainer, dtype)[0], outcome)
+
+
+@pytest.mark.parametrize(
+    "jobs",
+    [grid(RATES, ["architecture.dropout=0.1", "architecture.dropout=0.2"]), [*grid(RATES), *grid(SEEDS)]],
+    ids=["no column", "other columns"],
+)
+def test_numbers_that_are_not_in_the_same_columns_are_those_of_each_run(jobs: list[Job]) -> None:
+    runs = batch(jobs)
+    (stack,) = runs.stacks(range(len(runs)), 1_000_000_000, 1)
+    assert [*runs.recipes(stack)] == [run.recipe for run in runs]
 
 
 def test_files_are_composed_once_for_thousands_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:

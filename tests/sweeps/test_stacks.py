@@ -105,10 +105,13 @@ def elsewhere(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 BASE = ("trainer.epochs=2", "trainer.batch_size=32", "architecture.hidden=[8]", "tracking=none")
 
 
+loaded = cache(load)
+
+
 @cache
 def ready(*overrides: str) -> Ready:
     experiment = compose_experiment([*BASE, *overrides])
-    return prepare(experiment, overrides, None, load(experiment.dataset))
+    return prepare(experiment, overrides, None, loaded(experiment.dataset))
 
 
 def keys(*overrides: str) -> bool:
@@ -124,13 +127,15 @@ ALIKE = [
     ("initializer=zeros", "seed=3"),
     ("question=why", "output_dir=there", "verbose=true"),
     ("figures=false",),
+    ("dataset.split_seed=5",),
 ]
 """Changes under which runs are trained together."""
 
 UNLIKE = [
     ("dataset=moons",),
-    ("dataset.split_seed=5",),
     ("dataset.test_size=0.3",),
+    ("dataset.validation_size=0.2",),
+    ("dataset.classes=[1,2]",),
     ("architecture.activation=relu",),
     ("architecture.hidden=[9]",),
     ("architecture.hidden=[8,8]",),
@@ -170,10 +175,17 @@ def test_whatever_else_differs_begins_another_stack(overrides: tuple[str, ...]) 
     assert not keys(*overrides)
 
 
-def test_a_table_that_has_changed_is_another_one() -> None:
-    run = ready()
-    changed_since = replace(run, dataset=replace(run.dataset, digest="another"))
-    assert stack_key(changed_since) != stack_key(run)
+@pytest.mark.parametrize(
+    "more",
+    [
+        ("trainer.diagnostics=[weight_norm]",),
+        ("dataset=pairs", "dataset.source=iris", "dataset.count=40", "loss=contrastive", "architecture.outputs=2"),
+    ],
+)
+def test_what_looks_at_the_data_is_of_one_data_set(more: tuple[str, ...]) -> None:
+    key = "dataset.split_seed" if len(more) == 1 else "dataset.seed"
+    one, again, other = (ready(*more, f"{key}={seeds[0]}", f"seed={seeds[1]}") for seeds in ((1, 1), (1, 2), (2, 1)))
+    assert stack_key(one) == stack_key(again) != stack_key(other)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +252,22 @@ def test_sizes_by_hand() -> None:
     assert [len(stack) for stack in stacks_of(runs, plenty, 100)] == [1] * 10
     assert [len(stack) for stack in stacks_of(runs, 4 * ready().step_bytes, 1)] == [4, 3, 3]
     assert [len(stack) for stack in stacks_of(runs, 1, 1)] == [1] * 10, "what has no room is alone"
+
+
+def test_runs_of_several_data_sets_share_a_stack_where_they_are_few_and_small() -> None:
+    """A run then has 288 + 72 examples of its own, of 64 features and a label."""
+    runs = [ready(f"dataset.split_seed={seed}", f"seed={start}") for start in range(2) for seed in range(4)]
+    assert runs[0].data_bytes == 8 * 360 * 65
+    run_bytes = runs[0].step_bytes + runs[0].data_bytes
+    of_one = [[0, 4], [1, 5], [2, 6], [3, 7]]
+    assert stacks_of(runs, 14 * run_bytes, 1) == [[0, 1, 2, 3, 4, 5, 6, 7]]
+    assert stacks_of(runs, 14 * run_bytes - 1, 1) == of_one, "memory for less than seven times as many"
+    assert stacks_of(runs, 14 * run_bytes, 2) == [[0, 1, 4, 5], [2, 3, 6, 7]], "of as few data sets as can be"
+    assert stacks_of(runs, 14 * run_bytes, 3) == of_one, "with less than twice as many for each worker"
+    more = [ready("dataset.split_seed=9", f"seed={seed}") for seed in range(3)]
+    assert stacks_of([*runs, *more], 14 * run_bytes, 1) == [[8, 9, 10], [0, 1, 2, 3, 4, 5, 6, 7]]
+    alone = [*runs[:4], *[ready(f"dataset.split_seed={seed}") for seed in range(4, 16)]]
+    assert [*map(len, stacks_of(alone, 7 * run_bytes, 1))] == [6, 5, 5], "what has a place in the memory"
 
 
 def test_runs_of_several_initializers_have_in_a_stack_the_bits_that_they_have_alone() -> None:

@@ -207,10 +207,10 @@ class Examples:
             views=first.views,
         )
 
-    def mapped(self, change: OfArray) -> "Examples":
+    def mapped(self, made_of: OfArray) -> "Examples":
         """Return examples with arrays made from these."""
-        weights = None if self.weights is None else change(self.weights)
-        return Examples(change(self.x), change(self.y), targets=change(self.targets), weights=weights, views=self.views)
+        weights = None if self.weights is None else made_of(self.weights)
+        return Examples(made_of(self.x), made_of(self.y), targets=made_of(self.targets), weights=weights, views=self.views)
 
     @property
     def own(self) -> bool:

@@ -210,7 +210,9 @@ class Examples:
     def mapped(self, made_of: OfArray) -> "Examples":
         """Return examples with arrays made from these."""
         weights = None if self.weights is None else made_of(self.weights)
-        return Examples(made_of(self.x), made_of(self.y), targets=made_of(self.targets), weights=weights, views=self.views)
+        return Examples(
+            made_of(self.x), made_of(self.y), targets=made_of(self.targets), weights=weights, views=self.views
+        )
 
     @property
     def own(self) -> bool:

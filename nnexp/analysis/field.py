@@ -34,12 +34,13 @@ class Field:
 class BoxDimension:
     """The box dimension of a border: how the number of boxes that it meets grows as they shrink.
 
-    With N_s the number of boxes of s times s runs that meet the border, it is the median of
-    log2(N_s / N_2s) over s = 1, 2, 4, ... up to an eighth of the side.
+    With N_s the number of boxes of s times s runs that meet the border, it is the median of log2(N_s / N_2s) over
+    s = 1, 2, 4, ... up to an eighth of the side. Both are counted where boxes of 2s are whole: boxes that the edge
+    cuts would be missing from N_2s alone, and the dimension could be above the 2 of the plane.
 
     Attributes:
         median, low, high: Over these sizes.
-        largest: The largest s, in runs.
+        largest: The largest 2s, in runs.
     """
 
     median: float
@@ -82,20 +83,18 @@ def border(values: Array, level: float) -> npt.NDArray[np.bool_]:
 
 def box_dimension(values: Array, level: float = 0.0) -> BoxDimension | None:
     """Return the box dimension of the border at a level; None where there is hardly any border, or few values."""
-    met = border(values, level)
-    sizes = [2**power for power in range(20) if 2**power * LARGEST_BOX <= min(met.shape)]
-    counts = np.array([_boxes(met, size) for size in sizes], np.float64)
-    if len(counts) < 3 or counts[-1] == 0:
+    met, size, slopes = border(values, level), 1, list[float]()
+    most = min(met.shape) // LARGEST_BOX
+    while 2 * size <= most:
+        rows, columns = (length // 2 for length in met.shape)
+        boxes = met[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2)
+        met, size = np.asarray(boxes.any(axis=(1, 3))), 2 * size
+        if not met.any():
+            return None
+        slopes.append(float(np.log2(boxes.sum() / met.sum())))
+    if len(slopes) < 2:
         return None
-    slopes = np.log2(counts[:-1] / counts[1:])
-    return BoxDimension(float(np.median(slopes)), float(slopes.min()), float(slopes.max()), sizes[-1])
-
-
-def _boxes(met: npt.NDArray[np.bool_], size: int) -> int:
-    """Return how many boxes meet the border; what is left beside the last whole box is left out."""
-    rows, columns = (length // size for length in met.shape)
-    whole = met[: rows * size, : columns * size].reshape(rows, size, columns, size)
-    return int(whole.any(axis=(1, 3)).sum())
+    return BoxDimension(float(np.median(slopes)), min(slopes), max(slopes), size)
 
 
 def is_border(path: str | None) -> bool:

@@ -178,7 +178,7 @@ def incompleteness(results: SweepResults) -> str | None:
     parts = []
     if results.missing:
         parts.append(f"{results.missing} of {results.total} runs {'is' if results.missing == 1 else 'are'} missing")
-    failed = len(results.failed) + len(results.failed_fresh)
+    failed = results.counts["failed"] + len(results.failed_fresh)
     if failed:
         which = "" if results.missing else f" of {results.total} runs"
         parts.append(f"{failed}{which} failed")
@@ -380,8 +380,11 @@ def spread(values: Sequence[float]) -> str:
 def where_diverged(results: SweepResults) -> dict[str, list[tuple[str, int, int]]]:
     """Return for every swept key its values, how many runs diverged with each, and how many there were.
 
-    A value is named with its key, and with those that move together with it.
+    A value is named with its key, and with those that move together with it. Nothing where a table has more rows than
+    are looked at, since some of the runs with a value tell little.
     """
+    if results.beyond:
+        return {}
     runs = [run for run in results.runs if run.summary is not None]
     return {
         swept.key: [
@@ -400,10 +403,10 @@ def _with(results: SweepResults, swept: SweptKey, value: str) -> str:
 
 def divergence(results: SweepResults) -> str | None:
     """Return how many runs diverged, and with which values of the key where that differs most; None where none did."""
-    finished = len(results.runs) - len(results.failed)
-    if not results.diverged:
+    lost, finished = _diverged_of(results)
+    if not lost:
         return None
-    text = f"Diverged: {len(results.diverged)} of {finished} runs"
+    text = f"Diverged: {lost} of {finished} runs"
     tables = where_diverged(results)
     differences = {key: float(np.ptp([lost / count for _, lost, count in rows])) for key, rows in tables.items()}
     key = max(differences, key=lambda key: differences[key], default=None)
@@ -414,6 +417,12 @@ def divergence(results: SweepResults) -> str | None:
     return f"{text}; {', '.join([*parts[: MOST_NAMED if more else None], *more])}."
 
 
+def _diverged_of(results: SweepResults) -> tuple[int, int]:
+    """Return how many runs diverged, and how many did not fail."""
+    counts = results.counts
+    return counts["diverged"], counts["runs"] - counts["failed"]
+
+
 def _measured(results: SweepResults) -> list[SweepRun]:
     """Return the runs that have a rank: all that ended."""
     if results.metric is None or not results.comparable:
@@ -422,11 +431,11 @@ def _measured(results: SweepResults) -> list[SweepRun]:
 
 
 def _flags_of_divergence(results: SweepResults) -> list[str]:
-    finished = len(results.runs) - len(results.failed)
-    if results.diverged and len(results.diverged) == finished:
+    lost, finished = _diverged_of(results)
+    if lost and lost == finished:
         which = "All runs" if finished > 1 else "The only run"
         return [f"{which} diverged: try smaller learning rates, or smaller starting weights."]
-    if 2 * len(results.diverged) > finished:
+    if 2 * lost > finished:
         return ["More than half of the runs diverged: move the ranges away from where they do."]
     return []
 

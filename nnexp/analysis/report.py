@@ -95,7 +95,8 @@ def _usual_question(results: SweepResults) -> str:
 
 def _varied(results: SweepResults) -> str:
     rows = [
-        (f"`{one.key}`", "nuisance" if one.key in REPEATS else "studied", _values(one)) for one in results.swept_keys
+        (f"`{one.key}`", "nuisance" if one.key in REPEATS else "studied", _values(results, one))
+        for one in results.swept_keys
     ]
     for override in results.fixed:
         key, value = split(override)
@@ -227,12 +228,8 @@ def _ending(run: SweepRun) -> str:
     return run.summary.stopped or ""
 
 
-def _values(swept: SweptKey) -> str:
-    if swept.numbers is not None and swept.drawn:
-        low, high = swept.numbers[0], swept.numbers[-1]
-        kind = ", over orders of magnitude" if swept.logarithmic else ""
-        return f"{len(swept.values)} values from {low:.4g} to {high:.4g}{kind}"
-    return ", ".join(code(short(value)) for value in swept.values)
+def _values(results: SweepResults, swept: SweptKey) -> str:
+    return results.span(swept) or ", ".join(code(short(value)) for value in swept.values)
 
 
 def _cell(value: float | None) -> str:

@@ -46,6 +46,8 @@ EXPLODED = 1000.0
 """A run has diverged, too, whose training loss ends so many times as large as it began."""
 LONG_NUMBER = re.compile(r"(?<![\w.])\d+\.\d{4,}(?:e[+-]?\d+)?(?![\w.])")
 """A number with more digits than a name needs."""
+MOST_LISTED = 20
+"""Of more numbers that a key has, one reads the first and the last."""
 KEPT_EVALUATIONS = 200
 """How many evaluations of a run a sweep keeps in memory; the run's folder has all."""
 
@@ -316,6 +318,13 @@ class SweepResults:
         """Return the runs that diverged."""
         return [run for run in self.runs if run.diverged]
 
+    @cached_property
+    def counts(self) -> Mapping[str, int]:
+        """Return how many runs there are, and how many failed and diverged: of a table in all its rows."""
+        if self.table is not None and self.beyond:
+            return self.table.counts
+        return {"runs": len(self.runs), "failed": len(self.failed), "diverged": len(self.diverged)}
+
     @property
     def complete(self) -> bool:
         """Tell whether every job was done and none failed; a run that diverged is a result."""
@@ -392,6 +401,19 @@ class SweepResults:
     def swept_keys(self) -> list[SweptKey]:
         """Return the keys that are varied, in the order of the overrides; those that change no number are left out."""
         return swept_keys_of([run.job for run in self.runs], self.drawn)
+
+    def span(self, swept: SweptKey) -> str | None:
+        """Return between which numbers the values of a key lie, if they are drawn or many, else None."""
+        if swept.numbers is None:
+            return None
+        every = np.array(swept.numbers)
+        if self.table is not None and self.beyond:
+            every = np.unique(self.table.reading(swept.key))
+            every = every[np.isfinite(every)]
+        if not swept.drawn and len(every) <= MOST_LISTED:
+            return None
+        kind = ", over orders of magnitude" if swept.logarithmic else ""
+        return f"{len(every):,} values from {every[0]:.4g} to {every[-1]:.4g}{kind}"
 
     @cached_property
     def together(self) -> dict[str, list[SweptKey]]:

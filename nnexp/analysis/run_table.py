@@ -130,7 +130,7 @@ class RunTable:
         return found
 
     def reading(self, path: str) -> Array:
-        """Return a reading of every row by its path, NaN where a run has none."""
+        """Return a reading, or a key of numbers, of every row by its path, NaN where a run has none."""
         return np.asarray(self.column(path), np.float64)
 
     def numbers(self, keys: Sequence[str], path: str) -> Array:
@@ -138,7 +138,7 @@ class RunTable:
         values = self.reading(path)
         if not Reading.of(path).of_diverged:
             values = np.where(self.diverged, np.nan, values)
-        return np.column_stack([*(np.asarray(self.column(key), np.float64) for key in keys), values])
+        return np.column_stack([*(self.reading(key) for key in keys), values])
 
     @cached_property
     def diverged(self) -> npt.NDArray[np.bool_]:
@@ -150,13 +150,24 @@ class RunTable:
         begun = self.reading(f"{START}/{TRAINING_LOSS}")
         return found | ((begun > 0) & (self.reading(f"{FINAL}/{TRAINING_LOSS}") > EXPLODED * begun))
 
+    @cached_property
+    def failed(self) -> npt.NDArray[np.bool_]:
+        """Return which rows are of runs that failed."""
+        found: npt.NDArray[np.bool_] = self.read(["error"])["error"].is_valid().to_numpy()
+        return found
+
+    @property
+    def counts(self) -> Mapping[str, int]:
+        """Return how many rows there are, and how many of them failed and diverged."""
+        return {"runs": len(self), "failed": int(self.failed.sum()), "diverged": int(self.diverged.sum())}
+
     def chosen(self, path: str | None, *, lower: bool) -> npt.NDArray[np.intp]:
         """Return the places of the rows that a report looks at: all, or the best by a reading and others."""
         count = len(self)
         if count <= MOST_RUNS:
             return np.arange(count)
         even = np.linspace(0, count - 1, MOST_RUNS - BEST_RUNS).astype(np.intp)
-        failed = np.flatnonzero(self.read(["error"])["error"].is_valid().to_numpy())[:BEST_RUNS]
+        failed = np.flatnonzero(self.failed)[:BEST_RUNS]
         best = np.empty(0, np.intp)
         if path is not None and path in self.names:
             values = self.reading(path) * (1 if lower else -1)

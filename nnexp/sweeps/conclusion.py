@@ -35,8 +35,7 @@ def description_of(results: SweepResults) -> str:
 
 def view_of(results: SweepResults) -> SweepView:
     """Return the keys, metrics and counts that MLflow shows first."""
-    counts = {"runs": len(results.runs), "failed": len(results.failed), "diverged": len(results.diverged)}
-    numbers = {**{name: float(value) for name, value in counts.items()}, **_scores(results)}
+    numbers = {**{name: float(value) for name, value in results.counts.items()}, **_scores(results)}
     return SweepView(
         parameters=[swept.key.replace("/", ".") for swept in results.swept_keys],
         metric=(results.reading or Reading.of(chosen_by(results.metrics))).path,
@@ -70,10 +69,8 @@ def _words(results: SweepResults) -> dict[str, str]:
 
 
 def _varied(results: SweepResults) -> dict[str, str]:
-    return {one.key.replace("/", "."): _values(one) for one in results.swept_keys}
+    return {one.key.replace("/", "."): _values(results, one) for one in results.swept_keys}
 
 
-def _values(swept: SweptKey) -> str:
-    if swept.drawn and swept.numbers is not None:
-        return f"{swept.numbers[0]:.4g} to {swept.numbers[-1]:.4g}"
-    return ", ".join(short(value) for value in swept.values)
+def _values(results: SweepResults, swept: SweptKey) -> str:
+    return results.span(swept) or ", ".join(short(value) for value in swept.values)

@@ -86,8 +86,7 @@ class TableWriter:
             return range(len(self._runs))
         done = np.zeros(len(self._runs), bool)
         done[table.rows] = True
-        failed = table.read(["error"])["error"].is_valid().to_numpy(zero_copy_only=False)
-        done[table.rows[failed]] = False
+        done[table.rows[table.failed]] = False
         return np.flatnonzero(~done).tolist()
 
     def wanted(self, place: int) -> Wanted:

@@ -40,6 +40,11 @@ class Point:
         """Return one of its runs, which says what its keys are."""
         return self.setting.runs[0]
 
+    @property
+    def lost(self) -> int:
+        """Return how many of its repeats ended without the reading; those that failed did not end."""
+        return sum(run.summary is not None for run in self.setting.runs) - len(self.values)
+
     @cached_property
     def mean(self) -> float:
         """Return the mean over the repeats."""
@@ -61,7 +66,7 @@ def ordered(results: SweepResults, measure: Measure) -> list[Point]:
 def _class(point: Point, measure: Measure) -> tuple[bool, int]:
     """Return what counts before the mean, as in the text: halving, and how often a level was never reached."""
     timed = Reading.of(measure.reading).kind == TIME_TO
-    return point.setting.halved, len(point.setting.runs) - len(point.values) if timed else 0
+    return point.setting.halved, point.lost if timed else 0
 
 
 def reading_of(run: SweepRun, path: str) -> float | None:
@@ -103,7 +108,7 @@ def can_compare(results: SweepResults, measure: Measure) -> bool:
 def verdict_of(results: SweepResults, points: Sequence[Point], measure: Measure) -> Verdict | None:
     """Return the verdict on settings that went as far as the first; None where it has no rival."""
     rivals = [one for one in points if _class(one, measure) == _class(points[0], measure)]
-    measured = [Measured(one.setting.name, one.values, len(one.setting.runs) - len(one.values)) for one in rivals]
+    measured = [Measured(one.setting.name, one.values, one.lost) for one in rivals]
     matters = results.matters if measure.reading == ranked_by(results) else None
     return verdict_on(measured, 1 if measure.lower else -1, matters)
 

@@ -14,12 +14,14 @@ from matplotlib.figure import Figure
 from nnexp.analysis.chosen_figures import sweep_figures
 from nnexp.analysis.figures import Curves, Image, Lines
 from nnexp.analysis.figures import Figure as Asked
+from nnexp.analysis.points import finding, measure_of, ordered
 from nnexp.analysis.results import SweepResults
 from nnexp.analysis.runs_table import runs_csv
 from nnexp.core.component import resolved
 from nnexp.plots.style import finish, plain, styled
+from nnexp.storage.run_folder import RunSummary
 from nnexp.sweeps.sweep_folder import SweepRecord, results_in
-from tests.analysis.made import computed, falling, grid, results_of, summary
+from tests.analysis.made import computed, diverged, ended, falling, grid, results_of, summary
 from tests.conftest import Typed
 
 RATE, WIDTH, MODE = "optimizer.learning_rate", "architecture.width", "architecture.parametrization"
@@ -46,6 +48,18 @@ def transfer(job: Mapping[str, str]) -> float:
     """Return a loss whose best learning rate falls with the width, but for one parametrization."""
     best = 0.01 if job[MODE] == "maximal_update" else 0.64 / float(job[WIDTH])
     return 0.1 + abs(log(float(job[RATE]) / best)) + int(job["seed"]) / 100
+
+
+@pytest.mark.parametrize(("failed", "title"), [("MemoryError", "Best: learning_rate=1"), (diverged(), "Lowest test")])
+def test_a_run_that_failed_is_none_that_diverged(failed: RunSummary | str, title: str) -> None:
+    """Half of the runs of the better setting; where they diverged, it is not called best."""
+    jobs = grid(optimizer__learning_rate=[1, 2], seed=range(12))
+    better: list[RunSummary | str] = [failed if seed % 2 else ended(0.1 + 0.001 * seed) for seed in range(12)]
+    results = results_of(jobs, [*better, *[ended(0.9 + 0.001 * seed) for seed in range(12)]])
+    measure = measure_of(results, None)
+    assert measure is not None
+    said = finding(results, ordered(results, measure), measure)
+    assert said.startswith(title), said
 
 
 def test_lines_of_widths_in_panels_of_parametrizations_say_where_the_best_rates_are() -> None:

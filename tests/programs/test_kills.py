@@ -11,7 +11,7 @@ import pytest
 
 from tests.conftest import CommandLine
 from tests.programs.kills.runs import killed_run
-from tests.programs.kills.sweeps import WAYS, killed_sweep
+from tests.programs.kills.sweeps import WAYS, killed_sweep, killed_table
 
 DEADLY = """
 import os
@@ -74,3 +74,10 @@ def test_a_sweep_that_is_killed_comes_out_the_same(seed: int, tmp_path: Path) ->
     killed = killed_sweep(seed, tmp_path)
     assert killed.complaints == []
     assert killed.kills
+
+
+@pytest.mark.slow
+def test_a_table_that_is_killed_again_and_again_comes_out_the_same(tmp_path: Path) -> None:
+    killed = killed_table(side=64, kills=4, seed=1000, scratch=tmp_path)
+    assert killed.complaints == []
+    assert killed.kills.total() == 4

@@ -1,11 +1,7 @@
 """A sweep as one table, against the same sweep with a folder for each run."""
 
-import os
-import signal
-import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +13,7 @@ from nnexp.analysis.run_table import RunTable
 from nnexp.core.errors import UserError
 from nnexp.python.swept import Sweep
 from nnexp.python.training import load, run, sweep
-from tests.conftest import CommandLine
-from tests.sweeps.test_session import MENDED, MOODY, group, wait_for
+from tests.sweeps.test_session import MENDED, MOODY
 
 SMALL = ("dataset=moons", "dataset.points=30", "architecture.hidden=[4]", "trainer.epochs=4", "tracking=none")
 KEYS = ("optimizer.learning_rate=0.01,0.1,1,1e9", "initializer.scale=logspace(0.1,10,4)", "seed=3,1")
@@ -140,35 +135,3 @@ def test_a_thousand_runs_have_folders_and_more_a_table(tmp_path: Path) -> None:
     assert found.folder is not None
     assert len(RunTable(found.folder)) == len(found.results.runs) == 1001
     assert len([*(found.folder / "runs").iterdir()]) <= 10
-
-
-def more_parts(folder: Path, before: int) -> bool:
-    """Tell whether a sweep has written so many files with rows, and one more."""
-    return len([*folder.glob("outputs/sweeps/*/table/*.parquet")]) > before
-
-
-def killed_and_done(nnexp: CommandLine, kills: int, runs: int) -> None:
-    """Kill a sweep at random moments, and compare its table at the end with that of one that nobody disturbs."""
-    command: tuple[str, ...] = ("-m", *SMALL, f"optimizer.learning_rate=logspace(0.01,1,{runs // 8})", "seed=range(8)")
-    command = (*command, "trainer.epochs=40", "sweep.record=table", "sweep.confirm=0", "sweep.figures=[]")
-    generator = np.random.default_rng(kills)
-    for number in range(kills):
-        with group(nnexp, *command) as process:
-            wait_for(partial(more_parts, nnexp.folder, number), process)
-            time.sleep(generator.uniform(0, 1))
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-    assert nnexp(*command).returncode == 0
-    assert nnexp(*command, "output_dir=undisturbed").returncode == 0
-    (one,), (other,) = (
-        [pd.read_parquet(path) for path in nnexp.folder.glob(f"{name}/sweeps/*/runs.parquet")]
-        for name in ("outputs", "undisturbed")
-    )
-    assert len(one) == runs
-    changing = ["seconds", "folder"]
-    pd.testing.assert_frame_equal(one.drop(columns=changing), other.drop(columns=changing), check_exact=True)
-
-
-@pytest.mark.slow
-def test_after_many_kills_the_table_is_the_same(nnexp: CommandLine) -> None:
-    killed_and_done(nnexp, kills=20, runs=24_000)

@@ -55,11 +55,13 @@ class Killed:
         words: The command.
         kills: How often it was killed: at which moment of its life, and how.
         complaints: What was not as it should be.
+        table: The digest of the table that it left, if it has one.
     """
 
     words: Sequence[str]
     kills: Counter[tuple[str, str]] = field(default_factory=Counter)
     complaints: Sequence[str] = ()
+    table: str = ""
 
 
 def drawn(generator: random.Random) -> list[str]:

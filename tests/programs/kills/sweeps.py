@@ -13,6 +13,7 @@ from nnexp.core import processes
 from nnexp.core.exits import ExitStatus
 from tests.programs.kills.runs import Killed
 from tests.programs.kills.trial import Trial
+from tests.programs.points.contents import digest
 
 CHOICES: dict[str, Sequence[str]] = {
     "dataset": ("digits_binary", "digits_binary", "circles", "moons dataset.points=100000"),
@@ -28,6 +29,9 @@ SWEEP = ("-m", "seed=1,2", "architecture=uniform", "trainer.epochs=60", "trainer
 TWO = ("hydra.launcher.jobs=2",)
 KILLS = 2
 """After so many kills a sweep is left alone."""
+TABLE = ("-m", "experiment=studies/trainability", "sweep.record=table", "verbose=false", *TWO)
+EARLY = 3
+"""A table is killed after a random share of its time to this power, early, so that many kills hit its training."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,50 @@ def killed_sweep(seed: int, scratch: Path) -> Killed:
     trial.compare()
     killed.complaints = trial.complaints
     return killed
+
+
+def killed_table(side: int, kills: int, seed: int, scratch: Path) -> Killed:
+    """Train a square of runs undisturbed and, in a table that is killed so many times, again, and compare.
+
+    A table that is done before its last kill is asked for again, and killed while it says so.
+    """
+    grid = (f"optimizer.learning_rate=logspace(16,56,{side})", f"initializer.scale=logspace(0.3,316,{side})")
+    generator = random.Random(seed)  # noqa: S311 - to draw moments
+    trial = Trial(scratch, [*TABLE, *grid])
+    killed = Killed(trial.words)
+    while killed.kills.total() < kills and not trial.complaints:
+        with trial.started(trial.words) as process:
+            began = time.time()
+            time.sleep(trial.seconds * generator.random() ** EARLY)
+            trial.note_memory()
+            moment, hit = moment_in_table(trial.work, began), hit_by(WAYS["all"], process.pid, wait=False)
+        killed.kills[moment, "all"] += hit
+        trial.wait_for_deaths()
+        if trial.ended(process).status not in {0, *WAYS["all"].statuses}:
+            trial.complaints.append(f"status {process.returncode} after a kill while {moment}")
+    last = trial.call(trial.words)
+    if last.status != 0:
+        trial.complaints.append(f"status {last.status}: {last.errors}")
+    trial.compare()
+    (killed.table,) = map(digest, trial.work.glob("outputs/sweeps/*/runs.parquet"))
+    killed.complaints = trial.complaints
+    return killed
+
+
+def moment_in_table(work: Path, began: float) -> str:
+    """Return what a sweep in a table is doing that began at a time, as its newest file says."""
+    moments = {
+        "report.md": "concluding",
+        "figures/*": "drawing",
+        "runs.parquet": "reporting",
+        "runs/*/run.json": "training the best",
+        "table/*.parquet": "training",
+        "sweep.json": "beginning to train",
+    }
+    for name, moment in moments.items():
+        if any(path.stat().st_mtime > began for path in work.glob(f"outputs/sweeps/*/{name}")):
+            return moment
+    return "starting"
 
 
 def hit_by(way: Way, pid: int, *, wait: bool) -> bool:

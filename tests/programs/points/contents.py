@@ -10,8 +10,10 @@ from hashlib import sha256
 from pathlib import Path
 
 ARTIFACTS, DATABASE, CHECKPOINTS = "mlartifacts", "mlflow.db", "checkpoints/"
-LEARNED = re.compile(r"history\.csv|parameters.*\.npz|predictions.*\.csv")
-"""The names of the files that must have the same bytes."""
+LEARNED = re.compile(r"history\.csv|parameters.*\.npz|predictions.*\.csv|runs\.parquet")
+"""The names of the files with what was learned, which must be the same."""
+CHANGING = ["seconds", "folder"]
+"""The columns of the table of a sweep that are others each time."""
 TIME = re.compile(r"\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d(_\d+)?")
 AGAIN = re.compile(r"(?<=TIME)(.*_[0-9a-f]{8,12})_\d+")
 """The number behind the name of a second folder of the same name."""
@@ -72,11 +74,20 @@ def contents(folder: Path) -> Contents:
         name = without_times("/".join(parts)) + ("/" if path.is_dir() else "")
         files[name] += 1
         if LEARNED.fullmatch(path.name):
-            learned[name] = learned.get(name, frozenset()) | {sha256(path.read_bytes()).hexdigest()}
+            learned[name] = learned.get(name, frozenset()) | {digest(path)}
     for database in folder.rglob(DATABASE):
         for run, recorded in _recorded(database):
             runs.setdefault(run, []).append(recorded)
     return Contents(files, learned, runs)
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of all in the table of a sweep that must be equal."""
+    if path.suffix != ".parquet":
+        return sha256(path.read_bytes()).hexdigest()
+    import pandas as pd
+
+    return sha256(pd.read_parquet(path).drop(columns=CHANGING).to_csv().encode()).hexdigest()
 
 
 def without_times(path: str) -> str:

@@ -29,6 +29,7 @@ from nnexp.core.errors import UserError
 from nnexp.core.processes import Failure
 from nnexp.sweeps.workers import LocalPool, Pool, Workers
 from tests.conftest import CommandLine, Typed, needs
+from tests.programs.points.contents import digest
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60
@@ -574,6 +575,30 @@ def test_a_cluster_that_is_started_here_has_the_same_bits(nnexp: CommandLine, ty
     there = nnexp(*SWEEP, *rungs, "hydra.launcher.backend=dask", "hydra.launcher.jobs=2", "output_dir=there")
     assert (there.returncode, there.stderr) == (0, "")
     assert histories(nnexp.folder / "there") == histories(nnexp.folder / "here")
+
+
+TABLE = (
+    *("-m", "dataset=moons", "dataset.points=30", "architecture.hidden=[4]", "trainer.epochs=100", "tracking=none"),
+    *("optimizer.learning_rate=logspace(0.01,1,20)", "seed=range(20)", "sweep.record=table", "sweep.figures=[]"),
+    *("sweep.confirm=0", "hydra.launcher.stack_megabytes=0.02"),
+)
+
+
+@pytest.mark.slow
+@needs("distributed")
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no such signal")
+def test_a_table_is_the_same_after_a_worker_of_a_cluster_was_killed(nnexp: CommandLine, typed: Typed) -> None:
+    here = typed(*TABLE, "hydra.launcher.jobs=1", "output_dir=here")
+    assert (here.returncode, here.stderr) == (0, "")
+    sweep = nnexp.start(*TABLE, "hydra.launcher.backend=dask", "hydra.launcher.jobs=2", "output_dir=there")
+    assert sweep.stdout is not None
+    assert re.fullmatch(r"\d+/400 runs\n", first := sweep.stdout.readline()), first
+    busy_workers(sweep)[0].kill()
+    _, errors = sweep.communicate(timeout=SECONDS)
+    assert sweep.returncode == 0, errors
+    one, other = ({*map(digest, nnexp.folder.glob(f"{name}/sweeps/*/runs.parquet"))} for name in ("here", "there"))
+    assert one == other
+    assert len(one) == 1
 
 
 def test_hydra_knows_the_fields_and_their_defaults() -> None:

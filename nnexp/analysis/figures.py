@@ -37,7 +37,7 @@ from nnexp.analysis.points import (
     values_of,
     verdict_of,
 )
-from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short, swept_keys_of
+from nnexp.analysis.results import REPEATS, Setting, SweepResults, SweepRun, SweptKey, short
 from nnexp.config.overrides import split
 from nnexp.core.component import Array, Component
 from nnexp.core.errors import UserError
@@ -82,12 +82,14 @@ class Asked:
 
     Attributes:
         jobs: Its jobs, or the first batch of them.
+        swept: The keys that they vary.
         drawn: The keys whose values are drawn from intervals.
         metrics: The metrics that all of its runs will have.
         config: The config of its first run, by dotted keys.
     """
 
     jobs: Sequence[Sequence[str]]
+    swept: Sequence[SweptKey]
     drawn: Sequence[str]
     metrics: Sequence[str]
     config: Mapping[str, object]
@@ -95,9 +97,8 @@ class Asked:
     @cached_property
     def keys(self) -> list[SweptKey]:
         """Return the keys that vary, repeats apart."""
-        found = swept_keys_of(self.jobs, self.drawn)
-        later = [SweptKey(key, (), drawn=True) for key in self.drawn if key not in {one.key for one in found}]
-        return [one for one in [*found, *later] if one.key not in REPEATS]
+        later = [SweptKey(key, (), drawn=True) for key in self.drawn if key not in {one.key for one in self.swept}]
+        return [one for one in [*self.swept, *later] if one.key not in REPEATS]
 
 
 Roles = dict[str, SweptKey]
@@ -164,6 +165,8 @@ class Figure(Component):
         unnamed = [one for one in asked.keys if one.key not in named]
         if any(one.drawn for one in unnamed):
             return next(one.key for one in unnamed if one.drawn)
+        if not unnamed:  # as usual; to look at a million jobs takes ten seconds
+            return None
         jobs = [dict(map(split, job)) for job in asked.jobs]
         groups = grouped((tuple(job.get(key) for key in named), job) for job in jobs)
         for one in unnamed:

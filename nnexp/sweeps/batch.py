@@ -10,9 +10,9 @@ from typing import overload
 import numpy as np
 import numpy.typing as npt
 
-from nnexp.analysis.results import names_of
+from nnexp.analysis.results import SweptKey, names_of, swept_keys_of
 from nnexp.config.code import code_fingerprint
-from nnexp.config.columns import JobColumns
+from nnexp.config.columns import JobColumns, KeyColumn
 from nnexp.config.experiment import Experiment
 from nnexp.config.identity import config_hash, config_hashes
 from nnexp.config.overrides import Job, run_name
@@ -93,9 +93,14 @@ class Batch(Sequence[Ready]):
         return np.asarray(self._group)[places]
 
     @cached_property
-    def _varied(self) -> set[str]:
-        """Return what stands before the values of keys that vary, in overrides."""
-        return {column.begins for column in JobColumns(self.jobs).columns if not column.fixed}
+    def swept_keys(self) -> list[SweptKey]:
+        """Return the keys that vary, but for those that change no number."""
+        return swept_keys_of(self.jobs)
+
+    @cached_property
+    def varied(self) -> list[KeyColumn]:
+        """Return the columns of the overrides that vary."""
+        return [column for column in JobColumns(self.jobs).columns if not column.fixed]
 
     def first(self, place: int) -> Ready:
         """Return the first run of a run's group, which shares with it all but the columns."""
@@ -109,7 +114,8 @@ class Batch(Sequence[Ready]):
         """Return the name of a run."""
         if len(self) <= MOST_NAMED:
             return self.names[place] or self.first(place).data.name
-        varied = [one for one in self.jobs[place] if f"{one.partition('=')[0]}=" in self._varied]
+        begins = {column.begins for column in self.varied}
+        varied = [one for one in self.jobs[place] if f"{one.partition('=')[0]}=" in begins]
         return self._shortened([run_name(varied)])[0]
 
     @overload

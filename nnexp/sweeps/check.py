@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nnexp.analysis.figures import Asked
 from nnexp.analysis.results import shortened
@@ -55,7 +56,9 @@ def asked(runs: Batch, drawn: Sequence[str]) -> Asked:
     """Return what a sweep is asked for, to check its figures against."""
     of_each = _metrics_of_each(runs.firsts)
     shared = [name for name in of_each[0] if all(name in names for names in of_each)]
-    return Asked(runs.jobs, drawn, shared, flat(resolved(runs.firsts[0].experiment)))
+    swept = [replace(one, drawn=one.key in drawn) for one in runs.swept_keys]
+    config = flat(resolved(runs.firsts[0].experiment))
+    return Asked(jobs=runs.jobs, swept=swept, drawn=drawn, metrics=shared, config=config)
 
 
 def check_halving(runs: Sequence[Ready], options: SweepOptions) -> None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from math import ceil
 from pathlib import Path
 
-from nnexp.analysis.results import SweptKey, swept_keys_of
+from nnexp.analysis.results import SweptKey
 from nnexp.analysis.run_table import MOST_RUNS
 from nnexp.core.threads import one_thread
 from nnexp.report import terminal
@@ -51,7 +51,7 @@ def show_plan(
     reused = len(jobs) - len(new)
     lines = [
         f"Runs      {len(jobs)}: {reused} trained before and reused, {len(new)} to train{later}",
-        *[f"{'Varied' if index == 0 else '':9} {_values(swept)}" for index, swept in enumerate(swept_keys_of(jobs))],
+        *[f"{'Varied' if index == 0 else '':9} {_values(swept)}" for index, swept in enumerate(runs.swept_keys)],
     ]
     if new:
         seconds = _seconds(runs, stacks)

@@ -26,7 +26,7 @@ from nnexp import __version__
 from nnexp.analysis.figures import Image, check_figures
 from nnexp.analysis.findings import plateau
 from nnexp.analysis.report import report_files, write_report
-from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, swept_keys_of
+from nnexp.analysis.results import REPEATS, SweepResults, SweepRun, SweptKey
 from nnexp.analysis.run_table import with_table
 from nnexp.analysis.summary import show_answer
 from nnexp.config.overrides import Job, command, slug, titles_of
@@ -180,7 +180,7 @@ class Session:
                 runs.firsts[0].experiment.tracking, folder
             )
             progress = resources.enter_context(terminal.runs_progress(len(missing)))
-            best = self._best = self._best or BestSoFar(self._options.metric, swept_keys_of(jobs))
+            best = self._best = self._best or BestSoFar(self._options.metric, runs.swept_keys)
             for place, run in chain(reused.items(), self._written(runs, trained, folder.runs)):
                 for same in places[run.config_hash]:
                     again = run.config_hash not in self._trained
@@ -197,7 +197,7 @@ class Session:
             firsts = [same[0] for same in places_by_hash(runs.hashes).values()]
         reused = {} if self._in_table else self._trained_before(runs, firsts, None)
         new = [place for place in firsts if place not in reused]
-        several = any(swept.key not in REPEATS for swept in swept_keys_of(runs.jobs))
+        several = any(swept.key not in REPEATS for swept in runs.swept_keys)
         fresh = (ASKED_AGAIN + 1) * self._fresh_seeds if several else 0
         show_plan(runs, new, self._record.total, workers, fresh=fresh, in_table=self._in_table)
 
@@ -360,7 +360,7 @@ class Session:
         self._output_dir = writable_folder(first.experiment.output_dir)
         with one_thread():
             self._tags = {**first.experiment.tracking.own_tags(), **environment()}
-        name = sweep_name(jobs)
+        name = sweep_name(runs.swept_keys)
         facts = SweepFacts(
             group=first.data.name,
             name=f"{name} ({self._record.total} runs)",
@@ -548,9 +548,9 @@ def is_gone(run: SweepRun, path: Path) -> bool:
     return not (run.folder / SUMMARY).exists() or not (run.reused or run.folder.is_relative_to(path))
 
 
-def sweep_name(jobs: Sequence[Job]) -> str:
+def sweep_name(keys: Sequence[SweptKey]) -> str:
     """Return the short names of the keys that a sweep varies, as in `learning_rate x scale`; seeds only if alone."""
-    names = titles_of([swept.key for swept in swept_keys_of(jobs)])
+    names = titles_of([swept.key for swept in keys])
     return (
         " x ".join(name for key, name in names.items() if key not in REPEATS) or " x ".join(names.values()) or "one run"
     )

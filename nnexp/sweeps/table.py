@@ -55,7 +55,7 @@ class TableWriter:
         firsts = runs.firsts
         self.metrics = [*dict.fromkeys(name for one in firsts for name in metrics_of(one))]
         self.paths = usual_paths(self.metrics, asked)
-        self._keys = [column for column in JobColumns(runs.jobs).columns if not column.fixed]
+        self._keys = runs.varied
         self._waiting: list[tuple[Sequence[int], Rows]] = []
         self._written = time.monotonic()
         fixed = {column.begins: column for column in JobColumns(runs.jobs[:1]).columns}

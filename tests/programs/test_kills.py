@@ -78,6 +78,6 @@ def test_a_sweep_that_is_killed_comes_out_the_same(seed: int, tmp_path: Path) ->
 
 @pytest.mark.slow
 def test_a_table_that_is_killed_again_and_again_comes_out_the_same(tmp_path: Path) -> None:
-    killed = killed_table(side=64, kills=4, seed=1000, scratch=tmp_path)
+    killed = killed_table(side=40, kills=4, seed=1000, scratch=tmp_path)
     assert killed.complaints == []
     assert killed.kills.total() == 4

@@ -177,7 +177,7 @@ def _runs(results: SweepResults) -> str:
         )
         for run in runs[:MAX_ROWS]
     ]
-    left = f"The best {MAX_ROWS} of {len(runs)} runs; " if len(runs) > MAX_ROWS else ""
+    left = f"The best {MAX_ROWS} of {len(runs) + results.beyond} runs; " if len(runs) > MAX_ROWS else ""
     where = "runs.csv" if results.table is None else TABLE
     return f"{left}`{where}` has all runs and more of their readings.\n\n{table(header, rows)}"
 

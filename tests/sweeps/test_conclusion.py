@@ -6,7 +6,7 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from nnexp.analysis import run_table
+from nnexp.analysis import report, run_table
 from nnexp.sweeps.check import shortened
 from nnexp.sweeps.table import KEPT
 from tests.conftest import Typed
@@ -67,11 +67,14 @@ def test_a_sweep_in_a_table_is_in_mlflow_what_it_is_in_folders(
     """Also where a report looks at some rows of the table alone."""
     monkeypatch.setattr(run_table, "MOST_RUNS", 20)
     monkeypatch.setattr(run_table, "BEST_RUNS", 10)
+    monkeypatch.setattr(report, "MAX_ROWS", 5)
     small = ("dataset=moons", "dataset.points=30", "architecture.hidden=[4]", "trainer.epochs=4", "sweep.confirm=0")
     grid = ("optimizer.learning_rate=logspace(0.01,1e9,23)", "initializer.scale=0.1,10", "sweep.figures=[]")
     for record in ("runs", "table"):
         done = typed("-m", *small, *grid, f"sweep.record={record}", f"output_dir={record}")
         assert (done.returncode, done.stderr) == (0, "")
+        (text,) = (path.read_text() for path in tmp_path.glob(f"{record}/sweeps/*/report.md"))
+        assert "The best 5 of 46 runs" in text
     runs, runs_children, runs_files = recorded(tmp_path / "runs")
     table, table_children, table_files = recorded(tmp_path / "table")
     assert (len(runs_children), len(table_children)) == (46, KEPT)

@@ -424,10 +424,14 @@ def _diverged_of(results: SweepResults) -> tuple[int, int]:
 
 
 def _measured(results: SweepResults) -> list[SweepRun]:
-    """Return the runs that have a rank: all that ended."""
+    """Return the runs that have a rank: all that ended; of those that are some of a table, none for being good."""
     if results.metric is None or not results.comparable:
         return []
-    return [run for run in results.runs if run.summary is not None]
+    ended = [run for run in results.runs if run.summary is not None]
+    if results.table is None or not results.beyond:
+        return ended
+    even = {*results.table.rows[results.table.even].tolist()}
+    return [run for run in ended if run.row in even]
 
 
 def _flags_of_divergence(results: SweepResults) -> list[str]:

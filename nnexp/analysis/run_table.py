@@ -161,18 +161,22 @@ class RunTable:
         """Return how many rows there are, and how many of them failed and diverged."""
         return {"runs": len(self), "failed": int(self.failed.sum()), "diverged": int(self.diverged.sum())}
 
+    @cached_property
+    def even(self) -> npt.NDArray[np.intp]:
+        """Return the places of rows that are evenly spread, as many as a report looks at beside the best ones."""
+        return np.linspace(0, len(self) - 1, MOST_RUNS - BEST_RUNS).astype(np.intp)
+
     def chosen(self, path: str | None, *, lower: bool) -> npt.NDArray[np.intp]:
         """Return the places of the rows that a report looks at: all, or the best by a reading and others."""
         count = len(self)
         if count <= MOST_RUNS:
             return np.arange(count)
-        even = np.linspace(0, count - 1, MOST_RUNS - BEST_RUNS).astype(np.intp)
         failed = np.flatnonzero(self.failed)[:BEST_RUNS]
         best = np.empty(0, np.intp)
         if path is not None and path in self.names:
             values = self.reading(path) * (1 if lower else -1)
             best = np.argsort(values, kind="stable")[: min(BEST_RUNS, int(np.isfinite(values).sum()))]
-        return np.unique(np.concatenate([even, failed, best]))
+        return np.unique(np.concatenate([self.even, failed, best]))
 
     def runs(self, places: npt.NDArray[np.intp]) -> list[SweepRun]:
         """Return some rows as runs, whose names tell them apart from each other."""

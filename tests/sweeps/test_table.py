@@ -8,6 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from nnexp.analysis import run_table
+from nnexp.analysis.findings import importance
 from nnexp.analysis.results import SweepResults
 from nnexp.analysis.run_table import RunTable
 from nnexp.core.errors import UserError
@@ -101,6 +103,18 @@ def test_columns_are_read_by_key_and_reading(tmp_path: Path) -> None:
     for path in ("final/train/loss", "start/train/loss"):
         read = found.numbers(["initializer.scale", "seed"], path)
         np.testing.assert_array_equal(read, replace(found, table=None).numbers(["initializer.scale", "seed"], path))
+
+
+def test_importance_is_that_of_rows_evenly_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that are looked at because they are the best would count too often."""
+    monkeypatch.setattr(run_table, "MOST_RUNS", 20)
+    monkeypatch.setattr(run_table, "BEST_RUNS", 10)
+    grid = ("optimizer.learning_rate=logspace(0.01,1e9,8)", "initializer.scale=logspace(0.1,10,5)")
+    found = swept(tmp_path, *grid, "sweep.record=table", "sweep.confirm=0", "sweep.figures=[]").results
+    assert found.beyond
+    even = [int(row) for row in np.linspace(0, 39, 10)]
+    few = replace(found, runs=tuple(run for run in found.runs if run.row in even), table=None)
+    assert importance(found) == importance(few) != importance(replace(found, table=None))
 
 
 def test_a_run_that_fails_is_a_row_and_is_trained_when_mended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

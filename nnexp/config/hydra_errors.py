@@ -74,13 +74,7 @@ def other_launcher(name: str) -> UserError:
 def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
     """Return a line that names the key, the value and what is allowed."""
     if isinstance(error, MissingConfigException) and error.missing_cfg_file is not None:
-        first, second, *others = [*error.missing_cfg_file.split("/"), ""]
-        inner = first == "hydra" or (second.isidentifier() and is_group(f"{first}/{second}"))
-        group, _, name = (
-            error.missing_cfg_file.rpartition("/") if inner else (first, "", "/".join([second, *others[:-1]]))
-        )
-        known = {*(error.options or ()), *options_of_group(group)}
-        return no_such_option(group, name, known) if known else _first_line(error)
+        return _missing(error.missing_cfg_file, error)
     if isinstance(error, OverrideParseException):
         return f"{error.override}: {_wrong_value(error, overrides)}"
     if isinstance(error, InterpolationResolutionError) and error.full_key:
@@ -94,11 +88,8 @@ def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
         typed = re.match(r"Could not override '([^']*)'", text)
         key = max(str(cause.full_key), typed[1] if typed else "", key=len)
         return unknown_key(key, [str(one) for one in cause.parent_node])
-    if several := re.match(r"Ambiguous value for argument '(.*?)=(.*?)'\n", text, re.DOTALL):
-        return f"{several[1]}={several[2]}: {_several(*several.groups())}"
-    for pattern, wanted in MEANINGS.items():
-        if found := re.match(pattern, text, re.DOTALL):
-            return f"{found[1]}: {wanted.format(found[1])}"
+    if explained := _explained(text, overrides):
+        return explained
     if merged := re.match(r"Error merging override (.*?)=(.*)", text, re.DOTALL):
         is_function = isinstance(cause, ValidationError) and "Sweep" in str(cause)
         wanted = "must have its functions in quotes, such as 'range(3)'" if is_function else _allowed(*merged.groups())
@@ -106,13 +97,71 @@ def one_line(error: Exception, overrides: Sequence[str] = ()) -> str:
     return _first_line(error) or _first_line(cause or error) or type(error).__name__
 
 
+def _explained(text: str, overrides: Sequence[str]) -> str:
+    """Return what is meant by what Hydra says; nothing where it is none of what is known."""
+    if found := NO_MATCH.match(text):
+        return _nothing_chosen(found["key"], found["file"], overrides)
+    if several := re.match(r"Ambiguous value for argument '(.*?)=(.*?)'\n", text, re.DOTALL):
+        return f"{several[1]}={several[2]}: {_several(*several.groups())}"
+    for pattern, wanted in MEANINGS.items():
+        if found := re.match(pattern, text, re.DOTALL):
+            return f"{found[1]}: {wanted.format(found[1])}"
+    return ""
+
+
+NO_MATCH = re.compile(r"(In '(?P<file>.*?)': )?Could not override '(?P<key>.*?)'\.")
+"""What Hydra says of a group of which nothing is chosen, so that there is nothing to override."""
 MEANINGS = {
     r"Sweep parameters '(.*?)' requires": "must be one value; for a run of each, -m '{}'",
     r"Could not append to config\. An item is already at '(.*?)'": "must be without its +, for the key is there",
     r"Multiple values for (.*?)\. To": "must be chosen once, and without a +",
     r"Could not delete from config\. '(.*?)' does not exist": "no such key",
+    r"Could not delete from config\. The value of '(.*?)' is": "must be deleted without a value, ~{0}",
+    r"Could not delete '([^'=]*)(?:=.*)?'\. No match": "must be what is chosen, to be deleted",
+    r"force-add of config groups is not supported: '\++(.*?)=": "must be chosen without a +",
+    r"You must specify '(.*?)'": "must be chosen, {0}=OPTION",
+    r"Duplicate _self_ defined in (.*)": "must have _self_ once",
+    r"In (.*?): Override .* is defined before": "must have what it overrides at the end of its defaults",
 }
 """What Hydra says, with the override or the key in it, and what is meant by that."""
+
+
+def _missing(path: str, error: MissingConfigException) -> str:
+    """Return a line about an option that is not there, by the path of its file."""
+    first, second, *others = [*path.split("/"), ""]
+    inner = first == "hydra" or (second.isidentifier() and is_group(f"{first}/{second}"))
+    group, _, name = path.rpartition("/") if inner else (first, "", "/".join([second, *others[:-1]]))
+    known = {*(error.options or ()), *options_of_group(group)}
+    return no_such_option(group, name, known) if known else _first_line(error)
+
+
+def _nothing_chosen(key: str, file: str | None, overrides: Sequence[str]) -> str:
+    """Return a line about a group of which nothing is chosen.
+
+    Args:
+        key: The group, as Hydra says it: `architecture/activation`, or `optimizer@of`, under the key `of`.
+        file: The config that overrides it, such as `experiment/sine`; None if it is typed.
+        overrides: The overrides.
+    """
+    group, _, package = key.partition("@")
+    value = next((one.partition("=")[2] for one in overrides if one.startswith(f"{key}=")), "OPTION")
+    if file and package:  # without its slash, a group is looked for within that of the file
+        return f"{file}: must have '- override /{package}: OPTION' in its defaults, with a slash"
+    if package:
+        return f"{key}={value}: must be {group}={value}"
+    if group.startswith("experiment/"):
+        return f"{key}={value}: must be experiment={group.partition('/')[2]}/{value}"
+    listed = LISTED.get(group)
+    line = f"{group}: must be {listed.format(value)}" if listed else unknown_key(group.replace("/", "."), ())
+    return line.replace(": ", f", set by {file.replace('/', '=', 1)}: ", 1) if file else line
+
+
+LISTED = {
+    "architecture/layer": "architecture=layers architecture.hidden=[{}]",
+    "diagnostic": "trainer.diagnostics=[{}]",
+    "figure": "sweep.figures=[{}]",
+}
+"""Groups of which any number is chosen, and how."""
 
 
 def no_such_option(group: str, name: str, known: Iterable[str]) -> str:

@@ -60,6 +60,11 @@ FILES: list[tuple[str, str]] = [
     ("trainer: {early_stopping: 10}", "must be keys and their values (metric, patience, min_delta, restore)"),
     ("trainer: {early_stopping: none}", "trainer.early_stopping=none: must be null, or "),
     ("architecture: {activation: swish}", "did you mean silu?"),
+    ("defaults: [override optimizer: adam]", "must have '- override /optimizer: OPTION' in its defaults, with a slash"),
+    ("defaults: [override /optimiser: adam]", "optimiser, set by experiment=a: no such key, did you mean optimizer?"),
+    ("defaults: [{/optimizer: '???'}]", "optimizer: must be chosen, optimizer=OPTION"),
+    ("defaults: [_self_, _self_]", "experiment/a: must have _self_ once"),
+    ("defaults: [override /loss: huber, /tracking: none]", "must have what it overrides at the end of its defaults"),
 ]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from nnexp import run
 from nnexp.training.landscape import way_between
+from tests.conftest import needs
 
 RATE = "optimizer.learning_rate"
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
@@ -32,6 +33,17 @@ def test_double_descent(study: Callable[..., pd.DataFrame]) -> None:
     assert abs(loss[40] - 0.341) < 0.06
     assert abs(loss[256] - 0.227) < 0.04
     assert loss.idxmax() in (24, 28, 32, 40, 48)
+
+
+@needs("mnist1d")
+def test_deep_double_descent(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 a3: test error 46.9 % at width 12, 55.6 % at 60 where the training error reaches 0, 48.1 % at 220."""
+    runs = study("deep_double_descent", "architecture.width")
+    error, learned = 1 - runs["final/test/accuracy"], runs["final/train/accuracy"]
+    assert abs(error[12] - 0.469) < 0.05
+    assert abs(error[60] - 0.556) < 0.03
+    assert abs(error[220] - 0.481) < 0.03
+    assert error.loc[12:].idxmax() == learned.index[learned == 1][0] == 60
 
 
 def test_learning_rate_transfer(study: Callable[..., pd.DataFrame]) -> None:

@@ -6,9 +6,12 @@ from collections.abc import Callable
 import pandas as pd
 import pytest
 
+from tests.conftest import needs
+
 pytestmark = pytest.mark.slow
 
 
+@needs("mnist1d")
 def test_edge_of_stability(study: Callable[..., pd.DataFrame]) -> None:
     """R7 b: 12.1 for 2 / learning rate = 12."""
     sharpness = study("edge_of_stability", "optimizer.learning_rate")["final/train/sharpness"]
@@ -34,6 +37,16 @@ def test_lazy_and_rich(study: Callable[..., pd.DataFrame]) -> None:
     assert alignment[0.25] > 0.75
     assert alignment[2.0] == pytest.approx(0.426, abs=0.02)
     assert distance[2.0] < 0.02
+
+
+def test_neural_collapse(study: Callable[..., pd.DataFrame]) -> None:
+    """R7 k2: NC1 falls to .40, and the alignment rises to .58, of one seed after 60 epochs."""
+    runs = study("neural_collapse", "trainer.regularization.l2")
+    apart, alignment = "train/within_class_variability", "train/kernel_target_alignment"
+    assert (runs[f"max/{apart}"] > 2 * runs[f"final/{apart}"]).all()
+    assert abs(runs[f"final/{apart}"][0.0] - 0.40) < 0.06
+    assert runs[f"final/{apart}"][0.001] < 0.2
+    assert abs(runs[f"final/{alignment}"] - 0.58).max() < 0.1
 
 
 def test_phases(study: Callable[..., pd.DataFrame]) -> None:

@@ -15,7 +15,7 @@ from hydra import compose
 from nnexp.config.compose import check as checked
 from nnexp.config.compose import compose_experiment, sweep_config
 from nnexp.sweeps.jobs import search_of
-from tests.conftest import CommandLine, Finished
+from tests.conftest import CommandLine, Finished, needs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -36,6 +36,13 @@ PLAIN = re.compile(r"python -m nnexp (-m )?experiment=\S+")
 LENGTH = ("trainer.epochs=", "trainer.iterations=", "seed=")
 
 
+def marks(command: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of a command: an experiment as it is takes long, and so does making MNIST-1D."""
+    if "dataset=mnist1d" in command:
+        return [needs("mnist1d"), pytest.mark.slow]
+    return [pytest.mark.slow] if PLAIN.fullmatch(command) else []
+
+
 @pytest.mark.parametrize("command", IN_README[::10])
 def test_command(nnexp: CommandLine, command: str) -> None:
     check(command, nnexp, nnexp.folder)
@@ -44,7 +51,7 @@ def test_command(nnexp: CommandLine, command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        pytest.param(command, marks=pytest.mark.slow if PLAIN.fullmatch(command) else ())
+        pytest.param(command, marks=marks(command))
         for command in sorted({*IN_README, *IN_EXPERIMENTS} - {*IN_README[::10]})
     ],
 )

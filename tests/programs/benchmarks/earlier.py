@@ -51,7 +51,9 @@ def compared(command: Sequence[str], earlier: Path, folder: Path, rounds: int) -
             if command[:1] == ["-m"]:
                 words.append("sweep.reuse=false")
             begin = time.perf_counter()
-            process = subprocess.Popen(words, env={**os.environ, "PYTHONPATH": str(root)}, stdout=subprocess.DEVNULL)
+            environment = {**os.environ, "PYTHONPATH": str(root)}
+            # Elsewhere, for Python would find the code of the folder it is called in before any other.
+            process = subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.DEVNULL)
             _, status, usage = os.wait4(process.pid, 0)
             seconds = time.perf_counter() - begin
             if status:

@@ -138,7 +138,7 @@ class Measured:
         whole = not before or all(body or title not in kept for title, body in new.items())
         return [
             "# Benchmarks",
-            *([f"Made by {made}"] if whole else [*before, f"Again, in part, by {made}"]),
+            *([f"Made by {made}"] if whole else dict.fromkeys([*before, f"Again, in part, by {made}"])),
             HOW + (f" Of {goals} goals {reached} are reached." if goals else ""),
             "![Our time over that of others, for every work](pictures/benchmark_ratios.png)",
             *sections,
@@ -219,11 +219,11 @@ class Measured:
         if not self.default_run:
             return ""
         part = {name: median(values) for name, values in self.default_run.items()}
-        rest = part["whole"] - part["imports"] - part["training"] - part["drawing"]
-        names = ", ".join(f"{name} {part[name]:.1f} s" for name in ("imports", "training", "drawing"))
+        rest = 2 * part["whole"] - sum(part.values())
+        names = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in part.items() if name != "whole")
         return (
             f"`python -m nnexp` with a database that is there: {part['whole']:.1f} s, of which {names}, "
-            f"and {rest:.1f} s for all the rest: configs, data, files, MLflow."
+            f"and {rest:.1f} s for all the rest: imports, configs, data, files."
         )
 
     def _earlier(self) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -29,13 +30,13 @@ SWEEPS = {
     ],
 }
 """The sweeps of the works of these names, as a user would type them."""
+PARTS = {
+    "training": ("nnexp.runs.train", "train"),
+    "drawing": ("nnexp.runs.write", "save_figures"),
+    "waiting for MLflow": ("nnexp.runs.train", "record_run"),
+}
+"""The parts of the default run, by the functions that do them."""
 BARE, TRACKED, JAX = "nnexp, with report", "nnexp, with report and MLflow", "JAX, training alone"
-IMPORTS = (
-    "import hydra, numpy, mlflow, sqlalchemy, alembic;"
-    "import rich.progress, rich.table, matplotlib.figure, matplotlib.backends.backend_agg, filelock;"
-    "import nnexp.runs.prepare, nnexp.plots.run; from mlflow import MlflowClient"
-)
-"""All that the default run imports."""
 
 
 def seconds(arguments: Sequence[str]) -> float:
@@ -67,19 +68,17 @@ def sweeps(name: str, folder: Path, rounds: int) -> dict[str, list[float]]:
 def default_run(folder: Path, rounds: int) -> dict[str, list[float]]:
     """Return the times of the default run on a database that is there, and of its parts."""
     seconds(["-m", "nnexp", "trainer.epochs=1", f"output_dir={folder}"])
-    times: dict[str, list[float]] = {"whole": [], "imports": [], "training": [], "drawing": []}
+    times: dict[str, list[float]] = {"whole": [], **{part: [] for part in PARTS}}
     for _ in range(rounds):
         times["whole"].append(seconds(["-m", "nnexp", f"output_dir={folder}"]))
-        times["imports"].append(seconds(["-c", IMPORTS]))
         for part, value in told_by("whole", [f"output_dir={folder}"], {}).items():
             times[part].append(value)
     return times
 
 
 def parts() -> None:
-    """Do the default run in this process, and print how long training and drawing took."""
+    """Do the default run in this process, and print how long its parts took."""
     from nnexp.__main__ import main
-    from nnexp.runs.prepare import prepare as runs
 
     taken: dict[str, float] = {}
 
@@ -92,8 +91,9 @@ def parts() -> None:
 
         return call
 
-    for part, name in (("training", "train"), ("drawing", "save_figures")):
-        setattr(runs, name, timed(part, getattr(runs, name)))
+    for part, (module, name) in PARTS.items():
+        here = import_module(module)
+        setattr(here, name, timed(part, getattr(here, name)))
     main()
     print(json.dumps(taken))  # noqa: T201
 

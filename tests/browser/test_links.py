@@ -30,7 +30,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None or DRIVER is None, reason="needs Chromium and its driver"),
 ]
 
-SIZE = "1400,1000"
+SIZE = "1900,1500"
 FLAGS = [
     "--headless=new",
     "--no-sandbox",
@@ -58,7 +58,7 @@ SCROLL_ON = """
     const cards = [...document.querySelectorAll("[data-testid=experiment-view-compare-runs-card]")]
     const points = (card) => card.querySelectorAll(".js-plotly-plot .point").length
     const next = cards.slice(1).find((card) => points(card) < arguments[0]) || cards.at(-1)
-    next && next.scrollIntoView({block: "center"})
+    next && next.scrollIntoView({block: "start"})
     return cards.map((card) => [card.querySelector("h4").textContent, points(card)])
 """
 """MLflow draws the charts that are in sight, and forgets others: this returns titles and numbers of points."""
